@@ -1,0 +1,1 @@
+"""Two-stream action recognition: spatial and temporal ConvNets, fused late."""

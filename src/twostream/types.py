@@ -1,0 +1,248 @@
+"""The nouns of the package, the shape legend and the error tree.
+
+Shape legend, used in every signature and docstring:
+
+    b  samples in a batch        n  videos, frames or fields        k  classes
+    l  length of a stack         h, w  height and width in pixels of the stored size
+
+A *field* is the optical flow of one pair of frames, ``(2, h, w)`` float32: component 0 is the
+displacement to the right (x), component 1 downwards (y), in pixels of the stored size per frame.
+A *stack* is ``(length, 2, h, w)``; it becomes ``2 * length`` channels only at the model's door.
+Frames are ``(h, w, 3)`` uint8 RGB.
+
+Error tree::
+
+    TwoStreamError              exit status 1: one clear sentence, never a traceback
+    +-- UsageError              exit status 2: an option or argument is wrong
+    +-- DataError               a data set, list or class folder cannot be used
+    +-- VideoError              one video cannot be decoded (carries path and cause)
+    +-- StoreError              a flow store is missing, damaged or made with other settings
+    +-- ModelError              a model file or weights do not fit
+    +-- RunError                a RUN folder is in use, unfinished or holds something else
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Stream = Literal["spatial", "temporal"]
+Subset = Literal["train", "test"]
+Direction = Literal["forward", "backward"]
+VIDEO_SUFFIXES = frozenset(
+    ".avi .mp4 .mov .mkv .webm .m4v .mpg .mpeg .wmv .flv .gif .3gp .ts .mts".split()
+)
+
+
+class TwoStreamError(Exception):
+    """Base of every error a user can mend; the message says what, expected and got, what to do."""
+
+    exit_status = 1
+
+
+class UsageError(TwoStreamError):
+    """An option or argument is wrong."""
+
+    exit_status = 2
+
+
+class DataError(TwoStreamError):
+    """A data set, list file or class folder cannot be used as it is."""
+
+
+class VideoError(TwoStreamError):
+    """One video cannot be decoded.
+
+    Attributes:
+        path: the file.
+        cause: why, in words, without the file's name.
+    """
+
+    def __init__(self, path: Path | str, cause: str) -> None:
+        super().__init__(f"{path}: {cause}")
+        self.path = Path(path)
+        self.cause = cause
+
+
+class StoreError(TwoStreamError):
+    """A flow store is missing, damaged or was made with other settings."""
+
+
+class ModelError(TwoStreamError):
+    """A model file or a weights file does not fit."""
+
+
+class RunError(TwoStreamError):
+    """A RUN folder is in use, unfinished, or holds something else."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One decoded frame.
+
+    Attributes:
+        rgb: (h, w, 3) uint8, upright (rotation metadata applied).
+        pts_seconds: presentation time in seconds from the first frame on; strictly increasing.
+    """
+
+    rgb: NDArray[np.uint8]
+    pts_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class LabeledVideo:
+    """A video with its label.
+
+    Attributes:
+        video_id: unique in its data set: the path below the root, posix, with suffix.
+        path: where the file lies.
+        label: index into the data set's classes; -1 where no label is known.
+        group: people, source or take; videos of one group never stand on both sides of a split.
+    """
+
+    video_id: str
+    path: Path
+    label: int
+    group: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetSplit:
+    """Training and test videos of one split.
+
+    Attributes:
+        dataset: name of the data, for tables ("weizmann", "UCF-101").
+        name: which split ("split 1", "fold 2/3", "test groups lyova,moshe").
+        classes: class names, in label order.
+        notes: sentences a user should read (a class that is on one side only, how it was split).
+    """
+
+    dataset: str
+    name: str
+    classes: tuple[str, ...]
+    train: tuple[LabeledVideo, ...]
+    test: tuple[LabeledVideo, ...]
+    notes: tuple[str, ...] = ()
+
+    def videos(self, subset: Subset | None = None) -> tuple[LabeledVideo, ...]:
+        """Return the videos of one subset, or of both."""
+        if subset is None:
+            return self.train + self.test
+        return self.train if subset == "train" else self.test
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TemporalInput:
+    """Which of section 3.1's inputs the temporal stream sees.
+
+    Attributes:
+        length: L, number of flow fields in a stack (or of RGB frames where ``rgb``).
+        trajectory: sample along the motion trajectories (eq. 2) instead of in place (eq. 1).
+        bidirectional: L/2 forward fields and L/2 backward fields around the centre; L even.
+        subtract_mean: subtract each whole field's mean vector.
+        rgb: no flow at all: a plain stack of L RGB frames (our own baseline).
+    """
+
+    length: int = 10
+    trajectory: bool = False
+    bidirectional: bool = False
+    subtract_mean: bool = True
+    rgb: bool = False
+
+    def __post_init__(self) -> None:
+        if self.length < 1:
+            raise UsageError(f"a stack needs a length of at least 1, got {self.length}")
+        if self.bidirectional and self.length % 2:
+            raise UsageError(
+                f"a bi-directional stack needs an even length, got {self.length}: "
+                f"use {self.length - 1 or 2} or {self.length + 1}"
+            )
+        if self.rgb and (self.trajectory or self.bidirectional):
+            raise UsageError("an RGB stack has no trajectory and no direction: drop those options")
+
+    @property
+    def num_channels(self) -> int:
+        """Channels at the model's door: 2L for flow, 3L for RGB frames."""
+        return (3 if self.rgb else 2) * self.length
+
+    @property
+    def directions(self) -> tuple[Direction, ...]:
+        """Which flow directions must be in the store."""
+        if self.rgb:
+            return ()
+        return ("forward", "backward") if self.bidirectional else ("forward",)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class VideoScores:
+    """Class scores of videos: the hand-over between evaluation, fusion, tables and reports.
+
+    Everything is matched by video id, never by order.
+
+    Attributes:
+        video_ids: n ids.
+        labels: (n,) int64 true labels, -1 where unknown.
+        classes: k class names.
+        scores: (n, k) float32; rows of unreadable videos are all zero.
+        kind: "probabilities" (rows sum to 1) or "logits" (e.g. SVM decision values).
+        stream: "spatial", "temporal", "average", "svm", ... for tables.
+        unreadable: video id -> why it could not be scored; counted as wrong.
+    """
+
+    video_ids: tuple[str, ...]
+    labels: NDArray[np.int64]
+    classes: tuple[str, ...]
+    scores: NDArray[np.float32]
+    kind: Literal["probabilities", "logits"] = "probabilities"
+    stream: str = ""
+    unreadable: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        expected = (len(self.video_ids), len(self.classes))
+        if self.scores.shape != expected:
+            raise DataError(f"scores have shape {self.scores.shape}, expected {expected}")
+        if self.labels.shape != expected[:1]:
+            raise DataError(f"labels have shape {self.labels.shape}, expected {expected[:1]}")
+        if len(set(self.video_ids)) != len(self.video_ids):
+            raise DataError("a video id stands twice in the scores: each video counts once")
+
+    def predictions(self) -> NDArray[np.int64]:
+        """Return (n,) best class of each video, -1 for unreadable videos."""
+        if not len(self.video_ids):
+            return np.zeros(0, np.int64)
+        best = self.scores.argmax(axis=1).astype(np.int64)
+        best[[video_id in self.unreadable for video_id in self.video_ids]] = -1
+        return best
+
+    def correct(self) -> NDArray[np.bool_]:
+        """Return (n,) whether each video's best class is its label; unreadable ones are wrong."""
+        return (self.predictions() == self.labels) & (self.labels >= 0)
+
+    def accuracy(self) -> float:
+        """Return the share of videos that are right, in 0..1; NaN without videos."""
+        return float(self.correct().mean()) if len(self.video_ids) else float("nan")
+
+    def select(self, video_ids: Sequence[str]) -> VideoScores:
+        """Return the scores of these videos, in this order; raises DataError for a missing one."""
+        row = {video_id: i for i, video_id in enumerate(self.video_ids)}
+        missing = [video_id for video_id in video_ids if video_id not in row]
+        if missing:
+            raise DataError(
+                f"no {self.stream} scores for {len(missing)} videos, the first is {missing[0]}: "
+                "evaluate this stream on the same videos"
+            )
+        rows = [row[video_id] for video_id in video_ids]
+        return VideoScores(
+            tuple(video_ids),
+            self.labels[rows],
+            self.classes,
+            self.scores[rows],
+            self.kind,
+            self.stream,
+            {i: why for i, why in self.unreadable.items() if i in set(video_ids)},
+        )
