@@ -1,0 +1,150 @@
+"""Which frames, which fields, which videos: integers only, nothing is decoded here.
+
+A clip of n frames has n - 1 forward fields; forward field j goes from frame j to frame j + 1,
+backward field j from frame j + 1 to frame j. Everything counts from 0.
+
+Clips that are too short are handled in one stated way, in training and in prediction: a window that
+reaches over an end is clamped to it, so the first or last field (or frame) is repeated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+# SeedSequence pads its entropy with zeros, so [seed, step] and [seed, step, 0] are the same
+# stream. A spawn key keeps the choice of videos apart from the draws made for sample 0.
+_BATCH_KEY = (1,)
+
+
+def num_starts(num_fields: int, length: int) -> int:
+    """Count where a stack of `length` fields can start; never less than one.
+
+    A clip with fewer fields than `length` has the one start 0; `clamp_window` fills the rest.
+
+    >>> num_starts(30, 10), num_starts(4, 10)
+    (21, 1)
+    """
+    if num_fields < 1 or length < 1:
+        raise ValueError(f"needs at least one field and length 1, got {num_fields} and {length}")
+    return max(1, num_fields - length + 1)
+
+
+def even_indices(num: int, count: int = 25) -> list[int]:
+    """Return `count` positions at equal temporal spacing over range(num) (section 5, testing).
+
+    The first position is 0 and the last num - 1; between them halves are rounded up. A single
+    position is the middle one. With num < count positions repeat, so that every video is scored
+    from the same number of samples.
+
+    Args:
+        num: number of frames or of stack starts, at least 1.
+        count: number of positions, at least 1.
+
+    Returns:
+        `count` indices in ascending order.
+
+    Raises:
+        ValueError: num or count below 1.
+
+    >>> even_indices(9, 3), even_indices(2, 4), even_indices(5, 1)
+    ([0, 4, 8], [0, 0, 1, 1], [2])
+    """
+    if num < 1 or count < 1:
+        raise ValueError(f"needs num >= 1 and count >= 1, got num {num} and count {count}")
+    if count == 1:
+        return [(num - 1) // 2]
+    gaps = count - 1
+    return [(2 * i * (num - 1) + gaps) // (2 * gaps) for i in range(count)]
+
+
+def clamp_window(start: int, length: int, num: int) -> list[int]:
+    """Return the indices start .. start + length - 1, each clamped to [0, num - 1].
+
+    This is the one way in which clips shorter than a stack are handled: the last field repeats.
+
+    >>> clamp_window(2, 3, 10), clamp_window(0, 5, 3)
+    ([2, 3, 4], [0, 1, 2, 2, 2])
+    """
+    if num < 1 or length < 1:
+        raise ValueError(f"needs at least one field and length 1, got {num} and {length}")
+    return [min(max(i, 0), num - 1) for i in range(start, start + length)]
+
+
+def bidirectional_window(centre: int, length: int, num_fields: int) -> tuple[list[int], list[int]]:
+    """Return the fields of a bi-directional stack around frame `centre` (section 3.1).
+
+    For k = 1..L/2: the forward field of frames centre + k - 1 -> centre + k, and the backward
+    field of frames centre - k + 1 -> centre - k, which is number centre - k of the backward file.
+    Both walk away from the centre. Clamped at both ends of the clip.
+
+    Args:
+        centre: tau, a frame index in 0..num_fields.
+        length: L, even.
+        num_fields: fields in either direction, one fewer than the frames.
+
+    Returns:
+        L/2 indices of forward fields, then L/2 indices of backward fields, in the order of k.
+
+    Raises:
+        ValueError: odd length, or no fields.
+
+    >>> bidirectional_window(5, 6, 20)
+    ([5, 6, 7], [4, 3, 2])
+    """
+    if length % 2:
+        raise ValueError(f"a bi-directional stack needs an even length, got {length}")
+    half = length // 2
+    forward = clamp_window(centre, half, num_fields)
+    backward = clamp_window(centre - half, half, num_fields)[::-1]
+    return forward, backward
+
+
+def sample_rng(seed: int, step: int, index: int) -> np.random.Generator:
+    """Return the random generator of one training sample, a pure function of its arguments.
+
+    Nothing depends on which worker or device draws, or on what was drawn before, so a resumed run
+    sees what an uninterrupted one would have seen.
+
+    Args:
+        seed: of the run, not negative.
+        step: optimiser step, from 0.
+        index: position of the sample in the global batch, from 0.
+    """
+    return np.random.default_rng(np.random.SeedSequence([seed, step, index]))
+
+
+def class_uniform_batch(
+    labels: Sequence[int] | NDArray[np.integer], *, seed: int, step: int, batch_size: int
+) -> NDArray[np.int64]:
+    """Choose the videos of one training step, uniformly across the classes (section 5).
+
+    For each place in the batch a class is drawn uniformly among the classes that have videos, then
+    a video uniformly within it, with replacement. A pure function of seed and step.
+
+    Args:
+        labels: (n,) class of every training video; negative labels (unknown) are never chosen.
+        seed: of the run, not negative.
+        step: optimiser step, from 0.
+        batch_size: of the global batch, over all devices.
+
+    Returns:
+        (batch_size,) indices into `labels`.
+
+    Raises:
+        ValueError: no labelled video, or batch_size below 1.
+    """
+    labels = np.asarray(labels)
+    known = np.flatnonzero(labels >= 0)
+    if not known.size or batch_size < 1:
+        raise ValueError(
+            f"needs a labelled video and batch_size >= 1, got {known.size} and {batch_size}"
+        )
+    videos = known[np.argsort(labels[known], kind="stable")]  # grouped by class
+    first, count = np.unique(labels[videos], return_index=True, return_counts=True)[1:]
+    rng = np.random.default_rng(np.random.SeedSequence([seed, step], spawn_key=_BATCH_KEY))
+    chosen = rng.integers(len(count), size=batch_size)
+    within = rng.integers(count[chosen])
+    return videos[first[chosen] + within].astype(np.int64)

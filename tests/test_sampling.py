@@ -1,0 +1,145 @@
+"""Index arithmetic: known answers, uniformity and purity."""
+
+from __future__ import annotations
+
+import doctest
+
+import numpy as np
+import pytest
+
+from twostream import sampling
+from twostream.sampling import (
+    bidirectional_window,
+    clamp_window,
+    class_uniform_batch,
+    even_indices,
+    num_starts,
+    sample_rng,
+)
+
+
+def test_doctests_hold() -> None:
+    results = doctest.testmod(sampling)
+    assert results.attempted >= 4
+    assert results.failed == 0
+
+
+@pytest.mark.parametrize(
+    ("num_fields", "length", "expected"), [(10, 10, 1), (11, 10, 2), (1, 10, 1), (7, 1, 7)]
+)
+def test_num_starts(num_fields: int, length: int, expected: int) -> None:
+    assert num_starts(num_fields, length) == expected
+
+
+def test_the_last_start_reaches_exactly_the_last_field() -> None:
+    last = num_starts(30, 10) - 1
+    assert clamp_window(last, 10, 30)[-1] == 29
+    assert len(set(clamp_window(last, 10, 30))) == 10
+
+
+@pytest.mark.parametrize("num", [1, 2, 3, 24, 25, 26, 100, 1001])
+@pytest.mark.parametrize("count", [1, 2, 10, 25])
+def test_even_indices_are_evenly_spaced(num: int, count: int) -> None:
+    indices = even_indices(num, count)
+    assert len(indices) == count
+    assert all(type(i) is int for i in indices)
+    assert 0 <= indices[0] <= indices[-1] < num
+    if count > 1:
+        assert (indices[0], indices[-1]) == (0, num - 1)
+        exact = np.linspace(0, num - 1, count)
+        assert np.abs(np.array(indices) - exact).max() <= 0.5
+        assert set(np.diff(indices)) <= {(num - 1) // (count - 1), (num - 1) // (count - 1) + 1}
+
+
+def test_even_indices_default_to_the_papers_25() -> None:
+    assert even_indices(25) == list(range(25))
+    assert even_indices(49) == list(range(0, 49, 2))
+
+
+def test_even_indices_round_halves_up() -> None:
+    # 0, 0.5, 1, 1.5, 2; Python's own round() would give 0, 0, 1, 2, 2.
+    assert even_indices(3, 5) == [0, 1, 1, 2, 2]
+
+
+@pytest.mark.parametrize("call", [lambda: even_indices(0), lambda: even_indices(-1, 3)])
+def test_nothing_to_choose_from_is_an_error(call) -> None:
+    with pytest.raises(ValueError, match="num"):
+        call()
+
+
+def test_clamp_window_repeats_the_ends() -> None:
+    assert clamp_window(-2, 5, 10) == [0, 0, 0, 1, 2]
+    assert clamp_window(8, 4, 10) == [8, 9, 9, 9]
+    assert clamp_window(0, 10, 1) == [0] * 10
+    with pytest.raises(ValueError, match="at least one field"):
+        clamp_window(0, 10, 0)
+
+
+def test_bidirectional_window_follows_section_3_1() -> None:
+    tau, length = 12, 10
+    forward, backward = bidirectional_window(tau, length, 40)
+    for k in range(1, length // 2 + 1):
+        assert forward[k - 1] == tau + k - 1  # field j: frame j -> j + 1
+        first, second = tau - k + 1, tau - k  # the pair that goes back in time
+        assert backward[k - 1] == min(first, second) == tau - k
+
+
+def test_bidirectional_window_is_clamped_at_both_ends() -> None:
+    assert bidirectional_window(0, 4, 6) == ([0, 1], [0, 0])
+    assert bidirectional_window(1, 4, 6) == ([1, 2], [0, 0])
+    assert bidirectional_window(6, 4, 6) == ([5, 5], [5, 4])  # the last of 7 frames
+    with pytest.raises(ValueError, match="even length"):
+        bidirectional_window(3, 5, 10)
+
+
+def test_sample_rng_is_a_pure_function_of_all_three() -> None:
+    draw = sample_rng(3, 14, 15).integers(1 << 40)
+    assert draw == sample_rng(3, 14, 15).integers(1 << 40)
+    others = {sample_rng(*key).integers(1 << 40) for key in [(4, 14, 15), (3, 15, 14), (3, 14, 16)]}
+    assert len(others | {draw}) == 4
+
+
+def test_choice_of_videos_is_independent_of_the_first_samples_draws() -> None:
+    labels = np.arange(1000)
+    chosen = class_uniform_batch(labels, seed=5, step=7, batch_size=64)
+    assert not np.array_equal(chosen, sample_rng(5, 7, 0).integers(1000, size=64))
+
+
+def test_batches_are_pure_and_differ_by_seed_and_step() -> None:
+    labels = np.random.default_rng(0).integers(0, 9, 300)
+    batch = class_uniform_batch(labels, seed=1, step=2, batch_size=256)
+    assert batch.shape == (256,)
+    assert batch.dtype == np.int64
+    for _ in range(2):
+        assert np.array_equal(
+            batch, class_uniform_batch(labels.tolist(), seed=1, step=2, batch_size=256)
+        )
+    for seed, step in [(2, 2), (1, 3), (2, 1)]:
+        other = class_uniform_batch(labels, seed=seed, step=step, batch_size=256)
+        assert not np.array_equal(batch, other)
+
+
+def test_classes_are_uniform_however_unequal_they_are() -> None:
+    """Chi-square over classes, and over the videos of the largest class, at the 0.1 % level."""
+    sizes = [1, 2, 5, 40, 152]
+    labels = np.repeat(np.arange(5) * 3, sizes)  # class numbers with holes
+    shuffled = np.random.default_rng(1).permutation(labels)
+    draws = np.concatenate(
+        [class_uniform_batch(shuffled, seed=0, step=s, batch_size=100) for s in range(200)]
+    )
+    counts = np.unique(shuffled[draws], return_counts=True)[1]
+    expected = len(draws) / 5
+    assert ((counts - expected) ** 2 / expected).sum() < 18.47  # 4 degrees of freedom
+
+    largest = np.flatnonzero(shuffled == 12)
+    inside = np.bincount(draws, minlength=len(labels))[largest]
+    expected = inside.sum() / len(largest)
+    assert ((inside - expected) ** 2 / expected).sum() < 209  # 151 degrees of freedom
+    assert set(draws) == set(range(len(labels)))
+
+
+def test_unknown_labels_are_never_chosen() -> None:
+    labels = [-1, 0, -1, 1]
+    assert set(class_uniform_batch(labels, seed=0, step=0, batch_size=100)) == {1, 3}
+    with pytest.raises(ValueError, match="labelled video"):
+        class_uniform_batch([-1, -1], seed=0, step=0, batch_size=4)
