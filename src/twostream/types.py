@@ -34,9 +34,8 @@ from numpy.typing import NDArray
 Stream = Literal["spatial", "temporal"]
 Subset = Literal["train", "test"]
 Direction = Literal["forward", "backward"]
-VIDEO_SUFFIXES = frozenset(
-    ".avi .mp4 .mov .mkv .webm .m4v .mpg .mpeg .wmv .flv .gif .3gp .ts .mts".split()
-)
+_SUFFIXES = ".avi .mp4 .mov .mkv .webm .m4v .mpg .mpeg .wmv .flv .gif .3gp .ts .mts"
+VIDEO_SUFFIXES = frozenset(_SUFFIXES.split(" "))
 
 
 class TwoStreamError(Exception):
