@@ -1,0 +1,138 @@
+"""The self-describing model file: weights and everything that prediction needs, no pickle.
+
+A model file is a safetensors file whose metadata holds one JSON object, ``ModelSpec``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from twostream.models import build_model, read_weights
+from twostream.types import ModelError, Stream, TemporalInput
+
+FORMAT = "twostream-model-1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelSpec:
+    """What a model file says about its network; no flag at prediction can contradict it.
+
+    Attributes:
+        stream: "spatial" or "temporal".
+        architecture: see ``models.build_model``.
+        classes: class names in label order.
+        temporal: the temporal stream's input; None for the spatial stream.
+        crop_size: side of the crops in pixels of the stored size.
+        mean, std: normalisation, one value a colour (RGB in 0..1) or one for flow (pixels):
+            the net sees (value - mean) / std.
+        dropout: of the classifier; needed to train on.
+        flips: whether mirrored crops are scored too.
+        test_positions: how many frames or stacks a video is scored on.
+        store: the settings that the frames and flow were stored with, as a plain dict:
+            estimator, its parameters, short side, codec, quality, bound.
+        fps: frame rate that the net was trained at; other videos are resampled to it.
+        dataset, split, recipe, flow: for people.
+    """
+
+    stream: Stream
+    architecture: str
+    classes: tuple[str, ...]
+    temporal: TemporalInput | None
+    crop_size: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    dropout: float
+    flips: bool
+    test_positions: int
+    store: dict[str, Any]
+    fps: float
+    dataset: str = ""
+    split: str = ""
+    recipe: str = ""
+
+    @property
+    def in_channels(self) -> int:
+        """Channels at the model's door."""
+        return self.temporal.num_channels if self.temporal else 3
+
+
+class StreamModel(nn.Module):
+    """A network with its normalisation: crops in, logits out.
+
+    Args:
+        spec: what the network is.
+        network: built from ``spec`` where it is not given.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, spec: ModelSpec, network: nn.Module | None = None) -> None:
+        super().__init__()
+        self.spec = spec
+        self.network = network or build_model(
+            spec.architecture,
+            len(spec.classes),
+            stream=spec.stream,
+            in_channels=spec.in_channels,
+            dropout=spec.dropout,
+            input_size=spec.crop_size,
+        )
+        self.register_buffer("mean", torch.tensor(spec.mean).view(-1, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(spec.std).view(-1, 1, 1), persistent=False)
+
+    def forward(self, crops: Tensor) -> Tensor:
+        """Map (b, length, c, size, size) crops to (b, k) logits.
+
+        Flow comes in pixels, RGB in 0..1, a single frame with length 1. This is the model's door:
+        here, and only here, a stack becomes length * c channels (equation 1's order).
+        """
+        return self.network(((crops - self.mean) / self.std).flatten(1, 2))
+
+
+def save_model(path: Path, model: StreamModel) -> None:
+    """Write a model file, atomically."""
+    metadata = {"format": FORMAT, "spec": json.dumps(asdict(model.spec))}
+    tensors = {k: v.detach().cpu().contiguous() for k, v in model.network.state_dict().items()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        save_file(tensors, temporary, metadata)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def load_model(path: Path) -> StreamModel:
+    """Read a model file; the network is ready for prediction.
+
+    Raises:
+        ModelError: no model file, or one of another kind or version.
+    """
+    if not path.is_file():
+        raise ModelError(f"no model file {path}: train first (twostream train DATA --out RUN)")
+    tensors, metadata = read_weights(path)
+    if metadata.get("format") != FORMAT:
+        raise ModelError(
+            f"{path} is not a twostream model file (format {metadata.get('format')!r}, expected "
+            f"{FORMAT!r}): plain weights go to `twostream train --weights`"
+        )
+    fields = json.loads(metadata["spec"])
+    for name in ("classes", "mean", "std"):
+        fields[name] = tuple(fields[name])
+    if fields["temporal"]:
+        fields["temporal"] = TemporalInput(**fields["temporal"])
+    model = StreamModel(ModelSpec(**fields))
+    try:
+        model.network.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise ModelError(f"{path} does not hold what it says: {error}") from error
+    return model.eval()

@@ -1,0 +1,162 @@
+"""Late fusion (section 6): averaging, weights, and a linear SVM on stacked softmax scores.
+
+Pure functions of ``VideoScores``. Everything is matched by video id, never by position.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from twostream.types import DataError, UsageError, VideoScores
+
+METHODS = ("average", "weighted", "svm")
+
+
+def fuse(
+    streams: Sequence[VideoScores],
+    *,
+    method: str = "average",
+    weights: Sequence[float] | None = None,
+    fit: Sequence[VideoScores] | None = None,
+    seed: int = 0,
+) -> VideoScores:
+    """Fuse the scores of several streams.
+
+    Args:
+        streams: one ``VideoScores`` a stream, on the same videos, in any order.
+        method: "average" (section 6 a), "weighted", or "svm" (section 6 b).
+        weights: for "weighted", one a stream.
+        fit: for "svm", each stream's scores on *training* clips, in the same order of streams.
+            Nets are over-confident on clips they were trained on, so scores from cross-fitting
+            (each clip scored by a net that did not see it) usually serve better.
+        seed: for the SVM's solver.
+
+    Returns:
+        Fused scores in the order of the first stream's videos; SVM scores are decision values.
+
+    Raises:
+        DataError: classes or videos differ, and which.
+        UsageError: an unknown method, or weights or fit that do not fit it.
+    """
+    if method not in METHODS:
+        raise UsageError(f"unknown fusion method {method!r}: use one of {', '.join(METHODS)}")
+    if (weights is not None) != (method == "weighted"):
+        raise UsageError(f"weights go with method weighted, and only with it, got {method}")
+    if (fit is not None) != (method == "svm"):
+        raise UsageError("training scores (fit) go with method svm, and only with it")
+    matched = match(streams)
+    if method == "svm":
+        return _svm(matched, match(fit or ()), seed)
+    if any(scores.kind != "probabilities" for scores in matched):
+        raise UsageError(
+            "averaging needs probabilities, got logits or SVM scores: fuse the streams"
+        )
+    shares = np.asarray(weights if weights is not None else [1.0] * len(matched), np.float64)
+    if len(shares) != len(matched) or not np.isfinite(shares).all() or (shares < 0).any():
+        raise UsageError(f"needs {len(matched)} weights of 0 or more, one a stream, got {weights}")
+    if shares.sum() == 0:
+        raise UsageError("all fusion weights are 0: at least one stream must count")
+    total = sum(s * m.scores for s, m in zip(shares / shares.sum(), matched, strict=True))
+    return _result(matched, np.asarray(total, np.float32), "probabilities", method)
+
+
+def match(streams: Sequence[VideoScores]) -> list[VideoScores]:
+    """Bring streams into the first one's order of videos.
+
+    Raises:
+        DataError: other classes, or a video that a stream lacks; nothing is dropped in silence.
+    """
+    if not streams:
+        raise DataError("nothing to fuse: give the score files of at least one stream")
+    first = streams[0]
+    for other in streams[1:]:
+        if other.classes != first.classes:
+            differing = sorted(set(other.classes) ^ set(first.classes))
+            raise DataError(
+                f"{first.stream} has {len(first.classes)} classes and {other.stream} "
+                f"{len(other.classes)}, differing in {', '.join(differing[:5]) or 'order'}: "
+                "fuse streams that were trained on the same classes"
+            )
+        extra = [i for i in other.video_ids if i not in set(first.video_ids)]
+        if extra:
+            raise DataError(
+                f"{first.stream} has no scores for {len(extra)} videos that {other.stream} has, "
+                f"the first is {extra[0]}: evaluate both streams on the same videos"
+            )
+    matched = [scores.select(first.video_ids) for scores in streams]
+    for other in matched[1:]:
+        differing_rows = np.flatnonzero(other.labels != first.labels)
+        if len(differing_rows):
+            raise DataError(
+                f"the label of {first.video_ids[differing_rows[0]]} differs between "
+                f"{first.stream} and {other.stream}: these scores are of different data"
+            )
+    return matched
+
+
+def svm_features(streams: Sequence[VideoScores]) -> NDArray[np.float64]:
+    """Return (n, streams * k): each stream's softmax scores, L2-normalised, side by side."""
+    parts = []
+    for scores in streams:
+        norm = np.linalg.norm(scores.scores, axis=1, keepdims=True)
+        parts.append(scores.scores / np.maximum(norm, 1e-12))
+    return np.concatenate(parts, axis=1).astype(np.float64)
+
+
+def _svm(test: list[VideoScores], train: list[VideoScores], seed: int) -> VideoScores:
+    """Fit a Crammer-Singer linear SVM on training scores and apply it (section 6 b)."""
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.svm import LinearSVC
+
+    if len(train) != len(test):
+        raise UsageError(
+            f"the SVM needs training scores of each stream, got {len(train)} for {len(test)}"
+        )
+    for fitted, applied in zip(train, test, strict=True):
+        if fitted.stream != applied.stream or fitted.classes != applied.classes:
+            raise UsageError(
+                f"the SVM's training scores must be of the same streams in the same order, got "
+                f"{fitted.stream} for {applied.stream}"
+            )
+    usable = np.array([video_id not in train[0].unreadable for video_id in train[0].video_ids])
+    labels = train[0].labels
+    usable &= labels >= 0
+    present = np.unique(labels[usable])
+    if len(present) < 2:
+        raise DataError("the SVM needs training scores of at least two classes")
+    svm = LinearSVC(multi_class="crammer_singer", C=1.0, random_state=seed, max_iter=20_000)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        warnings.simplefilter("ignore", FutureWarning)
+        svm.fit(svm_features(train)[usable], labels[usable])
+    values = svm.decision_function(svm_features(test))
+    if values.ndim == 1:  # scikit-learn gives one column for two classes
+        values = np.stack([-values, values], axis=1)
+    # a class without any training clip can never win
+    scores = np.full((len(values), len(test[0].classes)), values.min() - 1, np.float32)
+    scores[:, present] = values
+    return _result(test, scores, "logits", "svm")
+
+
+def _result(
+    streams: list[VideoScores], scores: NDArray[np.float32], kind: str, stream: str
+) -> VideoScores:
+    """Carry ids and labels over; a video that any stream could not read stays unreadable."""
+    unreadable: dict[str, str] = {}
+    for part in streams:
+        unreadable.update(part.unreadable)
+    scores = scores.copy()
+    scores[[video_id in unreadable for video_id in streams[0].video_ids]] = 0
+    return VideoScores(
+        streams[0].video_ids,
+        streams[0].labels,
+        streams[0].classes,
+        scores,
+        kind,  # type: ignore[arg-type]
+        stream,
+        unreadable,
+    )

@@ -1,0 +1,292 @@
+"""From stored clips to batches: store + sampling + inputs + augment.
+
+Training batches are a pure function of (seed, step): neither the number of workers or devices nor
+an interruption changes which samples a step sees.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from threading import Lock
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from twostream.augment import color_jitter, flip, random_crop
+from twostream.flow.store import ClipFile, FlowStore
+from twostream.inputs import flow_stack, rgb_stack
+from twostream.sampling import (
+    bidirectional_window,
+    clamp_window,
+    class_uniform_batch,
+    even_indices,
+    num_starts,
+    sample_rng,
+)
+from twostream.types import LabeledVideo, StoreError, TemporalInput
+
+CACHE_BYTES = 2 << 30
+
+
+@dataclass
+class Clip:
+    """One stored video, as the streams see it.
+
+    Attributes:
+        rgb, forward, backward: its files in the store; None where a stream does not need one.
+    """
+
+    rgb: ClipFile | None = None
+    forward: ClipFile | None = None
+    backward: ClipFile | None = None
+
+    def num_positions(self, temporal: TemporalInput | None) -> int:
+        """Count the frames, or the places where a stack can start; never less than one."""
+        if temporal is None:
+            return len(self._need("rgb"))
+        if temporal.rgb:
+            return num_starts(len(self._need("rgb")), temporal.length)
+        return num_starts(len(self._need("forward")), temporal.length)
+
+    def stack(self, temporal: TemporalInput | None, position: int) -> NDArray[np.float32]:
+        """Return what a stream sees at a position: (length, c, h, w), whole frames.
+
+        Args:
+            temporal: None for the spatial stream's single frame, RGB in 0..1.
+            position: 0 .. num_positions - 1; of a bi-directional stack the first frame it covers.
+
+        Flow is in pixels; clips shorter than a stack repeat their last field, and a clip of one
+        frame has no motion at all.
+        """
+        if temporal is None:
+            return rgb_stack(self._need("rgb").frames([position]))
+        if temporal.rgb:
+            rgb = self._need("rgb")
+            return rgb_stack(rgb.frames(clamp_window(position, temporal.length, len(rgb))))
+        forward = self._need("forward")
+        if not len(forward):
+            shape = (temporal.length, 2, forward.header.height, forward.header.width)
+            return np.zeros(shape, np.float32)
+        if not temporal.bidirectional:
+            window = clamp_window(position, temporal.length, len(forward))
+            return flow_stack(forward.fields(window), temporal)
+        centre = position + temporal.length // 2
+        ahead, back = bidirectional_window(centre, temporal.length, len(forward))
+        backward = self._need("backward")
+        return flow_stack(forward.fields(ahead), temporal, backward.fields(back))
+
+    def _need(self, kind: str) -> ClipFile:
+        file: ClipFile | None = getattr(self, kind)
+        if file is None:
+            raise StoreError(
+                f"this input needs the {kind} files of every clip: run extract again with them"
+            )
+        return file
+
+
+class ClipCache:
+    """Opens clips of a store, and keeps the decoded values of as many as fit in memory.
+
+    Args:
+        store: where the clips lie.
+        kinds: which files of a clip to open.
+        budget_bytes: decoded bytes kept in memory; least recently used clips go first.
+    """
+
+    def __init__(
+        self, store: FlowStore, kinds: Sequence[str], *, budget_bytes: int = CACHE_BYTES
+    ) -> None:
+        self.store = store
+        self.kinds = tuple(kinds)
+        self.budget_bytes = budget_bytes
+        self._clips: OrderedDict[str, tuple[Clip, int]] = OrderedDict()
+        self._bytes = 0
+        self._lock = Lock()
+
+    def __getitem__(self, video_id: str) -> Clip:
+        """Return the clip; raises StoreError where a file is missing or damaged."""
+        with self._lock:
+            if video_id in self._clips:
+                self._clips.move_to_end(video_id)
+                return self._clips[video_id][0]
+        files = {kind: self.store.clip(video_id, kind) for kind in self.kinds}
+        clip = Clip(**files)
+        size = sum(file.decoded_bytes for file in files.values())
+        if size <= self.budget_bytes // 4:
+            for file in files.values():
+                file.preload()
+            with self._lock:
+                self._clips[video_id] = (clip, size)
+                self._bytes += size
+                while self._bytes > self.budget_bytes:
+                    _, (_, dropped) = self._clips.popitem(last=False)
+                    self._bytes -= dropped
+        return clip
+
+
+@dataclass(frozen=True)
+class TrainingBatches(Dataset[dict[str, Tensor]]):
+    """The batches of a training run: item ``step`` is the whole batch of that step.
+
+    Videos are drawn uniformly across the classes, from each one a random frame or stack, a random
+    crop of the whole frame, mirrored half of the time, RGB with colour jitter (section 5).
+
+    Attributes:
+        clips: where the samples come from.
+        videos: training videos.
+        temporal: the temporal stream's input, None for the spatial stream.
+        seed: with the step, decides everything.
+        steps: length of the run.
+        batch_size: global batch.
+        crop_size: side of the crops in pixels.
+        flips: mirror half of the samples.
+        lighting: strength of the colour jitter, RGB only.
+        rank, world_size: this process makes every world_size-th sample of the global batch.
+    """
+
+    clips: ClipCache
+    videos: Sequence[LabeledVideo]
+    temporal: TemporalInput | None
+    seed: int
+    steps: int
+    batch_size: int
+    crop_size: int
+    flips: bool
+    lighting: float
+    rank: int = 0
+    world_size: int = 1
+    labels: NDArray[np.int64] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "labels", np.array([video.label for video in self.videos]))
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def share(self, rank: int, world_size: int) -> TrainingBatches:
+        """Return the batches that one of several processes makes."""
+        return replace(self, rank=rank, world_size=world_size)
+
+    def __getitem__(self, step: int) -> dict[str, Tensor]:
+        """Return crops (b, length, c, size, size) and labels (b,) of this process's share."""
+        rows = class_uniform_batch(
+            self.labels, seed=self.seed, step=step, batch_size=self.batch_size
+        )
+        own = range(self.rank, self.batch_size, self.world_size)
+        crops = [self._sample(int(rows[i]), sample_rng(self.seed, step, i)) for i in own]
+        return {
+            "crops": torch.from_numpy(np.stack(crops)),
+            "labels": torch.from_numpy(self.labels[rows[list(own)]]),
+        }
+
+    def _sample(self, row: int, rng: np.random.Generator) -> NDArray[np.float32]:
+        clip = self.clips[self.videos[row].video_id]
+        position = int(rng.integers(clip.num_positions(self.temporal)))
+        stack = clip.stack(self.temporal, position)
+        stack = random_crop(stack.shape[-2], stack.shape[-1], self.crop_size, rng).cut(stack)
+        is_flow = self.temporal is not None and not self.temporal.rgb
+        if self.flips and rng.random() < 0.5:
+            stack = flip(stack, is_flow=is_flow)
+        if not is_flow and self.lighting:
+            stack = color_jitter(stack, rng, strength=self.lighting)
+        return stack
+
+
+@dataclass(frozen=True)
+class ScoringSamples(Dataset[dict[str, object]]):
+    """The frames or stacks that each video is scored on, whole: item i belongs to video i.
+
+    Attributes:
+        clips: where the samples come from.
+        videos: videos to score, each exactly once.
+        temporal: the temporal stream's input, None for the spatial stream.
+        test_positions: samples a video at equal temporal spacing (25 in section 5).
+    """
+
+    clips: ClipCache
+    videos: Sequence[LabeledVideo]
+    temporal: TemporalInput | None
+    test_positions: int
+
+    def __len__(self) -> int:
+        return len(self.videos)
+
+    def __getitem__(self, row: int) -> dict[str, object]:
+        """Return stacks (n, length, c, h, w) and how often each counts (n,).
+
+        A video with fewer positions than ``test_positions`` repeats some; each is read once and
+        weighted. A video that cannot be read comes back as its ``error`` instead.
+        """
+        try:
+            clip = self.clips[self.videos[row].video_id]
+            positions = even_indices(clip.num_positions(self.temporal), self.test_positions)
+            unique, counts = np.unique(positions, return_counts=True)
+            stacks = np.stack([clip.stack(self.temporal, int(p)) for p in unique])
+        except StoreError as error:
+            return {"row": row, "error": str(error)}
+        return {
+            "row": row,
+            "stacks": torch.from_numpy(stacks),
+            "counts": torch.from_numpy(counts.astype(np.float32)),
+        }
+
+
+def batches(
+    dataset: Dataset, order: Iterable[int], *, workers: int = 0, pin_memory: bool = False
+) -> DataLoader:
+    """Return a loader that yields the items of ``order``, in that order, whole."""
+    return DataLoader(
+        dataset,
+        batch_size=None,
+        sampler=order,
+        num_workers=workers,
+        pin_memory=pin_memory,
+        persistent_workers=False,
+        prefetch_factor=4 if workers else None,
+    )
+
+
+class TimedLoader:
+    """Iterates a loader and adds up how long the consumer waited for it.
+
+    Attributes:
+        wait_seconds: waiting time so far.
+    """
+
+    def __init__(self, loader: DataLoader) -> None:
+        self.loader = loader
+        self.wait_seconds = 0.0
+
+    def __len__(self) -> int:
+        return len(self.loader)
+
+    def __iter__(self) -> Iterator[dict[str, Tensor]]:
+        iterator = iter(self.loader)
+        while True:
+            start = time.perf_counter()
+            try:
+                batch = next(iterator)
+            except StopIteration:
+                return
+            self.wait_seconds += time.perf_counter() - start
+            yield batch
+
+
+def flow_rms_px(clips: ClipCache, videos: Sequence[LabeledVideo], temporal: TemporalInput) -> float:
+    """Return the root mean square of the flow the net will see, in pixels, for its normalisation.
+
+    Measured on one stack from the middle of up to 200 training videos, evenly chosen.
+    """
+    chosen = [videos[i] for i in sorted(set(even_indices(len(videos), 200)))]
+    squares = []
+    for video in chosen:
+        clip = clips[video.video_id]
+        stack = clip.stack(temporal, clip.num_positions(temporal) // 2)
+        squares.append(float(np.square(stack).mean()))
+    return max(float(np.sqrt(np.mean(squares))), 1e-3)

@@ -1,0 +1,157 @@
+"""Recipes: how a network is trained, as data. ``paper`` is section 5; ``quick`` suits a CPU."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal
+
+from twostream.types import Stream, UsageError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """Everything about a training run that is not the data.
+
+    Attributes:
+        name: what the user asked for.
+        spatial_architecture, temporal_architecture: see ``models.build_model``.
+        flow: name of the flow estimator.
+        short_side: stored size: the smaller side is shrunk to this many pixels.
+        crop_size: side of the square crops in pixels.
+        batch_size: global batch, over all devices.
+        steps: number of SGD steps.
+        learning_rate: highest rate.
+        decay: "steps" divides by ten at each boundary; "cosine" falls to zero at the end.
+        boundaries: steps after which the rate is divided by ten.
+        warmup_steps: linear rise of the rate at the start.
+        fine_tuning_steps, fine_tuning_boundaries, fine_tuning_learning_rate: the same for a net
+            that starts from weights.
+        head_learning_rate_factor: the last layer's rate over the others' in fine-tuning.
+        momentum, weight_decay: of SGD.
+        dropout: probability before the classifier.
+        flips: mirror half of the training samples and test on mirrored crops too.
+        lighting: standard deviation of the RGB jitter (Krizhevsky's PCA lighting).
+        test_positions: frames or stacks a video is scored on (25 in the paper, x 10 crops).
+        fit_scores: what the SVM learns from: "out-of-fold" or "in-sample" scores.
+    """
+
+    name: str
+    spatial_architecture: str
+    temporal_architecture: str
+    flow: str
+    short_side: int
+    crop_size: int
+    batch_size: int
+    steps: int
+    learning_rate: float
+    decay: Literal["steps", "cosine"]
+    boundaries: tuple[int, ...] = ()
+    warmup_steps: int = 0
+    fine_tuning_steps: int
+    fine_tuning_boundaries: tuple[int, ...] = ()
+    fine_tuning_learning_rate: float
+    head_learning_rate_factor: float = 1.0
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    dropout: float
+    flips: bool = True
+    lighting: float = 0.1
+    test_positions: int = 25
+    fit_scores: Literal["out-of-fold", "in-sample"]
+
+    def __post_init__(self) -> None:
+        for name, lowest in (("batch_size", 1), ("steps", 1), ("crop_size", 8), ("short_side", 8)):
+            if getattr(self, name) < lowest:
+                raise UsageError(f"{name} must be at least {lowest}, got {getattr(self, name)}")
+        for name in ("learning_rate", "fine_tuning_learning_rate"):
+            if not (math.isfinite(getattr(self, name)) and getattr(self, name) > 0):
+                raise UsageError(f"{name} must be a number above 0, got {getattr(self, name)}")
+        if not 0 <= self.dropout < 1:
+            raise UsageError(f"dropout must lie in 0..1 (1 excluded), got {self.dropout}")
+        if self.crop_size > self.short_side:
+            raise UsageError(
+                f"a crop of {self.crop_size} px does not fit a short side of {self.short_side} px"
+            )
+
+    def architecture(self, stream: Stream) -> str:
+        """Return the stream's network."""
+        return self.spatial_architecture if stream == "spatial" else self.temporal_architecture
+
+    def fine_tuning(self) -> Recipe:
+        """Return the recipe for a net that starts from weights."""
+        return replace(
+            self,
+            steps=self.fine_tuning_steps,
+            boundaries=self.fine_tuning_boundaries,
+            learning_rate=self.fine_tuning_learning_rate,
+        )
+
+    def learning_rate_at(self, step: int) -> float:
+        """Return the rate of step 0, 1, 2, ... (section 5's schedule in ``paper``)."""
+        rate = self.learning_rate
+        if step < self.warmup_steps:
+            return rate * (step + 1) / self.warmup_steps
+        if self.decay == "steps":
+            return rate * 0.1 ** sum(step >= boundary for boundary in self.boundaries)
+        progress = (step - self.warmup_steps) / max(1, self.steps - self.warmup_steps)
+        return rate * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
+
+
+PAPER = Recipe(
+    name="paper",
+    spatial_architecture="cnn-m-2048",
+    temporal_architecture="cnn-m-2048",
+    flow="dis",  # the paper's is Brox; it becomes the default here when our own solver is there
+    short_side=256,
+    crop_size=224,
+    batch_size=256,
+    steps=80_000,
+    learning_rate=1e-2,
+    decay="steps",
+    boundaries=(50_000, 70_000),
+    fine_tuning_steps=20_000,
+    fine_tuning_boundaries=(14_000,),
+    fine_tuning_learning_rate=1e-2,
+    dropout=0.9,
+    fit_scores="in-sample",
+)
+
+QUICK = Recipe(
+    name="quick",
+    spatial_architecture="resnet10t",
+    temporal_architecture="resnet10t",
+    flow="dis",
+    short_side=64,
+    crop_size=56,
+    batch_size=32,
+    steps=300,
+    learning_rate=0.05,
+    decay="cosine",
+    warmup_steps=30,
+    fine_tuning_steps=150,
+    fine_tuning_learning_rate=1e-3,
+    head_learning_rate_factor=10.0,
+    dropout=0.2,
+    fit_scores="out-of-fold",
+)
+
+RECIPES = {"paper": PAPER, "quick": QUICK}
+
+
+def make_recipe(name: str, **changes: Any) -> Recipe:
+    """Return a recipe with some settings changed; ``None`` means unchanged.
+
+    Raises:
+        UsageError: no such recipe or setting, or a value out of range.
+    """
+    if name not in RECIPES:
+        raise UsageError(f"unknown recipe {name!r}: use one of {', '.join(RECIPES)}")
+    known = {field.name for field in fields(Recipe)}
+    unknown = sorted(set(changes) - known)
+    if unknown:
+        raise UsageError(f"a recipe has no {', '.join(unknown)}; it has {', '.join(sorted(known))}")
+    changed = {key: value for key, value in changes.items() if value is not None}
+    if "steps" in changed:
+        changed.setdefault("fine_tuning_steps", changed["steps"])
+    return replace(RECIPES[name], **changed)

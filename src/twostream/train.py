@@ -1,0 +1,309 @@
+"""Training of one stream (section 5): the Lightning module and its fit, top to bottom."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.loggers import TensorBoardLogger
+from torch import Tensor, nn
+from torch.utils.data import Sampler
+from torchmetrics.classification import MulticlassAccuracy
+
+from twostream.checkpoint import StreamModel
+from twostream.loader import TimedLoader, TrainingBatches, batches
+from twostream.models import classifier
+from twostream.recipes import Recipe
+from twostream.types import UsageError
+
+Progress = Callable[[str, int, int, str], None]
+LOG_EVERY = 10
+
+
+class StepsFrom(Sampler[int]):
+    """Steps first, first + 1, ..., steps - 1, where first is asked when the iteration starts."""
+
+    def __init__(self, steps: int, first: Callable[[], int]) -> None:
+        self.steps = steps
+        self.first = first
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(self.first(), self.steps))
+
+
+class StreamTraining(LightningModule):
+    """SGD on one stream.
+
+    Args:
+        model: the network to train.
+        data: training batches, for one process; split here over the devices.
+        recipe: rates, momentum, decay. ``head_learning_rate_factor`` applies if ``fine_tuning``.
+        train: "all" layers or only the "last-layer" (table 1a).
+        fine_tuning: the net starts from weights.
+        loader_workers: processes that make batches; 0 makes them in this one.
+        history_path: where the curves go, as JSON.
+        progress: called as (task, step, steps, detail).
+    """
+
+    def __init__(
+        self,
+        model: StreamModel,
+        data: TrainingBatches,
+        recipe: Recipe,
+        *,
+        train: str = "all",
+        fine_tuning: bool = False,
+        loader_workers: int = 0,
+        history_path: Path | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.data = data
+        self.recipe = recipe
+        self.train_layers = train
+        self.fine_tuning = fine_tuning
+        self.loader_workers = loader_workers
+        self.history_path = history_path
+        self.progress = progress
+        self.history: list[dict[str, float]] = []
+        self.accuracy = MulticlassAccuracy(len(model.spec.classes), average="micro")
+        self.timed_loader: TimedLoader | None = None
+        self.started = 0.0
+
+    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
+        """Return the mean cross entropy of one batch."""
+        logits = self.model(batch["crops"])
+        loss = nn.functional.cross_entropy(logits, batch["labels"])
+        self.accuracy.update(logits, batch["labels"])
+        step = self.global_step
+        if (step + 1) % LOG_EVERY == 0 or step + 1 == self.data.steps:
+            row = {
+                "step": step + 1,
+                "loss": float(loss.detach()),
+                "accuracy": float(self.accuracy.compute()),
+                "learning_rate": self.recipe.learning_rate_at(step),
+            }
+            self.accuracy.reset()
+            self.history.append(row)
+            self.log_dict({key: value for key, value in row.items() if key != "step"})
+            if self.progress and self.global_rank == 0:
+                detail = f"loss {row['loss']:.3f}, accuracy {row['accuracy']:.2f}"
+                self.progress(f"train {self.model.spec.stream}", step + 1, self.data.steps, detail)
+        return loss
+
+    def configure_optimizers(self) -> Any:
+        """SGD with momentum; the last layer may learn faster where the rest is fine-tuned."""
+        last = list(classifier(self.model.network).parameters())
+        in_last = {id(parameter) for parameter in last}
+        rest = [p for p in self.model.parameters() if id(p) not in in_last]
+        if self.train_layers == "last-layer":
+            for parameter in rest:
+                parameter.requires_grad_(False)
+            rest = []
+        factor = self.recipe.head_learning_rate_factor if self.fine_tuning else 1.0
+        groups = [{"params": rest, "factor": 1.0}, {"params": last, "factor": factor}]
+        optimizer = torch.optim.SGD(
+            [group for group in groups if group["params"]],
+            lr=1.0,  # the schedule below gives the rate itself
+            momentum=self.recipe.momentum,
+            weight_decay=self.recipe.weight_decay,
+        )
+        schedule = torch.optim.lr_scheduler.LambdaLR(
+            optimizer, [self._rate(group["factor"]) for group in optimizer.param_groups]
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def _rate(self, factor: float) -> Callable[[int], float]:
+        return lambda step: factor * self.recipe.learning_rate_at(step)
+
+    def train_dataloader(self) -> Any:
+        """Batches from the step on at which training stands: a resumed run sees the same ones."""
+        world = self.trainer.world_size
+        if self.data.batch_size % world:
+            raise UsageError(
+                f"the batch of {self.data.batch_size} cannot be split over {world} devices: "
+                f"use --batch-size {max(1, self.data.batch_size // world) * world}"
+            )
+        share = self.data.share(self.trainer.global_rank, world)
+        order = StepsFrom(self.data.steps, lambda: self.global_step)
+        self.timed_loader = TimedLoader(
+            batches(
+                share,
+                order,
+                workers=self.loader_workers,
+                pin_memory=self.trainer.strategy.root_device.type == "cuda",
+            )
+        )
+        return self.timed_loader
+
+    def on_train_start(self) -> None:
+        """Start the clock."""
+        self.started = time.perf_counter()
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        """Make dropout a function of seed, step and device too, and keep frozen layers still."""
+        # any fixed mixing does; it must only differ from step to step and from rank to rank
+        torch.manual_seed((self.data.seed * 1_000_003 + self.global_step) * 64 + self.global_rank)
+        if self.train_layers == "last-layer":
+            for module in self.model.network.modules():
+                if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                    module.eval()
+
+    def on_train_end(self) -> None:
+        """Write the curves and how long the loop waited for data."""
+        seconds = time.perf_counter() - self.started
+        wait = self.timed_loader.wait_seconds if self.timed_loader else 0.0
+        if self.history_path and self.global_rank == 0:
+            summary = {
+                "history": self.history,
+                "seconds": round(seconds, 3),
+                "loader_wait_seconds": round(wait, 3),
+            }
+            self.history_path.parent.mkdir(parents=True, exist_ok=True)
+            self.history_path.write_text(json.dumps(summary))
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the curves across a restart."""
+        checkpoint["history"] = self.history
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take the curves up again."""
+        self.history = checkpoint["history"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainerOptions:
+    """What is handed to the Lightning Trainer.
+
+    Attributes:
+        accelerator, devices, precision: the Trainer's own options.
+        loader_workers: processes that make batches; None: 0 on a CPU, which trains with every
+            core anyway, else up to 8.
+    """
+
+    accelerator: str = "auto"
+    devices: int = 1
+    precision: str = "32-true"
+    loader_workers: int | None = None
+
+    def on_gpu(self) -> bool:
+        """Tell whether training will run on an accelerator."""
+        return self.accelerator != "cpu" and torch.cuda.is_available()
+
+    def workers(self) -> int:
+        """Return the number of loader processes."""
+        if self.loader_workers is not None:
+            return self.loader_workers
+        return min(8, os.cpu_count() or 1) if self.on_gpu() else 0
+
+
+def last_checkpoint(folder: Path) -> Path | None:
+    """Return the newest checkpoint of a folder, None where there is none."""
+    found = sorted(folder.glob("step=*.ckpt"), key=lambda path: int(path.stem.split("=")[1]))
+    return found[-1] if found else None
+
+
+def fit(
+    model: StreamModel,
+    data: TrainingBatches,
+    recipe: Recipe,
+    *,
+    train: str = "all",
+    fine_tuning: bool = False,
+    options: TrainerOptions | None = None,
+    checkpoints: Path | None = None,
+    logs: Path | None = None,
+    progress: Progress | None = None,
+) -> StreamModel:
+    """Train a stream; continues from the newest checkpoint where there is one.
+
+    Args:
+        model: the network, changed in place.
+        data: training batches.
+        recipe: see ``Recipe``; ``data.steps`` is the length of the run.
+        train: "all" or "last-layer".
+        fine_tuning: the net starts from weights.
+        options: accelerator, devices, precision.
+        checkpoints: folder for checkpoints; None keeps none.
+        logs: folder for TensorBoard logs and ``history.json``; None keeps none.
+        progress: called as (task, step, steps, detail).
+
+    Returns:
+        The trained model, on the CPU and ready for prediction.
+
+    Raises:
+        UsageError: the batch does not split over the devices, or an option is wrong.
+    """
+    if train not in ("all", "last-layer"):
+        raise UsageError(f"--train takes all or last-layer, got {train!r}")
+    options = options or TrainerOptions()
+    torch.manual_seed(data.seed)
+    training = StreamTraining(
+        model,
+        data,
+        recipe,
+        train=train,
+        fine_tuning=fine_tuning,
+        loader_workers=options.workers(),
+        history_path=logs / "history.json" if logs else None,
+        progress=progress,
+    )
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    keep: list[Any] = []
+    if checkpoints:
+        keep = [
+            ModelCheckpoint(
+                dirpath=checkpoints,
+                filename="{step}",
+                every_n_train_steps=max(1, min(1000, data.steps // 5)),
+                save_top_k=1,
+                monitor=None,
+            )
+        ]
+    with warnings.catch_warnings():
+        # loader workers, log intervals and a start from a checkpoint are chosen here on purpose
+        warnings.filterwarnings("ignore", module="lightning.*")
+        warnings.filterwarnings("ignore", message=".*lr_scheduler.step.*")
+        try:
+            trainer = Trainer(
+                accelerator=options.accelerator,
+                devices=options.devices,
+                strategy="ddp_spawn" if options.devices > 1 else "auto",
+                precision=options.precision,  # type: ignore[arg-type]
+                max_steps=data.steps,
+                max_epochs=-1,
+                logger=TensorBoardLogger(logs.parent, name=logs.name, version="")
+                if logs
+                else False,
+                callbacks=keep,
+                log_every_n_steps=LOG_EVERY,
+                enable_progress_bar=False,
+                enable_model_summary=False,
+                enable_checkpointing=bool(checkpoints),
+                num_sanity_val_steps=0,
+                use_distributed_sampler=False,
+                # batch statistics over the global batch, as on one device
+                sync_batchnorm=options.devices > 1,
+            )
+        except (ValueError, RuntimeError, TypeError) as error:
+            raise UsageError(f"the trainer does not take these options: {error}") from error
+        resume = last_checkpoint(checkpoints) if checkpoints else None
+        trainer.fit(training, ckpt_path=str(resume) if resume else None)
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+    return model.cpu().eval()
