@@ -1,0 +1,449 @@
+"""Decoding and writing video files; the only file that imports PyAV.
+
+``VideoReader`` streams: it never holds more than a few frames, whatever the length of the video.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+import os
+from collections import Counter, deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import chain
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import av
+import numpy as np
+from av.video.reformatter import Interpolation, VideoReformatter
+from numpy.typing import NDArray
+
+from twostream.types import Frame, VideoError
+
+av.logging.set_level(None)  # libav's own lines on stderr; what matters is raised or in `warning`
+
+FALLBACK_FPS = 25.0
+# B-frames displace timestamps by a few places at most in the files seen (packed B-frames: 2).
+REORDER_WINDOW = 4
+MPEG4_QSCALE_UNIT = 118  # FF_QP2LAMBDA: libavcodec counts quality in lambda units
+
+
+def stored_size(height: int, width: int, short_side: int | None) -> tuple[int, int]:
+    """Return the (height, width) that frames are stored at: shrunk, never enlarged.
+
+    Args:
+        height: of the upright source, px, at least 1.
+        width: of the upright source, px, at least 1.
+        short_side: wanted shorter side in px; None keeps the source size.
+
+    >>> stored_size(240, 320, 120)
+    (120, 160)
+    >>> stored_size(64, 80, 256)
+    (64, 80)
+    """
+    shorter = min(height, width)
+    if short_side is None or shorter <= short_side:
+        return height, width
+    scale = short_side / shorter
+    return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+@dataclass(frozen=True, slots=True)
+class VideoInfo:
+    """What a container claims about its video stream; counts and rates may be wrong.
+
+    Attributes:
+        path: the file.
+        width: of the upright source, px. Pixels are taken as square.
+        height: of the upright source, px.
+        fps: nominal frames per second, always positive.
+        rotation: degrees clockwise, 0, 90, 180 or 270, that make the coded picture upright.
+        num_frames_claimed: what the container says; 0 where it says nothing.
+    """
+
+    path: Path
+    width: int
+    height: int
+    fps: float
+    rotation: int
+    num_frames_claimed: int
+
+
+class VideoReader:
+    """Streams the frames of a video file, upright and at the stored size.
+
+    A file that breaks part-way gives the frames before the break and sets ``warning``. Iterating
+    a second time decodes again from the start. Close it, or use it in a ``with`` statement.
+
+    Args:
+        path: a video file (anything FFmpeg decodes).
+        short_side: shrink so that the shorter side has this many px; never enlarges.
+
+    Attributes:
+        info: a VideoInfo.
+        size: (height, width) of the frames that come out.
+        warning: one sentence when the video broke off early, else None; complete once the
+            iteration has ended.
+        frames_read: number of frames given so far.
+
+    Raises:
+        VideoError: the file is missing, is no video, or not one frame of it can be decoded.
+    """
+
+    def __init__(self, path: Path | str, *, short_side: int | None = None) -> None:
+        if short_side is not None and short_side < 1:
+            raise VideoError(path, f"cannot be shrunk to a short side of {short_side} px: use 1 up")
+        self.path = Path(path)
+        self._short_side = short_side
+        self._open()
+
+    def _open(self) -> None:
+        self.warning: str | None = None
+        self.frames_read = 0
+        self._started = False
+        self._intervals_ms: Counter[int] = Counter()
+        self._end_seconds = 0.0
+        self._start_failure = "it holds no frame"
+        self._container = _open_container(self.path)
+        try:
+            self._stream = _video_stream(self.path, self._container)
+            self._decoded = self._decode()
+            # Rotation travels with the frames, so the first one is decoded before info is known.
+            first = next(self._decoded, None)
+            if first is None:
+                raise VideoError(self.path, f"no frame can be decoded: {self._start_failure}")
+        except BaseException:
+            self._container.close()
+            raise
+        self._first = first
+        self.info = _describe(self.path, self._container, self._stream, first)
+        self.size = stored_size(self.info.height, self.info.width, self._short_side)
+        self._step_seconds = 1.0 / self.info.fps
+        self._reformatter = VideoReformatter()  # shared: building one costs more than using it
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Release the file; iterating afterwards opens it again."""
+        self._started = True
+        self._container.close()
+
+    def __iter__(self) -> Iterator[Frame]:
+        if self._started:
+            self._container.close()
+            self._open()
+        self._started = True
+        origin: float | None = None
+        previous = -math.inf
+        for raw, seconds in self._timed():
+            try:
+                rgb = self._to_rgb(raw)
+            except (av.FFmpegError, ValueError) as error:
+                if not self.frames_read:
+                    raise VideoError(self.path, f"no frame can be converted: {error}") from error
+                self._break(error)
+                return
+            if origin is None:
+                origin = seconds if seconds is not None else 0.0
+            pts = (seconds if seconds is not None else -math.inf) - origin
+            if pts <= previous:  # repeated, missing, or the clock was set back
+                if seconds is not None and pts < previous - 1.0:
+                    origin -= previous + self._step_seconds - pts
+                pts = previous + self._step_seconds
+            elif math.isinf(pts):
+                pts = 0.0
+            if self.frames_read:
+                self._intervals_ms[round((pts - previous) * 1000)] += 1
+            self.frames_read += 1
+            previous = pts
+            self._end_seconds = pts + max(self._step_seconds, _shown_seconds(raw))
+            yield Frame(rgb, pts)
+        self._check_end()
+
+    @property
+    def variable_frame_rate(self) -> bool:
+        """Whether the frame rate varies, judged by the frames read so far and the container.
+
+        True when more than 1% of the intervals are over a quarter off the usual one, or when the
+        container's average rate contradicts its base rate (frames were left out).
+        """
+        intervals = self._intervals_ms.total()
+        if intervals < 2:
+            return False
+        usual = sorted(self._intervals_ms.elements())[intervals // 2]
+        tolerance = max(2.0, 0.25 * usual)
+        odd = sum(n for ms, n in self._intervals_ms.items() if abs(ms - usual) > tolerance)
+        average, base = self._stream.average_rate, self._stream.guessed_rate
+        contradicts = bool(average and base) and 1.1 < float(base / average) < 2.0
+        return odd > 0.01 * intervals or contradicts
+
+    def _decode(self) -> Iterator[Any]:
+        """Yield av frames in display order; a break sets the warning and ends it."""
+        packets = iter(self._container.demux(self._stream))
+        count = 0
+        while True:
+            try:
+                packet = next(packets)
+            except StopIteration:
+                return
+            except (av.FFmpegError, OSError) as error:
+                self._start_failure = _cause(error)
+                if count:
+                    self._break(error)
+                return
+            try:
+                frames = packet.decode()
+            except (av.FFmpegError, OSError) as error:
+                self._start_failure = _cause(error)
+                if count:
+                    self._break(error)
+                    return
+                continue  # a recording cut between key frames: what follows may decode
+            count += len(frames)
+            yield from frames
+
+    def _timed(self) -> Iterator[tuple[Any, float | None]]:
+        """Yield av frames with their time in seconds, None where the file gives none.
+
+        Decoders give frames in display order, yet AVI files with packed B-frames (UCF-101's)
+        carry their timestamps in coding order. Sorted within a short window, each frame gets its
+        own again; a clean file is not changed by this.
+        """
+        pending: deque[Any] = deque()
+        times: list[float] = []
+
+        def next_timed() -> tuple[Any, float | None]:
+            raw = pending.popleft()
+            return raw, heapq.heappop(times) if raw.pts is not None else None
+
+        for raw in chain([self._first], self._decoded):
+            pending.append(raw)
+            if raw.pts is not None:
+                heapq.heappush(times, float(raw.pts * (raw.time_base or self._stream.time_base)))
+            if len(pending) > REORDER_WINDOW:
+                yield next_timed()
+        while pending:
+            yield next_timed()
+
+    def _to_rgb(self, raw: Any) -> NDArray[np.uint8]:
+        height, width = self.size
+        if self.info.rotation in (90, 270):
+            height, width = width, height
+        shrinks = raw.height > height or raw.width > width
+        frame = self._reformatter.reformat(
+            raw,
+            width=width,
+            height=height,
+            format="rgb24",
+            interpolation=Interpolation.AREA if shrinks else Interpolation.BICUBIC,
+            threads=1,
+        )
+        plane = frame.planes[0]
+        padded = np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)
+        rgb = padded[:, : 3 * width].reshape(height, width, 3)
+        return np.ascontiguousarray(np.rot90(rgb, k=-self.info.rotation // 90))
+
+    def _break(self, error: Exception) -> None:
+        claimed = self.info.num_frames_claimed
+        self.warning = (
+            f"{self.path}: decoding stopped part-way"
+            + (f" in a video of about {claimed} frames" if claimed else "")
+            + f": {_cause(error)}; the frames before are used"
+        )
+
+    def _check_end(self) -> None:
+        """Warn when the stream ended well before the duration that the container claims."""
+        if self.warning or self.frames_read >= self.info.num_frames_claimed > 0:
+            return
+        claimed = _claimed_seconds(self._container, self._stream)
+        missing = claimed - self._end_seconds
+        if missing > max(0.1 * claimed, 2 * self._step_seconds):
+            self.warning = (
+                f"{self.path}: ends after {self._end_seconds:.2f} s although the file claims "
+                f"{claimed:.2f} s: it seems to be cut off; its {self.frames_read} frames are used"
+            )
+
+
+def _open_container(path: Path) -> Any:
+    if path.is_dir():
+        raise VideoError(path, "is a folder, expected a video file")
+    try:
+        if path.stat().st_size == 0:
+            raise VideoError(path, "the file is empty")
+        # "file:" and the whitelist keep odd names and playlists from reaching over the network.
+        return av.open(
+            f"file:{path}", metadata_errors="ignore", options={"protocol_whitelist": "file"}
+        )
+    except FileNotFoundError as error:
+        raise VideoError(path, "no such file") from error
+    except (av.FFmpegError, OSError) as error:
+        cause = "not a video, or damaged from its start"
+        raise VideoError(path, f"cannot be opened as a video: {cause} ({_cause(error)})") from error
+
+
+def _video_stream(path: Path, container: Any) -> Any:
+    if not container.streams.video:
+        raise VideoError(path, "holds no video stream")
+    stream = container.streams.video[0]
+    if stream.codec_context is None:
+        raise VideoError(path, "its video codec is unknown to this build of FFmpeg")
+    # One decoding thread: clips are decoded in parallel, and a break shows at the same frame.
+    stream.codec_context.thread_count = 1
+    return stream
+
+
+def _describe(path: Path, container: Any, stream: Any, first: Any) -> VideoInfo:
+    # PyAV gives counter-clockwise degrees.
+    rotation = round(-first.rotation / 90) * 90 % 360
+    width, height = first.width, first.height
+    if rotation in (90, 270):
+        width, height = height, width
+    fps = _nominal_fps(stream)
+    frames = stream.frames or round(_claimed_seconds(container, stream) * fps)
+    return VideoInfo(path, width, height, fps, rotation, max(0, frames))
+
+
+def _nominal_fps(stream: Any) -> float:
+    """Return the base rate unless it is off the average by half, as in GIF and WebM (1000/s).
+
+    The average alone counts frames that an edit list leaves out.
+    """
+    average = float(stream.average_rate or 0)
+    base = float(stream.guessed_rate or 0)
+    if average > 0 and base > 0:
+        return base if 0.5 < base / average < 2 else average
+    return average or base or FALLBACK_FPS
+
+
+def _claimed_seconds(container: Any, stream: Any) -> float:
+    if stream.duration and stream.time_base:
+        return float(stream.duration * stream.time_base)
+    if container.duration and not container.streams.audio:
+        return float(container.duration) / av.time_base
+    return 0.0
+
+
+def _shown_seconds(raw: Any) -> float:
+    duration = getattr(raw, "duration", None)
+    return float(duration * raw.time_base) if duration and raw.time_base else 0.0
+
+
+def _cause(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)
+
+
+class VideoWriter:
+    """Writes frames to a video file that appears under its name only once it is complete.
+
+    Args:
+        path: where to write; the suffix chooses the container (.avi, .mp4, .mkv).
+        fps: frames per second.
+        width: px.
+        height: px.
+        codec: "mpeg4" or "libx264" (or another encoder of FFmpeg).
+        quality: mpeg4's fixed quantiser, 1 (best) to 31.
+        crf: x264's constant rate factor, 0 (lossless) to 51.
+
+    Raises:
+        VideoError: unknown codec or container, or the disk refuses.
+    """
+
+    def __init__(
+        self,
+        path: Path | str,
+        *,
+        fps: float,
+        width: int,
+        height: int,
+        codec: str = "mpeg4",
+        quality: int = 3,
+        crf: int = 20,
+    ) -> None:
+        self.path = Path(path)
+        self._partial = self.path.with_name(f".{self.path.stem}.{os.getpid()}{self.path.suffix}")
+        self._shape = (height, width, 3)
+        self._frames = 0
+        try:
+            self._container = av.open(f"file:{self._partial}", "w")
+        except (av.FFmpegError, OSError, ValueError) as error:
+            raise VideoError(path, f"cannot be written: {_cause(error)}") from error
+        try:
+            rate = Fraction(fps).limit_denominator(1001)
+            stream: Any = self._container.add_stream(codec, rate=rate)
+            stream.width, stream.height = width, height
+            # 4:2:0 halves the colour planes, which x264 refuses for odd sizes.
+            odd = width % 2 or height % 2
+            stream.pix_fmt = "yuv444p" if odd and codec == "libx264" else "yuv420p"
+            if codec == "mpeg4":
+                lambdas = str(MPEG4_QSCALE_UNIT * quality)
+                stream.codec_context.options = {"flags": "+qscale", "global_quality": lambdas}
+            elif codec == "libx264":
+                stream.codec_context.options = {"crf": str(crf)}
+            stream.codec_context.thread_count = 1  # the bytes depend on the number of threads
+            self._stream = stream
+        except (av.FFmpegError, ValueError) as error:
+            self._abort()
+            raise VideoError(path, f"cannot be written with codec {codec}: {error}") from error
+
+    def write(self, rgb: NDArray[np.uint8]) -> None:
+        """Append one frame, (height, width, 3) uint8 RGB."""
+        if rgb.shape != self._shape or rgb.dtype != np.uint8:
+            raise VideoError(
+                self.path, f"takes frames of {self._shape} uint8, got {rgb.shape} {rgb.dtype}"
+            )
+        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb), format="rgb24")
+        frame.pts = self._frames
+        self._frames += 1
+        self._encode(frame)
+
+    def _encode(self, frame: Any) -> None:
+        try:
+            self._container.mux(self._stream.encode(frame))
+        except (av.FFmpegError, OSError) as error:
+            self._abort()
+            raise VideoError(self.path, f"cannot be written: {_cause(error)}") from error
+
+    def _abort(self) -> None:
+        try:
+            self._container.close()
+        except (av.FFmpegError, OSError):
+            pass  # the disk that refused the frame refuses the trailer too
+        finally:
+            self._partial.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Finish the file and give it its name."""
+        self._encode(None)
+        try:
+            self._container.close()
+            os.replace(self._partial, self.path)
+        except (av.FFmpegError, OSError) as error:
+            self._partial.unlink(missing_ok=True)
+            raise VideoError(self.path, f"cannot be written: {_cause(error)}") from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self._abort()
