@@ -1,0 +1,72 @@
+"""Optical flow: estimators behind one protocol, the flow store, and pictures of fields.
+
+The estimators are looked up by name in ``ESTIMATORS``; OpenCV is imported only when one is made.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from twostream.types import UsageError
+
+
+class FlowEstimator(Protocol):
+    """Computes the optical flow of a pair of grey frames. Use one instance per thread.
+
+    Attributes:
+        name: its key in ``ESTIMATORS``.
+        parameters: everything that decides its results.
+    """
+
+    name: str
+    parameters: dict[str, int | float]
+
+    def __call__(self, first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return the field from ``first`` to ``second``.
+
+        Args:
+            first: (h, w) uint8 grey, any size from 1 x 1 up.
+            second: the same shape.
+
+        Returns:
+            (2, h, w) float32: displacement of each pixel of ``first`` in px to the right (0)
+            and downwards (1). Finite everywhere.
+        """
+        ...
+
+
+def __getattr__(name: str) -> Any:
+    if name == "ESTIMATORS":
+        from twostream.flow.opencv import Dis, Farneback, TvL1OpenCV
+
+        return {kind.name: kind for kind in (Dis, Farneback, TvL1OpenCV)}
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def make_estimator(name: str, **parameters: int | float) -> FlowEstimator:
+    """Return a new estimator.
+
+    Args:
+        name: "dis", "farneback" or "tvl1-opencv".
+        **parameters: changes to its defaults.
+
+    Raises:
+        UsageError: an unknown name or parameter; the message lists the known ones.
+    """
+    estimators: dict[str, type] = __getattr__("ESTIMATORS")
+    if name not in estimators:
+        raise UsageError(f"no flow estimator {name!r}: use one of {', '.join(estimators)}")
+    known = [p for p in inspect.signature(estimators[name]).parameters]
+    for parameter, value in parameters.items():
+        if parameter not in known:
+            raise UsageError(
+                f"flow estimator {name} has no parameter {parameter!r}: it has {', '.join(known)}"
+            )
+        if not math.isfinite(value):
+            raise UsageError(f"flow estimator {name}: {parameter} must be finite, got {value}")
+    return estimators[name](**parameters)

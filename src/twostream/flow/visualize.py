@@ -1,0 +1,50 @@
+"""Pictures of flow fields: the colour wheel of Baker et al. 2011 ("Middlebury colours")."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+# Steps between the wheel's six colours, from red over yellow, green, cyan, blue and magenta.
+TRANSITIONS = (15, 6, 4, 11, 13, 6)
+CORNERS = ((255, 0, 0), (255, 255, 0), (0, 255, 0), (0, 255, 255), (0, 0, 255), (255, 0, 255))
+
+
+def _wheel() -> NDArray[np.float32]:
+    """Return (55, 3) RGB in 0..1 around the wheel."""
+    parts = []
+    for i, steps in enumerate(TRANSITIONS):
+        start, end = np.array(CORNERS[i]), np.array(CORNERS[(i + 1) % len(CORNERS)])
+        parts.append(start + (end - start) * np.arange(steps)[:, None] / steps)
+    return (np.concatenate(parts) / 255).astype(np.float32)
+
+
+WHEEL = _wheel()
+
+
+def flow_to_rgb(field: NDArray[np.float32], max_px: float | None = None) -> NDArray[np.uint8]:
+    """Return a picture of a field: the hue is the direction, the saturation the length.
+
+    Right is red, down yellow, left cyan-green, up violet-blue; no motion is white.
+
+    Args:
+        field: (2, h, w) in px.
+        max_px: length that gets full colour; None takes the longest vector of this field. Longer
+            vectors are darkened.
+
+    Returns:
+        (h, w, 3) uint8 RGB.
+    """
+    x, y = field.astype(np.float32)
+    length = np.hypot(x, y)
+    longest = float(length.max()) if max_px is None else float(max_px)
+    if longest > 0:
+        length = length / longest
+    angle = np.arctan2(y, x) / (2 * np.pi) % 1.0 * len(WHEEL)
+    lower = np.floor(angle).astype(int) % len(WHEEL)
+    share = (angle - np.floor(angle))[..., None]
+    colour = WHEEL[lower] * (1 - share) + WHEEL[(lower + 1) % len(WHEEL)] * share
+    saturation = np.minimum(length, 1.0)[..., None]
+    picture = 1 - saturation * (1 - colour)
+    picture[length > 1.0 + 1e-5] *= 0.75
+    return np.round(picture * 255).astype(np.uint8)
