@@ -61,12 +61,17 @@ def make_estimator(name: str, **parameters: int | float) -> FlowEstimator:
     estimators: dict[str, type] = __getattr__("ESTIMATORS")
     if name not in estimators:
         raise UsageError(f"no flow estimator {name!r}: use one of {', '.join(estimators)}")
-    known = [p for p in inspect.signature(estimators[name]).parameters]
+    signature = inspect.signature(estimators[name]).parameters
+    checked: dict[str, int | float] = {}
     for parameter, value in parameters.items():
-        if parameter not in known:
+        if parameter not in signature:
             raise UsageError(
-                f"flow estimator {name} has no parameter {parameter!r}: it has {', '.join(known)}"
+                f"flow estimator {name} has no parameter {parameter!r}: "
+                f"it has {', '.join(signature)}"
             )
-        if not math.isfinite(value):
-            raise UsageError(f"flow estimator {name}: {parameter} must be finite, got {value}")
-    return estimators[name](**parameters)
+        kind = type(signature[parameter].default)
+        if not math.isfinite(value) or kind(value) != value:
+            wanted = "a whole number" if kind is int else "a finite number"
+            raise UsageError(f"flow estimator {name}: {parameter} must be {wanted}, got {value}")
+        checked[parameter] = kind(value)
+    return estimators[name](**checked)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import cv2
 import numpy as np
@@ -85,7 +86,7 @@ class Dis:
             "refinement_delta": refinement_delta,
             "refinement_gamma": refinement_gamma,
         }
-        self._dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+        self._dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
         self._dis.setFinestScale(finest_scale)
         self._dis.setPatchSize(patch_size)
         self._dis.setPatchStride(patch_stride)
@@ -136,7 +137,7 @@ class Farneback:
 
     def __call__(self, first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return the (2, h, w) field from ``first`` to ``second``, (h, w) uint8 grey each."""
-        values = tuple(self.parameters.values())
+        values: Any = tuple(self.parameters.values())  # they stand in OpenCV's order
         flow = cv2.calcOpticalFlowFarneback(_pad(first), _pad(second), None, *values, 0)
         return _to_field(flow, first.shape)
 
@@ -188,7 +189,7 @@ class TvL1OpenCV:
             "median_filtering": median_filtering,
         }
         # By setters: one keyword of the constructor is misspelt differently across versions.
-        self._tvl1 = cv2.optflow.DualTVL1OpticalFlow_create()
+        self._tvl1 = cv2.optflow.DualTVL1OpticalFlow.create()
         self._tvl1.setTau(tau)
         self._tvl1.setLambda(lambda_)
         self._tvl1.setTheta(theta)
