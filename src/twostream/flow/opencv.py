@@ -6,6 +6,7 @@ size from 1 x 1 up works.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -17,19 +18,31 @@ from numpy.typing import NDArray
 MIN_SIDE_PX = 16  # DIS refuses sides below 12 px; its coarsest scale is safe from 16 up
 
 
+_thread_limit = threading.Lock()
+_thread_limit_users = 0
+_threads_before = 0
+
+
 @contextmanager
 def one_opencv_thread() -> Iterator[None]:
     """Let OpenCV use one thread inside: DIS splits the picture by threads and results follow it.
 
     Pairs are computed in parallel instead, which also scales better than threads within a pair.
-    The number of threads is the process's, so only the outermost caller should use this.
+    The number of threads is the whole process's; it comes back when the last user has left.
     """
-    before = cv2.getNumThreads()
-    cv2.setNumThreads(1)
+    global _thread_limit_users, _threads_before
+    with _thread_limit:
+        if not _thread_limit_users:
+            _threads_before = cv2.getNumThreads()
+            cv2.setNumThreads(1)
+        _thread_limit_users += 1
     try:
         yield
     finally:
-        cv2.setNumThreads(before)
+        with _thread_limit:
+            _thread_limit_users -= 1
+            if not _thread_limit_users:
+                cv2.setNumThreads(_threads_before)
 
 
 def _pad(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -134,11 +147,12 @@ class Farneback:
             "poly_n": poly_n,
             "poly_sigma": poly_sigma,
         }
+        self._farneback: Any = cv2.calcOpticalFlowFarneback
 
     def __call__(self, first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return the (2, h, w) field from ``first`` to ``second``, (h, w) uint8 grey each."""
-        values: Any = tuple(self.parameters.values())  # they stand in OpenCV's order
-        flow = cv2.calcOpticalFlowFarneback(_pad(first), _pad(second), None, *values, 0)
+        values = self.parameters.values()  # they stand in OpenCV's order
+        flow = self._farneback(_pad(first), _pad(second), None, *values, 0)
         return _to_field(flow, first.shape)
 
 

@@ -1,0 +1,407 @@
+"""Extraction: every video is decoded once, and its frames and flow go into the flow store.
+
+Pairs of different clips are computed in parallel, one clip and one flow estimator per thread
+(decoding, OpenCV and compression release Python's lock), so that the results do not depend on
+the number of workers. Memory does not grow with the length of a video.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import math
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from twostream.flow import FlowEstimator, make_estimator
+from twostream.flow.opencv import one_opencv_thread
+from twostream.flow.store import ClipFile, ClipHeader, ClipWriter, FlowStore, Kind, StoreSettings
+from twostream.types import Frame, LabeledVideo, StoreError, VideoError
+from twostream.video import VideoReader
+
+HASHED_PIECE_BYTES = 64 * 1024
+# Rates closer than this are taken as equal: 30 and 29.97 frames/s are not worth a repeated frame.
+SAME_RATE = 0.01
+# Timestamps of many containers are rounded to 1 ms; a frame may sit this share of an output
+# interval on the wrong side of the middle.
+TIME_TOLERANCE = 0.05
+MAX_GAP_SECONDS = 10.0
+PROGRESS_SECONDS = 0.25
+
+Progress = Callable[[str, int, int, int], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExtractSummary:
+    """What an extraction did.
+
+    Attributes:
+        videos: number of videos asked for.
+        done: number of videos extracted now.
+        skipped: number of videos that were finished and valid before.
+        failed: video id -> why.
+        warnings: video id -> what is odd about it (it broke off early), done or skipped.
+        pairs: number of pairs of frames whose flow was computed.
+        seconds: wall-clock time.
+    """
+
+    videos: int
+    done: int
+    skipped: int
+    failed: dict[str, str] = field(default_factory=dict)
+    warnings: dict[str, str] = field(default_factory=dict)
+    pairs: int = 0
+    seconds: float = 0.0
+
+    @property
+    def pairs_per_second(self) -> float:
+        """Return the rate of flow computation; 0 when nothing was computed."""
+        return self.pairs / self.seconds if self.seconds > 0 else 0.0
+
+
+def source_hash(path: Path) -> str:
+    """Return a short fingerprint of a file: its size, and SHA-1 of its start, middle and end.
+
+    Reading all of a large data set just to see that it is finished would take longer than that
+    is worth; encoded videos that differ at all differ in these pieces.
+
+    Raises:
+        VideoError: the file cannot be read.
+    """
+    try:
+        size = path.stat().st_size
+        digest = hashlib.sha1(str(size).encode(), usedforsecurity=False)
+        with open(path, "rb") as file:
+            if size <= 4 * HASHED_PIECE_BYTES:
+                digest.update(file.read())
+            else:
+                for offset in (0, size // 2, size - HASHED_PIECE_BYTES):
+                    file.seek(offset)
+                    digest.update(file.read(HASHED_PIECE_BYTES))
+    except FileNotFoundError as error:
+        raise VideoError(path, "no such file") from error
+    except OSError as error:
+        raise VideoError(path, f"cannot be read: {error.strerror}") from error
+    return digest.hexdigest()
+
+
+def resample(frames: Iterable[Frame], fps: float) -> Iterator[tuple[Frame, int]]:
+    """Pick the frames nearest to the times 0, 1/fps, 2/fps, ... by their timestamps.
+
+    Args:
+        frames: in order, with increasing timestamps.
+        fps: wanted rate.
+
+    Yields:
+        Each picked frame once, and how many output intervals lie between it and the one picked
+        before (0 for the first). More than 1 where the video is slower than ``fps``: the frame
+        before is then shown so many times, and the flow between the two is spread evenly.
+    """
+    candidate: Frame | None = None
+    position = picked = 0  # output index from which on the candidate, the last pick, is nearest
+    for frame in frames:
+        if candidate is None:
+            candidate = frame
+            continue
+        middle = (candidate.pts_seconds + frame.pts_seconds) / 2
+        next_position = math.floor(middle * fps + TIME_TOLERANCE) + 1
+        if next_position > position:
+            yield candidate, position - picked
+            picked, position = position, next_position
+        candidate = frame
+    if candidate is not None and (
+        position == 0 or position / fps < candidate.pts_seconds + (0.5 + TIME_TOLERANCE) / fps
+    ):
+        yield candidate, position - picked
+
+
+def extract_clip(
+    path: Path,
+    settings: StoreSettings,
+    kinds: Sequence[Kind],
+    *,
+    open_writer: Callable[[ClipHeader], ClipWriter],
+    estimator: FlowEstimator | None = None,
+    video_id: str | None = None,
+    fingerprint: str = "",
+    on_frame: Callable[[int], None] = lambda pairs: None,
+) -> str | None:
+    """Decode a video once and write its frames and flow; memory is constant in its length.
+
+    A video of one frame gives clips of flow with no field. Frames of a slower rate than the
+    settings ask for are repeated and their flow divided; of a faster rate, frames are left out.
+
+    Args:
+        path: the video file.
+        settings: size, rate, codec and estimator.
+        kinds: any of "rgb", "forward", "backward".
+        open_writer: makes the writer for a header.
+        estimator: one that no other thread uses; None makes one.
+        video_id: for the header; None takes the file's name.
+        fingerprint: ``source_hash`` of the file, for the header.
+        on_frame: called after each frame with the pairs computed for it (0 or 1); what it raises
+            ends the extraction and leaves nothing.
+
+    Returns:
+        The reader's warning, if the video broke off early.
+
+    Raises:
+        VideoError: no frame can be decoded.
+        StoreError: the writer's disk refuses.
+    """
+    settings = settings.complete()
+    directions = [kind for kind in kinds if kind != "rgb"]
+    if estimator is None and directions:
+        estimator = make_estimator(settings.flow, **settings.parameters)
+    with VideoReader(path, short_side=settings.short_side) as reader:
+        rate = reader.info.fps
+        resamples = settings.fps is not None and abs(rate / settings.fps - 1) > SAME_RATE
+        if resamples and settings.fps is not None:
+            rate = settings.fps
+            picked = resample(reader, rate)
+        else:
+            picked = ((frame, min(i, 1)) for i, frame in enumerate(reader))
+        writers: dict[Kind, ClipWriter] = {}
+        try:
+            for kind in kinds:
+                flow = kind != "rgb"
+                header = ClipHeader(
+                    kind=kind,
+                    video_id=video_id or path.name,
+                    height=reader.size[0],
+                    width=reader.size[1],
+                    fps=rate,
+                    codec=settings.codec,
+                    quality=settings.quality,
+                    method=settings.flow if flow else "",
+                    parameters=settings.parameters if flow else {},
+                    bound_px=settings.bound_px if flow else None,
+                    source_hash=fingerprint,
+                    source_name=path.name,
+                )
+                writers[kind] = open_writer(header)
+            _write_clips(picked, rate, writers, estimator, on_frame)
+            for writer in writers.values():
+                writer.close(warning=reader.warning)
+        finally:
+            for writer in writers.values():
+                writer.abort()  # without effect on those that are closed
+        return reader.warning
+
+
+def _write_clips(
+    picked: Iterable[tuple[Frame, int]],
+    fps: float,
+    writers: dict[Kind, ClipWriter],
+    estimator: FlowEstimator | None,
+    on_frame: Callable[[int], None],
+) -> None:
+    rgb_writer = writers.get("rgb")
+    before: NDArray[np.uint8] | None = None
+    grey_before: NDArray[np.uint8] | None = None
+    for frame, gap in picked:
+        span = min(gap, math.ceil(MAX_GAP_SECONDS * fps))  # a broken clock must not fill the disk
+        if rgb_writer is not None:
+            if before is not None:
+                for _ in range(span - 1):
+                    rgb_writer.append(before)
+            rgb_writer.append(frame.rgb)
+            before = frame.rgb
+        if estimator is None:
+            on_frame(0)
+            continue
+        grey = cv2.cvtColor(frame.rgb, cv2.COLOR_RGB2GRAY)
+        if grey_before is not None:
+            for kind, pair in (("forward", (grey_before, grey)), ("backward", (grey, grey_before))):
+                if kind in writers:
+                    flow = estimator(*pair) / np.float32(span)
+                    for _ in range(span):
+                        writers[kind].append(flow)
+        on_frame(int(grey_before is not None))
+        grey_before = grey
+
+
+def extract_to_memory(
+    path: Path | str,
+    settings: StoreSettings,
+    kinds: Sequence[Kind] = ("rgb", "forward"),
+    *,
+    on_frame: Callable[[int], None] = lambda pairs: None,
+) -> dict[Kind, ClipFile]:
+    """Extract one video without a store on disk, through the same encoding and decoding.
+
+    Raises:
+        VideoError: no frame can be decoded.
+    """
+    buffers: dict[Kind, io.BytesIO] = {}
+
+    def open_writer(header: ClipHeader) -> ClipWriter:
+        buffers[header.kind] = io.BytesIO()
+        return ClipWriter(buffers[header.kind], header)
+
+    with one_opencv_thread():
+        extract_clip(Path(path), settings, kinds, open_writer=open_writer, on_frame=on_frame)
+    return {kind: ClipFile(buffer.getvalue()) for kind, buffer in buffers.items()}
+
+
+class _StoppedError(Exception):
+    """Raised inside workers when the run ends early."""
+
+
+class _Job:
+    """What the workers of one extraction share."""
+
+    def __init__(self, store: FlowStore, kinds: Sequence[Kind]) -> None:
+        self.store = store
+        self.kinds = tuple(dict.fromkeys(kinds))
+        self.stop = threading.Event()
+        self.pairs = 0
+        self.current = ""
+        self._lock = threading.Lock()
+        self._own = threading.local()
+
+    def on_frame(self, pairs: int) -> None:
+        if self.stop.is_set():
+            raise _StoppedError
+        with self._lock:
+            self.pairs += pairs
+
+    def estimator(self) -> FlowEstimator:
+        if not hasattr(self._own, "estimator"):
+            settings = self.store.settings
+            self._own.estimator = make_estimator(settings.flow, **settings.parameters)
+        return self._own.estimator
+
+    def run(self, video: LabeledVideo) -> tuple[bool, str | None]:
+        """Return whether anything had to be extracted, and the clip's warning."""
+        if self.stop.is_set():
+            raise _StoppedError
+        self.current = video.video_id
+        fingerprint = source_hash(video.path)
+        missing = [
+            kind for kind in self.kinds if not self.store.has(video.video_id, kind, fingerprint)
+        ]
+        if not missing:
+            return False, self.store.clip(video.video_id, self.kinds[0]).header.warning
+        flow = any(kind != "rgb" for kind in missing)
+        warning = extract_clip(
+            video.path,
+            self.store.settings,
+            missing,
+            open_writer=self.store.writer,
+            estimator=self.estimator() if flow else None,
+            video_id=video.video_id,
+            fingerprint=fingerprint,
+            on_frame=self.on_frame,
+        )
+        return True, warning
+
+
+def extract(
+    videos: Sequence[LabeledVideo],
+    *,
+    store: Path | str,
+    settings: StoreSettings,
+    kinds: Sequence[Kind] = ("rgb", "forward"),
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> ExtractSummary:
+    """Extract videos into a store, in parallel; what is finished and valid is skipped.
+
+    A video that cannot be decoded is listed in the summary and never stops the run. A run that
+    was killed is continued by the same call.
+
+    Args:
+        videos: with unique video ids.
+        store: folder of the store; made where it is missing.
+        settings: what all clips of the store are made with.
+        kinds: any of "rgb", "forward", "backward"; more may be added by a later call.
+        workers: number of threads; None uses every core.
+        progress: called in the calling thread, several times a second and after each video, with
+            (a video id that is being worked on, videos ended, videos in all, pairs so far).
+
+    Raises:
+        StoreError: the store was made with other settings, or the disk refuses; finished clips
+            are kept.
+    """
+    started = time.monotonic()
+    flow_store = FlowStore.create(store, settings)
+    flow_store.clean()
+    unique = _unique(videos)
+    job = _Job(flow_store, kinds)
+    failed: dict[str, str] = {}
+    warnings: dict[str, str] = {}
+    done = skipped = 0
+    # The longest first: no worker is left alone with a long clip at the end.
+    order = sorted(unique, key=lambda video: -_file_size(video.path))
+    pool = ThreadPoolExecutor(workers or _num_cores(), thread_name_prefix="extract")
+    with one_opencv_thread():
+        try:
+            futures: dict[Future[tuple[bool, str | None]], LabeledVideo] = {
+                pool.submit(job.run, video): video for video in order
+            }
+            waiting = set(futures)
+            while waiting:
+                ended, waiting = wait(waiting, PROGRESS_SECONDS, FIRST_COMPLETED)
+                for future in ended:
+                    video_id = futures[future].video_id
+                    try:
+                        fresh, warning = future.result()
+                    except (VideoError, StoreError, cv2.error, MemoryError) as error:
+                        if isinstance(error, StoreError) and isinstance(error.__cause__, OSError):
+                            raise  # the disk refuses; so it will for every other clip
+                        failed[video_id] = (
+                            error.cause if isinstance(error, VideoError) else str(error)
+                        )
+                        continue
+                    done, skipped = done + fresh, skipped + (not fresh)
+                    if warning:
+                        warnings[video_id] = warning
+                if progress is not None:
+                    progress(job.current, len(unique) - len(waiting), len(unique), job.pairs)
+        finally:
+            job.stop.set()
+            pool.shutdown(wait=True, cancel_futures=True)
+    return ExtractSummary(
+        videos=len(unique),
+        done=done,
+        skipped=skipped,
+        failed=dict(sorted(failed.items())),
+        warnings=dict(sorted(warnings.items())),
+        pairs=job.pairs,
+        seconds=time.monotonic() - started,
+    )
+
+
+def _unique(videos: Sequence[LabeledVideo]) -> list[LabeledVideo]:
+    by_id: dict[str, LabeledVideo] = {}
+    for video in videos:
+        known = by_id.setdefault(video.video_id, video)
+        if known.path != video.path:
+            raise StoreError(
+                f"the video id {video.video_id} stands for two files, {known.path} and "
+                f"{video.path}: give each its own"
+            )
+    return list(by_id.values())
+
+
+def _file_size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0  # the worker that opens it says why
+
+
+def _num_cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

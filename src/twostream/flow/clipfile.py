@@ -1,0 +1,478 @@
+"""One clip on disk: a file per clip and kind ("rgb", "forward" or "backward").
+
+Layout, all numbers little-endian::
+
+    8 bytes   magic
+    blobs     JPEG, PNG or zlib, one after the other: per frame one; per field one for x, one for y
+    index     per blob its length (uint32) and CRC-32 (uint32); per field its two ranges (float32)
+    header    JSON, UTF-8: a ClipHeader
+    footer    lengths of index and header (uint64), their CRC-32 (uint32), magic
+
+Blobs are streamed out as they come, so that memory does not grow with the clip; a file without
+its footer is unfinished. Reading keeps no file open, so a data set may have any number of clips.
+
+The 8-bit code of a displacement d of component k is ``128 + round(127 * d / range_k)``, in 1..255:
+128 is exactly zero, unlike the classic ``round(255 * (d + 20) / 40)``. ``range_k`` is the largest
+absolute displacement of that field (the paper, section 5, rescales each field by its own range),
+or one fixed bound for all, beyond which displacements are clipped.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import io
+import itertools
+import json
+import os
+import struct
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO, Literal, NoReturn, get_args
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from twostream.types import StoreError
+
+try:
+    import fcntl
+except ImportError:  # Windows, which refuses to delete a file that is open: as good as the lock
+    fcntl = None  # type: ignore[assignment]
+
+Kind = Literal["rgb", "forward", "backward"]
+Codec = Literal["jpeg", "lossless"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+FORMAT_VERSION = 1
+MAGIC = b"2stream\x01"
+FOOTER = struct.Struct("<QQI8s")
+ZERO_CODE = 128
+STEPS = 127  # codes on either side of zero
+PARTIAL_SUFFIX = ".partial"
+_partial_numbers = itertools.count()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClipHeader:
+    """What a clip file says about itself.
+
+    Attributes:
+        kind: "rgb" frames, "forward" fields (frame i to i + 1) or "backward" (i + 1 to i).
+        video_id: as in the data set.
+        height: of the stored size, px.
+        width: of the stored size, px.
+        fps: frames per second of what is stored.
+        codec: "jpeg" (8 bit, lossy) or "lossless".
+        quality: of the JPEG, 1 to 100.
+        method: name of the flow estimator; "" for rgb.
+        parameters: of the flow estimator.
+        bound_px: fixed range of the codes, or None for a range per field and component.
+        source_hash: of the video file that this was made from.
+        source_name: its file name.
+        warning: a sentence when the video broke off early, else None.
+        count: number of frames or fields.
+        version: of the file format.
+    """
+
+    kind: Kind
+    video_id: str
+    height: int
+    width: int
+    fps: float
+    codec: Codec = "jpeg"
+    quality: int = 90
+    method: str = ""
+    parameters: dict[str, int | float] = field(default_factory=dict)
+    bound_px: float | None = None
+    source_hash: str = ""
+    source_name: str = ""
+    warning: str | None = None
+    count: int = 0
+    version: int = FORMAT_VERSION
+
+    @property
+    def blobs_per_item(self) -> int:
+        """Number of blobs that hold one frame or field."""
+        return 2 if self.kind != "rgb" and self.codec == "jpeg" else 1
+
+
+def encode_field(
+    flow: NDArray[np.float32], bound_px: float | None = None
+) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """Quantise a field to 8 bit.
+
+    Args:
+        flow: (2, h, w) px, finite.
+        bound_px: fixed range, larger displacements are clipped; None takes the field's own.
+
+    Returns:
+        Codes, (2, h, w) uint8 in 1..255, and ranges in px, (2,) float32.
+    """
+    if bound_px is None:
+        ranges = np.abs(flow).max(axis=(1, 2)).astype(np.float32)
+    else:
+        ranges = np.full(2, bound_px, np.float32)
+    scale = np.divide(STEPS, ranges, out=np.zeros(2, np.float32), where=ranges > 0)
+    codes = np.rint(flow * scale[:, None, None])
+    np.clip(codes, -STEPS, STEPS, out=codes)
+    return (codes + ZERO_CODE).astype(np.uint8), ranges
+
+
+def decode_fields(codes: NDArray[np.uint8], ranges: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return (n, 2, h, w) px from codes (n, 2, h, w) and ranges (n, 2); code 128 is exactly 0."""
+    fields = np.subtract(codes, ZERO_CODE, dtype=np.float32)
+    fields *= (ranges / STEPS).astype(np.float32)[:, :, None, None]
+    return fields
+
+
+class ClipWriter:
+    """Writes one clip file; it appears under its name only once it is complete.
+
+    Args:
+        target: path of the file, or a binary stream (for clips that are kept in memory).
+        header: its ``count`` is filled in at the end.
+
+    Raises:
+        StoreError: the disk refuses, or a frame or field does not fit the header.
+    """
+
+    def __init__(self, target: Path | BinaryIO, header: ClipHeader) -> None:
+        self.header = header
+        self.count = 0
+        self._lengths: list[int] = []
+        self._crcs: list[int] = []
+        self._ranges: list[NDArray[np.float32]] = []
+        self._path = target if isinstance(target, Path) else None
+        self._partial: Path | None = None
+        if isinstance(target, Path):
+            try:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                self._partial, self._file = _open_partial(target)
+            except OSError as error:
+                self._fail(error)
+        else:
+            self._file = target
+        self._write(MAGIC)
+
+    def append(self, item: NDArray[np.float32] | NDArray[np.uint8]) -> None:
+        """Append one field, (2, h, w) float32 px, or one frame, (h, w, 3) uint8 RGB."""
+        size = (self.header.height, self.header.width)
+        shape = (*size, 3) if self.header.kind == "rgb" else (2, *size)
+        if item.shape != shape:
+            raise StoreError(
+                f"{self.header.video_id}: this {self.header.kind} clip takes items of shape "
+                f"{shape}, got {item.shape}"
+            )
+        if self.header.kind == "rgb":
+            self._append_blob(_encode_rgb(item, self.header))
+        else:
+            self._append_field(item.astype(np.float32, copy=False))
+        self.count += 1
+
+    def _append_field(self, flow: NDArray[np.float32]) -> None:
+        if not np.isfinite(flow).all():
+            raise StoreError(
+                f"{self.header.video_id}: field {self.count} holds values that are not finite: "
+                f"flow estimator {self.header.method or 'unknown'} failed"
+            )
+        if self.header.codec == "lossless":
+            self._ranges.append(np.abs(flow).max(axis=(1, 2)).astype(np.float32))
+            # Bytes of equal weight side by side compress better.
+            planes = np.ascontiguousarray(flow, "<f4").view(np.uint8).reshape(-1, 4).T
+            self._append_blob(zlib.compress(planes.tobytes(), 1))
+            return
+        codes, ranges = encode_field(flow, self.header.bound_px)
+        self._ranges.append(ranges)
+        for plane in codes:
+            self._append_blob(_encode_jpeg(plane, self.header.quality))
+
+    def _append_blob(self, blob: bytes) -> None:
+        self._lengths.append(len(blob))
+        self._crcs.append(zlib.crc32(blob))
+        self._write(blob)
+
+    def close(self, *, warning: str | None = None) -> ClipHeader:
+        """Finish the file and return its header.
+
+        Args:
+            warning: kept in the header: the video broke off early.
+        """
+        self.header = dataclasses.replace(self.header, count=self.count, warning=warning)
+        index = np.array([self._lengths, self._crcs], "<u4").tobytes()
+        index += np.array(self._ranges, "<f4").tobytes()
+        header = json.dumps(dataclasses.asdict(self.header), sort_keys=True).encode()
+        crc = zlib.crc32(index + header)
+        self._write(index + header + FOOTER.pack(len(index), len(header), crc, MAGIC))
+        if self._path is not None and self._partial is not None:
+            try:
+                self._file.flush()
+                # Named while still locked: a cleaning run never takes it for a stale one.
+                os.replace(self._partial, self._path)
+                self._file.close()
+            except OSError as error:
+                self._fail(error)
+        return self.header
+
+    def abort(self) -> None:
+        """Leave nothing behind; without effect after close."""
+        if self._partial is not None and not self._file.closed:
+            try:
+                self._partial.unlink(missing_ok=True)
+                self._file.close()
+            except OSError:
+                pass  # closing flushes, which a full disk refuses; the next run cleans up
+
+    def _write(self, data: bytes) -> None:
+        try:
+            self._file.write(data)
+        except OSError as error:
+            self._fail(error)
+
+    def _fail(self, error: OSError) -> NoReturn:
+        if self._partial is not None:
+            self.abort()
+        where = self._path or "memory"
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StoreError(
+                f"{where}: no space left on the disk: free some, or use another --store; "
+                "what is finished is kept"
+            ) from error
+        raise StoreError(f"{where}: cannot be written: {error.strerror or error}") from error
+
+
+class ClipFile:
+    """Random access to one finished clip file. Safe to read from several threads, and picklable.
+
+    Args:
+        source: path of the file, or its bytes.
+
+    Attributes:
+        header: a ClipHeader.
+        ranges: (n, 2) float32, largest displacement that the codes of each field can express, px;
+            empty for rgb.
+
+    Raises:
+        StoreError: missing, unfinished, damaged, or not a clip file.
+    """
+
+    def __init__(self, source: Path | bytes) -> None:
+        self._source = source
+        self.name = "clip in memory" if isinstance(source, bytes) else str(source)
+        size, tail = self._read_footer()
+        index_length, header_length, crc, magic = FOOTER.unpack(tail)
+        payload = size - FOOTER.size - index_length - header_length
+        if magic != MAGIC or payload < len(MAGIC) or self._read(0, len(MAGIC)) != MAGIC:
+            self._refuse("is no finished clip file of this store format")
+        described = self._read(payload, index_length + header_length)
+        if zlib.crc32(described) != crc:
+            self._refuse("has a damaged index")
+        self.header = self._parse_header(described[index_length:])
+        blobs = self.header.count * self.header.blobs_per_item
+        ranges = 0 if self.header.kind == "rgb" else self.header.count
+        if index_length != 8 * blobs + 8 * ranges:
+            self._refuse("has an index that does not fit its header")
+        table = np.frombuffer(described, "<u4", 2 * blobs).reshape(2, blobs)
+        self._crcs = table[1]
+        self._offsets = np.zeros(blobs + 1, np.int64)
+        np.cumsum(table[0], out=self._offsets[1:])
+        self._offsets += len(MAGIC)
+        self.ranges = np.frombuffer(described, "<f4", 2 * ranges, 8 * blobs).reshape(ranges, 2)
+        if self._offsets[-1] != payload:
+            self._refuse("has a size that does not fit its index")
+
+    def __len__(self) -> int:
+        return self.header.count
+
+    def codes(
+        self, start: int = 0, stop: int | None = None
+    ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+        """Return fields start..stop-1 as they are coded: the fast path of the training loop.
+
+        Returns:
+            (n, 2, h, w) uint8 in 1..255 with 128 for zero, and (n, 2) float32 ranges in px;
+            ``decode_fields`` turns them into px.
+
+        Raises:
+            StoreError: outside of 0..len, an rgb or lossless clip, or damaged data.
+        """
+        stop = self._check_flow(start, stop)
+        if self.header.codec != "jpeg":
+            self._refuse("is kept lossless and has no codes: read its fields")
+        shape = (stop - start, 2, self.header.height, self.header.width)
+        codes = np.empty(shape, np.uint8)
+        for i, blob in enumerate(self._blobs(2 * start, 2 * stop)):
+            codes[i // 2, i % 2] = self._decode_image(blob, cv2.IMREAD_GRAYSCALE)
+        np.maximum(codes, 1, out=codes)  # JPEG may ring down to 0, one below the lowest code
+        return codes, self.ranges[start:stop]
+
+    def codes_all(self) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+        """Return the codes of the whole clip, (n, 2, h, w) uint8, and (n, 2) float32 ranges."""
+        return self.codes()
+
+    def raw(self, i: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+        """Return the codes of field i, (2, h, w) uint8, and its ranges in px, (2,) float32."""
+        codes, ranges = self.codes(i, i + 1)
+        return codes[0], ranges[0]
+
+    def fields(self, start: int = 0, stop: int | None = None) -> NDArray[np.float32]:
+        """Return fields start..stop-1 in px of the stored size, (n, 2, h, w) float32."""
+        stop = self._check_flow(start, stop)
+        if self.header.codec == "jpeg":
+            return decode_fields(*self.codes(start, stop))
+        shape = (2, self.header.height, self.header.width)
+        fields = np.empty((stop - start, *shape), np.float32)
+        for i, blob in enumerate(self._blobs(start, stop)):
+            try:
+                planes = np.frombuffer(zlib.decompress(blob), np.uint8).reshape(4, -1)
+                fields[i] = np.ascontiguousarray(planes.T).view("<f4").reshape(shape)
+            except (zlib.error, ValueError):
+                self._refuse(f"has a damaged field {start + i}")
+        return fields
+
+    def frames(self, indices: Sequence[int] | range | None = None) -> NDArray[np.uint8]:
+        """Return frames, (n, h, w, 3) uint8 RGB, all of them or those of the indices."""
+        if self.header.kind != "rgb":
+            self._refuse(f"holds {self.header.kind} flow, not frames")
+        chosen = range(len(self)) if indices is None else indices
+        frames = np.empty((len(chosen), self.header.height, self.header.width, 3), np.uint8)
+        for row, i in enumerate(chosen):
+            self._check_span(i, i + 1)
+            (blob,) = self._blobs(i, i + 1)
+            bgr = self._decode_image(blob, cv2.IMREAD_COLOR)
+            cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB, dst=frames[row])
+        return frames
+
+    def _check_flow(self, start: int, stop: int | None) -> int:
+        if self.header.kind == "rgb":
+            self._refuse("holds rgb frames, not flow")
+        stop = len(self) if stop is None else stop
+        self._check_span(start, stop)
+        return stop
+
+    def _check_span(self, start: int, stop: int) -> None:
+        if not 0 <= start <= stop <= len(self):
+            what = "frames" if self.header.kind == "rgb" else "fields"
+            raise StoreError(
+                f"{self.header.video_id}: {what} {start} to {stop - 1} were asked for, but the "
+                f"store has {len(self)} (0 to {len(self) - 1}): extract it again"
+            )
+
+    def _blobs(self, start: int, stop: int) -> list[memoryview]:
+        """Return blobs start..stop-1, read at once and checked."""
+        begin = int(self._offsets[start])
+        data = memoryview(self._read(begin, int(self._offsets[stop]) - begin))
+        blobs = []
+        for i in range(start, stop):
+            blob = data[int(self._offsets[i]) - begin : int(self._offsets[i + 1]) - begin]
+            if zlib.crc32(blob) != self._crcs[i]:
+                self._refuse("is damaged")
+            blobs.append(blob)
+        return blobs
+
+    def _decode_image(self, blob: memoryview, flags: int) -> NDArray[np.uint8]:
+        image = cv2.imdecode(np.frombuffer(blob, np.uint8), flags)
+        if image is None or image.shape[:2] != (self.header.height, self.header.width):
+            self._refuse("holds a picture of another size or none")
+        return image
+
+    def _read_footer(self) -> tuple[int, bytes]:
+        if isinstance(self._source, bytes):
+            size = len(self._source)
+        else:
+            try:
+                size = self._source.stat().st_size
+            except OSError as error:
+                self._refuse(f"cannot be read ({error.strerror})")
+        if size < FOOTER.size + len(MAGIC):
+            self._refuse("is too short for a clip file")
+        return size, self._read(size - FOOTER.size, FOOTER.size)
+
+    def _read(self, offset: int, length: int) -> bytes:
+        if isinstance(self._source, bytes):
+            return self._source[offset : offset + length]
+        try:
+            with open(self._source, "rb", buffering=0) as file:
+                file.seek(offset)
+                data = file.read(length)
+                while len(data) < length and (more := file.read(length - len(data))):
+                    data += more
+        except OSError as error:
+            self._refuse(f"cannot be read ({error.strerror})")
+        if len(data) != length:
+            self._refuse("is cut off")
+        return data
+
+    def _parse_header(self, text: bytes) -> ClipHeader:
+        try:
+            header = ClipHeader(**json.loads(text))
+        except (ValueError, TypeError):
+            self._refuse("has a header that cannot be read")
+        if header.version != FORMAT_VERSION:
+            self._refuse(f"has format {header.version}, this version reads {FORMAT_VERSION}")
+        return header
+
+    def _refuse(self, why: str) -> NoReturn:
+        raise StoreError(f"{self.name}: {why}: extract it again")
+
+
+def clean_partial_files(folder: Path) -> int:
+    """Delete what killed runs left below a folder, but not what a live run is writing.
+
+    A writer holds a lock on its unfinished file, which the system releases when it dies.
+
+    Returns:
+        The number of files deleted.
+    """
+    deleted = 0
+    for path in folder.rglob(f".*{PARTIAL_SUFFIX}"):
+        try:
+            with open(path, "rb") as file:
+                if fcntl is not None:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    path.unlink()
+            if fcntl is None:
+                path.unlink()
+            deleted += 1
+        except OSError:
+            continue  # someone is writing it, or has just finished it
+    return deleted
+
+
+def _open_partial(target: Path) -> tuple[Path, BinaryIO]:
+    while True:
+        name = f".{target.name}.{os.getpid()}-{next(_partial_numbers)}{PARTIAL_SUFFIX}"
+        partial = target.with_name(name)
+        try:
+            file = open(partial, "xb")  # noqa: SIM115
+        except FileExistsError:
+            continue
+        if fcntl is None:
+            return partial, file
+        fcntl.flock(file, fcntl.LOCK_EX)
+        if os.fstat(file.fileno()).st_nlink:
+            return partial, file
+        file.close()  # a cleaning run took it for stale between the two calls above
+
+
+def _encode_jpeg(picture: NDArray[np.uint8], quality: int) -> bytes:
+    ok, blob = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    if not ok:
+        raise StoreError(f"a picture of {picture.shape} cannot be kept as JPEG")
+    return blob.tobytes()
+
+
+def _encode_rgb(rgb: NDArray[np.generic], header: ClipHeader) -> bytes:
+    bgr = cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)
+    if header.codec == "jpeg":
+        return _encode_jpeg(bgr, header.quality)
+    _, blob = cv2.imencode(".png", bgr, [cv2.IMWRITE_PNG_COMPRESSION, 1])
+    return blob.tobytes()
+
+
+def in_memory(buffer: io.BytesIO) -> ClipFile:
+    """Return the clip that a closed ClipWriter left in a buffer."""
+    return ClipFile(buffer.getvalue())
