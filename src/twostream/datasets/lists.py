@@ -1,0 +1,176 @@
+"""List files: CSV with the header `path,label[,group][,split]`, and plain `path label` lines."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import unicodedata
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+from twostream.datasets.dataset import Dataset
+from twostream.datasets.layouts import given_by_side, group_of
+from twostream.types import DataError, LabeledVideo
+
+_SIDES = {"train": "train", "training": "train", "val": "val", "valid": "val"}
+_SIDES |= {"validation": "val", "test": "test", "testing": "test"}
+# A file of such a name is called after the folder it lies in: weizmann/clips.csv is "weizmann".
+_NAMELESS = {"clips", "videos", "list", "labels", "data", "dataset", "index", "annotations"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    line: int
+    path: str
+    label: str
+    group: str | None = None
+    side: str = ""
+
+
+def read_list(file: Path) -> Dataset:
+    """Read a CSV or a plain list; paths in it are relative to the folder it lies in.
+
+    Raises:
+        DataError: not a list, or a row without label or file; the sentence names the row.
+    """
+    text = _read_text(file)
+    header = text.lstrip().partition("\n")[0].strip().lower()
+    delimiter = next((d for d in ",;\t" if {"path", "label"} <= _cells(header, d)), None)
+    rows = _csv_rows(file, text, delimiter) if delimiter else _plain_rows(file, text)
+    if not rows:
+        raise DataError(f"{file} lists no video: expected a line for each")
+    classes = _sorted_classes({row.label for row in rows})
+    number = {name: label for label, name in enumerate(classes)}
+    by_side: dict[str, list[LabeledVideo]] = defaultdict(list)
+    lines: dict[str, int] = {}
+    videos = []
+    for row in rows:
+        path = _existing(file, row)
+        video_id = _video_id(file.parent, path)
+        if video_id in lines:
+            raise DataError(
+                f"{file}, line {row.line}: {row.path} stands in line {lines[video_id]} already"
+            )
+        lines[video_id] = row.line
+        group = row.group or group_of(path.name, row.label)
+        videos.append(LabeledVideo(video_id, path, number[row.label], group))
+        by_side[row.side].append(videos[-1])
+    given, notes = given_by_side(by_side)
+    if given and by_side[""]:
+        notes.append(f"{len(by_side[''])} videos have no split value and are on neither side")
+    folder = file.resolve().parent.name
+    return Dataset(
+        name=folder if file.stem.lower() in _NAMELESS and folder else file.stem,
+        kind="CSV" if delimiter else "list",
+        root=file,
+        classes=classes,
+        videos=tuple(videos),
+        given=given,
+        notes=tuple(notes),
+    )
+
+
+def _read_text(file: Path) -> str:
+    try:
+        text = file.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise DataError(f"{file} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{file} is not UTF-8 text: give a folder, a CSV file with the columns path,label or "
+            "a list of `path label` lines"
+        ) from error
+    if "\0" in text:
+        raise DataError(f"{file} is not a text file, so it cannot be a list of videos")
+    return text
+
+
+def _cells(line: str, delimiter: str) -> set[str]:
+    return {cell.strip().strip('"').strip() for cell in line.split(delimiter)}
+
+
+def _csv_rows(file: Path, text: str, delimiter: str) -> list[_Row]:
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
+    rows: list[_Row] = []
+    columns: list[str] = []
+    try:
+        for cells in reader:
+            if not any(cell.strip() for cell in cells):
+                continue
+            if not columns:
+                columns = [cell.strip().lower() for cell in cells]
+                continue
+            row = dict(zip(columns, (cell.strip() for cell in cells), strict=False))
+            where = f"{file}, line {reader.line_num}"
+            for needed in ("path", "label"):
+                if not row.get(needed):
+                    raise DataError(f"{where}: the column {needed} is empty")
+            if len(cells) > len(columns):
+                raise DataError(
+                    f"{where}: {len(cells)} columns, but the header has {len(columns)}: "
+                    "put names with the separator in them in quotes"
+                )
+            side = row.get("split") or ""
+            if side and side.lower() not in _SIDES:
+                raise DataError(f"{where}: split must be train, val or test, got {side}")
+            rows.append(
+                _Row(
+                    reader.line_num,
+                    row["path"],
+                    row["label"],
+                    row.get("group") or None,
+                    _SIDES.get(side.lower(), ""),
+                )
+            )
+    except csv.Error as error:
+        raise DataError(f"{file}, line {reader.line_num}: not readable as CSV: {error}") from error
+    return rows
+
+
+def _plain_rows(file: Path, text: str) -> list[_Row]:
+    """Read `path label` lines; the label is the last word, so that paths may have spaces."""
+    rows = []
+    for line, content in enumerate(text.split("\n"), start=1):
+        words = content.strip().rsplit(maxsplit=1)
+        if words and (file.suffix.lower() == ".csv" or (len(words) == 1 and "," in words[0])):
+            raise DataError(
+                f"{file} has no header: the first line of a CSV file must name the columns, "
+                "path,label and optionally group,split"
+            )
+        if len(words) == 1:
+            raise DataError(f"{file}, line {line}: expected `path label`, got {content.strip()!r}")
+        if words:
+            rows.append(_Row(line, words[0], words[1]))
+    return rows
+
+
+def _existing(file: Path, row: _Row) -> Path:
+    """Return the file a row names, also where it was written on another system."""
+    slashes = row.path.replace("\\", "/")
+    for name in (row.path, slashes, *(unicodedata.normalize(f, slashes) for f in ("NFC", "NFD"))):
+        path = file.parent / name
+        if path.is_file():
+            return path
+    what = "is a folder" if (file.parent / row.path).is_dir() else "does not exist"
+    raise DataError(
+        f"{file}, line {row.line}: {row.path} {what} (paths are relative to {file.parent})"
+    )
+
+
+def _video_id(folder: Path, path: Path) -> str:
+    """Return the path below the list's folder; one that leads outside loses its ".." or root."""
+    folder, path = Path(os.path.abspath(folder)), Path(os.path.abspath(path))
+    if path.is_relative_to(folder):
+        return path.relative_to(folder).as_posix()
+    if os.path.commonpath([folder, path]) == path.anchor:
+        return path.relative_to(path.anchor).as_posix()
+    return Path(os.path.relpath(path, folder).replace("..", "up")).as_posix()
+
+
+def _sorted_classes(labels: set[str]) -> tuple[str, ...]:
+    """Sort class names, numbers by value: 0, 1, ..., 10 whether counting starts at 0 or 1."""
+    if all(label.isdecimal() for label in labels):
+        return tuple(sorted(labels, key=lambda label: (int(label), label)))
+    return tuple(sorted(labels))
