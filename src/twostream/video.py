@@ -29,7 +29,6 @@ av.logging.set_level(None)  # libav's own lines on stderr; what matters is raise
 FALLBACK_FPS = 25.0
 # B-frames displace timestamps by a few places at most in the files seen (packed B-frames: 2).
 REORDER_WINDOW = 4
-MPEG4_QSCALE_UNIT = 118  # FF_QP2LAMBDA: libavcodec counts quality in lambda units
 
 
 def stored_size(height: int, width: int, short_side: int | None) -> tuple[int, int]:
@@ -154,7 +153,7 @@ class VideoReader:
             except (av.FFmpegError, ValueError) as error:
                 if not self.frames_read:
                     raise VideoError(self.path, f"no frame can be converted: {error}") from error
-                self._break(error)
+                self._break(error, self.frames_read)
                 return
             if origin is None:
                 origin = seconds if seconds is not None else 0.0
@@ -202,14 +201,14 @@ class VideoReader:
             except (av.FFmpegError, OSError) as error:
                 self._start_failure = _cause(error)
                 if count:
-                    self._break(error)
+                    self._break(error, count)
                 return
             try:
                 frames = packet.decode()
             except (av.FFmpegError, OSError) as error:
                 self._start_failure = _cause(error)
                 if count:
-                    self._break(error)
+                    self._break(error, count)
                     return
                 continue  # a recording cut between key frames: what follows may decode
             count += len(frames)
@@ -256,12 +255,12 @@ class VideoReader:
         rgb = padded[:, : 3 * width].reshape(height, width, 3)
         return np.ascontiguousarray(np.rot90(rgb, k=-self.info.rotation // 90))
 
-    def _break(self, error: Exception) -> None:
+    def _break(self, error: Exception, after: int) -> None:
         claimed = self.info.num_frames_claimed
+        of = f" of about {claimed}" if claimed >= after else ""
         self.warning = (
-            f"{self.path}: decoding stopped part-way"
-            + (f" in a video of about {claimed} frames" if claimed else "")
-            + f": {_cause(error)}; the frames before are used"
+            f"{self.path}: decoding broke off after {after}{of} frames ({_cause(error)}); "
+            "the frames before are used"
         )
 
     def _check_end(self) -> None:
@@ -269,8 +268,12 @@ class VideoReader:
         if self.warning or self.frames_read >= self.info.num_frames_claimed > 0:
             return
         claimed = _claimed_seconds(self._container, self._stream)
+        if "mov" not in self._container.format.name:
+            # AVI's duration shrinks with a cut file, its count does not. MP4's count includes
+            # what an edit list leaves out.
+            claimed = max(claimed, self._stream.frames * self._step_seconds)
         missing = claimed - self._end_seconds
-        if missing > max(0.1 * claimed, 2 * self._step_seconds):
+        if missing > max(min(0.05 * claimed, 2.0), 2 * self._step_seconds):
             self.warning = (
                 f"{self.path}: ends after {self._end_seconds:.2f} s although the file claims "
                 f"{claimed:.2f} s: it seems to be cut off; its {self.frames_read} frames are used"
@@ -290,13 +293,13 @@ def _open_container(path: Path) -> Any:
     except FileNotFoundError as error:
         raise VideoError(path, "no such file") from error
     except (av.FFmpegError, OSError) as error:
-        cause = "not a video, or damaged from its start"
+        cause = "it is no video, or a damaged one"
         raise VideoError(path, f"cannot be opened as a video: {cause} ({_cause(error)})") from error
 
 
 def _video_stream(path: Path, container: Any) -> Any:
     if not container.streams.video:
-        raise VideoError(path, "holds no video stream")
+        raise VideoError(path, "holds no video stream: it is no video, or a damaged one")
     stream = container.streams.video[0]
     if stream.codec_context is None:
         raise VideoError(path, "its video codec is unknown to this build of FFmpeg")
@@ -376,6 +379,8 @@ class VideoWriter:
         self._partial = self.path.with_name(f".{self.path.stem}.{os.getpid()}{self.path.suffix}")
         self._shape = (height, width, 3)
         self._frames = 0
+        if not self.path.parent.is_dir():  # PyAV would open the file only with the first frame
+            raise VideoError(path, f"cannot be written: no folder {self.path.parent}")
         try:
             self._container = av.open(f"file:{self._partial}", "w")
         except (av.FFmpegError, OSError, ValueError) as error:
@@ -388,8 +393,8 @@ class VideoWriter:
             odd = width % 2 or height % 2
             stream.pix_fmt = "yuv444p" if odd and codec == "libx264" else "yuv420p"
             if codec == "mpeg4":
-                lambdas = str(MPEG4_QSCALE_UNIT * quality)
-                stream.codec_context.options = {"flags": "+qscale", "global_quality": lambdas}
+                # Equal bounds fix the quantiser; the qscale flag does not reach it through PyAV.
+                stream.codec_context.options = {"qmin": str(quality), "qmax": str(quality)}
             elif codec == "libx264":
                 stream.codec_context.options = {"crf": str(crf)}
             stream.codec_context.thread_count = 1  # the bytes depend on the number of threads

@@ -22,13 +22,12 @@ from twostream.flow.clipfile import (
     FORMAT_VERSION,
     ClipFile,
     ClipHeader,
-    ClipWriter,
     Codec,
     Kind,
-    clean_partial_files,
     decode_fields,
     encode_field,
 )
+from twostream.flow.clipwriter import ClipWriter, clean_partial_files
 from twostream.types import StoreError
 
 __all__ = [
