@@ -22,12 +22,14 @@ class GivenSplit:
     Attributes:
         number: 1, 2, 3 as in the official lists; 1 for train/test folders and split columns.
         notes: what a user should know of it: listed files that are missing, where val went.
+        missing: listed videos that are not here, as the lists name them.
     """
 
     number: int
     train: tuple[LabeledVideo, ...]
     test: tuple[LabeledVideo, ...]
     notes: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -292,7 +292,7 @@ def _read_official(tree: _Folder, base: _Folder, lists: Sequence[Path]) -> Datas
             )
         unlisted.difference_update(train, test)
         if train and test:
-            given.append(GivenSplit(number, train, test, tuple(notes)))
+            given.append(GivenSplit(number, train, test, tuple(notes), tuple(missing)))
     if not given:
         return None
     extra = [f"{len(unlisted)} videos are in none of the lists"] if unlisted and ucf else []

@@ -1,0 +1,308 @@
+"""The doctor: decodes every video of a data set and lists what will give trouble, a line each."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import statistics
+import threading
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from twostream.datasets import Dataset, groups_on_both_sides, load_dataset, unlabeled_videos
+from twostream.types import VIDEO_SUFFIXES, LabeledVideo, UsageError, VideoError
+from twostream.video import VideoReader
+
+Progress = Callable[[int, int, str], None]
+
+DECODED_SIDE_PX = 16  # nobody looks at the pictures, so they are made small
+# A model sees displacements per frame; rates that differ by less than this change little.
+SAME_RATE = 0.1
+PROGRESS_SECONDS = 0.25
+NAMED = 3  # of many, so many are named
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that will give trouble.
+
+    Attributes:
+        path: the file, or the data set where it is about more than one file.
+        problem: which kind, in two or three words ("unreadable", "too short").
+        detail: what was found and what to do.
+    """
+
+    path: str
+    problem: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class DoctorReport:
+    """What the doctor found.
+
+    Attributes:
+        videos: number of videos that were decoded.
+        problems: in the order of the videos, then those of the whole data set.
+        description: one line on what was examined.
+    """
+
+    videos: int
+    problems: tuple[Problem, ...]
+    description: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return {"videos": count, "problems": [{"path", "problem", "detail"}]}."""
+        return {"videos": self.videos, "problems": [asdict(problem) for problem in self.problems]}
+
+
+@dataclass(frozen=True, slots=True)
+class _Checked:
+    """One video, decoded to its end."""
+
+    frames: int = 0
+    fps: float = 0.0
+    problems: tuple[tuple[str, str], ...] = ()
+
+
+def examine(
+    target: Path | str,
+    *,
+    stack_length: int = 10,
+    min_clips: int = 5,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> DoctorReport:
+    """Decode all videos of a data set, of a folder without classes, or one video; list problems.
+
+    Args:
+        target: anything `load_dataset` takes, a folder of videos, or one video file.
+        stack_length: L; a video needs one frame more to fill a stack of flow.
+        min_clips: a class with fewer usable clips is named.
+        workers: number of threads; None uses every core.
+        progress: called in the calling thread, several times a second, with (videos done, videos
+            in all, a video that is being decoded).
+
+    Returns:
+        Problems in a fixed order, whatever the number of workers.
+
+    Raises:
+        DataError: nothing there can be read as a data set.
+        UsageError: a length or number below 1.
+    """
+    if stack_length < 1 or min_clips < 1 or (workers is not None and workers < 1):
+        raise UsageError(
+            "stack length, fewest clips and workers must be at least 1, got "
+            f"{stack_length}, {min_clips} and {workers}"
+        )
+    target = Path(target)
+    data: Dataset | None = None
+    if target.is_file() and target.suffix.lower() in VIDEO_SUFFIXES:
+        videos: Sequence[LabeledVideo] = (LabeledVideo(target.name, target, -1),)
+        description = f"{target}: one video"
+    elif target.is_dir() and (found := unlabeled_videos(target)):
+        videos = found
+        description = f"{target}: {len(videos)} videos without classes"
+    else:
+        data = load_dataset(target)
+        videos = data.videos
+        description = data.describe()
+    checked = _check_all(videos, stack_length, workers or _num_cores(), progress)
+    problems = [
+        Problem(str(video.path), kind, detail)
+        for video, result in zip(videos, checked, strict=True)
+        for kind, detail in result.problems
+    ]
+    problems += _duplicates(videos, data)
+    problems += _mixed_rates(target, checked)
+    if data is not None:
+        problems += _class_problems(data, checked, min_clips)
+        problems += _split_problems(data)
+    return DoctorReport(len(videos), tuple(problems), description)
+
+
+def _check_all(
+    videos: Sequence[LabeledVideo], stack_length: int, workers: int, progress: Progress | None
+) -> list[_Checked]:
+    stop = threading.Event()
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="doctor")
+    try:
+        futures = [pool.submit(_check, video.path, stack_length, stop) for video in videos]
+        waiting = set(futures)
+        while waiting:
+            waiting = wait(waiting, PROGRESS_SECONDS).not_done
+            if progress is not None:
+                current = next((i for i, f in enumerate(futures) if f.running()), len(videos) - 1)
+                done = len(videos) - len(waiting)
+                progress(done, len(videos), videos[current].video_id)
+        return [future.result() for future in futures]
+    finally:
+        stop.set()  # an interrupted run does not decode the rest
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _check(path: Path, stack_length: int, stop: threading.Event) -> _Checked:
+    problems = []
+    try:
+        with VideoReader(path, short_side=DECODED_SIDE_PX) as reader:
+            frames = 0
+            for _ in reader:
+                frames += 1
+                if stop.is_set():
+                    return _Checked()
+            info, warning, varies = reader.info, reader.warning, reader.variable_frame_rate
+    except VideoError as error:
+        return _Checked(problems=(("unreadable", error.cause),))
+    if warning:
+        problems.append(("truncated", warning.removeprefix(f"{path}: ")))
+    if frames <= stack_length:
+        problems.append(
+            (
+                "too short",
+                f"{frames} frame{'s' if frames > 1 else ''}, but a stack of length {stack_length} "
+                f"needs {stack_length + 1}: its last flow is repeated",
+            )
+        )
+    if info.rotation:
+        problems.append(("rotated", f"it is turned {info.rotation} degrees clockwise when read"))
+    if varies:
+        problems.append(
+            (
+                "variable frame rate",
+                f"its frames are not evenly spaced around {info.fps:.4g} frames/s, so motion per "
+                "frame varies: extract at a fixed rate",
+            )
+        )
+    return _Checked(frames, info.fps, tuple(problems))
+
+
+def _duplicates(videos: Sequence[LabeledVideo], data: Dataset | None) -> Iterator[Problem]:
+    """Find files of the same bytes; only files of the same size are read."""
+    by_size = defaultdict(list)
+    for video in videos:
+        try:
+            size = video.path.stat().st_size
+        except OSError:
+            continue  # named as unreadable
+        if size:
+            by_size[size].append(video)
+    for alike in by_size.values():
+        first: dict[str, LabeledVideo] = {}
+        for video in alike if len(alike) > 1 else ():
+            known = first.setdefault(_content_hash(video.path), video)
+            if known is not video:
+                yield _duplicate(video, known, data)
+
+
+def _content_hash(path: Path) -> str:
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return str(path)
+
+
+def _duplicate(video: LabeledVideo, known: LabeledVideo, data: Dataset | None) -> Problem:
+    detail = f"the same bytes as {known.path}"
+    if data is not None:
+        if video.label != known.label:
+            one, other = data.classes[video.label], data.classes[known.label]
+            detail += f", but of class {one} instead of {other}"
+        leaks = [
+            str(given.number)
+            for given in data.given
+            if (video in given.train and known in given.test)
+            or (video in given.test and known in given.train)
+        ]
+        if leaks:
+            detail += f", on both sides of split {', '.join(leaks)}"
+        elif not data.given and video.group != known.group:
+            detail += f", but of group {video.group} instead of {known.group}"
+    return Problem(str(video.path), "duplicate", detail)
+
+
+def _mixed_rates(target: Path, checked: Sequence[_Checked]) -> Iterator[Problem]:
+    rates = [result.fps for result in checked if result.frames > 1]
+    if not rates:
+        return
+    usual = statistics.mode(round(rate, 2) for rate in rates)
+    odd = sum(abs(rate / usual - 1) > SAME_RATE for rate in rates)
+    if odd:
+        yield Problem(
+            str(target),
+            "mixed frame rates",
+            f"{odd} of {len(rates)} videos are not near the usual {usual:g} frames/s (from "
+            f"{min(rates):.4g} to {max(rates):.4g}), so the same motion gives another flow: "
+            "extract at one rate",
+        )
+
+
+def _class_problems(
+    data: Dataset, checked: Sequence[_Checked], min_clips: int
+) -> Iterator[Problem]:
+    usable: Counter[int] = Counter()
+    groups = defaultdict(set)
+    for video, result in zip(data.videos, checked, strict=True):
+        # A video without a group is one by itself.
+        groups[video.label].add(video.group or video.video_id)
+        usable[video.label] += result.frames > 0
+    for label, name in enumerate(data.classes):
+        if usable[label] < min_clips:
+            yield Problem(
+                str(data.root),
+                "class with too few clips",
+                f"class {name} has {usable[label]} readable, at least {min_clips} are needed to "
+                "train and test it",
+            )
+        elif len(groups[label]) == 1 and not data.given:
+            yield Problem(
+                str(data.root),
+                "class of one group",
+                f"all clips of class {name} are of group {groups[label].pop()}, so it cannot be "
+                "trained and tested: add clips of other groups",
+            )
+
+
+def _split_problems(data: Dataset) -> Iterator[Problem]:
+    """Name what is wrong with the given splits, and what reading left out."""
+    for given in data.given:
+        shared = groups_on_both_sides(given.train, given.test)
+        if shared:
+            yield Problem(
+                str(data.root),
+                "groups on both sides",
+                f"split {given.number}: {_some(shared, 'groups')} in training and in the test",
+            )
+        if given.missing:
+            yield Problem(
+                str(data.root),
+                "missing videos",
+                f"split {given.number}: its lists name {_some(given.missing, 'videos')} that are "
+                "not here",
+            )
+        trained, tested = ({video.label for video in side} for side in (given.train, given.test))
+        for side, only in (("training", trained - tested), ("the test", tested - trained)):
+            names = [data.classes[label] for label in sorted(only)]
+            if names:
+                yield Problem(
+                    str(data.root),
+                    "class on one side",
+                    f"split {given.number}: {_some(names, 'classes')} in {side} only",
+                )
+    for note in data.notes:
+        yield Problem(str(data.root), "left out", note)
+
+
+def _some(names: Sequence[str], what: str) -> str:
+    more = ", ..." if len(names) > NAMED else ""
+    return f"{len(names)} {what} ({', '.join(names[:NAMED])}{more})"
+
+
+def _num_cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -1,0 +1,236 @@
+"""The doctor finds what is planted, names it in a fixed order, and nothing else."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from twostream.doctor import DoctorReport, examine
+from twostream.types import DataError, UsageError
+from twostream.video import VideoReader, VideoWriter
+
+
+def clip(path: Path, *, frames: int = 12, fps: float = 25, seed: int = 0) -> Path:
+    """Write a small real video whose bytes depend on the seed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng([seed, *path.name.encode()])
+    with VideoWriter(path, fps=fps, width=32, height=24) as writer:
+        for _ in range(frames):
+            writer.write(rng.integers(0, 256, (24, 32, 3), np.uint8))
+    return path
+
+
+def found(report: DoctorReport) -> list[tuple[str, str]]:
+    return [(Path(problem.path).name, problem.problem) for problem in report.problems]
+
+
+def detail(report: DoctorReport, problem: str) -> str:
+    (only,) = [p.detail for p in report.problems if p.problem == problem]
+    return only
+
+
+@pytest.fixture
+def healthy(tmp_path: Path) -> Iterator[Path]:
+    """Two classes of three clips, no groups."""
+    root = tmp_path / "data"
+    for i, cls in enumerate(("run", "walk")):
+        for n in range(3):
+            clip(root / cls / f"{n}.avi", seed=10 * i + n)
+    yield root
+
+
+def test_a_healthy_data_set_has_no_problem(healthy: Path) -> None:
+    report = examine(healthy, min_clips=3)
+    assert report.to_json() == {"videos": 6, "problems": []}
+    assert "6 videos of 2 classes" in report.description
+
+
+def test_json_has_exactly_the_promised_keys(healthy: Path) -> None:
+    report = examine(healthy, stack_length=50, min_clips=1)
+    value = json.loads(json.dumps(report.to_json()))
+    assert set(value) == {"videos", "problems"}
+    assert all(set(problem) == {"path", "problem", "detail"} for problem in value["problems"])
+    assert len(value["problems"]) == 6
+
+
+@pytest.mark.parametrize(("length", "short"), [(11, False), (12, True)])
+def test_a_stack_needs_one_frame_more_than_its_length(
+    tmp_path: Path, length: int, short: bool
+) -> None:
+    report = examine(clip(tmp_path / "a.avi", frames=12), stack_length=length)
+    assert report.videos == 1
+    assert found(report) == ([("a.avi", "too short")] if short else [])
+    if short:
+        assert "12 frames, but a stack of length 12 needs 13" in report.problems[0].detail
+
+
+def test_planted_file_problems_are_all_named(healthy: Path) -> None:
+    (healthy / "run" / "3.mp4").write_text("no video at all")
+    (healthy / "run" / "4.mp4").touch()
+    whole = clip(healthy / "walk" / "3.avi", frames=40, seed=7)
+    whole.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    shutil.copy(healthy / "run" / "0.avi", healthy / "walk" / "copy of 0.avi")
+    report = examine(healthy, min_clips=3)
+    assert found(report) == [
+        ("3.mp4", "unreadable"),
+        ("4.mp4", "unreadable"),
+        ("3.avi", "truncated"),
+        ("copy of 0.avi", "duplicate"),
+    ]
+    assert report.videos == 10
+    assert "the file is empty" in report.problems[1].detail
+    duplicate = detail(report, "duplicate")
+    assert str(healthy / "run" / "0.avi") in duplicate
+    assert "of class walk instead of run" in duplicate
+    for problem in report.problems:
+        assert problem.path not in problem.detail
+        assert "\n" not in problem.detail
+
+
+def test_order_does_not_depend_on_the_workers(healthy: Path) -> None:
+    (healthy / "run" / "3.mp4").write_text("x")
+    clip(healthy / "walk" / "9.avi", frames=3)
+    one, many = (examine(healthy, workers=workers) for workers in (1, 5))
+    assert one == many
+
+
+def test_few_readable_clips_of_a_class(healthy: Path) -> None:
+    (healthy / "walk" / "0.avi").write_bytes(b"gone")
+    report = examine(healthy, min_clips=3)
+    assert found(report) == [("0.avi", "unreadable"), ("data", "class with too few clips")]
+    assert "class walk has 2 readable, at least 3" in detail(report, "class with too few clips")
+
+
+def test_one_rate_among_others(healthy: Path) -> None:
+    clip(healthy / "walk" / "fast.avi", fps=50)
+    clip(healthy / "walk" / "nearly.avi", fps=26)
+    clip(healthy / "walk" / "photo.avi", fps=1, frames=1)
+    report = examine(healthy, min_clips=1)
+    assert found(report) == [("photo.avi", "too short"), ("data", "mixed frame rates")]
+    assert "1 of 8 videos are not near the usual 25 frames/s (from 25 to 50)" in detail(
+        report, "mixed frame rates"
+    )
+
+
+def test_groups_duplicates_and_classes_of_a_given_split(tmp_path: Path) -> None:
+    rows = ["path,label,group,split"]
+    for n, (cls, group, side) in enumerate(
+        [
+            ("run", "anna", "train"),
+            ("run", "bert", "test"),
+            ("walk", "anna", "test"),
+            ("walk", "carl", "train"),
+            ("fly", "carl", "train"),
+        ]
+    ):
+        clip(tmp_path / f"{n}.avi", seed=n)
+        rows.append(f"{n}.avi,{cls},{group},{side}")
+    shutil.copy(tmp_path / "0.avi", tmp_path / "1.avi")
+    (tmp_path / "clips.csv").write_text("\n".join(rows))
+    report = examine(tmp_path / "clips.csv", min_clips=1)
+    assert found(report) == [
+        ("1.avi", "duplicate"),
+        ("clips.csv", "groups on both sides"),
+        ("clips.csv", "class on one side"),
+    ]
+    assert detail(report, "duplicate").endswith("0.avi, on both sides of split 1")
+    assert "split 1: 1 groups (anna)" in detail(report, "groups on both sides")
+    assert "1 classes (fly) in training only" in detail(report, "class on one side")
+
+
+def test_a_class_of_one_group_cannot_be_tested(tmp_path: Path) -> None:
+    for n in (1, 2):
+        clip(tmp_path / "run" / f"v_run_g0{n}_c01.avi", seed=n)
+        clip(tmp_path / "walk" / f"v_walk_g05_c0{n}.avi", seed=10 + n)
+    report = examine(tmp_path, min_clips=2)
+    assert [problem.problem for problem in report.problems] == ["class of one group"]
+    assert "class walk are of group g05" in report.problems[0].detail
+
+
+def test_missing_official_videos_and_loose_files(tmp_path: Path) -> None:
+    for cls in ("A", "B"):
+        for n in (1, 2):
+            clip(tmp_path / "UCF-101" / cls / f"v_{cls}_g0{n}_c01.avi", seed=n)
+    lists = tmp_path / "ucfTrainTestlist"
+    lists.mkdir()
+    (lists / "trainlist01.txt").write_text(
+        "A/v_A_g01_c01.avi 1\nB/v_B_g01_c01.avi 2\nB/v_B_g03_c01.avi 2\n"
+    )
+    (lists / "testlist01.txt").write_text("A/v_A_g02_c01.avi\n")
+    report = examine(tmp_path, min_clips=1)
+    assert [problem.problem for problem in report.problems] == [
+        "missing videos",
+        "class on one side",
+        "left out",
+    ]
+    assert "1 videos (B/v_B_g03_c01.avi)" in detail(report, "missing videos")
+    assert "1 videos are in none of the lists" in detail(report, "left out")
+
+
+def test_robustness_clips_without_class_folders(shared_data: Path) -> None:
+    report = examine(shared_data / "robustness")
+    assert report.videos == 11
+    assert set(found(report)) == {
+        ("corrupted.mp4", "truncated"),
+        ("h265_video.mp4", "too short"),
+        ("one_frame.gif", "too short"),
+        ("phone_hevc_rotated_vfr.mov", "rotated"),
+        ("phone_hevc_rotated_vfr.mov", "variable frame rate"),
+        ("video_270.mov", "too short"),
+        ("video_270.mov", "rotated"),
+        ("video_90.mov", "too short"),
+        ("video_90.mov", "rotated"),
+        ("robustness", "mixed frame rates"),
+    }
+    turned = {Path(p.path).name: p.detail for p in report.problems if p.problem == "rotated"}
+    for name, told in turned.items():
+        with VideoReader(shared_data / "robustness" / name) as reader:
+            assert f"turned {reader.info.rotation} degrees" in told
+
+
+def test_weizmann_is_healthy(shared_data: Path) -> None:
+    report = examine(shared_data / "weizmann" / "clips.csv")
+    assert report.to_json() == {"videos": 83, "problems": []}
+
+
+def test_what_is_no_data_set_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no such file or folder"):
+        examine(tmp_path / "nothing")
+    clip(tmp_path / "walk" / "a.avi")
+    with pytest.raises(DataError, match="only the class walk"):
+        examine(tmp_path)
+    (tmp_path / "run").mkdir()
+    with pytest.raises(DataError, match=r"run holds no video"):
+        examine(tmp_path)
+
+
+def test_a_single_text_file_named_mp4(tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").write_text("hello")
+    report = examine(tmp_path / "a.mp4")
+    assert found(report) == [("a.mp4", "unreadable")]
+
+
+@pytest.mark.parametrize("wrong", [{"stack_length": 0}, {"min_clips": 0}, {"workers": 0}])
+def test_wrong_numbers_are_usage_errors(tmp_path: Path, wrong: dict[str, int]) -> None:
+    with pytest.raises(UsageError, match="must be at least 1"):
+        examine(tmp_path, **wrong)
+
+
+def test_progress_counts_up_to_all(healthy: Path) -> None:
+    calls: list[tuple[int, int, str]] = []
+    examine(healthy, progress=lambda *call: calls.append(call))
+    assert calls[-1][:2] == (6, 6)
+    assert [done for done, _, _ in calls] == sorted(done for done, _, _ in calls)
+
+
+def test_an_interrupt_ends_it_soon_and_is_passed_on(healthy: Path) -> None:
+    def interrupt(done: int, total: int, current: str) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        examine(healthy, progress=interrupt)
