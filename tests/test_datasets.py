@@ -81,9 +81,9 @@ def hmdb(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_ucf101_gives_the_official_counts(ucf: Path) -> None:
-    started = time.perf_counter()
+    started = time.process_time()  # whatever else this machine does
     data = load_dataset(ucf)
-    assert time.perf_counter() - started < 4  # under 1 s on an idle machine
+    assert time.process_time() - started < 2
     assert (data.kind, data.name, data.given_splits) == ("UCF-101", "UCF-101", (1, 2, 3))
     assert (len(data.videos), len(data.classes), len(data.groups)) == (13320, 101, 25)
     assert data.notes == ()

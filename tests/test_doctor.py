@@ -72,6 +72,7 @@ def test_a_stack_needs_one_frame_more_than_its_length(
 def test_planted_file_problems_are_all_named(healthy: Path) -> None:
     (healthy / "run" / "3.mp4").write_text("no video at all")
     (healthy / "run" / "4.mp4").touch()
+    (healthy / "run" / "5.mp4").touch()  # as empty as the other, yet no duplicate worth naming
     whole = clip(healthy / "walk" / "3.avi", frames=40, seed=7)
     whole.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
     shutil.copy(healthy / "run" / "0.avi", healthy / "walk" / "copy of 0.avi")
@@ -79,10 +80,11 @@ def test_planted_file_problems_are_all_named(healthy: Path) -> None:
     assert found(report) == [
         ("3.mp4", "unreadable"),
         ("4.mp4", "unreadable"),
+        ("5.mp4", "unreadable"),
         ("3.avi", "truncated"),
         ("copy of 0.avi", "duplicate"),
     ]
-    assert report.videos == 10
+    assert report.videos == 11
     assert "the file is empty" in report.problems[1].detail
     duplicate = detail(report, "duplicate")
     assert str(healthy / "run" / "0.avi") in duplicate
