@@ -42,6 +42,7 @@ MAGIC = b"2stream\x01"
 FOOTER = struct.Struct("<QQI8s")
 ZERO_CODE = 128
 STEPS = 127  # codes on either side of zero
+NO_MOTION_PX = 1e-6  # a field that stays below is stored as zero, not as amplified rounding noise
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +105,7 @@ def encode_field(
         ranges = np.abs(flow).max(axis=(1, 2)).astype(np.float32)
     else:
         ranges = np.full(2, bound_px, np.float32)
+    ranges[ranges < NO_MOTION_PX] = 0
     scale = np.divide(STEPS, ranges, out=np.zeros(2, np.float32), where=ranges > 0)
     codes = np.rint(flow * scale[:, None, None])
     np.clip(codes, -STEPS, STEPS, out=codes)

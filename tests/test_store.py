@@ -1,0 +1,502 @@
+"""The flow store: what comes back, what is refused, and what a crash leaves."""
+
+from __future__ import annotations
+
+import io
+import json
+import multiprocessing
+import os
+import pickle
+import shutil
+import threading
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from twostream.flow import make_estimator
+from twostream.flow.clipwriter import PARTIAL_SUFFIX
+from twostream.flow.store import (
+    ClipFile,
+    ClipHeader,
+    ClipWriter,
+    FlowStore,
+    StoreSettings,
+    decode_fields,
+    encode_field,
+)
+from twostream.types import StoreError
+
+HEIGHT, WIDTH = 30, 41
+
+
+def header(**changes: object) -> ClipHeader:
+    values: dict = {
+        "kind": "forward",
+        "video_id": "walk/a b [1].avi",
+        "height": HEIGHT,
+        "width": WIDTH,
+        "fps": 25.0,
+        "method": "dis",
+        "parameters": {"finest_scale": 0},
+        "source_hash": "abc",
+        "source_name": "a b [1].avi",
+    }
+    return ClipHeader(**{**values, **changes})
+
+
+def smooth_fields(n: int, amplitude: float = 5.0, seed: int = 0) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    fields = rng.standard_normal((n, 2, HEIGHT, WIDTH)).astype(np.float32)
+    for field in fields:
+        for plane in field:
+            plane[:] = cv2.GaussianBlur(plane, (0, 0), 4)
+    return fields * np.float32(amplitude / np.abs(fields).max())
+
+
+def smooth_frames(n: int) -> np.ndarray:
+    rng = np.random.default_rng(1)
+    frames = rng.integers(0, 255, (n, HEIGHT, WIDTH, 3), np.uint8)
+    return np.stack([cv2.GaussianBlur(frame, (0, 0), 2) for frame in frames])
+
+
+def in_memory(items: np.ndarray, **changes: object) -> ClipFile:
+    buffer = io.BytesIO()
+    writer = ClipWriter(buffer, header(**changes))
+    for item in items:
+        writer.append(item)
+    writer.close()
+    return ClipFile(buffer.getvalue())
+
+
+def on_disk(path: Path, items: np.ndarray, **changes: object) -> ClipFile:
+    writer = ClipWriter(path, header(**changes))
+    for item in items:
+        writer.append(item)
+    writer.close()
+    return ClipFile(path)
+
+
+CODINGS = [
+    {},
+    {"bound_px": 20.0},
+    {"bound_px": 0.1},
+    {"quality": 30},
+    {"quality": 100, "bound_px": 15.0},
+    {"codec": "lossless"},
+]
+
+
+class TestCodes:
+    def test_known_answers(self) -> None:
+        field = np.zeros((2, 1, 5), np.float32)
+        field[0, 0] = [-20, -10, 0, 10, 20]
+        field[1, 0] = [0, 0.5, 0, -0.25, 0]
+        codes, ranges = encode_field(field)
+        np.testing.assert_array_equal(ranges, [20, 0.5])
+        np.testing.assert_array_equal(codes[0, 0], [1, 64, 128, 192, 255])
+        np.testing.assert_array_equal(codes[1, 0], [128, 255, 128, 64, 128])
+        np.testing.assert_allclose(decode_fields(codes[None], ranges[None])[0], field, atol=0.08)
+
+    def test_clipping_at_the_bound(self) -> None:
+        field = np.array([[[-99.0, 3.0]], [[8.0, 8.1]]], np.float32)
+        codes, ranges = encode_field(field, bound_px=8)
+        np.testing.assert_array_equal(codes, [[[1, 176]], [[255, 255]]])
+        decoded = decode_fields(codes[None], ranges[None])[0]
+        np.testing.assert_allclose(decoded, [[[-8, 3]], [[8, 8]]], atol=8 / 254)
+
+    @pytest.mark.parametrize("bound_px", [None, 20.0])
+    def test_error_is_half_a_step(self, bound_px: float | None) -> None:
+        """128 + round(127 d / range): at most range / 254 away."""
+        field = smooth_fields(1, 19.0)[0]
+        codes, ranges = encode_field(field, bound_px)
+        assert codes.min() >= 1
+        error = np.abs(decode_fields(codes[None], ranges[None])[0] - field)
+        assert (error.max(axis=(1, 2)) <= ranges / 254 * 1.001).all()
+
+    def test_small_displacements_stay_and_rounding_noise_goes(self) -> None:
+        field = np.array([[[1e-4, -5e-5]], [[1e-38, -1e-7]]], np.float32)
+        codes, ranges = encode_field(field)
+        decoded = decode_fields(codes[None], ranges[None])[0]
+        np.testing.assert_allclose(decoded[0], field[0], atol=5e-7)
+        np.testing.assert_array_equal(decoded[1], 0)
+
+
+class TestFields:
+    @pytest.mark.parametrize("coding", CODINGS)
+    def test_zero_is_exactly_zero(self, coding: dict) -> None:
+        zero = np.zeros((2, 2, HEIGHT, WIDTH), np.float32)
+        decoded = in_memory(zero, **coding).fields()
+        assert decoded.dtype == np.float32
+        np.testing.assert_array_equal(decoded, 0)
+
+    @pytest.mark.parametrize("coding", CODINGS)
+    def test_zero_in_one_component(self, coding: dict) -> None:
+        fields = smooth_fields(2)
+        fields[:, 1] = 0
+        decoded = in_memory(fields, **coding).fields()
+        np.testing.assert_array_equal(decoded[:, 1], 0)
+        assert np.abs(decoded[:, 0]).max() > 0.09
+
+    @pytest.mark.parametrize(
+        ("quality", "mean", "worst"), [(75, 0.012, 0.1), (90, 0.006, 0.03), (95, 0.004, 0.02)]
+    )
+    def test_jpeg_error_is_bounded(self, quality: int, mean: float, worst: float) -> None:
+        """As a share of the field's range, on smooth fields."""
+        fields = smooth_fields(6, 10.0)
+        clip = in_memory(fields, quality=quality)
+        error = np.abs(clip.fields() - fields) / clip.ranges[:, :, None, None]
+        assert error.mean() < mean
+        assert error.max() < worst
+
+    def test_jpeg_error_on_real_flow(self, shared_data: Path) -> None:
+        """Field notes: .110 px mean end-point error with a bound of 20 px, .022 px without."""
+        folder = shared_data / "flow_ground_truth" / "rubberwhale"
+        pair = [cv2.imread(str(folder / f"frame1{i}.png"), cv2.IMREAD_GRAYSCALE) for i in (0, 1)]
+        field = make_estimator("dis")(*pair)
+        size = {"height": field.shape[1], "width": field.shape[2]}
+        error = {}
+        for bound_px in (None, 20.0):
+            decoded = in_memory(field[None], bound_px=bound_px, **size).fields()[0]
+            error[bound_px] = np.hypot(*(decoded - field))
+        assert error[None].mean() < 0.03
+        assert np.quantile(error[None], 0.99) < 0.12
+        assert error[20.0].mean() < 0.12
+        assert np.quantile(error[20.0], 0.99) < 0.4
+
+    def test_lossless_is_bit_exact(self) -> None:
+        fields = smooth_fields(3)
+        fields[0, 0, 0, :4] = [-0.0, 1e-40, 3e38, -1e30]
+        clip = in_memory(fields, codec="lossless")
+        assert clip.fields().tobytes() == fields.tobytes()
+        np.testing.assert_array_equal(clip.ranges, np.abs(fields).max(axis=(2, 3)))
+
+    def test_fields_beyond_the_bound_are_clipped(self) -> None:
+        fields = np.full((1, 2, HEIGHT, WIDTH), 50, np.float32)
+        np.testing.assert_array_equal(in_memory(fields, bound_px=20.0).fields(), 20)
+
+    @pytest.mark.parametrize("coding", CODINGS)
+    def test_random_access_equals_sequential(self, coding: dict) -> None:
+        clip = in_memory(smooth_fields(9), **coding)
+        whole = clip.fields()
+        assert whole.shape == (9, 2, HEIGHT, WIDTH)
+        for start, stop in ((8, 9), (0, 1), (3, 7), (4, 4), (0, 9)):
+            np.testing.assert_array_equal(clip.fields(start, stop), whole[start:stop])
+        np.testing.assert_array_equal(clip.fields(5), whole[5:])
+
+    def test_codes_are_the_fields(self) -> None:
+        clip = in_memory(smooth_fields(7))
+        codes, ranges = clip.codes_all()
+        assert codes.shape == (7, 2, HEIGHT, WIDTH)
+        assert codes.dtype == np.uint8
+        assert codes.min() >= 1
+        assert ranges.shape == (7, 2)
+        np.testing.assert_array_equal(decode_fields(codes, ranges), clip.fields())
+        part, part_ranges = clip.codes(2, 5)
+        np.testing.assert_array_equal(part, codes[2:5])
+        np.testing.assert_array_equal(part_ranges, ranges[2:5])
+        one, one_range = clip.raw(3)
+        np.testing.assert_array_equal(one, codes[3])
+        np.testing.assert_array_equal(one_range, ranges[3])
+
+    def test_on_disk_equals_in_memory(self, tmp_path: Path) -> None:
+        fields = smooth_fields(4)
+        disk = on_disk(tmp_path / "x.clip", fields)
+        memory = in_memory(fields)
+        assert disk.header == memory.header
+        np.testing.assert_array_equal(disk.fields(), memory.fields())
+        np.testing.assert_array_equal(disk.ranges, memory.ranges)
+
+
+class TestFrames:
+    def test_jpeg_is_close_and_rgb(self) -> None:
+        frames = smooth_frames(4)
+        decoded = in_memory(frames, kind="rgb").frames()
+        assert decoded.shape == frames.shape
+        assert decoded.dtype == np.uint8
+        assert np.abs(decoded.astype(int) - frames).mean() < 4
+        assert np.abs(decoded.astype(int) - frames[..., ::-1]).mean() > 8  # not BGR
+
+    def test_lossless_is_bit_exact(self) -> None:
+        frames = smooth_frames(4)
+        clip = in_memory(frames, kind="rgb", codec="lossless")
+        np.testing.assert_array_equal(clip.frames(), frames)
+        np.testing.assert_array_equal(clip.frames([3, 0, 3]), frames[[3, 0, 3]])
+        assert clip.frames([]).shape == (0, HEIGHT, WIDTH, 3)
+
+    def test_random_access_equals_sequential(self) -> None:
+        clip = in_memory(smooth_frames(5), kind="rgb")
+        np.testing.assert_array_equal(clip.frames([4, 1]), clip.frames()[[4, 1]])
+
+
+class TestHeader:
+    def test_it_says_all(self) -> None:
+        buffer = io.BytesIO()
+        writer = ClipWriter(buffer, header(bound_px=3.5, quality=77))
+        writer.append(smooth_fields(1)[0])
+        writer.close(warning="broke off")
+        got = ClipFile(buffer.getvalue()).header
+        assert got == header(bound_px=3.5, quality=77, count=1, warning="broke off")
+        assert len(ClipFile(buffer.getvalue())) == 1
+
+    @pytest.mark.parametrize("kind", ["rgb", "forward"])
+    def test_an_empty_clip(self, kind: str) -> None:
+        clip = in_memory(np.zeros((0,)), kind=kind)
+        assert len(clip) == 0
+        if kind == "rgb":
+            assert clip.frames().shape == (0, HEIGHT, WIDTH, 3)
+        else:
+            assert clip.fields().shape == (0, 2, HEIGHT, WIDTH)
+            assert clip.codes_all()[1].shape == (0, 2)
+
+
+class TestRefusals:
+    @pytest.mark.parametrize("span", [(-1, 2), (0, 5), (4, 5), (3, 2)])
+    def test_outside(self, span: tuple[int, int]) -> None:
+        with pytest.raises(StoreError, match=r"walk/a b .*has 4 \(0 to 3\)"):
+            in_memory(smooth_fields(4)).fields(*span)
+        with pytest.raises(StoreError, match="has 4"):
+            in_memory(smooth_frames(4), kind="rgb").frames([4])
+        with pytest.raises(StoreError, match="has 4"):
+            in_memory(smooth_frames(4), kind="rgb").frames([-1])
+
+    def test_the_wrong_kind(self) -> None:
+        with pytest.raises(StoreError, match="holds forward flow, not frames"):
+            in_memory(smooth_fields(1)).frames()
+        with pytest.raises(StoreError, match="holds rgb frames, not flow"):
+            in_memory(smooth_frames(1), kind="rgb").fields()
+        with pytest.raises(StoreError, match="kept lossless"):
+            in_memory(smooth_fields(1), codec="lossless").codes()
+
+    def test_a_wrong_shape(self, tmp_path: Path) -> None:
+        writer = ClipWriter(tmp_path / "x.clip", header())
+        with pytest.raises(StoreError, match=r"takes items of shape \(2, 30, 41\)"):
+            writer.append(np.zeros((2, WIDTH, HEIGHT), np.float32))
+        with pytest.raises(StoreError, match="not finite"):
+            writer.append(np.full((2, HEIGHT, WIDTH), np.nan, np.float32))
+        writer.abort()
+        assert list(tmp_path.iterdir()) == []
+
+    def test_missing(self, tmp_path: Path) -> None:
+        with pytest.raises(StoreError, match="cannot be read"):
+            ClipFile(tmp_path / "none.clip")
+
+    @pytest.mark.parametrize("share", [0, 0.01, 0.3, 0.9, 0.999])
+    def test_truncated(self, tmp_path: Path, share: float) -> None:
+        path = tmp_path / "x.clip"
+        on_disk(path, smooth_fields(4))
+        data = path.read_bytes()
+        path.write_bytes(data[: int(len(data) * share)])
+        with pytest.raises(StoreError, match=r"x\.clip: .*extract it again"):
+            ClipFile(path)
+
+    def test_every_damaged_byte_is_found(self, tmp_path: Path) -> None:
+        """Whichever byte is changed: opening or reading raises, nothing wrong comes back."""
+        path = tmp_path / "x.clip"
+        on_disk(path, smooth_fields(2))
+        data = path.read_bytes()
+        for position in [*range(0, len(data) - 40, 97), *range(len(data) - 40, len(data))]:
+            damaged = bytearray(data)
+            damaged[position] ^= 0x15
+            path.write_bytes(damaged)
+            with pytest.raises(StoreError, match=r"x\.clip"):
+                ClipFile(path).fields()
+
+    @pytest.mark.parametrize("content", [b"", b"hello", b"\0" * 5000, os.urandom(5000)])
+    def test_foreign_files(self, tmp_path: Path, content: bytes) -> None:
+        path = tmp_path / "x.clip"
+        path.write_bytes(content)
+        with pytest.raises(StoreError, match=r"x\.clip"):
+            ClipFile(path)
+
+    def test_a_swapped_file_is_noticed(self, tmp_path: Path) -> None:
+        """Extracted anew while it is open: not a mixture of both."""
+        clip = on_disk(tmp_path / "x.clip", smooth_fields(4))
+        on_disk(tmp_path / "x.clip", smooth_fields(3, seed=5))
+        with pytest.raises(StoreError, match=r"damaged|cut off"):
+            clip.fields()
+
+
+class TestWriting:
+    def test_nothing_under_its_name_before_the_end(self, tmp_path: Path) -> None:
+        path = tmp_path / "deep" / "er" / "x.clip"
+        writer = ClipWriter(path, header())
+        writer.append(smooth_fields(1)[0])
+        assert not path.exists()
+        writer.close()
+        assert [p.name for p in path.parent.iterdir()] == ["x.clip"]
+        writer.abort()
+        assert path.exists()
+
+    def test_abort_keeps_the_old_file(self, tmp_path: Path) -> None:
+        path = tmp_path / "x.clip"
+        on_disk(path, smooth_fields(3))
+        writer = ClipWriter(path, header())
+        writer.append(smooth_fields(1)[0])
+        writer.abort()
+        assert len(ClipFile(path)) == 3
+        assert len(list(tmp_path.iterdir())) == 1
+
+    @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+    def test_a_full_disk(self) -> None:
+        with open("/dev/full", "wb", buffering=0) as full:
+            with pytest.raises(StoreError, match="no space left on the disk") as caught:
+                ClipWriter(full, header())
+            assert isinstance(caught.value.__cause__, OSError)
+
+    def test_a_folder_that_cannot_be_made(self, tmp_path: Path) -> None:
+        (tmp_path / "file").touch()
+        with pytest.raises(StoreError, match="cannot be written"):
+            ClipWriter(tmp_path / "file" / "x.clip", header())
+
+
+def hold_a_writer(path: Path, ready: multiprocessing.synchronize.Event) -> None:
+    writer = ClipWriter(path, header())
+    writer.append(smooth_fields(1)[0])
+    ready.set()
+    threading.Event().wait(60)
+    writer.close()
+
+
+class TestStore:
+    def test_create_and_open(self, tmp_path: Path) -> None:
+        settings = StoreSettings(short_side=64, bound_px=20.0, fps=12.5)
+        made = FlowStore.create(tmp_path / "s", settings)
+        assert made.settings.parameters["finest_scale"] == 0  # spelt out
+        opened = FlowStore.open(tmp_path / "s")
+        assert opened.settings == made.settings == settings.complete()
+        assert FlowStore.create(tmp_path / "s", settings).settings == opened.settings
+
+    def test_other_settings_are_named(self, tmp_path: Path) -> None:
+        FlowStore.create(tmp_path, StoreSettings(short_side=64))
+        other = StoreSettings(flow="farneback", short_side=32, quality=80)
+        with pytest.raises(StoreError) as caught:
+            FlowStore.create(tmp_path, other)
+        message = str(caught.value)
+        for part in (
+            "flow is 'dis', wanted 'farneback'",
+            "short_side is 64, wanted 32",
+            "quality is 90, wanted 80",
+            "parameters",
+            "use another --store or the same options",
+        ):
+            assert part in message
+        assert "codec" not in message
+        with pytest.raises(StoreError, match="parameters"):
+            FlowStore.create(tmp_path, StoreSettings(short_side=64, parameters={"patch_size": 9}))
+
+    def test_a_folder_of_something_else(self, tmp_path: Path) -> None:
+        (tmp_path / "thesis.txt").touch()
+        with pytest.raises(StoreError, match="not empty and holds no flow store"):
+            FlowStore.create(tmp_path, StoreSettings())
+        with pytest.raises(StoreError, match="holds no flow store"):
+            FlowStore.open(tmp_path)
+        with pytest.raises(StoreError, match="no flow store can be made"):
+            FlowStore.create(tmp_path / "thesis.txt", StoreSettings())
+
+    @pytest.mark.parametrize("text", ["", "[]", "{}", '{"version": 1, "colour": 3}', "\0"])
+    def test_broken_settings(self, tmp_path: Path, text: str) -> None:
+        (tmp_path / "store.json").write_text(text)
+        with pytest.raises(StoreError, match=r"store\.json cannot be read"):
+            FlowStore.open(tmp_path)
+
+    def test_a_newer_format(self, tmp_path: Path) -> None:
+        FlowStore.create(tmp_path, StoreSettings())
+        path = tmp_path / "store.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), "version": 9}))
+        with pytest.raises(StoreError, match="has format 9, this version reads 1"):
+            FlowStore.open(tmp_path)
+
+    @pytest.mark.parametrize(
+        "wrong",
+        [
+            {"quality": 0},
+            {"codec": "gif"},
+            {"bound_px": float("nan")},
+            {"bound_px": -1.0},
+            {"fps": 0.0},
+            {"fps": float("inf")},
+            {"short_side": 0},
+        ],
+    )
+    def test_senseless_settings(self, wrong: dict) -> None:
+        with pytest.raises(StoreError):
+            StoreSettings(**wrong)
+
+    def test_clips(self, tmp_path: Path) -> None:
+        store = FlowStore.create(tmp_path, StoreSettings())
+        writer = store.writer(header())
+        writer.append(smooth_fields(1)[0])
+        assert not store.has("walk/a b [1].avi", "forward")
+        writer.close()
+        assert store.has("walk/a b [1].avi", "forward")
+        assert store.has("walk/a b [1].avi", "forward", "abc")
+        assert not store.has("walk/a b [1].avi", "forward", "another source")
+        assert not store.has("walk/a b [1].avi", "backward")
+        assert len(store.clip("walk/a b [1].avi", "forward")) == 1
+        assert list(store.paths()) == [store.path("walk/a b [1].avi", "forward")]
+        with pytest.raises(StoreError, match=r"no backward of walk/a b \[1\]\.avi"):
+            store.clip("walk/a b [1].avi", "backward")
+        store.path("walk/a b [1].avi", "forward").write_bytes(b"junk")
+        assert not store.has("walk/a b [1].avi", "forward")
+
+    def test_a_clip_under_another_name_is_not_it(self, tmp_path: Path) -> None:
+        store = FlowStore.create(tmp_path, StoreSettings())
+        store.writer(header()).close()
+        source = store.path("walk/a b [1].avi", "forward")
+        shutil.copy(source, store.path("walk/other.avi", "forward"))
+        assert not store.has("walk/other.avi", "forward")
+
+    def test_no_id_leads_out_of_the_store(self, tmp_path: Path) -> None:
+        store = FlowStore.create(tmp_path / "s", StoreSettings())
+        ids = ["../../x.avi", "/etc/x.avi", "a/../../../x.avi", "..", "x.avi", "a/x.avi"]
+        paths = [store.path(video_id, "rgb").resolve() for video_id in ids]
+        assert len(set(paths)) == len(ids)
+        for path in paths:
+            assert path.is_relative_to((tmp_path / "s" / "rgb").resolve())
+
+    def test_cleaning_spares_live_writers(self, tmp_path: Path) -> None:
+        """A killed writer's file goes, a live one's stays: of this and of other processes."""
+        store = FlowStore.create(tmp_path, StoreSettings())
+        spawn = multiprocessing.get_context("spawn")
+        ready = spawn.Event()
+        path = tmp_path / "forward" / "x.clip"
+        process = spawn.Process(target=hold_a_writer, args=(path, ready))
+        process.start()
+        own = store.writer(header(video_id="own.avi"))
+        assert ready.wait(60)
+        assert store.clean() == 0
+        assert len(list(path.parent.glob(f".*{PARTIAL_SUFFIX}"))) == 2
+        process.kill()
+        process.join()
+        assert store.clean() == 1
+        own.close()
+        assert [p.name for p in path.parent.iterdir()] == ["own.avi.clip"]
+
+    def test_reading_keeps_no_file_open(self, tmp_path: Path) -> None:
+        clips = [on_disk(tmp_path / f"{i}.clip", smooth_fields(2)) for i in range(50)]
+        for clip in clips:
+            clip.fields()
+        fd_folder = Path("/proc/self/fd")
+        if fd_folder.is_dir():
+            names = [os.readlink(p) for p in fd_folder.iterdir() if p.exists()]
+            assert not any(name.endswith(".clip") for name in names)
+
+    def test_threads_and_pickling(self, tmp_path: Path) -> None:
+        fields = smooth_fields(30)
+        clip = pickle.loads(pickle.dumps(on_disk(tmp_path / "x.clip", fields)))
+        whole = clip.fields()
+        wrong: list[int] = []
+
+        def read(seed: int) -> None:
+            for i in np.random.default_rng(seed).integers(0, 30, 100):
+                if not np.array_equal(clip.fields(i, i + 1)[0], whole[i]):
+                    wrong.append(i)
+
+        threads = [threading.Thread(target=read, args=(seed,)) for seed in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert wrong == []
