@@ -78,15 +78,17 @@ def bare_loop(paths: Sequence[Path], folder: Path, *, rgb: bool) -> int:
             before = None
             for frame in container.decode(video=0):
                 height, width = stored_size(frame.height, frame.width, SHORT_SIDE)
-                grey = frame.to_ndarray(format="gray", width=width, height=height)
+                grey = np.ascontiguousarray(
+                    frame.to_ndarray(format="gray", width=width, height=height)
+                )
                 if rgb:
                     picture = frame.to_ndarray(format="bgr24", width=width, height=height)
-                    out.write(cv2.imencode(".jpg", picture, options)[1])
+                    out.write(cv2.imencode(".jpg", picture, options)[1].tobytes())
                 if before is not None:
                     flow = calc(before, grey, None)
                     codes = np.clip(np.rint(flow * (127 / 20)) + 128, 1, 255).astype(np.uint8)
                     for k in (0, 1):
-                        out.write(cv2.imencode(".jpg", codes[:, :, k], options)[1])
+                        out.write(cv2.imencode(".jpg", codes[:, :, k], options)[1].tobytes())
                     pairs += 1
                 before = grey
     return pairs
