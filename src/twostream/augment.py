@@ -5,7 +5,6 @@ Crop positions are integers, apart from the arrays they cut, so that they are te
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -76,24 +75,6 @@ def flip(array: NDArray[np.float32], *, is_flow: bool) -> NDArray[np.float32]:
     if is_flow:
         mirrored[..., 0, :, :] *= -1
     return mirrored
-
-
-def ten_crops(
-    array: NDArray[np.float32], size: int, *, is_flow: bool, flips: bool = True
-) -> Iterator[NDArray[np.float32]]:
-    """Yield section 5's ten inputs of one frame or stack: five crops, each and its mirror image.
-
-    Args:
-        array: (..., c, h, w), a frame or a stack.
-        size: side of the crops in pixels.
-        is_flow: whether mirroring must negate the x component.
-        flips: False leaves five, for classes that tell left from right.
-    """
-    for crop in five_crops(array.shape[-2], array.shape[-1], size):
-        cut = crop.cut(array)
-        yield cut
-        if flips:
-            yield flip(cut, is_flow=is_flow)
 
 
 def color_jitter(

@@ -11,6 +11,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from threading import Lock
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,7 +20,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from twostream.augment import color_jitter, flip, random_crop
-from twostream.flow.store import ClipFile, FlowStore
+from twostream.flow.store import ClipFile, FlowStore, Kind, decode_fields
 from twostream.inputs import flow_stack, rgb_stack
 from twostream.sampling import (
     bidirectional_window,
@@ -34,6 +35,44 @@ from twostream.types import LabeledVideo, StoreError, TemporalInput
 CACHE_BYTES = 2 << 30
 
 
+class ClipReader:
+    """Frames or fields of one clip file, by index; decoded values may stay in memory.
+
+    Args:
+        file: the clip file.
+        keep: decode everything once and keep it, flow as its 8-bit codes.
+    """
+
+    def __init__(self, file: ClipFile, *, keep: bool) -> None:
+        self.file = file
+        self._values: NDArray[np.generic] | None = None
+        self._coded = file.header.kind != "rgb" and file.header.codec == "jpeg"
+        if keep and self._coded:
+            self._values = file.codes_all()[0]
+        elif keep:
+            self._values = file.frames() if file.header.kind == "rgb" else file.fields()
+
+    def __len__(self) -> int:
+        return len(self.file)
+
+    def frames(self, indices: Sequence[int]) -> NDArray[np.uint8]:
+        """Return (n, h, w, 3) uint8 RGB."""
+        if self._values is None:
+            return self.file.frames(indices)
+        return self._values[list(indices)]  # type: ignore[return-value]
+
+    def fields(self, indices: Sequence[int]) -> NDArray[np.float32]:
+        """Return (n, 2, h, w) flow in pixels; an index may repeat, in any order."""
+        rows = list(indices)
+        if self._values is None:
+            first = min(rows)
+            window = self.file.fields(first, max(rows) + 1)
+            return window[[row - first for row in rows]]
+        if self._coded:
+            return decode_fields(self._values[rows], self.file.ranges[rows])  # type: ignore[arg-type]
+        return self._values[rows]  # type: ignore[return-value]
+
+
 @dataclass
 class Clip:
     """One stored video, as the streams see it.
@@ -42,17 +81,16 @@ class Clip:
         rgb, forward, backward: its files in the store; None where a stream does not need one.
     """
 
-    rgb: ClipFile | None = None
-    forward: ClipFile | None = None
-    backward: ClipFile | None = None
+    rgb: ClipReader | None = None
+    forward: ClipReader | None = None
+    backward: ClipReader | None = None
 
     def num_positions(self, temporal: TemporalInput | None) -> int:
         """Count the frames, or the places where a stack can start; never less than one."""
         if temporal is None:
             return len(self._need("rgb"))
-        if temporal.rgb:
-            return num_starts(len(self._need("rgb")), temporal.length)
-        return num_starts(len(self._need("forward")), temporal.length)
+        frames_or_fields = self._need("rgb" if temporal.rgb else "forward")
+        return num_starts(max(1, len(frames_or_fields)), temporal.length)
 
     def stack(self, temporal: TemporalInput | None, position: int) -> NDArray[np.float32]:
         """Return what a stream sees at a position: (length, c, h, w), whole frames.
@@ -71,8 +109,8 @@ class Clip:
             return rgb_stack(rgb.frames(clamp_window(position, temporal.length, len(rgb))))
         forward = self._need("forward")
         if not len(forward):
-            shape = (temporal.length, 2, forward.header.height, forward.header.width)
-            return np.zeros(shape, np.float32)
+            header = forward.file.header
+            return np.zeros((temporal.length, 2, header.height, header.width), np.float32)
         if not temporal.bidirectional:
             window = clamp_window(position, temporal.length, len(forward))
             return flow_stack(forward.fields(window), temporal)
@@ -81,13 +119,25 @@ class Clip:
         backward = self._need("backward")
         return flow_stack(forward.fields(ahead), temporal, backward.fields(back))
 
-    def _need(self, kind: str) -> ClipFile:
-        file: ClipFile | None = getattr(self, kind)
-        if file is None:
+    def samples(self, temporal: TemporalInput | None, count: int) -> tuple[Tensor, Tensor]:
+        """Return what the clip is scored on: ``count`` positions at equal spacing, whole frames.
+
+        Returns:
+            Stacks (n, length, c, h, w) and how often each counts (n,): a clip with fewer than
+            ``count`` positions repeats some, and each is read only once.
+        """
+        positions = even_indices(self.num_positions(temporal), count)
+        unique, counts = np.unique(positions, return_counts=True)
+        stacks = np.stack([self.stack(temporal, int(position)) for position in unique])
+        return torch.from_numpy(stacks), torch.from_numpy(counts.astype(np.float32))
+
+    def _need(self, kind: str) -> ClipReader:
+        reader: ClipReader | None = getattr(self, kind)
+        if reader is None:
             raise StoreError(
                 f"this input needs the {kind} files of every clip: run extract again with them"
             )
-        return file
+        return reader
 
 
 class ClipCache:
@@ -96,11 +146,11 @@ class ClipCache:
     Args:
         store: where the clips lie.
         kinds: which files of a clip to open.
-        budget_bytes: decoded bytes kept in memory; least recently used clips go first.
+        budget_bytes: decoded bytes kept in memory; the least recently used clips go first.
     """
 
     def __init__(
-        self, store: FlowStore, kinds: Sequence[str], *, budget_bytes: int = CACHE_BYTES
+        self, store: FlowStore, kinds: Sequence[Kind], *, budget_bytes: int = CACHE_BYTES
     ) -> None:
         self.store = store
         self.kinds = tuple(kinds)
@@ -116,18 +166,32 @@ class ClipCache:
                 self._clips.move_to_end(video_id)
                 return self._clips[video_id][0]
         files = {kind: self.store.clip(video_id, kind) for kind in self.kinds}
-        clip = Clip(**files)
-        size = sum(file.decoded_bytes for file in files.values())
-        if size <= self.budget_bytes // 4:
-            for file in files.values():
-                file.preload()
-            with self._lock:
+        size = sum(map(decoded_bytes, files.values()))
+        # A clip that would push out a quarter of all others is read from disk as it is needed.
+        keep = size <= self.budget_bytes // 4
+        clip = Clip(**{kind: ClipReader(file, keep=keep) for kind, file in files.items()})
+        with self._lock:
+            if keep and video_id not in self._clips:
                 self._clips[video_id] = (clip, size)
                 self._bytes += size
                 while self._bytes > self.budget_bytes:
                     _, (_, dropped) = self._clips.popitem(last=False)
                     self._bytes -= dropped
         return clip
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Loader processes and devices start with an empty cache of their own."""
+        return {"store": self.store, "kinds": self.kinds, "budget_bytes": self.budget_bytes}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(**state)  # type: ignore[misc]
+
+
+def decoded_bytes(file: ClipFile) -> int:
+    """Return how much memory a clip's decoded values take."""
+    header = file.header
+    per_pixel = 3 if header.kind == "rgb" else 2 if header.codec == "jpeg" else 8
+    return header.count * header.height * header.width * per_pixel
 
 
 @dataclass(frozen=True)
@@ -218,23 +282,13 @@ class ScoringSamples(Dataset[dict[str, object]]):
         return len(self.videos)
 
     def __getitem__(self, row: int) -> dict[str, object]:
-        """Return stacks (n, length, c, h, w) and how often each counts (n,).
-
-        A video with fewer positions than ``test_positions`` repeats some; each is read once and
-        weighted. A video that cannot be read comes back as its ``error`` instead.
-        """
+        """Return ``Clip.samples``; a video that cannot be read comes as its ``error`` instead."""
         try:
             clip = self.clips[self.videos[row].video_id]
-            positions = even_indices(clip.num_positions(self.temporal), self.test_positions)
-            unique, counts = np.unique(positions, return_counts=True)
-            stacks = np.stack([clip.stack(self.temporal, int(p)) for p in unique])
+            stacks, counts = clip.samples(self.temporal, self.test_positions)
         except StoreError as error:
             return {"row": row, "error": str(error)}
-        return {
-            "row": row,
-            "stacks": torch.from_numpy(stacks),
-            "counts": torch.from_numpy(counts.astype(np.float32)),
-        }
+        return {"row": row, "stacks": stacks, "counts": counts}
 
 
 def batches(

@@ -34,6 +34,7 @@ class Recipe:
         lighting: standard deviation of the RGB jitter (Krizhevsky's PCA lighting).
         test_positions: frames or stacks a video is scored on (25 in the paper, x 10 crops).
         fit_scores: what the SVM learns from: "out-of-fold" or "in-sample" scores.
+        fit_folds: folds of the training clips for out-of-fold scores.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Recipe:
     lighting: float = 0.1
     test_positions: int = 25
     fit_scores: Literal["out-of-fold", "in-sample"]
+    fit_folds: int = 3
 
     def __post_init__(self) -> None:
         for name, lowest in (("batch_size", 1), ("steps", 1), ("crop_size", 8), ("short_side", 8)):

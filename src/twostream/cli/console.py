@@ -1,0 +1,100 @@
+"""What people see: tables, notes and progress on standard error, results on standard output."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+PLAIN_SECONDS = 5.0
+
+
+class Shown:
+    """Tables, notes and progress of one command.
+
+    Args:
+        as_json: print one JSON object as the last line of standard output, all else goes to
+            standard error.
+    """
+
+    def __init__(self, *, as_json: bool = False) -> None:
+        self.as_json = as_json
+        self.notes = Console(stderr=True, highlight=False, soft_wrap=True)
+        self.out = self.notes if as_json else Console(highlight=False)
+        self._bars: Progress | None = None
+        self._tasks: dict[str, TaskID] = {}
+        self._told: dict[str, float] = {}
+
+    def say(self, message: str) -> None:
+        """Tell people one sentence."""
+        self.notes.print(Text(message, style="dim"))
+
+    def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        """Print a table; the first column is text, the others are numbers or text."""
+        table = Table(title=title, title_justify="left", header_style="bold")
+        for i, column in enumerate(columns):
+            table.add_column(column, justify="left" if i == 0 else "right", overflow="fold")
+        for row in rows:
+            table.add_row(*(Text(str(value)) for value in row))
+        self.out.print(table)
+
+    def result(self, value: Any) -> None:
+        """Print the JSON line, where it was asked for."""
+        if self.as_json:
+            sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
+            sys.stdout.flush()
+
+    @contextmanager
+    def progress(self) -> Iterator[Shown]:
+        """Show progress while a command runs; without a terminal a line every few seconds."""
+        if not self.notes.is_terminal:
+            yield self
+            return
+        columns = (
+            TextColumn("{task.description:<18}"),
+            BarColumn(bar_width=28),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(compact=True, elapsed_when_finished=True),
+            TextColumn("[dim]{task.fields[detail]}"),
+        )
+        with Progress(*columns, console=self.notes, transient=False) as self._bars:
+            yield self
+        self._bars = None
+
+    def step(self, task: str, done: int, total: int, detail: str = "") -> None:
+        """Take one step's news: (task, done, total, detail)."""
+        if self._bars is None:
+            now = time.monotonic()
+            if done < total and now - self._told.setdefault(task, now) < PLAIN_SECONDS:
+                return
+            self._told[task] = now
+            self.notes.print(Text(f"{task}: {done}/{total} {detail}".rstrip()))
+            return
+        known = self._tasks.get(task)
+        if known is None or self._bars.tasks[known].finished:
+            known = self._tasks[task] = self._bars.add_task(task, total=total, detail="")
+        self._bars.update(known, completed=done, total=total, detail=Text(detail).markup)
+
+
+def percent(value: float | None) -> str:
+    """Return "93.1%", or a dash where there is no value.
+
+    >>> percent(0.931), percent(None)
+    ('93.1%', '-')
+    """
+    return "-" if value is None else f"{100 * value:.1f}%"

@@ -1,0 +1,349 @@
+"""The whole job for one command: extract, train, evaluate, fuse, report, in one RUN folder.
+
+Everything that is finished lies in the RUN folder and is not done again, so that a killed run
+continues: model files, scores of each part, checkpoints inside a training.
+"""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from twostream.checkpoint import StreamModel, load_model, save_model
+from twostream.datasets import Dataset, load_dataset
+from twostream.evaluate import evaluate, load_scores, save_scores
+from twostream.extract import extract
+from twostream.flow import make_estimator
+from twostream.flow.store import FlowStore, StoreSettings
+from twostream.initialise import initial_model
+from twostream.loader import ClipCache, TrainingBatches
+from twostream.report import write_report
+from twostream.run.folder import claimed, read_json, write_json
+from twostream.run.rescore import extraction_progress, fused
+from twostream.run.settings import STREAMS, RunSettings
+from twostream.train import Progress, TrainerOptions, fit
+from twostream.types import (
+    DataError,
+    DatasetSplit,
+    LabeledVideo,
+    Stream,
+    VideoError,
+    VideoScores,
+)
+from twostream.video import VideoReader
+
+Say = Callable[[str], None]
+
+
+def train_run(
+    settings: RunSettings,
+    out: Path,
+    *,
+    resume: bool = False,
+    options: TrainerOptions | None = None,
+    workers: int | None = None,
+    progress: Progress | None = None,
+    say: Say = print,
+) -> dict[str, Any]:
+    """Do the main job: from video files to a trained two-stream model, its scores and report.
+
+    Args:
+        settings: what to do.
+        out: the RUN folder.
+        resume: continue a run that was stopped.
+        options: accelerator, devices, precision.
+        workers: threads of the extraction; None: one a core.
+        progress: called as (task, done, total, detail).
+        say: told what a user should read.
+
+    Returns:
+        What ``--json`` prints; also in RUN/results.json.
+
+    Raises:
+        TwoStreamError: with one clear sentence; nothing finished is lost.
+    """
+    dataset = load_dataset(settings.data)
+    say(dataset.describe())
+    split = dataset.split(
+        settings.split, fold=settings.fold, test_groups=settings.test_groups, seed=settings.seed
+    )
+    for note in split.notes:
+        say(note)
+    with claimed(out, asdict(settings), resume=resume):
+        return _Job(settings, out, dataset, split, options, workers, progress, say).run()
+
+
+@dataclass
+class _Job:
+    """One run's state, so that its steps read from top to bottom."""
+
+    settings: RunSettings
+    out: Path
+    dataset: Dataset
+    split: DatasetSplit
+    options: TrainerOptions | None
+    workers: int | None
+    progress: Progress | None
+    say: Say
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def run(self) -> dict[str, Any]:
+        settings, out = self.settings, self.out
+        with self.clock("extract"):
+            store, unreadable = self.extract()
+        clips = ClipCache(store, settings.kinds())
+        readable = replace(self.split, train=_without(self.split.train, unreadable))
+        self.check_readable(readable, unreadable)
+        write_json(out / "settings.json", self.description(store))
+        test: list[VideoScores] = []
+        train: list[VideoScores] = []
+        for stream in settings.streams:
+            model = self.model(stream, readable, clips, out)
+            for subset, videos, kept in (
+                ("test", self.split.test, test),
+                ("train", readable.train, train),
+            ):
+                path = out / "scores" / f"{stream}-{subset}.npz"
+                kept.append(self.scores(path, model, videos, clips, unreadable))
+        if len(test) == len(STREAMS):
+            if settings.recipe.fit_scores == "out-of-fold":
+                self.cross_fit(readable, clips)
+            for scores in fused(test, out, seed=settings.seed):
+                save_scores(out / "scores" / f"{scores.stream}-test.npz", scores)
+                test.append(scores)
+        results = {
+            "data": settings.data,
+            "classes": list(self.split.classes),
+            "train_videos": len(self.split.train),
+            "test_videos": len(self.split.test),
+            "train_accuracy": {scores.stream: scores.accuracy() for scores in train},
+            "accuracy": {scores.stream: scores.accuracy() for scores in test},
+            "seconds": {key: round(value, 2) for key, value in self.seconds.items()},
+            "run": str(out),
+            "split": self.split.name,
+            "fit_scores": settings.recipe.fit_scores,
+            "unreadable": unreadable,
+            "loader_wait": {s: self.loader_wait(s) for s in settings.streams},
+        }
+        write_json(out / "results.json", results)
+        write_report(out, videos={video.video_id: video for video in self.split.videos()})
+        return results
+
+    @contextmanager
+    def clock(self, name: str) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+
+    def extract(self) -> tuple[FlowStore, dict[str, str]]:
+        """Bring frames and flow of both subsets into the store."""
+        settings = self.settings
+        root = Path(settings.store) if settings.store else self.out / "flow"
+        videos = self.split.videos()
+        summary = extract(
+            videos,
+            store=root,
+            settings=self.store_settings(root, videos),
+            kinds=settings.kinds(),
+            workers=self.workers,
+            progress=extraction_progress(self.progress),
+        )
+        for video_id, why in {**summary.warnings, **summary.failed}.items():
+            self.say(f"{video_id}: {why}")
+        return FlowStore.open(root), dict(summary.failed)
+
+    def store_settings(self, root: Path, videos: Sequence[LabeledVideo]) -> StoreSettings:
+        settings = self.settings
+        fps = settings.fps
+        if fps is None:
+            made = (root / "store.json").is_file()
+            fps = FlowStore.open(root).settings.fps if made else common_rate(videos, self.say)
+        estimator = make_estimator(settings.recipe.flow)
+        return StoreSettings(
+            flow=estimator.name,
+            parameters=dict(estimator.parameters),
+            short_side=settings.recipe.short_side,
+            codec=settings.codec,
+            quality=settings.quality,
+            bound_px=settings.bound_px,
+            fps=fps,
+        )
+
+    def check_readable(self, readable: DatasetSplit, unreadable: dict[str, str]) -> None:
+        """Refuse to train where a class has no readable clip left; say what is left out."""
+        dropped = len(self.split.train) - len(readable.train)
+        if dropped:
+            self.say(f"{dropped} training videos cannot be read and are left out, named above")
+        have = {video.label for video in readable.train}
+        if len(have) < 2:
+            raise DataError(
+                f"training needs readable clips of at least two classes, got {len(have)} "
+                f"({len(unreadable)} videos cannot be read): see `twostream doctor`"
+            )
+
+    def model(
+        self, stream: Stream, split: DatasetSplit, clips: ClipCache, folder: Path
+    ) -> StreamModel:
+        """Train a stream, or take the model file where it is finished."""
+        settings, path = self.settings, folder / f"{stream}.safetensors"
+        if path.is_file():
+            return load_model(path)
+        recipe = settings.recipe
+        fine_tuning = settings.start.fine_tunes(stream)
+        if fine_tuning:
+            recipe = recipe.fine_tuning()
+        with self.clock("train"):
+            model = initial_model(
+                stream,
+                start=settings.start,
+                recipe=recipe,
+                architecture=settings.architecture(stream),
+                temporal=settings.temporal,
+                split=split,
+                clips=clips,
+                store=asdict(clips.store.settings),
+                fps=clips.store.settings.fps or training_rate(clips, split.train),
+                seed=settings.seed,
+                say=self.say if folder == self.out else lambda message: None,
+            )
+            data = TrainingBatches(
+                clips=clips,
+                videos=split.train,
+                temporal=model.spec.temporal,
+                seed=settings.seed,
+                steps=recipe.steps,
+                batch_size=recipe.batch_size,
+                crop_size=recipe.crop_size,
+                flips=recipe.flips,
+                lighting=recipe.lighting,
+            )
+            fit(
+                model,
+                data,
+                recipe,
+                train=settings.train if fine_tuning else "all",
+                fine_tuning=fine_tuning,
+                options=self.options,
+                checkpoints=folder / "checkpoints" / stream,
+                logs=folder / "logs" / stream,
+                progress=self.progress,
+            )
+        save_model(path, model)
+        return model
+
+    def scores(
+        self,
+        path: Path,
+        model: StreamModel,
+        videos: Sequence[LabeledVideo],
+        clips: ClipCache,
+        unreadable: dict[str, str],
+    ) -> VideoScores:
+        """Score videos, or take the score file where it is finished."""
+        if path.is_file():
+            return load_scores(path)
+        options = self.options or TrainerOptions()
+        with self.clock("evaluate"):
+            scores = evaluate(
+                model,
+                videos,
+                clips,
+                device="cuda" if options.on_gpu() else "cpu",
+                loader_workers=options.workers(),
+                skip_unreadable=self.settings.skip_unreadable,
+                unreadable=unreadable,
+                progress=self.progress,
+            )
+        save_scores(path, scores)
+        return scores
+
+    def cross_fit(self, split: DatasetSplit, clips: ClipCache) -> None:
+        """Score each training clip with nets that were trained without its fold."""
+        known = [video for video in split.train if video.label >= 0]
+        inner = replace(self.dataset, videos=tuple(known), given=())
+        folds = self.settings.recipe.fit_folds
+        parts: dict[Stream, list[VideoScores]] = {stream: [] for stream in self.settings.streams}
+        for i in range(1, folds + 1):
+            part = inner.split(fold=f"{i}/{folds}", seed=self.settings.seed)
+            folder = self.out / "cross-fitting" / f"fold-{i}"
+            for stream, found in parts.items():
+                model = self.model(stream, part, clips, folder)
+                path = folder / f"{stream}.npz"
+                found.append(self.scores(path, model, part.test, clips, {}))
+        for stream, found in parts.items():
+            save_scores(self.out / "scores" / f"{stream}-crossfit.npz", joined(found))
+
+    def loader_wait(self, stream: Stream) -> float:
+        """Return the share of the training time that the loop waited for data."""
+        summary = read_json(self.out / "logs" / stream / "history.json")
+        return round(summary["loader_wait_seconds"] / max(summary["seconds"], 1e-9), 4)
+
+    def description(self, store: FlowStore) -> dict[str, Any]:
+        """Return what the report says of the run."""
+        names = ("twostream", "torch", "torchvision", "timm", "lightning", "av")
+        return {
+            "data": self.settings.data,
+            "dataset": self.split.dataset,
+            "split": self.split.name,
+            "notes": list(self.split.notes),
+            "recipe": asdict(self.settings.recipe),
+            "store": {"root": str(store.root), **asdict(store.settings)},
+            "temporal_input": asdict(self.settings.temporal),
+            "seed": self.settings.seed,
+            "start": asdict(self.settings.start),
+            "train": self.settings.train,
+            "versions": {"python": platform.python_version()} | {n: version(n) for n in names},
+        }
+
+
+def common_rate(videos: Sequence[LabeledVideo], say: Say) -> float | None:
+    """Return the commonest frame rate where rates differ, None where all are the same.
+
+    At 60 frames a second the flow of a pair is less than half of that at 25, so one model needs
+    one rate. Videos that cannot be opened have no say here.
+    """
+    rates: Counter[float] = Counter()
+    for video in videos:
+        try:
+            with VideoReader(video.path) as reader:
+                rates[round(reader.info.fps, 2)] += 1
+        except VideoError:
+            continue
+    if not rates or max(rates) <= min(rates) * 1.02:
+        return None
+    rate = rates.most_common(1)[0][0]
+    others = ", ".join(f"{value:g}" for value in sorted(rates) if value != rate)
+    say(f"frame rates differ ({others} beside {rate:g}): all are brought to {rate:g} frames/s")
+    return rate
+
+
+def training_rate(clips: ClipCache, videos: Sequence[LabeledVideo]) -> float:
+    """Return the commonest frame rate of the stored training clips."""
+    rates = Counter(clips.store.clip(video.video_id, clips.kinds[0]).header.fps for video in videos)
+    return rates.most_common(1)[0][0]
+
+
+def joined(parts: Sequence[VideoScores]) -> VideoScores:
+    """Put the scores of several sets of videos together; each video stands in one of them."""
+    return replace(
+        parts[0],
+        video_ids=tuple(video_id for part in parts for video_id in part.video_ids),
+        labels=np.concatenate([part.labels for part in parts]),
+        scores=np.concatenate([part.scores for part in parts]),
+        unreadable={k: v for part in parts for k, v in part.unreadable.items()},
+    )
+
+
+def _without(
+    videos: Sequence[LabeledVideo], unreadable: dict[str, str]
+) -> tuple[LabeledVideo, ...]:
+    return tuple(video for video in videos if video.video_id not in unreadable)

@@ -1,0 +1,188 @@
+"""Evaluation of a finished run: on its own test videos again, or on other data."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from twostream.checkpoint import StreamModel, load_model
+from twostream.datasets import Dataset, load_dataset
+from twostream.evaluate import evaluate, load_scores, save_scores
+from twostream.extract import extract
+from twostream.flow.store import FlowStore, Kind, StoreSettings
+from twostream.fusion import fuse
+from twostream.loader import ClipCache
+from twostream.run.folder import claimed_for_reading, read_json, write_json
+from twostream.run.settings import STREAMS
+from twostream.train import Progress, TrainerOptions
+from twostream.types import DataError, LabeledVideo, RunError, VideoScores
+
+
+def evaluate_run(
+    run: Path,
+    data: str | None = None,
+    *,
+    split: int | None = None,
+    fold: str | None = None,
+    test_groups: tuple[str, ...] | None = None,
+    out: Path | None = None,
+    options: TrainerOptions | None = None,
+    workers: int | None = None,
+    skip_unreadable: bool = False,
+    progress: Progress | None = None,
+    say: Callable[[str], None] = print,
+) -> dict[str, Any]:
+    """Score videos with a run's models and write the score files.
+
+    Args:
+        run: a finished RUN folder.
+        data: other data; None: the run's own data and split.
+        split, fold, test_groups: choose test videos of other data; none: all of its videos.
+        out: folder of the score files; None: RUN/scores, or RUN/scores-NAME for other data.
+        options, workers, skip_unreadable, progress, say: as in ``train_run``.
+
+    Returns:
+        What ``--json`` prints: the same keys as training.
+
+    Raises:
+        TwoStreamError: with one clear sentence.
+    """
+    results = read_json(run / "results.json")
+    models = [
+        load_model(path) for stream in STREAMS if (path := run / f"{stream}.safetensors").is_file()
+    ]
+    if not models:
+        raise RunError(f"{run} holds no trained model: train first (twostream train DATA)")
+    asked = read_json(run / "asked.json")
+    dataset = load_dataset(data or asked["data"])
+    say(dataset.describe())
+    chosen = [split is not None, bool(fold), bool(test_groups)]
+    if data is None and not any(chosen):
+        split, fold = asked["split"], asked["fold"]
+        test_groups = asked["test_groups"]
+    if data is None or any(chosen) or dataset.given:
+        test = dataset.split(split, fold=fold, test_groups=test_groups, seed=asked["seed"]).test
+    else:
+        test = dataset.videos
+    videos = relabeled(dataset, test, models[0].spec.classes)
+    own = data is None
+    root = Path(asked["store"] or run / "flow") if own else run / f"flow-{dataset.name}"
+    folder = out or (run / "scores" if own else run / f"scores-{dataset.name}")
+    with claimed_for_reading(run):
+        start = time.perf_counter()
+        store, unreadable = _extract(models, videos, root, own, workers, progress, say)
+        extracted = time.perf_counter()
+        options = options or TrainerOptions()
+        scores: list[VideoScores] = []
+        for model in models:
+            clips = ClipCache(store, kinds_of([model]))
+            scores.append(
+                evaluate(
+                    model,
+                    videos,
+                    clips,
+                    device="cuda" if options.on_gpu() else "cpu",
+                    loader_workers=options.workers(),
+                    skip_unreadable=skip_unreadable,
+                    unreadable=unreadable,
+                    progress=progress,
+                )
+            )
+        if len(scores) == len(STREAMS):
+            scores += fused(scores, run, seed=asked["seed"])
+        for each in scores:
+            save_scores(folder / f"{each.stream}-test.npz", each)
+    done = {
+        **results,
+        "data": str(data or asked["data"]),
+        "train_videos": results["train_videos"],
+        "test_videos": len(videos),
+        "accuracy": {each.stream: each.accuracy() for each in scores},
+        "seconds": {
+            "extract": round(extracted - start, 2),
+            "train": 0.0,
+            "evaluate": round(time.perf_counter() - extracted, 2),
+        },
+        "unreadable": unreadable,
+        "scores": str(folder),
+    }
+    write_json(folder / "results.json", done)
+    return done
+
+
+def fused(test: list[VideoScores], run: Path, *, seed: int) -> list[VideoScores]:
+    """Fuse both streams by average, and by an SVM fitted on the run's training scores."""
+    kept = run / "scores"
+    fitted = [kept / f"{stream}-crossfit.npz" for stream in STREAMS]
+    if not all(path.is_file() for path in fitted):
+        fitted = [kept / f"{stream}-train.npz" for stream in STREAMS]
+    fit = [load_scores(path) for path in fitted]
+    return [fuse(test, method="average"), fuse(test, method="svm", fit=fit, seed=seed)]
+
+
+def kinds_of(models: list[StreamModel]) -> tuple[Kind, ...]:
+    """Return which files of each clip these models see."""
+    kinds: set[Kind] = set()
+    for model in models:
+        temporal = model.spec.temporal
+        kinds |= {"rgb"} if temporal is None or temporal.rgb else set(temporal.directions)
+    return tuple(sorted(kinds))
+
+
+def relabeled(
+    dataset: Dataset, videos: tuple[LabeledVideo, ...], classes: tuple[str, ...]
+) -> list[LabeledVideo]:
+    """Give videos the labels of the model's classes, by name.
+
+    Raises:
+        DataError: the data has classes that the model does not know.
+    """
+    known = {name: label for label, name in enumerate(classes)}
+    unknown = [name for name in dataset.classes if name not in known]
+    if unknown:
+        raise DataError(
+            f"the model does not know {len(unknown)} classes of {dataset.name}, the first is "
+            f"{unknown[0]}; it knows {', '.join(classes[:8])}{', ...' if len(classes) > 8 else ''}"
+        )
+    return [replace(video, label=known[dataset.classes[video.label]]) for video in videos]
+
+
+def _extract(
+    models: list[StreamModel],
+    videos: list[LabeledVideo],
+    root: Path,
+    own: bool,
+    workers: int | None,
+    progress: Progress | None,
+    say: Callable[[str], None],
+) -> tuple[FlowStore, dict[str, str]]:
+    settings = StoreSettings(**models[0].spec.store)
+    if not own:  # the model's frame rate, whatever the other data has
+        settings = replace(settings, fps=models[0].spec.fps)
+    summary = extract(
+        videos,
+        store=root,
+        settings=settings,
+        kinds=kinds_of(models),
+        workers=workers,
+        progress=extraction_progress(progress),
+    )
+    for video_id, why in {**summary.warnings, **summary.failed}.items():
+        say(f"{video_id}: {why}")
+    return FlowStore.open(root), dict(summary.failed)
+
+
+def extraction_progress(progress: Progress | None) -> Callable[[str, int, int, int], None] | None:
+    """Adapt the extraction's progress to (task, done, total, detail)."""
+    if progress is None:
+        return None
+    start = time.monotonic()
+
+    def report(video_id: str, done: int, total: int, pairs: int) -> None:
+        rate = pairs / max(time.monotonic() - start, 1e-6)
+        progress("extract flow", done, total, f"{rate:.0f} pairs/s, {video_id}")
+
+    return report
