@@ -1,0 +1,150 @@
+"""Reading a RUN folder: what is there is kept, what is missing is named with the reason."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from twostream.evaluate import load_scores
+from twostream.fusion import fuse, match
+from twostream.types import DataError, RunError, TwoStreamError, VideoScores
+
+STREAMS = ("spatial", "temporal")
+FUSIONS = ("average", "svm")
+NAMES = {
+    "spatial": "Spatial stream",
+    "temporal": "Temporal stream",
+    "average": "Average",
+    "svm": "SVM",
+}
+
+
+@dataclass(frozen=True)
+class RunContents:
+    """What a RUN folder holds.
+
+    Attributes:
+        run: the folder.
+        settings, results: the JSON files; empty where they are missing.
+        test: model name -> scores on test clips, in the order spatial, temporal, average, svm.
+        train: the same on training clips, where they exist.
+        history: stream -> history.json.
+        paired: whether all of ``test`` is on the same clips, and so in the same order.
+        problems: sentences about what could not be used.
+    """
+
+    run: Path
+    settings: dict[str, Any]
+    results: dict[str, Any]
+    test: dict[str, VideoScores]
+    train: dict[str, VideoScores]
+    history: dict[str, dict[str, Any]]
+    paired: bool
+    problems: tuple[str, ...]
+
+    @property
+    def fusion(self) -> str | None:
+        """The fusion that per-class bars and hard clips are drawn for."""
+        return next((name for name in FUSIONS if name in self.test), None)
+
+    @property
+    def reference(self) -> str:
+        """The model whose mistakes are shown: the fusion, else the better stream."""
+        return self.fusion or max(self.test, key=lambda name: self.test[name].correct().sum())
+
+    def setting(self, *keys: str) -> Any:
+        """Return a nested setting, None where any part of it is missing."""
+        value: Any = self.settings
+        for key in keys:
+            value = value.get(key) if isinstance(value, dict) else None
+        return value
+
+
+def read_run(run: Path) -> RunContents:
+    """Read a RUN folder.
+
+    Raises:
+        RunError: no such folder, or no usable scores of test clips in it.
+    """
+    if not run.is_dir():
+        raise RunError(
+            f"no RUN folder {run}: train first (twostream train DATA --out {run.name or 'RUN'})"
+        )
+    problems: list[str] = []
+    test = _scores(run, NAMES, "test", problems)
+    if not test:
+        raise RunError(
+            f"{run} has no scores of test clips (scores/spatial-test.npz or temporal-test.npz), so "
+            f"there is nothing to report{': ' + problems[0] if problems else ''}; run "
+            f"`twostream evaluate {run}` first"
+        )
+    paired = True
+    try:
+        test = dict(zip(test, match(list(test.values())), strict=True))
+    except DataError as error:
+        paired = False
+        problems.append(f"The streams cannot be compared clip by clip: {error}.")
+    train = _scores(run, STREAMS, "train", problems)
+    if len(train) == len(STREAMS):
+        try:
+            train["average"] = fuse(list(train.values()))
+        except TwoStreamError as error:
+            problems.append(f"The streams' scores of training clips do not match: {error}.")
+    return RunContents(
+        run,
+        _json(run / "settings.json", problems),
+        _json(run / "results.json", problems),
+        test,
+        train,
+        {stream: _history(run, stream, problems) for stream in STREAMS if stream in test},
+        paired,
+        tuple(problems),
+    )
+
+
+def _scores(
+    run: Path, names: Sequence[str] | dict[str, str], subset: str, problems: list[str]
+) -> dict[str, VideoScores]:
+    found = {}
+    for name in names:
+        path = run / "scores" / f"{name}-{subset}.npz"
+        if not path.is_file():
+            continue
+        if not zipfile.is_zipfile(path):
+            problems.append(f"{path.name} cannot be read (it is cut off or no score file).")
+            continue
+        try:
+            found[name] = load_scores(path)
+        except (DataError, zipfile.BadZipFile) as error:
+            problems.append(f"{path.name} cannot be read ({error}).")
+    return found
+
+
+def _json(path: Path, problems: list[str]) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        problems.append(f"{path.name} cannot be read ({error}).")
+        return {}
+    if not isinstance(content, dict):
+        problems.append(f"{path.name} does not hold a JSON object.")
+        return {}
+    return content
+
+
+def _history(run: Path, stream: str, problems: list[str]) -> dict[str, Any]:
+    """Return a stream's curves; {} where there are none."""
+    content = _json(run / "logs" / stream / "history.json", problems)
+    rows = content.get("history")
+    usable = isinstance(rows, list) and all(
+        isinstance(row, dict)
+        and all(isinstance(row.get(key), int | float) for key in ("step", "loss", "accuracy"))
+        for row in rows
+    )
+    return content if usable and rows else {}

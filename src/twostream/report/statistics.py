@@ -1,0 +1,197 @@
+"""The numbers of the report: pure functions of ``VideoScores``, nothing is drawn here."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from twostream.types import VideoScores
+
+_Z_95 = 1.959963984540054  # 97.5 % quantile of the normal distribution
+
+
+def confidence_interval(correct: int, n: int) -> tuple[float, float]:
+    """Return the 95 % Wilson score interval of a share (Wilson 1927).
+
+    Unlike the textbook interval it stays inside 0..1 and is of use near 0 and 1 and for few clips.
+
+    Args:
+        correct: clips that are right.
+        n: clips; with none nothing is known and the interval is 0..1.
+
+    Raises:
+        ValueError: correct is not within 0..n.
+
+    >>> [round(x, 4) for x in confidence_interval(8, 10)]
+    [0.4902, 0.9433]
+    """
+    if not 0 <= correct <= n:
+        raise ValueError(f"needs 0 <= correct <= n, got {correct} of {n}")
+    if n == 0:
+        return 0.0, 1.0
+    share = correct / n
+    z2 = _Z_95 * _Z_95
+    centre = (share + z2 / (2 * n)) / (1 + z2 / n)
+    half = _Z_95 / (1 + z2 / n) * math.sqrt(share * (1 - share) / n + z2 / (4 * n * n))
+    # at 0 and n the bound is exact; rounding must not push it past the share itself
+    low = 0.0 if correct == 0 else max(0.0, centre - half)
+    high = 1.0 if correct == n else min(1.0, centre + half)
+    return low, high
+
+
+def paired_p_value(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> float:
+    """Return the two-sided exact McNemar p value of two models on the same clips.
+
+    Args:
+        first, second: (n,) whether each clip is right, in the same order of clips.
+
+    >>> paired_p_value(np.array([True] * 6), np.array([False] * 6))
+    0.03125
+    """
+    only_first = int((first & ~second).sum())
+    only_second = int((second & ~first).sum())
+    differing = only_first + only_second
+    tail = sum(math.comb(differing, i) for i in range(min(only_first, only_second) + 1))
+    return float(min(1.0, 2 * tail / 2**differing))
+
+
+@dataclass(frozen=True, slots=True)
+class Accuracy:
+    """An accuracy with what it rests on.
+
+    Attributes:
+        correct, n: clips that are right, of how many.
+        low, high: 95 % Wilson interval, in 0..1.
+    """
+
+    correct: int
+    n: int
+    low: float
+    high: float
+
+    @property
+    def share(self) -> float:
+        """Accuracy in 0..1; 0 without clips."""
+        return self.correct / self.n if self.n else 0.0
+
+
+def accuracy(scores: VideoScores) -> Accuracy:
+    """Return the accuracy of scores; unreadable clips count as wrong."""
+    correct, n = int(scores.correct().sum()), len(scores.video_ids)
+    return Accuracy(correct, n, *confidence_interval(correct, n))
+
+
+def chance(scores: VideoScores) -> float:
+    """Return the accuracy of always guessing the most frequent class of these clips, in 0..1."""
+    known = scores.labels[scores.labels >= 0]
+    return float(np.bincount(known).max() / len(scores.labels)) if len(known) else 0.0
+
+
+def confusion(scores: VideoScores) -> NDArray[np.int64]:
+    """Return (k, k + 1) counts: row true class, column predicted class, last column unreadable."""
+    k = len(scores.classes)
+    counts = np.zeros((k, k + 1), np.int64)
+    predicted = scores.predictions()
+    known = scores.labels >= 0
+    np.add.at(counts, (scores.labels[known], predicted[known] % (k + 1)), 1)
+    return counts
+
+
+def recalls(scores: VideoScores) -> NDArray[np.float64]:
+    """Return (k,) share of each class's clips that are right; NaN for a class without clips."""
+    k = len(scores.classes)
+    known = scores.labels >= 0
+    total = np.bincount(scores.labels[known], minlength=k)
+    right = np.bincount(scores.labels[known], weights=scores.correct()[known], minlength=k)
+    return np.where(total > 0, right / np.maximum(total, 1), np.nan)
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """Clips by which stream is right, and how many of them a fusion gets right.
+
+    Attributes:
+        clips: {"both", "spatial", "temporal", "neither"} -> number of clips.
+        fused: fusion -> the same keys -> how many of these clips it has right.
+    """
+
+    clips: dict[str, int]
+    fused: dict[str, dict[str, int]]
+
+
+def agreement(
+    spatial: VideoScores, temporal: VideoScores, fused: Mapping[str, VideoScores]
+) -> Agreement:
+    """Count clips that both, one or neither stream has right; all in the same order of clips."""
+    s, t = spatial.correct(), temporal.correct()
+    groups = {"both": s & t, "spatial": s & ~t, "temporal": t & ~s, "neither": ~s & ~t}
+    return Agreement(
+        {name: int(rows.sum()) for name, rows in groups.items()},
+        {
+            method: {name: int((rows & scores.correct()).sum()) for name, rows in groups.items()}
+            for method, scores in fused.items()
+        },
+    )
+
+
+def hardest(scores: VideoScores, at_most: int = 12, at_least: int = 6) -> list[int]:
+    """Return rows of the hardest clips: wrong with the highest score first.
+
+    With fewer than ``at_least`` wrong ones, right ones follow, lowest score of the true class
+    first. Clips that could not be read or have no label are left out.
+    """
+    predicted = scores.predictions()
+    usable = (predicted >= 0) & (scores.labels >= 0)
+    wrong = np.flatnonzero(usable & (predicted != scores.labels))
+    right = np.flatnonzero(usable & (predicted == scores.labels))
+    top = scores.scores.max(axis=1, initial=-np.inf)
+    ranked = [*wrong[np.argsort(-top[wrong], kind="stable")]][:at_most]
+    fill = right[np.argsort(top[right], kind="stable")]
+    return [int(row) for row in [*ranked, *fill[: max(0, at_least - len(ranked))]]]
+
+
+def top_confusions(
+    counts: NDArray[np.int64], at_most: int = 8
+) -> list[tuple[int, int, int, float]]:
+    """Return the most frequent mistakes as (true, predicted, clips, share of the true class)."""
+    k = len(counts)
+    wrong = counts[:, :k].copy()
+    np.fill_diagonal(wrong, 0)
+    order = np.argsort(-wrong, axis=None, kind="stable")[:at_most]
+    cells = [divmod(int(cell), k) for cell in order if k]
+    return [
+        (i, j, int(wrong[i, j]), float(wrong[i, j] / counts[i].sum()))
+        for i, j in cells
+        if wrong[i, j]
+    ]
+
+
+def thin_out(
+    steps: Sequence[float], values: Sequence[float], at_most: int = 240
+) -> list[tuple[float, float]]:
+    """Return a curve with at most ``at_most`` points, means over neighbours; NaNs are dropped."""
+    points = [(x, y) for x, y in zip(steps, values, strict=True) if math.isfinite(y)]
+    group = max(1, -(-len(points) // at_most))
+    chunks = [points[i : i + group] for i in range(0, len(points), group)]
+    return [tuple(np.mean(chunk, axis=0).tolist()) for chunk in chunks]
+
+
+def smooth(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Return the mean over a twelfth of the curve around each point, so that nothing lags behind.
+
+    Near the ends the window shrinks on both sides alike.
+
+    >>> smooth([(0.0, 1.0), (1.0, 3.0), (2.0, 2.0)])
+    [(0.0, 1.0), (1.0, 2.0), (2.0, 2.0)]
+    """
+    reach = max(1, len(points) // 24)
+    result = []
+    for i, (x, _) in enumerate(points):
+        near = min(reach, i, len(points) - 1 - i)
+        around = [y for _, y in points[i - near : i + near + 1]]
+        result.append((x, sum(around) / len(around)))
+    return result
