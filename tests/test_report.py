@@ -426,6 +426,8 @@ def test_accuracies_and_intervals_are_those_of_the_score_files(page: Page) -> No
     assert "best" not in spatial and "best" not in temporal
     assert "n = 10 test clips" in page.text("accuracy")
     assert "out of fold" in page.text("accuracy")
+    drawn = next(attrs for tag, attrs in page.tags if attrs.get("class") == "interval")
+    assert (drawn["x"], drawn["width"]) == ("23.66%", "52.68%")
 
 
 def test_verdict_says_what_is_best_and_how_sure(page: Page) -> None:
@@ -697,7 +699,10 @@ def test_no_folder_and_no_scores_are_one_clear_sentence(tmp_path: Path) -> None:
 
 def test_report_replaces_the_old_one_whole_or_not_at_all(run: Path) -> None:
     (run / "report.html").write_text("old")
-    assert write_report(run) == run / "report.html"
+    told: list[tuple[str, int, int, str]] = []
+    path = write_report(run, progress=lambda *news: told.append(news))
+    assert path == run / "report.html"
+    assert [news[1:3] for news in told] == [(i, 8) for i in range(1, 9)]  # 6 clips, 2 streams
     assert (run / "report.html").read_text(encoding="utf-8").endswith("</html>\n")
     (run / "report.html").unlink()
     (run / "report.html").mkdir()

@@ -189,14 +189,7 @@ def fusion_section(contents: RunContents) -> str:
         )
 
     either = n - counts.clips["neither"]
-    single = counts.clips["spatial"] + counts.clips["temporal"]
-    saved = " ".join(
-        f"<b>{NAMES[model]}</b> is right on {rights['spatial'] + rights['temporal']:,} of the "
-        f"{single:,} that only one stream has right and on {rights['neither']:,} of the "
-        f"{counts.clips['neither']:,} that neither has right; it loses "
-        f"{counts.clips['both'] - rights['both']:,} of the {counts.clips['both']:,} that both have."
-        for model, rights in counts.fused.items()
-    )
+    saved = " ".join(_saved(NAMES[model], counts.clips, won) for model, won in counts.fused.items())
     return (
         '<table class="agreement"><thead><tr><td></td><th scope="col">temporal right</th>'
         '<th scope="col">temporal wrong</th></tr></thead><tbody>'
@@ -208,6 +201,22 @@ def fusion_section(contents: RunContents) -> str:
         '<p class="small">A judge who knew for each clip which of the two streams to trust would '
         f"reach {percent(either / n)}.</p>"
     )
+
+
+def _saved(label: str, total: dict[str, int], right: dict[str, int]) -> str:
+    """Return in words what a fusion makes of the clips that one, neither or both streams see."""
+    parts = []
+    if single := total["spatial"] + total["temporal"]:
+        won = right["spatial"] + right["temporal"]
+        parts.append(f"is right on {won:,} of the {single:,} that only one stream has right")
+    if total["neither"]:
+        parts.append(
+            f"is right on {right['neither']:,} of the {total['neither']:,} that neither has right"
+        )
+    if total["both"]:
+        lost = total["both"] - right["both"]
+        parts.append(f"and loses {lost:,} of the {total['both']:,} that both have right")
+    return f"<b>{label}</b> {', '.join(parts)}."
 
 
 def _agreement_bar(model: str, right: int, total: int) -> str:

@@ -218,7 +218,7 @@ white-space:pre-wrap;font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,mono
 .topic dl{margin:0}
 .topic dl div{display:flex;justify-content:space-between;gap:16px;padding:4px 0;
 border-top:1px solid var(--line);font-size:.85rem}
-.topic dt{color:var(--muted)}.topic dd{margin:0;text-align:right}
+.topic dt{flex:none;max-width:60%;color:var(--muted)}.topic dd{margin:0;text-align:right}
 .part0{fill:var(--temporal);background:var(--temporal)}
 .part1{fill:var(--spatial);background:var(--spatial)}
 .part2{fill:var(--average);background:var(--average)}
