@@ -762,12 +762,11 @@ def test_spatial_filters_are_colour_pictures_largest_first(tmp_path: Path) -> No
     picture = filter_picture(tmp_path / "spatial.safetensors")
     assert (picture.shown, picture.total, picture.side) == (96, 96, (7, 7))
     image = decoded(picture.images[0][0])
-    scale = 34 // 7 + 1
-    assert image.shape[1] == picture.images[0][1] == (16 * 8 - 1) * scale
-    assert image.shape[0] == (6 * 8 - 1) * scale
-    assert image[3 * scale, 3 * scale].tolist() == [255, 0, 0, 255]
-    assert image[3 * scale, (8 + 3) * scale].tolist() == [128, 128, 255, 255]
-    assert image[3 * scale, 7 * scale, 3] == 0  # between tiles
+    assert image.shape == (6 * 8 - 1, 16 * 8 - 1, 4)
+    assert picture.images[0][1] == 5 * image.shape[1]  # shown with 5 px a weight
+    assert image[3, 3].tolist() == [255, 0, 0, 255]
+    assert image[3, 8 + 3].tolist() == [128, 128, 255, 255]
+    assert image[3, 7, 3] == 0  # between tiles
 
 
 def test_temporal_filters_have_a_column_a_channel_x_before_y(tmp_path: Path) -> None:
@@ -781,8 +780,7 @@ def test_temporal_filters_have_a_column_a_channel_x_before_y(tmp_path: Path) -> 
     save_model(tmp_path / "temporal.safetensors", model)
     picture = filter_picture(tmp_path / "temporal.safetensors")
     image = decoded(picture.images[0][0])
-    scale = image.shape[1] // (7 * 8 - 1)
-    row = image[3 * scale, [(8 * column + 3) * scale for column in range(7)]]
+    row = image[3, [8 * column + 3 for column in range(7)]]
     zero = [236, 238, 241, 255]
     positive, negative = [178, 24, 43, 255], [33, 102, 172, 255]
     assert row[:3].tolist() == [zero, positive, zero]  # x of fields 1, 2, 3

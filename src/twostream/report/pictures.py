@@ -227,9 +227,8 @@ def _mosaic(tiles: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _enlarged(picture: NDArray[np.uint8], scale: int) -> tuple[str, int]:
-    """Return the data URI and the width of a picture with every pixel ``scale`` px wide."""
-    large = picture.repeat(scale, axis=0).repeat(scale, axis=1)
-    return to_uri(large, lossless=True), large.shape[1]
+    """Return a picture's data URI, and the width at which a browser shows ``scale`` px a pixel."""
+    return to_uri(picture, lossless=True), picture.shape[1] * scale
 
 
 def picture_of(

@@ -205,18 +205,15 @@ def fusion_section(contents: RunContents) -> str:
 
 def _saved(label: str, total: dict[str, int], right: dict[str, int]) -> str:
     """Return in words what a fusion makes of the clips that one, neither or both streams see."""
-    parts = []
+    won = []
     if single := total["spatial"] + total["temporal"]:
-        won = right["spatial"] + right["temporal"]
-        parts.append(f"is right on {won:,} of the {single:,} that only one stream has right")
+        right_alone = right["spatial"] + right["temporal"]
+        won.append(f"{right_alone:,} of the {single:,} that only one stream has right")
     if total["neither"]:
-        parts.append(
-            f"is right on {right['neither']:,} of the {total['neither']:,} that neither has right"
-        )
+        won.append(f"{right['neither']:,} of the {total['neither']:,} that neither has right")
     if total["both"]:
-        lost = total["both"] - right["both"]
-        parts.append(f"and loses {lost:,} of the {total['both']:,} that both have right")
-    return f"<b>{label}</b> {', '.join(parts)}."
+        won.append(f"{right['both']:,} of the {total['both']:,} that both have right")
+    return f"<b>{label}</b> is right on {', '.join(won)}."
 
 
 def _agreement_bar(model: str, right: int, total: int) -> str:

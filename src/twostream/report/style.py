@@ -208,7 +208,7 @@ vertical-align:top}
 .plain thead th{color:var(--muted);font-weight:500}
 .plain tbody th{font-weight:600}
 .filter-blocks{display:flex;flex-wrap:wrap;gap:16px;align-items:flex-start}
-.filters{max-width:100%;image-rendering:pixelated;border-radius:3px}
+.filters{max-width:100%;height:auto;image-rendering:pixelated;border-radius:3px}
 #filters h3{margin-top:1.4em}
 pre{padding:14px 16px;border-radius:12px;background:var(--rail);overflow-x:auto;font-size:.85rem;
 white-space:pre-wrap;font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,monospace}
