@@ -119,7 +119,7 @@ def resample(frames: Iterable[Frame], fps: float) -> Iterator[tuple[Frame, int]]
             picked, position = position, next_position
         candidate = frame
     if candidate is not None and (
-        position == 0 or position / fps < candidate.pts_seconds + (0.5 + TIME_TOLERANCE) / fps
+        position == 0 or position / fps < candidate.pts_seconds + (0.5 - TIME_TOLERANCE) / fps
     ):
         yield candidate, position - picked
 

@@ -1,0 +1,476 @@
+"""Extraction: the same result whatever the workers and interruptions, and nothing lost."""
+
+from __future__ import annotations
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from twostream.extract import (
+    ExtractSummary,
+    extract,
+    extract_to_memory,
+    resample,
+    source_hash,
+)
+from twostream.flow import clipwriter, make_estimator
+from twostream.flow.clipwriter import PARTIAL_SUFFIX
+from twostream.flow.opencv import one_opencv_thread
+from twostream.flow.store import ClipFile, FlowStore, StoreSettings
+from twostream.types import Frame, LabeledVideo, StoreError, VideoError
+from twostream.video import VideoReader, VideoWriter
+
+SETTINGS = StoreSettings(short_side=48, flow="farneback")
+SPEED_PX = 2  # of the texture in `make_clip`, to the right per frame at 25 frames/s
+
+
+def make_clip(path: Path, frames: int = 8, fps: float = 25.0, seed: int = 0) -> Path:
+    """A 64 x 48 texture that moves to the right by 50 px/s."""
+    rng = np.random.default_rng(seed)
+    ground = cv2.GaussianBlur(rng.integers(0, 255, (48, 600, 3), np.uint8), (0, 0), 2)
+    ground = cv2.normalize(ground, None, 0, 255, cv2.NORM_MINMAX)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with VideoWriter(path, fps=fps, width=64, height=48, quality=2) as writer:
+        for t in range(frames):
+            left = 500 - round(t * SPEED_PX * 25 / fps)
+            writer.write(np.ascontiguousarray(ground[:, left : left + 64]))
+    return path
+
+
+def make_data(folder: Path, count: int = 5) -> list[LabeledVideo]:
+    names = [f"move/clip {i} [x].avi" for i in range(count)]
+    return [
+        LabeledVideo(name, make_clip(folder / name, 5 + 3 * i, seed=i), 0)
+        for i, name in enumerate(names)
+    ]
+
+
+def contents(store: Path) -> dict[str, bytes]:
+    """Every file of a store but hidden ones, by its relative name."""
+    return {
+        p.relative_to(store).as_posix(): p.read_bytes()
+        for p in sorted(store.rglob("*"))
+        if p.is_file()
+    }
+
+
+class TestOnePass:
+    def test_all_kinds(self, tmp_path: Path) -> None:
+        path = make_clip(tmp_path / "a.avi", 8)
+        clips = extract_to_memory(path, SETTINGS, ("rgb", "forward", "backward"))
+        with VideoReader(path, short_side=48) as reader:
+            frames = [frame.rgb for frame in reader]
+        assert [len(clips[kind]) for kind in ("rgb", "forward", "backward")] == [8, 7, 7]
+        assert np.abs(clips["rgb"].frames().astype(int) - frames).mean() < 6
+        for kind, sign in (("forward", 1), ("backward", -1)):
+            inner = clips[kind].fields()[:, :, 10:-10, 10:-10]
+            np.testing.assert_allclose(inner[:, 0].mean(), sign * SPEED_PX, atol=0.1)
+            np.testing.assert_allclose(inner[:, 1].mean(), 0, atol=0.1)
+
+    def test_field_i_is_from_frame_i_to_the_next(self, tmp_path: Path) -> None:
+        """Bit for bit what the estimator gives, with the lossless codec."""
+        path = make_clip(tmp_path / "a.avi", 4)
+        lossless = StoreSettings(short_side=32, codec="lossless")
+        clips = extract_to_memory(path, lossless, ("rgb", "forward", "backward"))
+        frames = clips["rgb"].frames()
+        assert frames.shape == (4, 32, 43, 3)
+        greys = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames]
+        with one_opencv_thread():
+            dis = make_estimator("dis")
+            for i in range(3):
+                there, back = dis(greys[i], greys[i + 1]), dis(greys[i + 1], greys[i])
+                np.testing.assert_array_equal(clips["forward"].fields(i, i + 1)[0], there)
+                np.testing.assert_array_equal(clips["backward"].fields(i, i + 1)[0], back)
+
+    def test_header(self, tmp_path: Path) -> None:
+        path = make_clip(tmp_path / "a.avi")
+        header = extract_to_memory(path, SETTINGS)["forward"].header
+        assert (header.height, header.width, header.fps, header.count) == (48, 64, 25, 7)
+        assert header.method == "farneback"
+        assert header.parameters == make_estimator("farneback").parameters
+        assert header.source_name == "a.avi"
+        assert header.warning is None
+
+    def test_one_frame(self, tmp_path: Path, shared_data: Path) -> None:
+        gif = shared_data / "robustness" / "one_frame.gif"
+        for path in (make_clip(tmp_path / "a.avi", 1), gif):
+            clips = extract_to_memory(path, SETTINGS, ("rgb", "forward", "backward"))
+            assert [len(clips[kind]) for kind in clips] == [1, 0, 0]
+
+    def test_flow_is_in_px_of_the_stored_size(self, tmp_path: Path) -> None:
+        clip = extract_to_memory(
+            make_clip(tmp_path / "a.avi"), StoreSettings(short_side=24, flow="farneback")
+        )["forward"]
+        assert (clip.header.height, clip.header.width) == (24, 32)
+        inner = clip.fields()[:, 0, 6:-6, 6:-6]
+        np.testing.assert_allclose(inner.mean(), SPEED_PX / 2, atol=0.1)
+
+
+def picked(times: Sequence[float], fps: float) -> list[tuple[int, int]]:
+    """(index, gap) of what `resample` picks among frames at these times."""
+    frames = [Frame(np.full((1, 1, 3), i, np.uint8), t) for i, t in enumerate(times)]
+    return [(int(frame.rgb[0, 0, 0]), gap) for frame, gap in resample(frames, fps)]
+
+
+class TestRate:
+    def test_half_the_rate_takes_every_second_frame(self) -> None:
+        times = np.arange(9) / 50
+        assert picked(times, 25) == [(0, 0), (2, 1), (4, 1), (6, 1), (8, 1)]
+        assert picked(times[:8], 25) == [(0, 0), (2, 1), (4, 1), (6, 1)]
+
+    def test_a_third_off(self) -> None:
+        """30 to 25: one frame in six is left out."""
+        indices = [i for i, _ in picked(np.arange(31) / 30, 25)]
+        np.testing.assert_array_equal(indices, np.floor(np.arange(26) * 1.2 + 0.499))
+        assert {gap for _, gap in picked(np.arange(31) / 30, 25)[1:]} == {1}
+
+    def test_twice_the_rate_spreads_each_pair(self) -> None:
+        assert picked(np.arange(4) / 25, 50) == [(0, 0), (1, 2), (2, 2), (3, 2)]
+
+    def test_rounded_timestamps_spread_evenly(self) -> None:
+        """Matroska rounds to 1 ms: 15 frames/s to 30."""
+        times = np.round(np.arange(20) / 15, 3)
+        assert {gap for _, gap in picked(times, 30)[1:]} == {2}
+
+    def test_gaps_add_up_to_the_duration(self) -> None:
+        rng = np.random.default_rng(0)
+        times = np.concatenate([[0], np.cumsum(rng.uniform(0.01, 0.12, 60))])
+        for fps in (7.0, 12.5, 25.0, 60.0):
+            got = picked(times, fps)
+            position = 0
+            for index, gap in got:
+                position += gap
+                nearest = np.abs(times - position / fps).min()
+                assert abs(times[index] - position / fps) <= nearest + 0.11 / fps
+            assert abs(position / fps - times[-1]) < 1.1 / fps + 0.12
+
+    def test_one_frame_and_none(self) -> None:
+        assert picked([0.0], 25) == [(0, 0)]
+        assert picked([], 25) == []
+        assert picked([0.0, 0.001], 25) == [(0, 0)]
+
+    @pytest.mark.parametrize("native", [50.0, 25.0, 12.5, 30.0, 10.0])
+    def test_motion_is_that_of_the_wanted_rate(self, tmp_path: Path, native: float) -> None:
+        """50 px/s at 25 frames/s is 2 px a field, however fast the video is."""
+        path = make_clip(tmp_path / "a.avi", round(native), native)
+        settings = StoreSettings(short_side=48, flow="farneback", fps=25)
+        clips = extract_to_memory(path, settings, ("rgb", "forward"))
+        fields = clips["forward"].fields()
+        assert clips["forward"].header.fps == 25
+        assert abs(len(fields) - 24) <= 2
+        assert len(clips["rgb"]) == len(fields) + 1
+        inner = fields[:, 0, 12:-12, 16:-16]
+        np.testing.assert_allclose(inner.mean(), SPEED_PX, atol=0.2)
+        if 25 % native == 0:  # each field, not just their mean
+            np.testing.assert_allclose(inner.mean(axis=(1, 2)), SPEED_PX, atol=0.3)
+
+    def test_the_rate_is_kept_without_a_wish(self, tmp_path: Path) -> None:
+        clips = extract_to_memory(make_clip(tmp_path / "a.avi", 12, 12.5), SETTINGS)
+        assert clips["forward"].header.fps == 12.5
+        np.testing.assert_allclose(
+            clips["forward"].fields()[:, 0, 12:-12, 16:-16].mean(), 2 * SPEED_PX, atol=0.2
+        )
+
+
+def ids(videos: Sequence[LabeledVideo]) -> list[str]:
+    return [video.video_id for video in videos]
+
+
+class TestManyClips:
+    def test_workers_do_not_change_the_bytes(self, tmp_path: Path) -> None:
+        videos = make_data(tmp_path / "data")
+        settings = StoreSettings(short_side=48)
+        kinds = ("rgb", "forward", "backward")
+        stores = [tmp_path / f"s{workers}" for workers in (1, 3)]
+        for store, workers in zip(stores, (1, 3), strict=True):
+            summary = extract(videos, store=store, settings=settings, kinds=kinds, workers=workers)
+            assert (summary.done, summary.skipped, summary.failed) == (5, 0, {})
+            assert summary.pairs == sum(4 + 3 * i for i in range(5))
+            assert summary.pairs_per_second > 0
+        assert contents(stores[0]) == contents(stores[1])
+        assert len(contents(stores[0])) == 16
+        memory = extract_to_memory(videos[2].path, settings)["forward"]
+        disk = FlowStore.open(stores[0]).clip(videos[2].video_id, "forward")
+        np.testing.assert_array_equal(memory.fields(), disk.fields())
+
+    def test_finished_clips_are_skipped(self, tmp_path: Path) -> None:
+        videos = make_data(tmp_path / "data", 3)
+        store = tmp_path / "s"
+        extract(videos[:2], store=store, settings=SETTINGS)
+        before = {name: (store / name).stat().st_mtime_ns for name in contents(store)}
+        summary = extract(videos, store=store, settings=SETTINGS)
+        assert (summary.videos, summary.done, summary.skipped) == (3, 1, 2)
+        assert summary.pairs == 10
+        assert all((store / name).stat().st_mtime_ns == at for name, at in before.items())
+
+    def test_what_is_damaged_or_changed_is_made_again(self, tmp_path: Path) -> None:
+        videos = make_data(tmp_path / "data", 3)
+        store = tmp_path / "s"
+        extract(videos, store=store, settings=SETTINGS)
+        whole = contents(store)
+        damaged = FlowStore.open(store).path(videos[0].video_id, "forward")
+        damaged.write_bytes(damaged.read_bytes()[:-7])
+        make_clip(videos[1].path, 6, seed=99)
+        summary = extract(videos, store=store, settings=SETTINGS)
+        assert (summary.done, summary.skipped) == (2, 1)
+        now = contents(store)
+        changed = {name for name in whole if whole[name] != now[name]}
+        assert changed == {f"{kind}/{videos[1].video_id}.clip" for kind in ("rgb", "forward")}
+
+    def test_a_direction_can_be_added(self, tmp_path: Path) -> None:
+        videos = make_data(tmp_path / "data", 2)
+        store = tmp_path / "s"
+        extract(videos, store=store, settings=SETTINGS)
+        before = contents(store)
+        kinds = ("rgb", "forward", "backward")
+        summary = extract(videos, store=store, settings=SETTINGS, kinds=kinds)
+        assert summary.done == 2
+        after = contents(store)
+        assert {name: after[name] for name in before} == before
+        assert len(after) == len(before) + 2
+
+    def test_frames_alone_need_no_flow(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("twostream.extract.make_estimator", None)
+        summary = extract(
+            make_data(tmp_path / "d", 2), store=tmp_path / "s", settings=SETTINGS, kinds=("rgb",)
+        )
+        assert (summary.done, summary.pairs) == (2, 0)
+
+    def test_bad_videos_are_listed(self, tmp_path: Path, shared_data: Path) -> None:
+        videos = make_data(tmp_path / "data", 2)
+        text = tmp_path / "data" / "text.mp4"
+        text.write_text("no video")
+        corrupted = shared_data / "robustness" / "corrupted.mp4"
+        videos = [
+            LabeledVideo("text.mp4", text, 0),
+            LabeledVideo("gone.mp4", tmp_path / "gone.mp4", 0),
+            *videos,
+            LabeledVideo("corrupted.mp4", corrupted, 0),
+        ]
+        for run in range(2):
+            summary = extract(videos, store=tmp_path / "s", settings=SETTINGS, workers=2)
+            assert (summary.done, summary.skipped) == ((3, 0) if run == 0 else (0, 3))
+            assert set(summary.failed) == {"text.mp4", "gone.mp4"}
+            assert "cannot be opened as a video" in summary.failed["text.mp4"]
+            assert summary.failed["gone.mp4"] == "no such file"
+            assert set(summary.warnings) == {"corrupted.mp4"}
+            assert "broke off after 28" in summary.warnings["corrupted.mp4"]
+        assert len(FlowStore.open(tmp_path / "s").clip("corrupted.mp4", "rgb")) == 28
+        assert not list((tmp_path / "s").rglob(f"*{PARTIAL_SUFFIX}"))
+
+    def test_a_failing_estimator_fails_its_clip_only(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        class Broken:
+            name = "farneback"
+
+            def __call__(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+                raise cv2.error("out of luck")
+
+        monkeypatch.setattr("twostream.extract.make_estimator", lambda *a, **k: Broken())
+        summary = extract(make_data(tmp_path / "d", 2), store=tmp_path / "s", settings=SETTINGS)
+        assert len(summary.failed) == 2
+        assert "out of luck" in next(iter(summary.failed.values()))
+
+    def test_other_settings_are_refused(self, tmp_path: Path) -> None:
+        videos = make_data(tmp_path / "data", 1)
+        extract(videos, store=tmp_path / "s", settings=SETTINGS)
+        before = contents(tmp_path / "s")
+        with pytest.raises(StoreError, match="short_side is 48, wanted 32"):
+            extract(
+                videos,
+                store=tmp_path / "s",
+                settings=StoreSettings(short_side=32, flow="farneback"),
+            )
+        assert contents(tmp_path / "s") == before
+
+    def test_an_id_for_two_files_is_refused(self, tmp_path: Path) -> None:
+        one, two = make_data(tmp_path / "data", 2)
+        twice = LabeledVideo(one.video_id, two.path, 0)
+        assert extract([one, one], store=tmp_path / "s", settings=SETTINGS).videos == 1
+        with pytest.raises(StoreError, match="stands for two files"):
+            extract([one, twice], store=tmp_path / "s", settings=SETTINGS)
+
+    def test_progress(self, tmp_path: Path) -> None:
+        videos = make_data(tmp_path / "data", 4)
+        calls: list[tuple[str, int, int, int]] = []
+        extract(
+            videos,
+            store=tmp_path / "s",
+            settings=SETTINGS,
+            progress=lambda *arguments: calls.append(arguments),
+        )
+        assert {call[0] for call in calls} <= set(ids(videos))
+        assert [call[1] for call in calls] == sorted(call[1] for call in calls)
+        assert calls[-1][1:] == (4, 4, 4 + 7 + 10 + 13)
+
+    def test_nothing_to_do(self, tmp_path: Path) -> None:
+        summary = extract([], store=tmp_path / "s", settings=SETTINGS)
+        assert (summary.videos, summary.done, summary.pairs) == (0, 0, 0)
+        assert isinstance(summary, ExtractSummary)
+
+    def test_real_clips(self, shared_data: Path, tmp_path: Path) -> None:
+        """The container's frame counts are checked against clips.csv; the flow is not noise."""
+        root = shared_data / "weizmann"
+        with open(root / "clips.csv", newline="") as file:
+            rows = [row for row in csv.DictReader(file) if row["group"] == "lyova"]
+        videos = [LabeledVideo(row["path"], root / row["path"], 0) for row in rows]
+        assert len(videos) == 9
+        summary = extract(videos, store=tmp_path / "s", settings=StoreSettings(short_side=64))
+        assert summary.done == 9
+        store = FlowStore.open(tmp_path / "s")
+        for row in rows:
+            assert len(store.clip(row["path"], "rgb")) == int(row["frames"])
+            assert len(store.clip(row["path"], "forward")) == int(row["frames"]) - 1
+            lengths = np.linalg.norm(store.clip(row["path"], "forward").fields(), axis=1)
+            assert np.median(lengths) < 0.2  # the camera stands still
+            assert lengths.max() > 0.7  # and someone moves
+            assert lengths.max() > 6 * np.median(lengths)
+
+
+class TestInterruption:
+    def test_a_full_disk_is_one_sentence_and_loses_nothing(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        videos = make_data(tmp_path / "data", 5)
+        store = tmp_path / "s"
+        extract(videos[:2], store=store, settings=SETTINGS)
+        finished = contents(store)
+        write = clipwriter.ClipWriter._append_blob
+
+        def full_disk(writer: clipwriter.ClipWriter, blob: bytes) -> None:
+            if writer.count == 5:
+                writer._file.close()
+                writer._file = open("/dev/full", "wb", buffering=0)  # noqa: SIM115
+            write(writer, blob)
+
+        monkeypatch.setattr(clipwriter.ClipWriter, "_append_blob", full_disk)
+        with pytest.raises(StoreError, match="no space left on the disk") as caught:
+            extract(videos, store=store, settings=SETTINGS, workers=2)
+        assert "\n" not in str(caught.value)
+        monkeypatch.undo()
+        now = contents(store)
+        assert {name: now[name] for name in finished} == finished
+        summary = extract(videos, store=store, settings=SETTINGS)
+        assert summary.skipped >= 2
+        assert summary.failed == {}
+        assert not list(store.rglob(f".*{PARTIAL_SUFFIX}"))
+
+    def test_ctrl_c_leaves_finished_clips_and_no_temporary_file(self, tmp_path: Path) -> None:
+        videos = make_data(tmp_path / "data", 5)
+        store = tmp_path / "s"
+
+        def interrupt(video_id: str, done: int, total: int, pairs: int) -> None:
+            if done >= 2:
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            extract(videos, store=store, settings=SETTINGS, workers=1, progress=interrupt)
+        left = contents(store)
+        assert not [name for name in left if name.endswith(PARTIAL_SUFFIX)]
+        assert 5 <= len(left) < 11
+        clean = tmp_path / "clean"
+        extract(videos, store=store, settings=SETTINGS)
+        extract(videos, store=clean, settings=SETTINGS)
+        assert contents(store) == contents(clean)
+
+    def test_a_kill_is_continued(self, tmp_path: Path) -> None:
+        """kill -9 in the middle of a clip; the next run ends with the same bytes as a clean one."""
+        videos = make_data(tmp_path / "data", 4)
+        videos.append(LabeledVideo("long.avi", make_clip(tmp_path / "data/long.avi", 200), 0))
+        store = tmp_path / "killed"
+        code = (
+            "import sys; from pathlib import Path; from twostream.extract import extract\n"
+            "from twostream.flow.store import StoreSettings\n"
+            "from twostream.types import LabeledVideo\n"
+            "videos = [LabeledVideo(a, Path(sys.argv[2]) / a, 0) for a in sys.argv[3:]]\n"
+            "slow = StoreSettings(short_side=48, flow='farneback')\n"
+            "import twostream.extract as e, time; real = e.make_estimator\n"
+            "class Slow:\n"
+            "    def __init__(self): self.real = real('farneback')\n"
+            "    def __call__(self, a, b): time.sleep(.02); return self.real(a, b)\n"
+            "e.make_estimator = lambda *a, **k: Slow()\n"
+            "extract(videos, store=sys.argv[1], settings=slow, workers=2)\n"
+        )
+        process = subprocess.Popen(
+            [sys.executable, "-c", code, str(store), str(tmp_path / "data"), *ids(videos)]
+        )
+        wait_for(lambda: len(list(store.glob("forward/**/clip*.clip"))) >= 2, process)
+        wait_for(lambda: list(store.glob(f"*/**/.long*{PARTIAL_SUFFIX}")), process)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        stale = list(store.rglob(f".*{PARTIAL_SUFFIX}"))
+        assert stale
+        finished = list(store.rglob("*.clip"))
+        summary = extract(videos, store=store, settings=SETTINGS)
+        assert summary.skipped >= 2
+        assert summary.done == 5 - summary.skipped
+        assert not list(store.rglob(f".*{PARTIAL_SUFFIX}"))
+        extract(videos, store=tmp_path / "clean", settings=SETTINGS)
+        assert contents(store) == contents(tmp_path / "clean")
+        assert all(ClipFile(path) for path in finished)
+
+
+def wait_for(condition: Callable[[], object], process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert process.poll() is None, "the run ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_source_hash_tells_files_apart(tmp_path: Path) -> None:
+    small, large = tmp_path / "small", tmp_path / "large"
+    small.write_bytes(b"abc")
+    data = bytearray(os.urandom(1_000_000))
+    large.write_bytes(data)
+    first = source_hash(large)
+    assert first == source_hash(large)
+    assert first != source_hash(small)
+    for position in (0, 500_100, 999_999):
+        changed = bytearray(data)
+        changed[position] ^= 1
+        large.write_bytes(changed)
+        assert source_hash(large) != first
+    large.write_bytes(data + b"x")
+    assert source_hash(large) != first
+    with pytest.raises(VideoError, match="no such file"):
+        source_hash(tmp_path / "none")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs resource")
+def test_memory_does_not_grow_with_the_video(tmp_path: Path) -> None:
+    """Ten times the frames; the frames alone would take 100 MiB more, were they kept."""
+    code = (
+        "import resource, sys; from pathlib import Path\n"
+        "from twostream.extract import extract\n"
+        "from twostream.flow.store import StoreSettings\n"
+        "from twostream.types import LabeledVideo\n"
+        "settings = StoreSettings(flow='farneback', parameters={'iterations': 1, 'levels': 1})\n"
+        "extract([LabeledVideo('a', Path(sys.argv[1]), 0)], store=sys.argv[2],"
+        " settings=settings, workers=1)\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)"
+    )
+    peaks = []
+    for frames in (60, 600):
+        path = tmp_path / f"{frames}.avi"
+        with VideoWriter(path, fps=25, width=256, height=256) as writer:
+            for t in range(frames):
+                frame = np.zeros((256, 256, 3), np.uint8)
+                frame[:, t % 250 :] = 200
+                writer.write(frame)
+        command = [sys.executable, "-c", code, str(path), str(tmp_path / f"s{frames}")]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        peaks.append(float(done.stdout))
+    assert peaks[1] < peaks[0] + 25
