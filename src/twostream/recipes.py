@@ -27,7 +27,7 @@ class Recipe:
         warmup_steps: linear rise of the rate at the start.
         fine_tuning_steps, fine_tuning_boundaries, fine_tuning_learning_rate: the same for a net
             that starts from weights.
-        head_learning_rate_factor: the last layer's rate over the others' in fine-tuning.
+        gradient_clip: largest norm of the gradient; None does not clip.
         momentum, weight_decay: of SGD.
         dropout: probability before the classifier.
         flips: mirror half of the training samples and test on mirrored crops too.
@@ -52,7 +52,7 @@ class Recipe:
     fine_tuning_steps: int
     fine_tuning_boundaries: tuple[int, ...] = ()
     fine_tuning_learning_rate: float
-    head_learning_rate_factor: float = 1.0
+    gradient_clip: float | None = None
     momentum: float = 0.9
     weight_decay: float = 5e-4
     dropout: float
@@ -121,20 +121,20 @@ PAPER = Recipe(
 
 QUICK = Recipe(
     name="quick",
-    spatial_architecture="resnet10t",
-    temporal_architecture="resnet10t",
+    spatial_architecture="small-bn",
+    temporal_architecture="small-bn",
     flow="dis",
     short_side=64,
     crop_size=56,
     batch_size=32,
-    steps=300,
-    learning_rate=0.05,
+    steps=400,
+    learning_rate=0.01,
     decay="cosine",
     warmup_steps=30,
     fine_tuning_steps=150,
     fine_tuning_learning_rate=1e-3,
-    head_learning_rate_factor=10.0,
     dropout=0.2,
+    gradient_clip=5.0,
     fit_scores="out-of-fold",
 )
 

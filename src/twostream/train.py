@@ -50,9 +50,8 @@ class StreamTraining(LightningModule):
     Args:
         model: the network to train.
         data: training batches, for one process; split here over the devices.
-        recipe: rates, momentum, decay. ``head_learning_rate_factor`` applies if ``fine_tuning``.
+        recipe: rates, momentum, decay.
         train: "all" layers or only the "last-layer" (table 1a).
-        fine_tuning: the net starts from weights.
         loader_workers: processes that make batches; 0 makes them in this one.
         history_path: where the curves go, as JSON.
         progress: called as (task, step, steps, detail).
@@ -65,7 +64,6 @@ class StreamTraining(LightningModule):
         recipe: Recipe,
         *,
         train: str = "all",
-        fine_tuning: bool = False,
         loader_workers: int = 0,
         history_path: Path | None = None,
         progress: Progress | None = None,
@@ -75,7 +73,6 @@ class StreamTraining(LightningModule):
         self.data = data
         self.recipe = recipe
         self.train_layers = train
-        self.fine_tuning = fine_tuning
         self.loader_workers = loader_workers
         self.history_path = history_path
         self.progress = progress
@@ -106,7 +103,7 @@ class StreamTraining(LightningModule):
         return loss
 
     def configure_optimizers(self) -> Any:
-        """SGD with momentum; the last layer may learn faster where the rest is fine-tuned."""
+        """SGD with momentum and the recipe's schedule; frozen layers get no gradient."""
         last = list(classifier(self.model.network).parameters())
         in_last = {id(parameter) for parameter in last}
         rest = [p for p in self.model.parameters() if id(p) not in in_last]
@@ -114,21 +111,14 @@ class StreamTraining(LightningModule):
             for parameter in rest:
                 parameter.requires_grad_(False)
             rest = []
-        factor = self.recipe.head_learning_rate_factor if self.fine_tuning else 1.0
-        groups = [{"params": rest, "factor": 1.0}, {"params": last, "factor": factor}]
         optimizer = torch.optim.SGD(
-            [group for group in groups if group["params"]],
+            rest + last,
             lr=1.0,  # the schedule below gives the rate itself
             momentum=self.recipe.momentum,
             weight_decay=self.recipe.weight_decay,
         )
-        schedule = torch.optim.lr_scheduler.LambdaLR(
-            optimizer, [self._rate(group["factor"]) for group in optimizer.param_groups]
-        )
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self.recipe.learning_rate_at)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-
-    def _rate(self, factor: float) -> Callable[[int], float]:
-        return lambda step: factor * self.recipe.learning_rate_at(step)
 
     def train_dataloader(self) -> Any:
         """Batches from the step on at which training stands: a resumed run sees the same ones."""
@@ -223,7 +213,6 @@ def fit(
     recipe: Recipe,
     *,
     train: str = "all",
-    fine_tuning: bool = False,
     options: TrainerOptions | None = None,
     checkpoints: Path | None = None,
     logs: Path | None = None,
@@ -236,7 +225,6 @@ def fit(
         data: training batches.
         recipe: see ``Recipe``; ``data.steps`` is the length of the run.
         train: "all" or "last-layer".
-        fine_tuning: the net starts from weights.
         options: accelerator, devices, precision.
         checkpoints: folder for checkpoints; None keeps none.
         logs: folder for TensorBoard logs and ``history.json``; None keeps none.
@@ -257,7 +245,6 @@ def fit(
         data,
         recipe,
         train=train,
-        fine_tuning=fine_tuning,
         loader_workers=options.workers(),
         history_path=logs / "history.json" if logs else None,
         progress=progress,
@@ -299,6 +286,7 @@ def fit(
                 use_distributed_sampler=False,
                 # batch statistics over the global batch, as on one device
                 sync_batchnorm=options.devices > 1,
+                gradient_clip_val=recipe.gradient_clip,
             )
         except (ValueError, RuntimeError, TypeError) as error:
             raise UsageError(f"the trainer does not take these options: {error}") from error

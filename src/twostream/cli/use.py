@@ -126,8 +126,8 @@ def predict(
                 for place, row in enumerate(zip(*ranked, strict=True))
             ]
             shown.table(str(video), ("place", "fused", *prediction.streams), rows)
-    for error in failed:
-        shown.say(f"not labelled: {error}")
+    for problem in failed:
+        shown.say(f"not labelled: {problem}")
     shown.result(results)
     return 1 if failed else 0
 

@@ -231,7 +231,6 @@ class _Job:
                 data,
                 recipe,
                 train=settings.train if fine_tuning else "all",
-                fine_tuning=fine_tuning,
                 options=self.options,
                 checkpoints=folder / "checkpoints" / stream,
                 logs=folder / "logs" / stream,
