@@ -1,0 +1,187 @@
+"""The built-in data set: articulated people doing twelve actions, rendered as real video files.
+
+It shows what two streams are for. Classes come in pairs that differ in one factor only. The two
+classes of a pair in `MOTION_GROUPS` consist of the same frames in opposite order, so the spatial
+stream cannot tell them apart; the two of a pair in `APPEARANCE_GROUPS` move alike and differ in a
+colour of equal luma, so the temporal stream cannot. Between pairs both streams can. A perfect
+spatial stream is therefore right on 75% of the clips, a perfect temporal stream on 75% (other
+ones), and both together on all.
+
+Nothing else tells: in clip cNN of group gNN the same actor does all twelve actions in the same
+place, under the same camera, for the same number of frames, and the file's size is random.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from twostream.synthetic.actions import PAIRS, ActionPair
+from twostream.synthetic.figure import Actor, Canvas, cast_actor
+from twostream.synthetic.scene import FPS, HEIGHT, WIDTH, Scene, make_scene, paint_place
+from twostream.types import UsageError
+from twostream.video import VideoWriter
+
+__all__ = [
+    "APPEARANCE_GROUPS",
+    "CLASSES",
+    "FPS",
+    "HEIGHT",
+    "MOTION_GROUPS",
+    "WIDTH",
+    "render_dataset",
+]
+
+MOTION_GROUPS = tuple(pair.classes for pair in PAIRS if pair.colors is None)
+APPEARANCE_GROUPS = tuple(pair.classes for pair in PAIRS if pair.colors is not None)
+CLASSES = tuple(sorted(name for pair in PAIRS for name in pair.classes))
+
+Frames = list[NDArray[np.uint8]]
+
+# First words of the seeds, so that no two draws share a stream of random numbers.
+_GROUP, _CLIP, _PAIR = 1, 2, 3
+
+_USUAL_QUALITY = 4  # quantiser of MPEG-4, of which a file's size is about the -0.75th power
+_QUALITY_PER_SIZE = 1 / 0.75
+_SIZE_SPREAD = 0.3
+
+
+def render_dataset(
+    root: Path | str,
+    *,
+    seed: int = 0,
+    groups: int = 24,
+    clips_per_group: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+) -> Path:
+    """Write the data set as MPEG-4 files in UCF-101's layout and naming.
+
+    The files are ``root/<Class>/v_<Class>_g01_c01.avi`` (80x64, 25 frames/s, 24 to 40 frames) and
+    ``root/ucfTrainTestlist/{classInd,trainlist01,testlist01}.txt``; as in UCF-101's first split the
+    first groups are the test groups, here a third of all. The same arguments give the same bytes.
+
+    Args:
+        root: folder to write; made if absent, files of the same name are replaced.
+        seed: of everything random, at least 0.
+        groups: number of actors, each in a place of their own, 2 to 99.
+        clips_per_group: clips of each class in each group, 1 to 99.
+        progress: called with (clips written, clips in all) after each clip, from this thread.
+
+    Returns:
+        `root`.
+
+    Raises:
+        UsageError: a number out of range.
+        VideoError: the disk refuses.
+    """
+    for name, value, low, high in (
+        ("seed", seed, 0, 2**63),
+        ("groups", groups, 2, 99),
+        ("clips_per_group", clips_per_group, 1, 99),
+    ):
+        if not low <= value <= high:
+            raise UsageError(f"{name} must lie in {low}..{high}, got {value}")
+    root = Path(root)
+    for name in CLASSES:
+        (root / name).mkdir(parents=True, exist_ok=True)
+    jobs = [
+        (group, clip) for group in range(1, groups + 1) for clip in range(1, clips_per_group + 1)
+    ]
+    total, done = len(jobs) * len(CLASSES), 0
+    pool = ThreadPoolExecutor(os.cpu_count())
+    try:
+        futures = [pool.submit(_write_scene, root, seed, *job) for job in jobs]
+        for future in as_completed(futures):
+            done += future.result()
+            if progress:
+                progress(done, total)
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+    _write_lists(root, groups, clips_per_group)
+    return root
+
+
+def _render(
+    pair: ActionPair, actor: Actor, scene: Scene, rng: np.random.Generator
+) -> Iterator[Frames]:
+    """Render a pair's two clips in one scene."""
+    style = pair.style(rng)
+    grain_seed = rng.integers(2**63)
+    clips = []
+    for color in pair.colors or (style.color,):
+        grain = np.random.default_rng(grain_seed)
+        frames = []
+        for i, moment in enumerate(pair.moments(len(scene.camera), style, FPS)):
+            standpoint = (
+                scene.ground[0] - scene.camera[i, 0],
+                scene.ground[1] - scene.camera[i, 1],
+            )
+            canvas = Canvas(standpoint, scene.facing)
+            pair.draw(canvas, actor, moment, replace(style, color=color))
+            noise = scene.grain * grain.standard_normal((HEIGHT, WIDTH, 1), np.float32)
+            picture = np.rint(canvas.over(scene.view(i)) + noise)
+            frames.append(np.clip(picture, 0, 255).astype(np.uint8))
+        clips.append(frames)
+    yield clips[0]
+    yield clips[1] if pair.colors else clips[0][::-1]
+
+
+def _write_scene(root: Path, seed: int, group: int, clip: int) -> int:
+    """Write the clips of all classes for one clip number of one group; returns how many."""
+    rng = np.random.default_rng([_GROUP, seed, group])
+    actor, place = cast_actor(rng), paint_place(rng)
+    rng = np.random.default_rng([_CLIP, seed, group, clip])
+    scene = make_scene(place, rng)
+    rendered: dict[Path, Frames] = {}
+    sizes = []
+    for number, pair in enumerate(PAIRS, start=1):
+        draws = np.random.default_rng([_PAIR, seed, group, clip, number])
+        for name, frames in zip(pair.classes, _render(pair, actor, scene, draws), strict=True):
+            rendered[root / name / _file_name(name, group, clip)] = frames
+        path = root / pair.classes[0] / _file_name(pair.classes[0], group, clip)
+        sizes.append(_write_video(path, rendered[path], _USUAL_QUALITY))
+    # Movement costs bytes, so at one quality the file's size would tell the class. Each pair is
+    # given a random size instead, about the mean of the scene's, and the quality that comes to it.
+    wanted = np.mean(sizes) * np.exp(rng.uniform(-_SIZE_SPREAD, _SIZE_SPREAD, len(PAIRS)))
+    qualities = _USUAL_QUALITY * (np.array(sizes) / wanted) ** _QUALITY_PER_SIZE
+    for (path, frames), quality in zip(rendered.items(), qualities.repeat(2), strict=True):
+        _write_video(path, frames, round(float(np.clip(quality, 2, 8))))
+    return len(CLASSES)
+
+
+def _write_video(path: Path, frames: Frames, quality: int) -> int:
+    """Write one clip and return the file's size in bytes."""
+    with VideoWriter(path, fps=FPS, width=WIDTH, height=HEIGHT, quality=quality) as writer:
+        for frame in frames:
+            writer.write(frame)
+    return path.stat().st_size
+
+
+def _write_lists(root: Path, groups: int, clips_per_group: int) -> None:
+    """Write the class index and the lists of UCF-101's layout."""
+    lists = root / "ucfTrainTestlist"
+    lists.mkdir(exist_ok=True)
+    index = {name: i for i, name in enumerate(CLASSES, start=1)}
+    (lists / "classInd.txt").write_text("".join(f"{i} {name}\n" for name, i in index.items()))
+    num_test = max(1, groups // 3)
+    train, test = [], []
+    for name, i in index.items():
+        for group in range(1, groups + 1):
+            for clip in range(1, clips_per_group + 1):
+                path = f"{name}/{_file_name(name, group, clip)}\n"
+                if group <= num_test:
+                    test.append(path)
+                else:
+                    train.append(path.replace("\n", f" {i}\n"))
+    (lists / "trainlist01.txt").write_text("".join(train))
+    (lists / "testlist01.txt").write_text("".join(test))
+
+
+def _file_name(name: str, group: int, clip: int) -> str:
+    return f"v_{name}_g{group:02d}_c{clip:02d}.avi"
