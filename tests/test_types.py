@@ -1,0 +1,154 @@
+"""The nouns: what they refuse, and what counts as right."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from twostream import types
+from twostream.types import (
+    DataError,
+    DatasetSplit,
+    LabeledVideo,
+    TemporalInput,
+    TwoStreamError,
+    UsageError,
+    VideoError,
+    VideoScores,
+)
+
+
+def scores(**changes: object) -> VideoScores:
+    values: dict = {
+        "video_ids": ("a", "b", "c", "d"),
+        "labels": np.array([0, 1, 1, -1]),
+        "classes": ("run", "walk"),
+        "scores": np.array([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8], [0, 0]], np.float32),
+    }
+    return VideoScores(**{**values, **changes})
+
+
+@pytest.mark.parametrize("name", ["DataError", "VideoError", "StoreError", "ModelError"])
+def test_errors_a_user_can_mend_end_with_status_1(name: str) -> None:
+    error = getattr(types, name)
+    assert issubclass(error, TwoStreamError)
+    assert error.exit_status == 1
+
+
+def test_wrong_usage_ends_with_status_2() -> None:
+    assert issubclass(UsageError, TwoStreamError)
+    assert UsageError.exit_status == 2
+
+
+def test_a_video_error_names_file_and_cause() -> None:
+    error = VideoError("clips/a b.avi", "not a video")
+    assert str(error) == "clips/a b.avi: not a video"
+    assert (error.path, error.cause) == (Path("clips/a b.avi"), "not a video")
+
+
+@pytest.mark.parametrize("length", [1, 2, 5, 10])
+def test_a_stack_has_two_channels_a_field_and_three_a_frame(length: int) -> None:
+    assert TemporalInput(length=length).num_channels == 2 * length
+    assert TemporalInput(length=length, rgb=True).num_channels == 3 * length
+
+
+def test_bidirectional_input_keeps_2l_channels_and_needs_both_directions() -> None:
+    both = TemporalInput(length=10, bidirectional=True)
+    assert both.num_channels == 20
+    assert both.directions == ("forward", "backward")
+    assert TemporalInput(trajectory=True).directions == ("forward",)
+    assert TemporalInput(rgb=True).directions == ()
+
+
+def test_the_papers_best_single_input_is_the_default() -> None:
+    assert dataclasses.asdict(TemporalInput()) == {
+        "length": 10,
+        "trajectory": False,
+        "bidirectional": False,
+        "subtract_mean": True,
+        "rgb": False,
+    }
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"length": 0}, "at least 1, got 0"),
+        ({"length": -3}, "got -3"),
+        ({"length": 5, "bidirectional": True}, "even length, got 5: use 4 or 6"),
+        ({"rgb": True, "trajectory": True}, "no trajectory"),
+        ({"rgb": True, "bidirectional": True}, "no direction"),
+    ],
+)
+def test_impossible_inputs_are_refused(changes: dict, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        TemporalInput(**changes)
+
+
+def test_nouns_cannot_be_changed() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        TemporalInput().length = 3  # type: ignore[misc]
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        scores().stream = "x"  # type: ignore[misc]
+
+
+def test_a_split_gives_one_side_or_both() -> None:
+    videos = tuple(LabeledVideo(name, Path(name), 0) for name in "abc")
+    split = DatasetSplit("d", "split 1", ("run",), videos[:2], videos[2:])
+    assert split.videos("train") == videos[:2]
+    assert split.videos("test") == videos[2:]
+    assert split.videos() == videos
+
+
+def test_predictions_and_accuracy() -> None:
+    some = scores()
+    assert some.predictions().tolist() == [0, 0, 1, 0]
+    assert some.correct().tolist() == [True, False, True, False]
+    assert some.accuracy() == 0.5
+
+
+def test_an_unreadable_video_is_wrong_even_where_its_zeros_would_be_right() -> None:
+    some = scores(
+        scores=np.zeros((4, 2), np.float32), unreadable={"a": "cut off", "d": "not a video"}
+    )
+    assert some.predictions().tolist() == [-1, 0, 0, -1]
+    # d has label -1 (unknown) and prediction -1: that must not count as right
+    assert some.correct().tolist() == [False, False, False, False]
+
+
+def test_no_videos_have_no_accuracy() -> None:
+    none = scores(video_ids=(), labels=np.zeros(0, np.int64), scores=np.zeros((0, 2), np.float32))
+    assert none.predictions().shape == (0,)
+    assert math.isnan(none.accuracy())
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"scores": np.zeros((4, 3), np.float32)}, r"\(4, 3\), expected \(4, 2\)"),
+        ({"labels": np.zeros(3, np.int64)}, r"\(3,\), expected \(4,\)"),
+        ({"video_ids": ("a", "b", "a", "d")}, "twice"),
+    ],
+)
+def test_scores_that_do_not_fit_are_refused(changes: dict, words: str) -> None:
+    with pytest.raises(DataError, match=words):
+        scores(**changes)
+
+
+def test_select_goes_by_id_in_the_order_asked_for() -> None:
+    some = scores(stream="temporal", unreadable={"d": "cut off", "b": "empty"})
+    chosen = some.select(["d", "a"])
+    assert chosen.video_ids == ("d", "a")
+    assert chosen.labels.tolist() == [-1, 0]
+    np.testing.assert_array_equal(chosen.scores, some.scores[[3, 0]])
+    assert chosen.unreadable == {"d": "cut off"}
+    assert (chosen.stream, chosen.kind, chosen.classes) == ("temporal", some.kind, some.classes)
+
+
+def test_select_names_what_is_missing() -> None:
+    with pytest.raises(DataError, match=r"no temporal scores for 2 videos, the first is x"):
+        scores(stream="temporal").select(["a", "x", "y"])
