@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from twostream.types import UsageError
 
-# Principal components of ImageNet's RGB values (0..1), Krizhevsky et al. 2012, section 4.1: rows
-# are the eigenvectors, scaled by the square roots of the eigenvalues.
+# Principal components of ImageNet's RGB values (0..1), Krizhevsky et al. 2012, section 4.1: the
+# columns are the eigenvectors, the first one brightness.
 _LIGHTING_EIGENVALUES = np.array([0.2175, 0.0188, 0.0045], np.float32)
 _LIGHTING_EIGENVECTORS = np.array(
     [

@@ -12,6 +12,7 @@ from jaxtyping import Float32, UInt8
 from twostream.types import TemporalInput
 
 FlowStack = Float32[np.ndarray, "length 2 h w"]
+Window = Float32[np.ndarray, "half 2 h w"]  # a whole stack, or half of a bi-directional one
 
 
 def bilinear_sample(
@@ -73,9 +74,9 @@ def follow_trajectories(fields: FlowStack) -> FlowStack:
 
 
 def flow_stack(
-    forward: FlowStack,
+    forward: Window,
     temporal: TemporalInput,
-    backward: FlowStack | None = None,
+    backward: Window | None = None,
 ) -> FlowStack:
     """Build the temporal stream's stack from windows of raw fields (section 3.1).
 
