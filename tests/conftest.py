@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+# The nets of the tests are tiny: threads inside one operation only wait for each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
@@ -37,3 +40,23 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if not torch.cuda.is_available():
         for item in gpu_items:
             item.add_marker(pytest.mark.skip(reason="no CUDA device here"))
+
+
+@pytest.fixture(scope="session")
+def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The built-in data set with four groups as real video files: 36 clips to train, 12 to test."""
+    from twostream.synthetic import render_dataset
+
+    return render_dataset(tmp_path_factory.mktemp("tiny") / "clips", seed=1, groups=4)
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of a few steps on the tiny data set; tests must not change it."""
+    from twostream.recipes import make_recipe
+    from twostream.run import RunSettings, train_run
+
+    out = tmp_path_factory.mktemp("runs") / "tiny"
+    recipe = make_recipe("quick", steps=10, test_positions=3, fit_folds=2)
+    train_run(RunSettings(data=str(tiny_data), recipe=recipe), out, say=lambda message: None)
+    return out

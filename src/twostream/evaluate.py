@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -156,7 +157,7 @@ def load_scores(path: Path) -> VideoScores:
     if not path.is_file():
         raise DataError(f"no score file {path}: `twostream evaluate RUN` writes RUN/scores/*.npz")
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             return VideoScores(
                 video_ids=tuple(str(name) for name in file["names"]),
                 labels=file["labels"].astype(np.int64),
@@ -166,7 +167,7 @@ def load_scores(path: Path) -> VideoScores:
                 stream=str(file["stream"]),
                 unreadable=json.loads(str(file["unreadable"])),
             )
-    except (KeyError, ValueError, OSError, EOFError) as error:
+    except (KeyError, ValueError, OSError, EOFError, BadZipFile) as error:
         raise DataError(
             f"{path} is not a score file of twostream ({error}): it needs names, labels, scores "
             "and classes"

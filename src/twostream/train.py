@@ -122,13 +122,7 @@ class StreamTraining(LightningModule):
 
     def train_dataloader(self) -> Any:
         """Batches from the step on at which training stands: a resumed run sees the same ones."""
-        world = self.trainer.world_size
-        if self.data.batch_size % world:
-            raise UsageError(
-                f"the batch of {self.data.batch_size} cannot be split over {world} devices: "
-                f"use --batch-size {max(1, self.data.batch_size // world) * world}"
-            )
-        share = self.data.share(self.trainer.global_rank, world)
+        share = self.data.share(self.trainer.global_rank, self.trainer.world_size)
         order = StepsFrom(self.data.steps, lambda: self.global_step)
         self.timed_loader = TimedLoader(
             batches(
@@ -239,6 +233,11 @@ def fit(
     if train not in ("all", "last-layer"):
         raise UsageError(f"--train takes all or last-layer, got {train!r}")
     options = options or TrainerOptions()
+    if data.batch_size % options.devices:
+        raise UsageError(
+            f"the batch of {data.batch_size} cannot be split over {options.devices} devices: use "
+            f"--batch-size {max(1, data.batch_size // options.devices) * options.devices}"
+        )
     torch.manual_seed(data.seed)
     training = StreamTraining(
         model,
@@ -285,7 +284,7 @@ def fit(
                 num_sanity_val_steps=0,
                 use_distributed_sampler=False,
                 # batch statistics over the global batch, as on one device
-                sync_batchnorm=options.devices > 1,
+                sync_batchnorm=options.devices > 1 and options.on_gpu(),
                 gradient_clip_val=recipe.gradient_clip,
             )
         except (ValueError, RuntimeError, TypeError) as error:

@@ -14,7 +14,7 @@ place, under the same camera, for the same number of frames, and the file's size
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import replace
 from pathlib import Path
@@ -22,10 +22,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from twostream.synthetic.actions import PAIRS, ActionPair
+from twostream.synthetic.actions import PAIRS, ActionPair, Style
 from twostream.synthetic.figure import Actor, Canvas, cast_actor
 from twostream.synthetic.scene import FPS, HEIGHT, WIDTH, Scene, make_scene, paint_place
-from twostream.types import UsageError
+from twostream.types import DataError, UsageError
 from twostream.video import VideoWriter
 
 __all__ = [
@@ -47,6 +47,7 @@ Frames = list[NDArray[np.uint8]]
 # First words of the seeds, so that no two draws share a stream of random numbers.
 _GROUP, _CLIP, _PAIR = 1, 2, 3
 
+_LISTS = "ucfTrainTestlist"
 _USUAL_QUALITY = 4  # quantiser of MPEG-4, of which a file's size is about the -0.75th power
 _QUALITY_PER_SIZE = 1 / 0.75
 _SIZE_SPREAD = 0.3
@@ -71,25 +72,31 @@ def render_dataset(
         seed: of everything random, at least 0.
         groups: number of actors, each in a place of their own, 2 to 99.
         clips_per_group: clips of each class in each group, 1 to 99.
-        progress: called with (clips written, clips in all) after each clip, from this thread.
+        progress: called with (clips written, clips in all) every twelve clips, in this thread.
 
     Returns:
         `root`.
 
     Raises:
         UsageError: a number out of range.
-        VideoError: the disk refuses.
+        DataError, VideoError: the folder or the disk refuses.
     """
     for name, value, low, high in (
-        ("seed", seed, 0, 2**63),
+        ("seed", seed, 0, 2**32 - 1),
         ("groups", groups, 2, 99),
         ("clips_per_group", clips_per_group, 1, 99),
     ):
         if not low <= value <= high:
             raise UsageError(f"{name} must lie in {low}..{high}, got {value}")
     root = Path(root)
-    for name in CLASSES:
-        (root / name).mkdir(parents=True, exist_ok=True)
+    try:
+        for folder in (*CLASSES, _LISTS):
+            (root / folder).mkdir(parents=True, exist_ok=True)
+        _write_lists(root / _LISTS, groups, clips_per_group)
+    except OSError as error:
+        raise DataError(
+            f"{root}: the data set cannot be written here ({error.strerror}): choose another folder"
+        ) from error
     jobs = [
         (group, clip) for group in range(1, groups + 1) for clip in range(1, clips_per_group + 1)
     ]
@@ -103,33 +110,39 @@ def render_dataset(
                 progress(done, total)
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
-    _write_lists(root, groups, clips_per_group)
     return root
 
 
 def _render(
     pair: ActionPair, actor: Actor, scene: Scene, rng: np.random.Generator
-) -> Iterator[Frames]:
+) -> tuple[Frames, Frames]:
     """Render a pair's two clips in one scene."""
     style = pair.style(rng)
-    grain_seed = rng.integers(2**63)
-    clips = []
-    for color in pair.colors or (style.color,):
-        grain = np.random.default_rng(grain_seed)
-        frames = []
-        for i, moment in enumerate(pair.moments(len(scene.camera), style, FPS)):
-            standpoint = (
-                scene.ground[0] - scene.camera[i, 0],
-                scene.ground[1] - scene.camera[i, 1],
-            )
-            canvas = Canvas(standpoint, scene.facing)
-            pair.draw(canvas, actor, moment, replace(style, color=color))
-            noise = scene.grain * grain.standard_normal((HEIGHT, WIDTH, 1), np.float32)
-            picture = np.rint(canvas.over(scene.view(i)) + noise)
-            frames.append(np.clip(picture, 0, 255).astype(np.uint8))
-        clips.append(frames)
-    yield clips[0]
-    yield clips[1] if pair.colors else clips[0][::-1]
+    grain_seed = int(rng.integers(2**63))
+    if pair.colors is None:
+        frames = _render_clip(pair, actor, scene, style, grain_seed)
+        return frames, frames[::-1]
+    first, second = (replace(style, color=color) for color in pair.colors)
+    return (
+        _render_clip(pair, actor, scene, first, grain_seed),
+        _render_clip(pair, actor, scene, second, grain_seed),
+    )
+
+
+def _render_clip(
+    pair: ActionPair, actor: Actor, scene: Scene, style: Style, grain_seed: int
+) -> Frames:
+    """Render one clip; twins get the same grain, or it would tell them apart."""
+    grain = np.random.default_rng(grain_seed)
+    frames = []
+    for i, moment in enumerate(pair.moments(len(scene.camera), style, FPS)):
+        dx, dy = scene.camera[i]
+        canvas = Canvas((scene.ground[0] - dx, scene.ground[1] - dy), scene.facing)
+        pair.draw(canvas, actor, moment, style)
+        noise = scene.grain * grain.standard_normal((HEIGHT, WIDTH, 1), np.float32)
+        picture = np.rint(canvas.over(scene.view(i)) + noise)
+        frames.append(np.clip(picture, 0, 255).astype(np.uint8))
+    return frames
 
 
 def _write_scene(root: Path, seed: int, group: int, clip: int) -> int:
@@ -163,24 +176,21 @@ def _write_video(path: Path, frames: Frames, quality: int) -> int:
     return path.stat().st_size
 
 
-def _write_lists(root: Path, groups: int, clips_per_group: int) -> None:
+def _write_lists(folder: Path, groups: int, clips_per_group: int) -> None:
     """Write the class index and the lists of UCF-101's layout."""
-    lists = root / "ucfTrainTestlist"
-    lists.mkdir(exist_ok=True)
-    index = {name: i for i, name in enumerate(CLASSES, start=1)}
-    (lists / "classInd.txt").write_text("".join(f"{i} {name}\n" for name, i in index.items()))
-    num_test = max(1, groups // 3)
+    test_groups = range(1, max(1, groups // 3) + 1)
     train, test = [], []
-    for name, i in index.items():
+    for i, name in enumerate(CLASSES, start=1):
         for group in range(1, groups + 1):
             for clip in range(1, clips_per_group + 1):
-                path = f"{name}/{_file_name(name, group, clip)}\n"
-                if group <= num_test:
+                path = f"{name}/{_file_name(name, group, clip)}"
+                if group in test_groups:
                     test.append(path)
                 else:
-                    train.append(path.replace("\n", f" {i}\n"))
-    (lists / "trainlist01.txt").write_text("".join(train))
-    (lists / "testlist01.txt").write_text("".join(test))
+                    train.append(f"{path} {i}")
+    index = [f"{i} {name}" for i, name in enumerate(CLASSES, start=1)]
+    for file, lines in (("classInd", index), ("trainlist01", train), ("testlist01", test)):
+        (folder / f"{file}.txt").write_text("".join(f"{line}\n" for line in lines))
 
 
 def _file_name(name: str, group: int, clip: int) -> str:

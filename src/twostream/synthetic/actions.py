@@ -101,7 +101,7 @@ def _leave_chair(canvas: Canvas, actor: Actor, moment: float, style: Style) -> N
     pose = Pose(
         hip=np.array([-0.24 + 0.27 * moment**0.7, 0.24 + (HIP_HEIGHT - 0.24) * rise]) * unit,
         lean=0.02 + 0.6 * forward,
-        hands=np.array([hand + (0.03, 0.03), hand]) * unit,
+        hands=np.array([hand + 0.03, hand]) * unit,
         feet=np.array([[0.09, 0.0], [0.02, 0.0]]) * unit,
         elbows=_BACKWARD,
         knees=_AHEAD,
@@ -126,7 +126,7 @@ def _draw_chair(canvas: Canvas, unit: float, style: Style) -> None:
 
 
 def _lift_barbell(canvas: Canvas, actor: Actor, moment: float, style: Style) -> None:
-    """From a squat with the bar on the chest (0) to standing with it overhead (1), from the front."""
+    """From a squat, bar on the chest (0), to standing, bar overhead (1), seen from the front."""
     unit = actor.height
     squat = np.clip(1 - moment / 0.6, 0, 1) ** 1.3
     press = np.clip((moment - 0.25) / 0.75, 0, 1)
@@ -174,7 +174,8 @@ def _open_umbrella(canvas: Canvas, actor: Actor, moment: float, style: Style) ->
     )
     draw_legs(canvas, actor, pose, "front")
     draw_torso(canvas, actor, pose, "front")
-    canvas.capsule(grip * unit, (apex + axis * 0.04) * unit, *[0.028 * unit] * 2, (70, 60, 55))
+    width, tip = 0.028 * unit, apex + axis * 0.04
+    canvas.capsule(grip * unit, tip * unit, width, width, (70, 60, 55))
     draw_arm(canvas, actor, pose, "front", 0)
     draw_arm(canvas, actor, pose, "front", 1)
     _draw_canopy(canvas, apex * unit, axis * unit, angle, rib, style)

@@ -185,7 +185,7 @@ def shoulders(actor: Actor, pose: Pose, view: View) -> Point:
 def draw_shadow(canvas: Canvas, actor: Actor, x: float, width: float) -> None:
     """Draw the shadow on the ground; it must come first, as it is not blended with the layer."""
     ellipse = _CIRCLE * (width * actor.height, 0.035 * actor.height)
-    canvas.polygon(ellipse + (x, 0), (0, 0, 0), opacity=0.4)
+    canvas.polygon(ellipse + np.array([x, 0]), (0, 0, 0), opacity=0.4)
 
 
 def draw_legs(canvas: Canvas, actor: Actor, pose: Pose, view: View) -> None:
@@ -193,8 +193,9 @@ def draw_legs(canvas: Canvas, actor: Actor, pose: Pose, view: View) -> None:
     unit, wide = actor.height, actor.height * actor.build
     half = wide * (0.058 if view == "front" else 0.012)
     for i, (foot, side) in enumerate(zip(pose.feet, pose.knees, strict=True)):
-        hip = pose.hip + ((2 * i - 1) * half, 0)
-        knee, ankle = bend(hip, foot + (0, 0.03 * unit), THIGH * unit, SHANK * unit, side)
+        hip = pose.hip + np.array([(2 * i - 1) * half, 0])
+        ankle = foot + np.array([0, 0.03 * unit])
+        knee, ankle = bend(hip, ankle, THIGH * unit, SHANK * unit, side)
         light = 1.0 if i or view == "front" else 0.72
         trousers, skin = shaded(actor.trousers, light), shaded(actor.skin, light)
         toe = (0.075, 0.0) if view == "side" else ((2 * i - 1) * 0.035, -0.012)

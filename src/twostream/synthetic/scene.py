@@ -54,11 +54,12 @@ def make_scene(place: Image, rng: np.random.Generator) -> Scene:
     """Draw one clip's length, camera and standpoint in a place."""
     num_frames = int(rng.integers(24, 41))
     seconds = np.arange(num_frames) / FPS
-    camera = np.linspace(-0.5, 0.5, num_frames)[:, None] * rng.uniform(-1, 1, 2) * [_PAN_PX, 2.0]
+    pan = rng.uniform(-1, 1, 2) * (_PAN_PX, 2.0)
+    camera: NDArray[np.float64] = np.linspace(-0.5, 0.5, num_frames)[:, None] * pan
     for hertz in (0.7, 1.6, 3.1):
         phase = rng.uniform(0, 2 * np.pi, 2)
         swing = rng.uniform(0, _SHAKE_PX, 2) * 0.7 / hertz
-        camera = camera + swing * np.sin(2 * np.pi * hertz * seconds[:, None] + phase)
+        camera += swing * np.sin(2 * np.pi * hertz * seconds[:, None] + phase)
     return Scene(
         background=place,
         camera=camera,
@@ -110,7 +111,7 @@ def _noise(rng: np.random.Generator, shape: tuple[int, int], cell: int) -> Image
 def _gradient(top: Color, bottom: Color, height: int) -> Image:
     """Return a vertical gradient over the whole width, (height, _W, 3)."""
     ramp = np.linspace(0, 1, height, dtype=np.float32)[:, None, None]
-    colors = np.float32(top) * (1 - ramp) + np.float32(bottom) * ramp
+    colors = np.asarray(top, np.float32) * (1 - ramp) + np.asarray(bottom, np.float32) * ramp
     return np.broadcast_to(colors, (height, _W, 3)).copy()
 
 
@@ -137,7 +138,8 @@ def _sky(rng: np.random.Generator) -> Image:
     top = muted(rng, hue=(195, 225), saturation=(0.15, 0.4), value=(0.6, 0.85))
     canvas = _gradient(top, muted(rng, hue=(20, 60), saturation=(0.02, 0.15), value=(0.8, 0.9)), _H)
     clouds = np.clip(_noise(rng, (_H, _W), 44) + 0.6 * _noise(rng, (_H, _W), 15) - 0.15, 0, 1)
-    return canvas * (1 - 0.6 * clouds) + 238 * 0.6 * clouds
+    canvas += (238 - canvas) * 0.6 * clouds
+    return canvas
 
 
 def _brick_wall(horizon: int, rng: np.random.Generator) -> Image:

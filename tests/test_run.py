@@ -1,0 +1,179 @@
+"""The whole job on real video files: results, RUN folder, resuming, refusing."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from filelock import FileLock
+
+from twostream.datasets import load_dataset
+from twostream.evaluate import load_scores
+from twostream.initialise import Start
+from twostream.recipes import Recipe, make_recipe
+from twostream.run import RunSettings, evaluate_run, train_run
+from twostream.run.folder import differences
+from twostream.types import DataError, RunError, TemporalInput, UsageError
+
+
+def quiet(message: str) -> None:
+    pass
+
+
+def tiny_recipe(**changes: object) -> Recipe:
+    return make_recipe("quick", **{"steps": 4, "test_positions": 2, "fit_folds": 2, **changes})
+
+
+def test_results_are_those_of_the_score_files(tiny_run: Path, tiny_data: Path) -> None:
+    results = json.loads((tiny_run / "results.json").read_text())
+    assert (results["train_videos"], results["test_videos"]) == (36, 12)
+    assert set(results["accuracy"]) == {"spatial", "temporal", "average", "svm"}
+    assert set(results["seconds"]) == {"extract", "train", "evaluate"}
+    for stream, accuracy in results["accuracy"].items():
+        assert load_scores(tiny_run / "scores" / f"{stream}-test.npz").accuracy() == accuracy
+    test = {video.video_id for video in load_dataset(tiny_data).split(1).test}
+    assert set(load_scores(tiny_run / "scores" / "average-test.npz").video_ids) == test
+    for name in ("spatial.safetensors", "report.html", "logs/temporal/history.json"):
+        assert (tiny_run / name).is_file()
+
+
+def test_cross_fitted_scores_cover_each_training_clip_once(tiny_run: Path) -> None:
+    for stream in ("spatial", "temporal"):
+        fitted = load_scores(tiny_run / "scores" / f"{stream}-crossfit.npz")
+        seen = load_scores(tiny_run / "scores" / f"{stream}-train.npz")
+        assert sorted(fitted.video_ids) == sorted(seen.video_ids)
+        assert not np.array_equal(fitted.select(seen.video_ids).scores, seen.scores)
+
+
+def test_a_killed_run_goes_on_and_ends_as_an_uninterrupted_one(
+    tiny_data: Path, tmp_path: Path
+) -> None:
+    settings = RunSettings(data=str(tiny_data), recipe=tiny_recipe())
+    whole = train_run(settings, tmp_path / "whole", say=quiet)
+
+    class KilledError(Exception):
+        pass
+
+    def kill(task: str, done: int, total: int, detail: str) -> None:
+        if task == "evaluate temporal" and done > 3:
+            raise KilledError
+
+    run = tmp_path / "killed"
+    with pytest.raises(KilledError):
+        train_run(settings, run, say=quiet, progress=kill)
+    kept = (run / "spatial.safetensors").stat().st_mtime_ns
+    with pytest.raises(RunError, match="unfinished run: add --resume"):
+        train_run(settings, run, say=quiet)
+    resumed = train_run(settings, run, say=quiet, resume=True)
+    assert (run / "spatial.safetensors").stat().st_mtime_ns == kept
+    assert resumed["accuracy"] == whole["accuracy"]
+    for path in (tmp_path / "whole" / "scores").glob("*.npz"):
+        again = load_scores(run / "scores" / path.name)
+        assert np.array_equal(load_scores(path).scores, again.scores)
+
+
+def test_a_run_folder_is_never_overwritten(tiny_run: Path, tiny_data: Path, tmp_path: Path) -> None:
+    settings = RunSettings(data=str(tiny_data), recipe=tiny_recipe(steps=10, test_positions=3))
+    before = (tiny_run / "results.json").read_bytes()
+    with pytest.raises(RunError, match="holds a finished run"):
+        train_run(settings, tiny_run, say=quiet)
+    other = RunSettings(data=str(tiny_data), recipe=tiny_recipe(), seed=3)
+    with pytest.raises(RunError, match=r"recipe.steps: 10 -> 4.*seed: 0 -> 3"):
+        train_run(other, tiny_run, say=quiet, resume=True)
+    with FileLock(tiny_run / ".lock"), pytest.raises(RunError, match="in use"):
+        train_run(settings, tiny_run, say=quiet, resume=True)
+    assert (tiny_run / "results.json").read_bytes() == before
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("do not touch")
+    with pytest.raises(RunError, match="holds something else"):
+        train_run(settings, tmp_path / "mine", say=quiet)
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.txt"]
+
+
+def test_unreadable_videos_are_named_and_counted_as_wrong(tiny_data: Path, tmp_path: Path) -> None:
+    data = tmp_path / "clips"
+    shutil.copytree(tiny_data, data)
+    split = load_dataset(data).split(1)
+    for video in (split.test[0], split.train[0]):
+        video.path.write_text("this is no video")
+    told: list[str] = []
+    settings = RunSettings(data=str(data), recipe=tiny_recipe(), streams=("spatial",))
+    results = train_run(settings, tmp_path / "run", say=told.append)
+    assert set(results["unreadable"]) == {split.test[0].video_id, split.train[0].video_id}
+    assert any(split.test[0].video_id in line for line in told)
+    scores = load_scores(tmp_path / "run" / "scores" / "spatial-test.npz")
+    assert len(scores.video_ids) == 12 and list(scores.unreadable) == [split.test[0].video_id]
+    skipping = evaluate_run(
+        tmp_path / "run", skip_unreadable=True, out=tmp_path / "scores", say=quiet
+    )
+    assert skipping["accuracy"]["spatial"] == pytest.approx(scores.correct().sum() / 11)
+
+
+def test_evaluation_again_gives_the_same_scores(tiny_run: Path, tmp_path: Path) -> None:
+    evaluate_run(tiny_run, out=tmp_path, say=quiet)
+    for stream in ("spatial", "temporal", "average", "svm"):
+        again = load_scores(tmp_path / f"{stream}-test.npz")
+        before = load_scores(tiny_run / "scores" / f"{stream}-test.npz")
+        assert again.video_ids == before.video_ids
+        assert np.allclose(again.scores, before.scores, atol=1e-6)
+
+
+def test_evaluation_on_other_data_matches_classes_by_name(
+    tiny_run: Path, tiny_data: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(tiny_run, run, ignore=shutil.ignore_patterns("flow", ".lock"))
+    other = tmp_path / "other"
+    for name in ("StandUp", "SitDown"):
+        if (tiny_data / name).is_dir():
+            shutil.copytree(tiny_data / name, other / name)
+    if not other.is_dir():
+        names = load_dataset(tiny_data).classes[-2:]
+        for name in names:
+            shutil.copytree(tiny_data / name, other / name)
+    results = evaluate_run(run, str(other), say=quiet)
+    assert results["test_videos"] == 8
+    scores = load_scores(run / "scores-other" / "spatial-test.npz")
+    truth = {scores.classes[label] for label in scores.labels}
+    assert truth == {path.name for path in other.iterdir()}
+    (other / "Juggle").mkdir()
+    shutil.copy(next(tiny_data.glob("*/*.avi")), other / "Juggle" / "a.avi")
+    with pytest.raises(DataError, match="does not know 1 classes.*Juggle"):
+        evaluate_run(run, str(other), say=quiet)
+
+
+@pytest.mark.parametrize(
+    "temporal",
+    [
+        TemporalInput(length=4, trajectory=True),
+        TemporalInput(length=4, bidirectional=True, subtract_mean=False),
+        TemporalInput(length=3, rgb=True),
+    ],
+    ids=["trajectory", "bi-directional", "rgb-stack"],
+)
+def test_every_temporal_input_trains_and_predicts(
+    temporal: TemporalInput, tiny_data: Path, tmp_path: Path
+) -> None:
+    settings = RunSettings(
+        data=str(tiny_data), recipe=tiny_recipe(steps=2), streams=("temporal",), temporal=temporal
+    )
+    results = train_run(settings, tmp_path / "run", say=quiet)
+    from twostream.predict import TwoStreamPredictor
+
+    video = load_dataset(tiny_data).split(1).test[0]
+    prediction = TwoStreamPredictor.load(tmp_path / "run").predict(video.path)
+    scored = load_scores(tmp_path / "run" / "scores" / "temporal-test.npz").select([video.video_id])
+    assert np.allclose(prediction.scores, scored.scores[0], atol=1e-6)
+    assert set(results["accuracy"]) == {"temporal"}
+
+
+def test_last_layer_needs_weights() -> None:
+    with pytest.raises(UsageError, match="--weights"):
+        RunSettings(data="x", recipe=tiny_recipe(), train="last-layer", start=Start())
+
+
+def test_differences_name_nested_settings() -> None:
+    assert differences({"a": 1, "b": {"c": 2}}, {"a": 1, "b": {"c": 3}}) == ["b.c: 2 -> 3"]

@@ -1,0 +1,150 @@
+"""Training: a resumed run equals an uninterrupted one, several devices equal one, and it learns."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from twostream.checkpoint import ModelSpec, StreamModel
+from twostream.datasets import load_dataset
+from twostream.extract import extract
+from twostream.flow.store import FlowStore, StoreSettings
+from twostream.loader import ClipCache, TrainingBatches
+from twostream.models import classifier
+from twostream.recipes import QUICK
+from twostream.train import TrainerOptions, fit, last_checkpoint
+from twostream.types import TemporalInput, UsageError
+
+CPU = TrainerOptions(accelerator="cpu")
+STEPS = 20
+
+
+@pytest.fixture(scope="module")
+def clips(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> ClipCache:
+    store = tmp_path_factory.mktemp("store")
+    videos = load_dataset(tiny_data).split(1).train
+    extract(videos, store=store, settings=StoreSettings(short_side=64))
+    return ClipCache(FlowStore.open(store), ("rgb", "forward"))
+
+
+@pytest.fixture
+def data(tiny_data: Path, clips: ClipCache) -> TrainingBatches:
+    return TrainingBatches(
+        clips=clips,
+        videos=load_dataset(tiny_data).split(1).train,
+        temporal=TemporalInput(length=3),
+        seed=5,
+        steps=STEPS,
+        batch_size=8,
+        crop_size=48,
+        flips=True,
+        lighting=0.1,
+    )
+
+
+def new_model(architecture: str = "small-bn", dropout: float = 0.2) -> StreamModel:
+    torch.manual_seed(0)
+    spec = ModelSpec(
+        stream="temporal",
+        architecture=architecture,
+        classes=tuple("abcdefghijkl"),
+        temporal=TemporalInput(length=3),
+        crop_size=48,
+        mean=(0.0,),
+        std=(0.5,),
+        dropout=dropout,
+        flips=True,
+        test_positions=3,
+        store={},
+        fps=25.0,
+    )
+    return StreamModel(spec)
+
+
+RECIPE = replace(QUICK, steps=STEPS, warmup_steps=2, batch_size=8, crop_size=48)
+
+
+def weights(model: StreamModel) -> torch.Tensor:
+    return torch.cat([value.flatten().float() for value in model.network.state_dict().values()])
+
+
+def test_a_resumed_run_equals_an_uninterrupted_one(data: TrainingBatches, tmp_path: Path) -> None:
+    whole = fit(new_model(), data, RECIPE, options=CPU, logs=tmp_path / "logs" / "whole")
+
+    class KilledError(Exception):
+        pass
+
+    def kill(task: str, step: int, steps: int, detail: str) -> None:
+        raise KilledError
+
+    folder = tmp_path / "checkpoints"
+    with pytest.raises(KilledError):  # progress is told after step 10
+        fit(new_model(), data, RECIPE, options=CPU, checkpoints=folder, progress=kill)
+    checkpoint = last_checkpoint(folder)
+    assert checkpoint is not None and 0 < int(checkpoint.stem.split("=")[1]) < STEPS
+    logs = tmp_path / "logs" / "resumed"
+    resumed = fit(new_model(), data, RECIPE, options=CPU, checkpoints=folder, logs=logs)
+    assert torch.equal(weights(whole), weights(resumed))
+    histories = [
+        json.loads((tmp_path / "logs" / name / "history.json").read_text())["history"]
+        for name in ("whole", "resumed")
+    ]
+    assert [row["step"] for row in histories[1]] == [10, 20]
+    assert histories[0][-1]["loss"] == histories[1][-1]["loss"]
+
+
+def test_another_seed_trains_another_net(data: TrainingBatches) -> None:
+    first = fit(new_model(), data, RECIPE, options=CPU)
+    other = fit(new_model(), replace(data, seed=6), RECIPE, options=CPU)
+    assert not torch.equal(weights(first), weights(other))
+
+
+def test_last_layer_training_leaves_all_else_as_it_was(data: TrainingBatches) -> None:
+    before, after = new_model(), new_model()
+    fit(after, data, RECIPE, train="last-layer", options=CPU)
+    last = {f"classifier.{name}" for name, _ in classifier(after.network).named_parameters()}
+    for name, value in after.network.state_dict().items():
+        same = torch.equal(value, before.network.state_dict()[name])
+        assert same == (name not in last), name
+
+
+def test_training_lowers_the_loss(data: TrainingBatches, tmp_path: Path) -> None:
+    longer = replace(data, steps=60)
+    recipe = replace(RECIPE, steps=60, learning_rate=0.02)
+    fit(new_model(dropout=0.0), longer, recipe, options=CPU, logs=tmp_path / "logs")
+    history = json.loads((tmp_path / "logs" / "history.json").read_text())["history"]
+    assert history[-1]["loss"] < 0.7 * history[0]["loss"]
+    rates = [row["learning_rate"] for row in history]
+    assert rates == [recipe.learning_rate_at(row["step"] - 1) for row in history]
+    assert list((tmp_path / "logs").glob("events.out.tfevents.*"))  # TensorBoard
+
+
+@pytest.mark.slow
+def test_two_devices_equal_one(data: TrainingBatches) -> None:
+    """Without batch statistics and dropout, two processes take the same steps as one."""
+    short = replace(data, steps=3)
+    recipe = replace(RECIPE, steps=3, gradient_clip=None)
+    one = fit(new_model("cnn-m-2048", dropout=0.0), short, recipe, options=CPU)
+    start = weights(new_model("cnn-m-2048", dropout=0.0))
+    two = fit(
+        new_model("cnn-m-2048", dropout=0.0), short, recipe, options=replace(CPU, devices=2)
+    )
+    moved = (weights(one) - start).norm()
+    assert moved > 0
+    assert (weights(one) - weights(two)).norm() < 0.01 * moved
+
+
+def test_a_batch_that_does_not_split_is_refused(data: TrainingBatches) -> None:
+    with pytest.raises(UsageError, match="cannot be split over 2 devices"):
+        fit(new_model(), replace(data, batch_size=7), RECIPE, options=replace(CPU, devices=2))
+
+
+def test_wrong_options_are_usage_errors(data: TrainingBatches) -> None:
+    with pytest.raises(UsageError, match="all or last-layer"):
+        fit(new_model(), data, RECIPE, train="some", options=CPU)
+    with pytest.raises(UsageError, match="does not take these options"):
+        fit(new_model(), data, RECIPE, options=TrainerOptions(precision="3-bit"))
