@@ -180,8 +180,9 @@ class ClipFile:
         shape = (stop - start, 2, self.header.height, self.header.width)
         codes = np.empty(shape, np.uint8)
         for i, blob in enumerate(self._blobs(2 * start, 2 * stop)):
-            codes[i // 2, i % 2] = self._decode_image(blob, cv2.IMREAD_GRAYSCALE)
-        np.maximum(codes, 1, out=codes)  # JPEG may ring down to 0, one below the lowest code
+            plane = self._decode_image(blob, cv2.IMREAD_GRAYSCALE)
+            # JPEG may ring down to 0, one below the lowest code.
+            np.maximum(plane, 1, out=codes[i // 2, i % 2])
         return codes, self.ranges[start:stop]
 
     def codes_all(self) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
