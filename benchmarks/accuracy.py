@@ -87,7 +87,7 @@ def main() -> None:
         "|---|---|",
         *(f"| {name} | {mean_and_spread(values)} |" for name, values in rows.items()),
         "",
-        f"With weights, averaging loses at most {worst_loss} clips to the better stream in any run.",
+        f"With weights, averaging loses at most {worst_loss} clips to the better stream in a run.",
     ]
     text = "\n".join(lines) + "\n"
     print(text)

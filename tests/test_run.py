@@ -141,7 +141,7 @@ def test_evaluation_on_other_data_matches_classes_by_name(
     assert truth == {path.name for path in other.iterdir()}
     (other / "Juggle").mkdir()
     shutil.copy(next(tiny_data.glob("*/*.avi")), other / "Juggle" / "a.avi")
-    with pytest.raises(DataError, match="does not know 1 classes.*Juggle"):
+    with pytest.raises(DataError, match=r"does not know 1 classes.*Juggle"):
         evaluate_run(run, str(other), say=quiet)
 
 

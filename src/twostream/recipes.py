@@ -69,6 +69,8 @@ class Recipe:
         for name in ("learning_rate", "fine_tuning_learning_rate"):
             if not (math.isfinite(getattr(self, name)) and getattr(self, name) > 0):
                 raise UsageError(f"{name} must be a number above 0, got {getattr(self, name)}")
+        if self.fit_scores not in ("out-of-fold", "in-sample"):
+            raise UsageError(f"fit_scores takes out-of-fold or in-sample, got {self.fit_scores!r}")
         if not 0 <= self.dropout < 1:
             raise UsageError(f"dropout must lie in 0..1 (1 excluded), got {self.dropout}")
         if self.crop_size > self.short_side:

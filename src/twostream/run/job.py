@@ -104,6 +104,7 @@ class _Job:
         readable = replace(self.split, train=_without(self.split.train, unreadable))
         self.check_readable(readable, unreadable)
         write_json(out / "settings.json", self.description(store))
+        inner = self.inner_splits(readable)
         test: list[VideoScores] = []
         train: list[VideoScores] = []
         for stream in settings.streams:
@@ -115,8 +116,8 @@ class _Job:
                 path = out / "scores" / f"{stream}-{subset}.npz"
                 kept.append(self.scores(path, model, videos, clips, unreadable))
         if len(test) == len(STREAMS):
-            if settings.recipe.fit_scores == "out-of-fold":
-                self.cross_fit(readable, clips)
+            if inner:
+                self.cross_fit(inner, clips)
             for scores in fused(test, out, seed=settings.seed):
                 save_scores(out / "scores" / f"{scores.stream}-test.npz", scores)
                 test.append(scores)
@@ -130,7 +131,7 @@ class _Job:
             "seconds": {key: round(value, 2) for key, value in self.seconds.items()},
             "run": str(out),
             "split": self.split.name,
-            "fit_scores": settings.recipe.fit_scores,
+            "fit_scores": "out-of-fold" if inner else "in-sample",
             "unreadable": unreadable,
             "loader_wait": {s: self.loader_wait(s) for s in settings.streams},
         }
@@ -265,14 +266,26 @@ class _Job:
         save_scores(path, scores)
         return scores
 
-    def cross_fit(self, split: DatasetSplit, clips: ClipCache) -> None:
+    def inner_splits(self, split: DatasetSplit) -> list[DatasetSplit]:
+        """Return the folds of the training clips for out-of-fold scores; none for in-sample.
+
+        Asked for before anything is trained, so that too few groups are said at once.
+        """
+        settings = self.settings
+        if settings.recipe.fit_scores == "in-sample" or len(settings.streams) < len(STREAMS):
+            return []
+        inner = replace(self.dataset, videos=split.train, given=())
+        units = len(inner.groups) or len(split.train)
+        folds = min(settings.recipe.fit_folds, units)
+        if folds < 2:
+            self.say("all training clips are of one group: the SVM learns from in-sample scores")
+            return []
+        return [inner.split(fold=f"{i}/{folds}", seed=settings.seed) for i in range(1, folds + 1)]
+
+    def cross_fit(self, splits: Sequence[DatasetSplit], clips: ClipCache) -> None:
         """Score each training clip with nets that were trained without its fold."""
-        known = [video for video in split.train if video.label >= 0]
-        inner = replace(self.dataset, videos=tuple(known), given=())
-        folds = self.settings.recipe.fit_folds
         parts: dict[Stream, list[VideoScores]] = {stream: [] for stream in self.settings.streams}
-        for i in range(1, folds + 1):
-            part = inner.split(fold=f"{i}/{folds}", seed=self.settings.seed)
+        for i, part in enumerate(splits, start=1):
             folder = self.out / "cross-fitting" / f"fold-{i}"
             for stream, found in parts.items():
                 model = self.model(stream, part, clips, folder)
