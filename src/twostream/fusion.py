@@ -73,6 +73,7 @@ def match(streams: Sequence[VideoScores]) -> list[VideoScores]:
     if not streams:
         raise DataError("nothing to fuse: give the score files of at least one stream")
     first = streams[0]
+    known = set(first.video_ids)
     for other in streams[1:]:
         if other.classes != first.classes:
             differing = sorted(set(other.classes) ^ set(first.classes))
@@ -81,7 +82,7 @@ def match(streams: Sequence[VideoScores]) -> list[VideoScores]:
                 f"{len(other.classes)}, differing in {', '.join(differing[:5]) or 'order'}: "
                 "fuse streams that were trained on the same classes"
             )
-        extra = [i for i in other.video_ids if i not in set(first.video_ids)]
+        extra = [i for i in other.video_ids if i not in known]
         if extra:
             raise DataError(
                 f"{first.stream} has no scores for {len(extra)} videos that {other.stream} has, "
@@ -122,7 +123,8 @@ def _svm(test: list[VideoScores], train: list[VideoScores], seed: int) -> VideoS
                 f"the SVM's training scores must be of the same streams in the same order, got "
                 f"{fitted.stream} for {applied.stream}"
             )
-    usable = np.array([video_id not in train[0].unreadable for video_id in train[0].video_ids])
+    unreadable = set().union(*(scores.unreadable for scores in train))
+    usable = np.array([video_id not in unreadable for video_id in train[0].video_ids])
     labels = train[0].labels
     usable &= labels >= 0
     present = np.unique(labels[usable])
