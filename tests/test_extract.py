@@ -41,7 +41,7 @@ def make_clip(path: Path, frames: int = 8, fps: float = 25.0, seed: int = 0) -> 
     path.parent.mkdir(parents=True, exist_ok=True)
     with VideoWriter(path, fps=fps, width=64, height=48, quality=2) as writer:
         for t in range(frames):
-            left = 500 - round(t * SPEED_PX * 25 / fps)
+            left = max(0, 500 - round(t * SPEED_PX * 25 / fps))
             writer.write(np.ascontiguousarray(ground[:, left : left + 64]))
     return path
 
@@ -384,6 +384,17 @@ class TestInterruption:
         extract(videos, store=store, settings=SETTINGS)
         extract(videos, store=clean, settings=SETTINGS)
         assert contents(store) == contents(clean)
+
+    def test_ctrl_c_does_not_wait_for_a_long_clip(self, tmp_path: Path) -> None:
+        videos = [LabeledVideo("long.avi", make_clip(tmp_path / "long.avi", 400), 0)]
+        settings = StoreSettings(short_side=48, flow="tvl1-opencv")  # 400 pairs take many seconds
+
+        def interrupt(video_id: str, done: int, total: int, pairs: int) -> None:
+            raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            extract(videos, store=tmp_path / "s", settings=settings, progress=interrupt)
+        assert list(contents(tmp_path / "s")) == ["store.json"]
 
     def test_a_kill_is_continued(self, tmp_path: Path) -> None:
         """kill -9 in the middle of a clip; the next run ends with the same bytes as a clean one."""
