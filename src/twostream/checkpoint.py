@@ -39,7 +39,7 @@ class ModelSpec:
         store: the settings that the frames and flow were stored with, as a plain dict:
             estimator, its parameters, short side, codec, quality, bound.
         fps: frame rate that the net was trained at; other videos are resampled to it.
-        dataset, split, recipe, flow: for people.
+        dataset, split, recipe: for people.
     """
 
     stream: Stream
@@ -78,14 +78,16 @@ class StreamModel(nn.Module):
     def __init__(self, spec: ModelSpec, network: nn.Module | None = None) -> None:
         super().__init__()
         self.spec = spec
-        self.network = network or build_model(
-            spec.architecture,
-            len(spec.classes),
-            stream=spec.stream,
-            in_channels=spec.in_channels,
-            dropout=spec.dropout,
-            input_size=spec.crop_size,
-        )
+        if network is None:
+            network = build_model(
+                spec.architecture,
+                len(spec.classes),
+                stream=spec.stream,
+                in_channels=spec.in_channels,
+                dropout=spec.dropout,
+                input_size=spec.crop_size,
+            )
+        self.network = network
         self.register_buffer("mean", torch.tensor(spec.mean).view(-1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(spec.std).view(-1, 1, 1), persistent=False)
 
@@ -125,14 +127,24 @@ def load_model(path: Path) -> StreamModel:
             f"{path} is not a twostream model file (format {metadata.get('format')!r}, expected "
             f"{FORMAT!r}): plain weights go to `twostream train --weights`"
         )
-    fields = json.loads(metadata["spec"])
-    for name in ("classes", "mean", "std"):
-        fields[name] = tuple(fields[name])
-    if fields["temporal"]:
-        fields["temporal"] = TemporalInput(**fields["temporal"])
-    model = StreamModel(ModelSpec(**fields))
+    try:
+        fields = json.loads(metadata["spec"])
+        for name in ("classes", "mean", "std"):
+            fields[name] = tuple(fields[name])
+        if fields["temporal"]:
+            fields["temporal"] = TemporalInput(**fields["temporal"])
+        spec = ModelSpec(**fields)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelError(
+            f"the description in {path} cannot be read ({error}): it is damaged or of another "
+            "version of twostream, train again"
+        ) from error
+    model = StreamModel(spec)
     try:
         model.network.load_state_dict(tensors)
     except RuntimeError as error:
-        raise ModelError(f"{path} does not hold what it says: {error}") from error
+        # torch lists each weight on a line of its own
+        raise ModelError(
+            f"{path} does not hold what it says: {' '.join(str(error).split())}"
+        ) from error
     return model.eval()
