@@ -1,4 +1,4 @@
-"""The demo on several seeds: does fusion beat the better stream on each, and how long does it take?
+"""The demo on several seeds: fusion against the better stream, and the time it takes.
 
 python benchmarks/demo.py --seeds 3 --work DIR --out docs/results.md
 """

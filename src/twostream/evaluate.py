@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from zipfile import BadZipFile
@@ -22,8 +23,13 @@ Progress = Callable[[str, int, int, str], None]
 _BATCH_BYTES = 64 << 20
 
 
-def ten_crops(stacks: Tensor, size: int, *, is_flow: bool, flips: bool = True) -> Tensor:
+def ten_crops(
+    stacks: Tensor, size: int, *, is_flow: bool, flips: bool = True
+) -> tuple[Tensor, Tensor]:
     """Cut four corners, the centre and their mirror images; mirrored flow changes x's sign.
+
+    Where the crop is as high or as wide as the frame some of the five are the same; each is cut
+    once and counts as often as it stands among the ten.
 
     Args:
         stacks: (n, length, c, h, w).
@@ -32,20 +38,21 @@ def ten_crops(stacks: Tensor, size: int, *, is_flow: bool, flips: bool = True) -
         flips: False leaves five crops, for classes that tell left from right.
 
     Returns:
-        (n, 10 or 5, length, c, size, size).
+        Crops (n, m, length, c, size, size) and their weights (m,), which sum to 1; m is 10 with
+        flips, 5 without, less where crops are the same.
     """
     height, width = int(stacks.shape[-2]), int(stacks.shape[-1])
-    crops = [
-        stacks[..., c.top : c.top + c.height, c.left : c.left + c.width]
-        for c in five_crops(height, width, size)
-    ]
-    cut = torch.stack(crops, dim=1)
+    counts = Counter(five_crops(height, width, size))
+    cut = torch.stack(
+        [stacks[..., c.top : c.top + c.height, c.left : c.left + c.width] for c in counts], dim=1
+    )
+    weights = torch.tensor(list(counts.values()), device=stacks.device) / 5
     if not flips:
-        return cut
+        return cut, weights
     mirrored = cut.flip(-1)
     if is_flow:
         mirrored[..., 0, :, :] *= -1
-    return torch.cat([cut, mirrored], dim=1)
+    return torch.cat([cut, mirrored], dim=1), torch.cat([weights, weights]) / 2
 
 
 @torch.inference_mode()
@@ -64,10 +71,12 @@ def score_stacks(model: StreamModel, stacks: Tensor, counts: Tensor) -> Tensor:
     samples = max(1, _BATCH_BYTES // (10 * per_crop))
     total = torch.zeros(len(spec.classes), device=device)
     for chunk, weight in zip(stacks.split(samples), counts.split(samples), strict=True):
-        crops = ten_crops(chunk.to(device), spec.crop_size, is_flow=is_flow, flips=spec.flips)
+        crops, shares = ten_crops(
+            chunk.to(device), spec.crop_size, is_flow=is_flow, flips=spec.flips
+        )
         probabilities = model(crops.flatten(0, 1)).float().softmax(dim=1)
-        per_sample = probabilities.view(len(chunk), -1, probabilities.shape[1]).mean(dim=1)
-        total += weight.to(device) @ per_sample
+        per_crop_scores = probabilities.view(len(chunk), len(shares), -1)
+        total += weight.to(device) @ (shares @ per_crop_scores)
     return total / counts.sum().to(device)
 
 
