@@ -15,9 +15,9 @@ from twostream.synthetic import render_dataset
 from twostream.train import Progress
 from twostream.types import RunError
 
-GROUPS = 18
+GROUPS = 15
 # Motion and colour are far apart here, so fewer steps than ``quick`` and two folds are enough.
-RECIPE = replace(QUICK, steps=200, fit_folds=2)
+RECIPE = replace(QUICK, steps=150, fit_folds=2)
 
 
 def run_demo(
