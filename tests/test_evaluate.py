@@ -1,0 +1,328 @@
+"""Scoring: 25 positions x 10 crops equals a naive loop, and every video counts once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from twostream import evaluate as module
+from twostream.checkpoint import ModelSpec, StreamModel
+from twostream.evaluate import evaluate, load_scores, save_scores, score_stacks, ten_crops
+from twostream.flow.store import ClipHeader, FlowStore, StoreSettings
+from twostream.loader import ClipCache
+from twostream.types import DataError, LabeledVideo, TemporalInput, UsageError, VideoScores
+
+HEIGHT, WIDTH, CROP = 20, 27, 16
+CLASSES = ("jump", "run", "walk")
+FRAMES = {"long": 40, "middle": 14, "short": 3, "one": 1}
+VIDEOS = [LabeledVideo(name, Path(name), i % 3) for i, name in enumerate(FRAMES)]
+INPUTS = [
+    None,
+    TemporalInput(length=3),
+    TemporalInput(length=4, bidirectional=True, trajectory=True),
+    TemporalInput(length=2, rgb=True),
+]
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> ClipCache:
+    store = FlowStore.create(tmp_path_factory.mktemp("data") / "store", StoreSettings())
+    rng = np.random.default_rng(0)
+    for video_id, count in FRAMES.items():
+        for kind in ("rgb", "forward", "backward"):
+            header = ClipHeader(kind=kind, video_id=video_id, height=HEIGHT, width=WIDTH, fps=25)
+            writer = store.writer(header)
+            for _ in range(count if kind == "rgb" else count - 1):
+                if kind == "rgb":
+                    writer.append(rng.integers(0, 255, (HEIGHT, WIDTH, 3), np.uint8))
+                else:
+                    writer.append(rng.normal(1, 2, (2, HEIGHT, WIDTH)).astype(np.float32))
+            writer.close()
+    return ClipCache(store, ("rgb", "forward", "backward"))
+
+
+def spread_out(model: StreamModel) -> StreamModel:
+    """Fit the batch-norm statistics and enlarge the logits, so that mistakes show in the scores."""
+    for layer in model.modules():
+        if isinstance(layer, torch.nn.BatchNorm2d):
+            layer.momentum = None  # the mean over all batches
+    spec = model.spec
+    planes = (spec.temporal.length, 3 if spec.temporal.rgb else 2) if spec.temporal else (1, 3)
+    with torch.no_grad():
+        model.train()(torch.randn(32, *planes, CROP, CROP) * 2)
+        model.network.classifier.weight.mul_(5)
+    return model.eval()
+
+
+def make_model(temporal: TemporalInput | None, **changes: object) -> StreamModel:
+    values: dict = {
+        "stream": "temporal" if temporal else "spatial",
+        "architecture": "small-bn",
+        "classes": CLASSES,
+        "temporal": temporal,
+        "crop_size": CROP,
+        "mean": (0.0,),
+        "std": (2.0,),
+        "dropout": 0.5,
+        "flips": True,
+        "test_positions": 25,
+        "store": {},
+        "fps": 25.0,
+    }
+    torch.manual_seed(0)
+    model = StreamModel(ModelSpec(**{**values, **changes}))
+    return spread_out(model)
+
+
+def naive_scores(model: StreamModel, clips: ClipCache, video_id: str, sign: int = -1) -> np.ndarray:
+    """Section 5's test, one crop at a time."""
+    temporal = model.spec.temporal
+    size = model.spec.crop_size
+    clip = clips[video_id]
+    last = clip.num_positions(temporal) - 1
+    count = model.spec.test_positions
+    total = np.zeros(3)
+    for i in range(count):
+        position = int(np.floor(i * last / (count - 1) + 0.5))
+        stack = clip.stack(temporal, position)
+        bottom, right = HEIGHT - size, WIDTH - size
+        centre = (bottom // 2, right // 2)
+        for top, left in [(0, 0), (0, right), (bottom, 0), (bottom, right), centre]:
+            crop = stack[:, :, top : top + size, left : left + size]
+            mirrored = crop[:, :, :, ::-1].copy()
+            if temporal is not None and not temporal.rgb:
+                mirrored[:, 0] *= sign
+            for view in (crop, mirrored):
+                channels = torch.from_numpy(view.reshape(1, -1, size, size) / 2.0).float()
+                with torch.inference_mode():
+                    logits = model.network(channels)[0].double().numpy()
+                total += np.exp(logits) / np.exp(logits).sum()
+    return total / (10 * count)
+
+
+@pytest.mark.parametrize("temporal", INPUTS)
+@pytest.mark.parametrize("size", [CROP, HEIGHT])  # crops as high as the frame are partly the same
+def test_scores_are_those_of_a_naive_loop(
+    clips: ClipCache, temporal: TemporalInput | None, size: int
+) -> None:
+    model = make_model(temporal, crop_size=size)
+    videos = VIDEOS[1:]  # some with fewer positions than 25: those repeat
+    scores = evaluate(model, videos, clips)
+    for row, video in enumerate(videos):
+        wanted = naive_scores(model, clips, video.video_id)
+        np.testing.assert_allclose(scores.scores[row], wanted, atol=1e-5)
+        if temporal is not None and not temporal.rgb and video.video_id == "middle":
+            without = naive_scores(model, clips, video.video_id, sign=1)
+            assert np.abs(wanted - without).max() > 1e-3
+    assert scores.video_ids == ("middle", "short", "one")
+    assert scores.labels.tolist() == [1, 2, 0]
+    assert scores.stream == model.spec.stream
+    assert scores.kind == "probabilities"
+    np.testing.assert_allclose(scores.scores.sum(axis=1), 1, atol=1e-5)
+
+
+def test_repeated_positions_count_as_often_as_they_come() -> None:
+    model = make_model(TemporalInput(length=1), test_positions=3)
+    stacks = torch.randn(2, 1, 2, HEIGHT, WIDTH, generator=torch.Generator().manual_seed(1))
+    one, other = (score_stacks(model, stacks[i : i + 1], torch.ones(1)) for i in (0, 1))
+    both = score_stacks(model, stacks, torch.tensor([2.0, 1.0]))
+    assert (one - other).abs().max() > 1e-3
+    torch.testing.assert_close(both, (2 * one + other) / 3, atol=1e-5, rtol=0)
+
+
+def test_scores_do_not_depend_on_how_much_goes_through_at_once(
+    clips: ClipCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = make_model(TemporalInput(length=3))
+    whole = evaluate(model, VIDEOS, clips)
+    monkeypatch.setattr(module, "_BATCH_BYTES", 1)
+    np.testing.assert_allclose(evaluate(model, VIDEOS, clips).scores, whole.scores, atol=1e-5)
+
+
+def test_a_model_in_training_is_scored_as_it_will_be_used(clips: ClipCache) -> None:
+    model = make_model(None)
+    wanted = evaluate(model, VIDEOS[:2], clips).scores
+    statistics = model.network.features[1].running_mean.clone()
+    again = evaluate(model.train(), VIDEOS[:2], clips).scores
+    np.testing.assert_array_equal(again, wanted)
+    assert torch.equal(model.network.features[1].running_mean, statistics)
+
+
+def test_ten_crops_of_flow_negate_x_in_the_mirrored_half() -> None:
+    stacks = torch.randn(3, 4, 2, 9, 11, generator=torch.Generator().manual_seed(0))
+    before = stacks.clone()
+    crops, weights = ten_crops(stacks, 6, is_flow=True)
+    assert crops.shape == (3, 10, 4, 2, 6, 6)
+    torch.testing.assert_close(weights, torch.full((10,), 0.1))
+    assert torch.equal(crops[:, 3], stacks[..., 3:, 5:])
+    assert torch.equal(crops[:, 4], stacks[..., 1:7, 2:8])
+    assert torch.equal(crops[:, 5:, :, 0], -crops[:, :5, :, 0].flip(-1))
+    assert torch.equal(crops[:, 5:, :, 1], crops[:, :5, :, 1].flip(-1))
+    assert torch.equal(stacks, before)
+
+
+def test_ten_crops_of_frames_change_no_value() -> None:
+    stacks = torch.rand(2, 1, 3, 9, 11)
+    crops, _ = ten_crops(stacks, 6, is_flow=False)
+    assert torch.equal(crops[:, 5:], crops[:, :5].flip(-1))
+
+
+@pytest.mark.parametrize(
+    ("shape", "shares"),
+    [((9, 11), [0.1] * 10), ((6, 11), [0.2, 0.2, 0.1] * 2), ((6, 6), [0.5, 0.5])],
+)
+def test_equal_crops_are_cut_once_and_count_as_often(shape: tuple, shares: list[float]) -> None:
+    crops, weights = ten_crops(torch.rand(2, 1, 3, *shape), 6, is_flow=False)
+    assert crops.shape[1] == len(shares)
+    torch.testing.assert_close(weights, torch.tensor(shares))
+    crops, weights = ten_crops(torch.rand(2, 1, 3, *shape), 6, is_flow=False, flips=False)
+    assert crops.shape[1] == len(shares) // 2
+    torch.testing.assert_close(weights, 2 * torch.tensor(shares[: len(shares) // 2]))
+
+
+def test_left_and_right_classes_are_scored_on_five_crops(clips: ClipCache) -> None:
+    stacks = torch.rand(2, 1, 3, 9, 11)
+    five, weights = ten_crops(stacks, 6, is_flow=False, flips=False)
+    assert torch.equal(five, ten_crops(stacks, 6, is_flow=False)[0][:, :5])
+    torch.testing.assert_close(weights, torch.full((5,), 0.2))
+    temporal = TemporalInput(length=3)
+    with_flips = evaluate(make_model(temporal), VIDEOS[:1], clips).scores
+    without = evaluate(make_model(temporal, flips=False), VIDEOS[:1], clips).scores
+    assert np.abs(with_flips - without).max() > 1e-3
+
+
+def test_a_crop_larger_than_the_frames_is_refused() -> None:
+    with pytest.raises(UsageError, match="does not fit frames"):
+        ten_crops(torch.rand(1, 1, 3, 9, 11), 10, is_flow=False)
+
+
+# Videos that cannot be read
+
+
+MISSING = LabeledVideo("nowhere.avi", Path("nowhere.avi"), 0)
+
+
+def test_an_unreadable_video_is_named_and_counts_as_wrong(clips: ClipCache) -> None:
+    model = make_model(None)
+    scores = evaluate(model, [VIDEOS[0], MISSING, VIDEOS[1]], clips)
+    good = evaluate(model, [VIDEOS[0], VIDEOS[1]], clips)
+    assert scores.video_ids == ("long", "nowhere.avi", "middle")
+    assert "nowhere.avi" in scores.unreadable["nowhere.avi"]
+    assert not scores.scores[1].any()
+    np.testing.assert_array_equal(scores.scores[[0, 2]], good.scores)
+    assert not scores.correct()[1]
+    assert scores.accuracy() == pytest.approx(good.accuracy() * 2 / 3)
+
+
+def test_unreadable_videos_may_be_skipped(clips: ClipCache) -> None:
+    model = make_model(None)
+    scores = evaluate(model, [VIDEOS[0], MISSING, VIDEOS[1]], clips, skip_unreadable=True)
+    assert scores.video_ids == ("long", "middle")
+    assert scores.unreadable == {}
+    none = evaluate(model, [MISSING], clips, skip_unreadable=True)
+    assert none.scores.shape == (0, 3)
+
+
+def test_videos_known_to_be_unreadable_are_not_opened(clips: ClipCache) -> None:
+    known = {"long": "moov atom not found", "elsewhere": "not asked for"}
+    scores = evaluate(make_model(None), VIDEOS[:2], clips, unreadable=known)
+    assert scores.unreadable == {"long": "moov atom not found"}
+    assert not scores.scores[0].any()
+    assert scores.scores[1].any()
+    assert known == {"long": "moov atom not found", "elsewhere": "not asked for"}
+
+
+def test_no_videos_give_no_scores(clips: ClipCache) -> None:
+    assert evaluate(make_model(None), [], clips).scores.shape == (0, 3)
+
+
+def test_each_video_is_scored_once(clips: ClipCache) -> None:
+    calls: list[tuple] = []
+    evaluate(make_model(None), VIDEOS, clips, progress=lambda *call: calls.append(call))
+    assert [call[:3] for call in calls] == [("evaluate spatial", i, 4) for i in (1, 2, 3, 4)]
+    with pytest.raises(DataError, match="twice"):
+        evaluate(make_model(None), [VIDEOS[0], VIDEOS[0]], clips)
+
+
+# Score files
+
+
+def some_scores() -> VideoScores:
+    return VideoScores(
+        video_ids=("a b/v [1].avi", "ä.mp4", "c"),
+        labels=np.array([1, 0, -1]),
+        classes=("jump rope", "läuft"),
+        scores=np.array([[0.25, 0.75], [0, 0], [1, 0]], np.float32),
+        kind="logits",
+        stream="svm",
+        unreadable={"ä.mp4": 'said "no"'},
+    )
+
+
+def test_scores_come_back(tmp_path: Path) -> None:
+    path, wanted = tmp_path / "deep" / "svm-test.npz", some_scores()
+    save_scores(path, wanted)
+    got = load_scores(path)
+    for name in ("video_ids", "classes", "kind", "stream", "unreadable"):
+        assert getattr(got, name) == getattr(wanted, name)
+    np.testing.assert_array_equal(got.scores, wanted.scores)
+    np.testing.assert_array_equal(got.labels, wanted.labels)
+    assert (got.scores.dtype, got.labels.dtype) == (np.float32, np.int64)
+    assert [file.name for file in path.parent.iterdir()] == ["svm-test.npz"]
+
+
+def test_scores_of_no_video_come_back(tmp_path: Path) -> None:
+    none = VideoScores((), np.zeros(0, np.int64), ("a", "b"), np.zeros((0, 2), np.float32))
+    save_scores(tmp_path / "none.npz", none)
+    assert load_scores(tmp_path / "none.npz").video_ids == ()
+
+
+def test_other_tools_read_the_score_file(tmp_path: Path) -> None:
+    save_scores(tmp_path / "s.npz", some_scores())
+    with np.load(tmp_path / "s.npz", allow_pickle=False) as file:
+        assert {"names", "labels", "scores", "classes"} <= set(file.files)
+        assert file["names"][1] == "ä.mp4"
+
+
+def test_an_interrupted_write_keeps_the_old_scores(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "s.npz"
+    save_scores(path, some_scores())
+    before = path.read_bytes()
+
+    def disk_full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("twostream.evaluate.np.savez", disk_full)
+    with pytest.raises(OSError, match="No space"):
+        save_scores(path, some_scores())
+    assert path.read_bytes() == before
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_missing_score_file_says_what_writes_it(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"no score file .*evaluate RUN"):
+        load_scores(tmp_path / "none.npz")
+
+
+@pytest.mark.parametrize("content", ["foreign", "text", "empty", "cut off", "pickle", "npy"])
+def test_foreign_files_are_one_sentence(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "scores.npz"
+    if content == "foreign":
+        np.savez(path, predictions=np.zeros(3))
+    elif content == "cut off":
+        save_scores(path, some_scores())
+        path.write_bytes(path.read_bytes()[:-40])
+    elif content == "pickle":
+        np.savez(path, names=np.array([{"a": 1}], dtype=object))
+    elif content == "npy":
+        with path.open("wb") as file:
+            np.save(file, np.zeros(3))
+    else:
+        path.write_text("hello" if content == "text" else "")
+    with pytest.raises(DataError, match=r"scores\.npz is not a score file of twostream"):
+        load_scores(path)

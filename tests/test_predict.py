@@ -1,0 +1,217 @@
+"""Prediction on a video file gives exactly what evaluation gives on its stored extraction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from twostream.checkpoint import ModelSpec, StreamModel, save_model
+from twostream.evaluate import evaluate
+from twostream.extract import extract, extract_to_memory
+from twostream.flow.store import FlowStore, StoreSettings
+from twostream.loader import ClipCache
+from twostream.predict import TwoStreamPredictor
+from twostream.types import (
+    LabeledVideo,
+    ModelError,
+    RunError,
+    TemporalInput,
+    UsageError,
+    VideoError,
+    VideoScores,
+)
+from twostream.video import VideoWriter
+
+CLASSES = tuple("abcdefg")
+SETTINGS = StoreSettings(short_side=40).complete()
+INPUTS = {
+    "stack": TemporalInput(length=4),
+    "trajectory, both ways": TemporalInput(length=4, trajectory=True, bidirectional=True),
+    "rgb stack": TemporalInput(length=3, rgb=True),
+}
+
+
+def write_clip(path: Path, *, fps: float = 25, frames: int = 13, size: int = 48) -> Path:
+    """A texture that drifts and speeds up; its motion per second does not depend on ``fps``."""
+    noise = np.random.default_rng(1).integers(0, 255, (120, 620, 3), np.uint8)
+    big = cv2.normalize(cv2.GaussianBlur(noise, (0, 0), 2), None, 0, 255, cv2.NORM_MINMAX)
+    with VideoWriter(path, fps=fps, width=size * 4 // 3, height=size) as writer:
+        for i in range(frames):
+            seconds = i / fps
+            x, y = int(40 * seconds + 60 * seconds**2), int(20 * seconds)
+            writer.write(np.ascontiguousarray(big[y : y + size, x : x + size * 4 // 3]))
+    return path
+
+
+def make_models(
+    temporal: TemporalInput | None, settings: StoreSettings = SETTINGS, *, fps: float = 25
+) -> list[StreamModel]:
+    """An untrained model of each stream, with scores far from equal."""
+    models = []
+    for stream, sees in (("spatial", None), ("temporal", temporal)):
+        flow = sees is not None and not sees.rgb
+        spec = ModelSpec(
+            stream=stream,
+            architecture="small-bn",
+            classes=CLASSES,
+            temporal=sees,
+            crop_size=32,
+            mean=(0.0,) if flow else (0.4, 0.4, 0.4),
+            std=(1.0,) if flow else (0.2, 0.2, 0.2),
+            dropout=0.0,
+            flips=True,
+            test_positions=6,
+            store=asdict(settings),
+            fps=fps,
+        )
+        torch.manual_seed(len(models))
+        model = StreamModel(spec)
+        for layer in model.modules():
+            if isinstance(layer, torch.nn.BatchNorm2d):
+                layer.momentum = None  # the mean over all batches
+        planes = (1, 3) if sees is None else (sees.length, 3 if sees.rgb else 2)
+        with torch.no_grad():
+            model.train()(torch.rand(32, *planes, 32, 32))
+            model.network.classifier.weight.mul_(5)
+        models.append(model.eval())
+    return models
+
+
+def stored_scores(
+    video: Path, models: Sequence[StreamModel], settings: StoreSettings, store: Path
+) -> list[VideoScores]:
+    labeled = LabeledVideo(video.name, video, 0)
+    kinds = ("rgb", "forward", "backward")
+    summary = extract([labeled], store=store, settings=settings, kinds=kinds, workers=1)
+    assert summary.done == 1
+    clips = ClipCache(FlowStore.open(store), kinds)
+    return [evaluate(model, [labeled], clips) for model in models]
+
+
+@pytest.mark.parametrize("name", list(INPUTS))
+@pytest.mark.parametrize("codec", ["jpeg", "lossless"])
+def test_prediction_equals_evaluation_exactly(tmp_path: Path, name: str, codec: str) -> None:
+    settings = replace(SETTINGS, codec=codec)
+    video = write_clip(tmp_path / "a clip [1].avi")
+    models = make_models(INPUTS[name], settings)
+    wanted = stored_scores(video, models, settings, tmp_path / "store")
+    prediction = TwoStreamPredictor(models).predict(video)
+    for scores in wanted:
+        np.testing.assert_array_equal(prediction.streams[scores.stream], scores.scores[0])
+    assert np.ptp(prediction.streams["temporal"]) > 0.01
+    mean = (wanted[0].scores[0] + wanted[1].scores[0]) / 2
+    np.testing.assert_allclose(prediction.scores, mean, atol=1e-7)
+    assert prediction.warning is None
+
+
+def test_a_run_folder_predicts_like_its_models(tmp_path: Path) -> None:
+    video = write_clip(tmp_path / "clip.avi")
+    models = make_models(INPUTS["stack"])
+    for model in models:
+        save_model(tmp_path / "run" / f"{model.spec.stream}.safetensors", model)
+    wanted = TwoStreamPredictor(models).predict(video)
+    got = TwoStreamPredictor.load(tmp_path / "run").predict(str(video))
+    np.testing.assert_array_equal(got.scores, wanted.scores)
+    (tmp_path / "run" / "spatial.safetensors").unlink()
+    alone = TwoStreamPredictor.load(tmp_path / "run").predict(video)
+    assert set(alone.streams) == {"temporal"}
+    np.testing.assert_array_equal(alone.scores, wanted.streams["temporal"])
+
+
+def test_a_video_of_another_rate_is_resampled_to_the_models(tmp_path: Path) -> None:
+    fast = write_clip(tmp_path / "fast.avi", fps=50, frames=25)
+    models = make_models(INPUTS["stack"])
+    predicted = TwoStreamPredictor(models).predict(fast)
+    at_25 = replace(SETTINGS, fps=25.0)
+    (resampled,) = stored_scores(fast, models[1:], at_25, tmp_path / "at 25")
+    (native,) = stored_scores(fast, models[1:], SETTINGS, tmp_path / "native")
+    np.testing.assert_array_equal(predicted.streams["temporal"], resampled.scores[0])
+    assert np.abs(predicted.streams["temporal"] - native.scores[0]).max() > 1e-3
+    assert len(extract_to_memory(fast, at_25)["rgb"]) == 13
+    # the same motion filmed at 25 frames/s has the same flow, up to coding noise
+    slow = write_clip(tmp_path / "slow.avi", fps=25, frames=13)
+    fields = [extract_to_memory(path, at_25)["forward"].fields() for path in (fast, slow)]
+    assert np.abs(fields[0] - fields[1]).mean() < 0.25 * np.abs(fields[1]).mean()
+
+
+def test_a_slower_video_is_resampled_too(tmp_path: Path) -> None:
+    slow = write_clip(tmp_path / "slow.avi", fps=12.5, frames=7)
+    models = make_models(INPUTS["stack"])
+    predicted = TwoStreamPredictor(models).predict(slow)
+    at_25 = replace(SETTINGS, fps=25.0)
+    (resampled,) = stored_scores(slow, models[1:], at_25, tmp_path / "at 25")
+    np.testing.assert_array_equal(predicted.streams["temporal"], resampled.scores[0])
+
+
+@pytest.mark.parametrize("frames", [1, 2])
+def test_clips_shorter_than_the_stack(tmp_path: Path, frames: int) -> None:
+    prediction = TwoStreamPredictor(make_models(INPUTS["trajectory, both ways"])).predict(
+        write_clip(tmp_path / "short.avi", frames=frames)
+    )
+    np.testing.assert_allclose(prediction.scores.sum(), 1, atol=1e-5)
+
+
+def test_the_best_classes_come_first(tmp_path: Path) -> None:
+    video = write_clip(tmp_path / "clip.avi")
+    prediction = TwoStreamPredictor(make_models(INPUTS["stack"])).predict(video)
+    top = prediction.top()
+    assert len(top) == 5
+    assert [score for _, score in top] == sorted(prediction.scores.tolist(), reverse=True)[:5]
+    assert top[0][0] == CLASSES[int(prediction.scores.argmax())]
+    temporal = prediction.top(1, "temporal")
+    assert temporal[0][0] == CLASSES[int(prediction.streams["temporal"].argmax())]
+    said = prediction.to_json(3)
+    assert said["video"] == str(video)
+    assert said["labels"] == [{"label": label, "score": score} for label, score in top[:3]]
+    assert set(said["streams"]) == {"spatial", "temporal"}
+    assert len(said["streams"]["temporal"]) == 3
+    assert said["streams"]["temporal"][0]["label"] == temporal[0][0]
+
+
+def test_what_is_no_video_is_one_error(tmp_path: Path) -> None:
+    predictor = TwoStreamPredictor(make_models(INPUTS["stack"]))
+    text = tmp_path / "text.mp4"
+    text.write_text("this is no video")
+    for path in (text, tmp_path / "nowhere.avi", tmp_path):
+        with pytest.raises(VideoError) as error:
+            predictor.predict(path)
+        assert path.name in str(error.value)
+        assert "\n" not in str(error.value)
+
+
+def test_a_video_that_breaks_off_is_scored_with_a_warning(tmp_path: Path) -> None:
+    whole = write_clip(tmp_path / "whole.avi", frames=60)
+    cut = tmp_path / "cut.avi"
+    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size * 6 // 10])
+    prediction = TwoStreamPredictor(make_models(INPUTS["stack"])).predict(cut)
+    assert prediction.warning is not None
+    assert "cut.avi" in prediction.warning
+    assert np.isfinite(prediction.scores).all()
+
+
+def test_a_video_smaller_than_the_crop_is_refused(tmp_path: Path) -> None:
+    video = write_clip(tmp_path / "tiny.avi", size=24)
+    with pytest.raises(UsageError, match="crop of 32 px does not fit frames of 32x24 px"):
+        TwoStreamPredictor(make_models(INPUTS["stack"])).predict(video)
+
+
+def test_a_folder_without_a_model_is_no_run(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="holds no trained model: train first"):
+        TwoStreamPredictor.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("classes", tuple("abcdefx")), ("store", {"flow": "farneback"}), ("fps", 30.0)],
+)
+def test_models_of_different_runs_are_refused(field: str, value: object) -> None:
+    spatial, temporal = make_models(INPUTS["stack"])
+    temporal.spec = replace(temporal.spec, **{field: value})
+    with pytest.raises(ModelError, match=f"spatial and temporal models differ in {field}"):
+        TwoStreamPredictor([spatial, temporal])
