@@ -176,7 +176,7 @@ def load_scores(path: Path) -> VideoScores:
                 stream=str(file["stream"]),
                 unreadable=json.loads(str(file["unreadable"])),
             )
-    except (KeyError, ValueError, OSError, EOFError, BadZipFile) as error:
+    except (KeyError, TypeError, ValueError, OSError, EOFError, BadZipFile) as error:
         raise DataError(
             f"{path} is not a score file of twostream ({error}): it needs names, labels, scores "
             "and classes"
