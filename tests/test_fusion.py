@@ -261,6 +261,7 @@ def test_a_class_without_training_clips_never_wins(absent: int) -> None:
     fused = fuse(test, method="svm", fit=train)
     assert np.isfinite(fused.scores).all()
     assert set(fused.predictions()) == set(present)
+    assert fused.scores[:, absent].max() < fused.scores[:, present].min()
     seen = fused.labels != absent
     assert fused.correct()[seen].mean() > 0.8
 
