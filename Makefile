@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: install demo test test-all check format docs clean
+.PHONY: install demo test test-all lint check format clean
 
 install: .venv/installed
 
@@ -16,17 +16,18 @@ demo: install
 	$(BIN)/twostream demo --out demo-run
 
 test: install
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" --doctest-modules tests src
 
 test-all: install
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --doctest-modules tests src
 
-check: install
+lint: install
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -m "not slow" --doctest-modules src tests/test_types.py
+
+check: lint test
 
 format: install
 	$(BIN)/ruff format .

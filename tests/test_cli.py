@@ -154,7 +154,7 @@ def test_wrong_data_gets_one_sentence(
         "missing": "no such",
         "empty class": "nothing",
         "one class": "at least two classes",
-        "text videos": "cannot be read",
+        "text videos": "cannot be used",
         "a file": "one video",
     }
     assert words[case] in said

@@ -130,9 +130,7 @@ def test_two_devices_equal_one(data: TrainingBatches) -> None:
     recipe = replace(RECIPE, steps=3, gradient_clip=None)
     one = fit(new_model("cnn-m-2048", dropout=0.0), short, recipe, options=CPU)
     start = weights(new_model("cnn-m-2048", dropout=0.0))
-    two = fit(
-        new_model("cnn-m-2048", dropout=0.0), short, recipe, options=replace(CPU, devices=2)
-    )
+    two = fit(new_model("cnn-m-2048", dropout=0.0), short, recipe, options=replace(CPU, devices=2))
     moved = (weights(one) - start).norm()
     assert moved > 0
     assert (weights(one) - weights(two)).norm() < 0.01 * moved

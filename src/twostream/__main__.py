@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import sys
+from typing import Any
 
 
 def main() -> None:
@@ -13,23 +14,24 @@ def main() -> None:
 
 def run(arguments: list[str]) -> int:
     """Run one command and return its exit status."""
-    import click
+    import typer
 
     from twostream.cli import app
     from twostream.types import TwoStreamError
 
+    # typer's base of wrong usage: its own copy of click in new versions, click's in older ones
+    wrong_usage: Any = next(
+        base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException"
+    )
     try:
         status = app(arguments, prog_name="twostream", standalone_mode=False)
-        return int(status or 0)
     except TwoStreamError as error:
         return _say(str(error), error.exit_status)
-    except click.ClickException as error:
+    except wrong_usage as error:
         error.show()
-        return error.exit_code
-    except (KeyboardInterrupt, click.Abort):
-        return _say(
-            "stopped; what is finished is kept, the same command with --resume goes on", 130
-        )
+        return int(error.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        status = 130
     except BrokenPipeError:
         sys.stderr.close()  # the reader went away, as in `| head`
         return 0
@@ -40,6 +42,10 @@ def run(arguments: list[str]) -> int:
         if isinstance(error, PermissionError):
             return _say(f"{error.filename}: permission denied: choose another place", 1)
         raise
+    if status == 130:
+        hint = " (train: with --resume)" if arguments[:1] == ["train"] else ""
+        return _say(f"stopped; what is finished is kept, the same command goes on{hint}", 130)
+    return int(status or 0)
 
 
 def _say(message: str, status: int) -> int:

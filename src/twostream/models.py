@@ -94,8 +94,8 @@ def _cnn_m_side(size: int) -> int:
     side = pooled((size - 7) // 2 + 1)
     side = pooled((side + 2 - 5) // 2 + 1)
     side = pooled(side)
-    if size < 40 or side < 1:
-        raise UsageError(f"{CNN_M_2048} needs crops of at least 40 px, got {size}")
+    if size < 41 or side < 1:
+        raise UsageError(f"{CNN_M_2048} needs crops of at least 41 px, got {size}")
     return side
 
 

@@ -15,7 +15,7 @@ from twostream.evaluate import score_stacks
 from twostream.extract import extract_to_memory
 from twostream.flow.store import Kind, StoreSettings
 from twostream.loader import Clip, ClipReader
-from twostream.types import ModelError, RunError, Stream
+from twostream.types import ModelError, RunError, Stream, VideoError
 
 TOP = 5
 
@@ -101,11 +101,17 @@ class TwoStreamPredictor:
             kinds |= {"rgb"} if temporal is None or temporal.rgb else set(temporal.directions)
         store = StoreSettings(**{**self.spec.store, "fps": self.spec.fps})
         files = extract_to_memory(Path(video), store, sorted(kinds))
+        header = files[next(iter(files))].header
+        if min(header.height, header.width) < self.spec.crop_size:
+            raise VideoError(
+                video,
+                f"its frames of {header.width}x{header.height} px are smaller than the model's "
+                f"crop of {self.spec.crop_size} px, and frames are never enlarged",
+            )
         clip = Clip(**{kind: ClipReader(file, keep=True) for kind, file in files.items()})
         streams: dict[Stream, NDArray[np.float32]] = {}
         for stream, model in self.models.items():
             samples = clip.samples(model.spec.temporal, model.spec.test_positions)
             streams[stream] = score_stacks(model, *samples).cpu().numpy()
         scores = np.mean(list(streams.values()), axis=0)
-        warning = next(iter(files.values())).header.warning
-        return Prediction(Path(video), self.spec.classes, scores, streams, warning)
+        return Prediction(Path(video), self.spec.classes, scores, streams, header.warning)

@@ -8,6 +8,17 @@ from typing import Any, Literal
 
 from twostream.types import Stream, UsageError
 
+_LOWEST = {
+    "short_side": 8,
+    "crop_size": 8,
+    "batch_size": 1,
+    "steps": 1,
+    "fine_tuning_steps": 1,
+    "warmup_steps": 0,
+    "test_positions": 1,
+    "fit_folds": 2,
+}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
@@ -63,16 +74,25 @@ class Recipe:
     fit_folds: int = 3
 
     def __post_init__(self) -> None:
-        for name, lowest in (("batch_size", 1), ("steps", 1), ("crop_size", 8), ("short_side", 8)):
-            if getattr(self, name) < lowest:
-                raise UsageError(f"{name} must be at least {lowest}, got {getattr(self, name)}")
+        for name, lowest in _LOWEST.items():
+            value = getattr(self, name)
+            if not (isinstance(value, int) and value >= lowest):
+                raise UsageError(f"{name} must be a whole number from {lowest} up, got {value}")
         for name in ("learning_rate", "fine_tuning_learning_rate"):
             if not (math.isfinite(getattr(self, name)) and getattr(self, name) > 0):
                 raise UsageError(f"{name} must be a number above 0, got {getattr(self, name)}")
         if self.fit_scores not in ("out-of-fold", "in-sample"):
             raise UsageError(f"fit_scores takes out-of-fold or in-sample, got {self.fit_scores!r}")
-        if not 0 <= self.dropout < 1:
-            raise UsageError(f"dropout must lie in 0..1 (1 excluded), got {self.dropout}")
+        for name in ("weight_decay", "lighting"):
+            if not (math.isfinite(getattr(self, name)) and getattr(self, name) >= 0):
+                raise UsageError(f"{name} must be a number from 0 up, got {getattr(self, name)}")
+        for name in ("dropout", "momentum"):
+            if not 0 <= getattr(self, name) < 1:
+                raise UsageError(f"{name} must lie in 0..1 (1 excluded), got {getattr(self, name)}")
+        if self.gradient_clip is not None and not self.gradient_clip > 0:
+            raise UsageError(f"gradient_clip must be above 0, got {self.gradient_clip}")
+        if self.decay not in ("steps", "cosine"):
+            raise UsageError(f"decay takes steps or cosine, got {self.decay!r}")
         if self.crop_size > self.short_side:
             raise UsageError(
                 f"a crop of {self.crop_size} px does not fit a short side of {self.short_side} px"

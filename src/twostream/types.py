@@ -159,7 +159,7 @@ class TemporalInput:
         if self.bidirectional and self.length % 2:
             raise UsageError(
                 f"a bi-directional stack needs an even length, got {self.length}: "
-                f"use {self.length - 1 or 2} or {self.length + 1}"
+                f"use {self.length + 1}"
             )
         if self.rgb and (self.trajectory or self.bidirectional):
             raise UsageError("an RGB stack has no trajectory and no direction: drop those options")

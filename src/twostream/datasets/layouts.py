@@ -298,7 +298,10 @@ def _read_official(tree: _Folder, base: _Folder, lists: Sequence[Path]) -> Datas
     extra = [f"{len(unlisted)} videos are in none of the lists"] if unlisted and ucf else []
     classes = tuple(folder.path.name for folder in folders)
     others = sum(folder.others for folder in tree.walk())
-    return Dataset(kind, kind, tree.path, classes, videos, tuple(given), tuple(extra), others)
+    # anyone's data may come in these layouts; only the full set of classes is the data set itself
+    official = len(classes) == {"UCF-101": 101, "HMDB-51": 51}[kind]
+    name = kind if official else tree.path.name
+    return Dataset(name, kind, tree.path, classes, videos, tuple(given), tuple(extra), others)
 
 
 def _official_id(folder: _Folder, path: Path) -> str:

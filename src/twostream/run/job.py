@@ -21,14 +21,13 @@ import numpy as np
 from twostream.checkpoint import StreamModel, load_model, save_model
 from twostream.datasets import Dataset, load_dataset
 from twostream.evaluate import evaluate, load_scores, save_scores
-from twostream.extract import extract
 from twostream.flow import make_estimator
 from twostream.flow.store import FlowStore, StoreSettings
 from twostream.initialise import initial_model
 from twostream.loader import ClipCache, TrainingBatches
 from twostream.report import write_report
 from twostream.run.folder import claimed, read_json, write_json
-from twostream.run.rescore import extraction_progress, fused
+from twostream.run.rescore import extract_videos, fused
 from twostream.run.settings import STREAMS, RunSettings
 from twostream.train import Progress, TrainerOptions, fit
 from twostream.types import (
@@ -150,17 +149,16 @@ class _Job:
         settings = self.settings
         root = Path(settings.store) if settings.store else self.out / "flow"
         videos = self.split.videos()
-        summary = extract(
+        return extract_videos(
             videos,
-            store=root,
-            settings=self.store_settings(root, videos),
+            root,
+            self.store_settings(root, videos),
             kinds=settings.kinds(),
+            crop_size=settings.recipe.crop_size,
             workers=self.workers,
-            progress=extraction_progress(self.progress),
+            progress=self.progress,
+            say=self.say,
         )
-        for video_id, why in {**summary.warnings, **summary.failed}.items():
-            self.say(f"{video_id}: {why}")
-        return FlowStore.open(root), dict(summary.failed)
 
     def store_settings(self, root: Path, videos: Sequence[LabeledVideo]) -> StoreSettings:
         settings = self.settings
@@ -187,8 +185,9 @@ class _Job:
         have = {video.label for video in readable.train}
         if len(have) < 2:
             raise DataError(
-                f"training needs readable clips of at least two classes, got {len(have)} "
-                f"({len(unreadable)} videos cannot be read): see `twostream doctor`"
+                f"training needs clips of at least two classes, got {len(have)}: "
+                f"{len(unreadable)} videos cannot be used, the first because "
+                f"{next(iter(unreadable.values()), 'it is missing')}; see `twostream doctor`"
             )
 
     def model(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -70,10 +70,22 @@ def evaluate_run(
     videos = relabeled(dataset, test, models[0].spec.classes)
     own = data is None
     root = Path(asked["store"] or run / "flow") if own else run / f"flow-{dataset.name}"
-    folder = out or (run / "scores" if own else run / f"scores-{dataset.name}")
+    # RUN/scores stays as training left it unless the same videos are scored again
+    again = data is None and not any(chosen)
+    folder = out or run / ("scores" if again else f"scores-{dataset.name}")
     with claimed_for_reading(run):
         start = time.perf_counter()
-        store, unreadable = _extract(models, videos, root, own, workers, progress, say)
+        stored = StoreSettings(**models[0].spec.store)
+        store, unreadable = extract_videos(
+            videos,
+            root,
+            stored if own else replace(stored, fps=models[0].spec.fps),
+            kinds=kinds_of(models),
+            crop_size=models[0].spec.crop_size,
+            workers=workers,
+            progress=progress,
+            say=say,
+        )
         extracted = time.perf_counter()
         options = options or TrainerOptions()
         scores: list[VideoScores] = []
@@ -150,29 +162,42 @@ def relabeled(
     return [replace(video, label=known[dataset.classes[video.label]]) for video in videos]
 
 
-def _extract(
-    models: list[StreamModel],
-    videos: list[LabeledVideo],
+def extract_videos(
+    videos: Sequence[LabeledVideo],
     root: Path,
-    own: bool,
+    settings: StoreSettings,
+    *,
+    kinds: tuple[Kind, ...],
+    crop_size: int,
     workers: int | None,
     progress: Progress | None,
     say: Callable[[str], None],
 ) -> tuple[FlowStore, dict[str, str]]:
-    settings = StoreSettings(**models[0].spec.store)
-    if not own:  # the model's frame rate, whatever the other data has
-        settings = replace(settings, fps=models[0].spec.fps)
+    """Extract videos; returns the store and which videos cannot be used, with the reason.
+
+    Frames are never enlarged, so a video smaller than the crop cannot be used either.
+    """
     summary = extract(
         videos,
         store=root,
         settings=settings,
-        kinds=kinds_of(models),
+        kinds=kinds,
         workers=workers,
         progress=extraction_progress(progress),
     )
-    for video_id, why in {**summary.warnings, **summary.failed}.items():
+    store, unusable = FlowStore.open(root), dict(summary.failed)
+    for video in videos:
+        if video.video_id in unusable:
+            continue
+        header = store.clip(video.video_id, kinds[0]).header
+        if min(header.height, header.width) < crop_size:
+            unusable[video.video_id] = (
+                f"its frames of {header.width}x{header.height} px are smaller than the crop of "
+                f"{crop_size} px: use a smaller --crop-size"
+            )
+    for video_id, why in {**summary.warnings, **unusable}.items():
         say(f"{video_id}: {why}")
-    return FlowStore.open(root), dict(summary.failed)
+    return store, unusable
 
 
 def extraction_progress(progress: Progress | None) -> Callable[[str, int, int, int], None] | None:

@@ -142,14 +142,14 @@ def _lift_barbell(canvas: Canvas, actor: Actor, moment: float, style: Style) -> 
     )
     draw_legs(canvas, actor, pose, "front")
     draw_torso(canvas, actor, pose, "front")
-    half = 0.40 * style.size
+    half = 0.39 * style.size
     ends = np.array([[-half - 0.06, bar], [half + 0.06, bar]]) * unit
     canvas.capsule(ends[0], ends[1], 0.03 * unit, 0.03 * unit, (190, 190, 198))
     for x in (-half, half):
-        for offset, size, color in ((0.0, 0.16, style.color), (0.055, 0.11, style.trim)):
+        for offset, size, color in ((0.0, 0.18, style.color), (0.065, 0.11, style.trim)):
             center = np.array([x + np.copysign(offset, x), bar]) * unit
             up = np.array([0, size * style.size]) * unit
-            canvas.capsule(center - up, center + up, 0.055 * unit, 0.055 * unit, color)
+            canvas.capsule(center - up, center + up, 0.07 * unit, 0.07 * unit, color)
     draw_arm(canvas, actor, pose, "front", 0)
     draw_arm(canvas, actor, pose, "front", 1)
 
@@ -157,8 +157,8 @@ def _lift_barbell(canvas: Canvas, actor: Actor, moment: float, style: Style) -> 
 def _open_umbrella(canvas: Canvas, actor: Actor, moment: float, style: Style) -> None:
     """From an umbrella that hangs closed (0) to one spread overhead (1), seen from the front."""
     unit = actor.height
-    rib = 0.44 * style.size
-    angle = np.radians(13 + 62 * moment)
+    rib = 0.48 * style.size
+    angle = np.radians(17 + 58 * moment)
     tilt = 0.10 - 0.16 * moment
     axis = np.array([np.sin(tilt), np.cos(tilt)])
     grip = np.array([0.17, 0.45])
@@ -202,7 +202,7 @@ def _draw_canopy(
     # the far half first, of which the inside is seen
     order = [4, 7, 5, 6, 0, 3, 1, 2]
     for i in order:
-        color = style.color if i % 2 else style.trim
+        color = style.color if i % 2 else shaded(style.color, 0.62)
         lit = 0.55 if i >= 4 else 0.8 + 0.2 * np.cos(around[i] + 0.4) * np.sign(canvas.light[0])
         points = panel((around[i], around[i + 1]))
         canvas.polygon(points + (points - points.mean(0)) * 0.06, shaded(color, 0.45 * lit))
@@ -212,9 +212,9 @@ def _draw_canopy(
 def _dribble(canvas: Canvas, actor: Actor, moment: float, style: Style) -> None:
     """Bounce a ball on the floor, one bounce a cycle, seen from the side."""
     unit = actor.height
-    radius = 0.115 * style.size
+    radius = 0.135 * style.size
     flight = 1 - (2 * (moment % 1) - 1) ** 2
-    ball = np.array([0.30, radius + (0.34 - radius + 0.06) * flight])
+    ball = np.array([0.32, radius + (0.34 - radius + 0.06) * flight])
     push = max(float(ball[1]) + radius + 0.02, 0.36)
     crouch = 0.05 + 0.03 * np.cos(2 * np.pi * moment)
     pose = Pose(
@@ -234,7 +234,7 @@ def _dribble(canvas: Canvas, actor: Actor, moment: float, style: Style) -> None:
     spin = 1.2 * moment
     for turn in (spin, spin + np.pi / 2):
         seam = np.array([np.cos(turn), np.sin(turn)]) * radius * 0.95
-        flat = np.array([-seam[1], seam[0]]) * 0.10
+        flat = np.array([-seam[1], seam[0]]) * 0.08
         line = np.array([seam + flat, -seam + flat, -seam - flat, seam - flat])
         canvas.polygon((ball + line) * unit, shaded(style.color, 0.5))
     draw_arm(canvas, actor, pose, "side", 1)
@@ -329,15 +329,15 @@ def _draw_pompom(canvas: Canvas, center: Point, radius: float, style: Style, tur
 # Colours of a pair have the same luma (ITU-R 601: 0.299 R + 0.587 G + 0.114 B) to within 0.1, which
 # light and shade scale alike.
 PAIRS = (
-    ActionPair(("StandUp", "SitDown"), _leave_chair, hue=(30, 60)),
+    ActionPair(("StandUp", "SitDown"), _leave_chair, hue=(190, 230)),
     ActionPair(
-        ("LiftBarbell", "LowerBarbell"), _lift_barbell, hue=(265, 285), saturation=(0.5, 0.7)
+        ("LiftBarbell", "LowerBarbell"), _lift_barbell, hue=(265, 285), saturation=(0.55, 0.75)
     ),
     ActionPair(
-        ("OpenUmbrella", "CloseUmbrella"), _open_umbrella, hue=(46, 56), saturation=(0.6, 0.8)
+        ("OpenUmbrella", "CloseUmbrella"), _open_umbrella, hue=(53, 59), saturation=(0.75, 0.9)
     ),
     ActionPair(
-        ("DribbleOrangeBall", "DribbleGreenBall"), _dribble, ((232, 120, 32), (90, 185, 70))
+        ("DribbleOrangeBall", "DribbleGreenBall"), _dribble, ((238, 112, 28), (85, 182, 68))
     ),
     ActionPair(("WaveRedFlag", "WaveBlueFlag"), _wave_flag, ((205, 40, 40), (30, 95, 215))),
     ActionPair(("CheerPinkPompoms", "CheerTealPompoms"), _cheer, ((235, 56, 100), (10, 160, 154))),
