@@ -22,7 +22,6 @@ from twostream.types import (
     ModelError,
     RunError,
     TemporalInput,
-    UsageError,
     VideoError,
     VideoScores,
 )
@@ -197,7 +196,7 @@ def test_a_video_that_breaks_off_is_scored_with_a_warning(tmp_path: Path) -> Non
 
 def test_a_video_smaller_than_the_crop_is_refused(tmp_path: Path) -> None:
     video = write_clip(tmp_path / "tiny.avi", size=24)
-    with pytest.raises(UsageError, match="crop of 32 px does not fit frames of 32x24 px"):
+    with pytest.raises(VideoError, match="32x24 px are smaller than the model's crop of 32 px"):
         TwoStreamPredictor(make_models(INPUTS["stack"])).predict(video)
 
 

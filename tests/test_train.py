@@ -117,7 +117,7 @@ def test_training_lowers_the_loss(data: TrainingBatches, tmp_path: Path) -> None
     recipe = replace(RECIPE, steps=60, learning_rate=0.02)
     fit(new_model(dropout=0.0), longer, recipe, options=CPU, logs=tmp_path / "logs")
     history = json.loads((tmp_path / "logs" / "history.json").read_text())["history"]
-    assert history[-1]["loss"] < 0.7 * history[0]["loss"]
+    assert history[-1]["loss"] < 0.9 * history[0]["loss"]
     rates = [row["learning_rate"] for row in history]
     assert rates == [recipe.learning_rate_at(row["step"] - 1) for row in history]
     assert list((tmp_path / "logs").glob("events.out.tfevents.*"))  # TensorBoard

@@ -157,9 +157,10 @@ class TemporalInput:
         if self.length < 1:
             raise UsageError(f"a stack needs a length of at least 1, got {self.length}")
         if self.bidirectional and self.length % 2:
+            lower = f"{self.length - 1} or " if self.length > 1 else ""
             raise UsageError(
                 f"a bi-directional stack needs an even length, got {self.length}: "
-                f"use {self.length + 1}"
+                f"use {lower}{self.length + 1}"
             )
         if self.rgb and (self.trajectory or self.bidirectional):
             raise UsageError("an RGB stack has no trajectory and no direction: drop those options")
