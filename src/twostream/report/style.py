@@ -69,7 +69,7 @@ svg{display:block}
 .track-row{display:grid;grid-template-columns:8.5em 1fr 4em;align-items:center;gap:0 16px}
 .track,.bars,.share{width:100%;overflow:visible}
 .track-label{font-weight:500}
-.track-value{font-weight:600;font-variant-numeric:tabular-nums;text-align:right}
+.track-value{font-weight:600;font-variant-numeric:tabular-nums;text-align:right;white-space:nowrap}
 .axis{position:relative;grid-column:2;height:1.5em;font-size:.75rem;color:var(--muted)}
 .axis span{position:absolute;white-space:nowrap;transform:translateX(-50%)}
 .grid{stroke:var(--line);stroke-width:1}
