@@ -30,7 +30,7 @@ from twostream.sampling import (
     num_starts,
     sample_rng,
 )
-from twostream.types import LabeledVideo, StoreError, TemporalInput
+from twostream.types import LabeledVideo, StoreError, TemporalInput, UsageError
 
 CACHE_BYTES = 2 << 30
 
@@ -243,9 +243,19 @@ class TrainingBatches(Dataset[dict[str, Tensor]]):
             self.labels, seed=self.seed, step=step, batch_size=self.batch_size
         )
         own = range(self.rank, self.batch_size, self.world_size)
-        crops = [self._sample(int(rows[i]), sample_rng(self.seed, step, i)) for i in own]
+        crops: NDArray[np.float32] | None = None
+        for place, i in enumerate(own):
+            sample = self._sample(int(rows[i]), sample_rng(self.seed, step, i))
+            if crops is None:
+                crops = np.empty((len(own), *sample.shape), np.float32)
+            # copied at once: a crop is a view, and keeping 32 whole stacks alive costs fresh memory
+            crops[place] = sample
+        if crops is None:
+            raise UsageError(
+                f"a batch of {self.batch_size} is too small for {self.world_size} devices"
+            )
         return {
-            "crops": torch.from_numpy(np.stack(crops)),
+            "crops": torch.from_numpy(crops),
             "labels": torch.from_numpy(self.labels[rows[list(own)]]),
         }
 
