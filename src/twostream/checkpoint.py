@@ -98,7 +98,7 @@ class StreamModel(nn.Module):
         Flow comes in pixels, RGB in 0..1, a single frame with length 1. This is the model's door:
         here, and only here, a stack becomes length * c channels (equation 1's order).
         """
-        channels = ((crops - self.mean) / self.std).flatten(1, 2)
+        channels = (crops - self.mean).div_(self.std).flatten(1, 2)
         return self.network(channels.contiguous(memory_format=torch.channels_last))
 
 
