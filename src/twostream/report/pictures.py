@@ -176,10 +176,13 @@ def filter_picture(model_file: Path) -> FilterPicture:
         raise ModelError(f"{model_file.name} has no first layer to show ({error})") from error
     weight = layer.weight.detach().float().cpu().numpy()
     temporal = model.spec.temporal
-    if weight.shape[1] != model.spec.in_channels:
+    span = weight.shape[2] if weight.ndim == 5 else 0  # frames that a filter of slow fusion sees
+    if weight.shape[1] != (3 if span else model.spec.in_channels):
         raise ModelError(f"the first layer of {model_file.name} is not a plain convolution")
     order = np.argsort(-np.linalg.norm(weight.reshape(len(weight), -1), axis=1), kind="stable")
     shown = weight[order[:MAX_FILTERS]]
+    if span:  # frame by frame, as a plain stack has them
+        shown = shown.swapaxes(1, 2).reshape(len(shown), -1, *shown.shape[3:])
     shown = shown / np.maximum(np.abs(shown).max(axis=(1, 2, 3), keepdims=True), 1e-12)
     n, _, height, width = shown.shape
     if temporal is None:
@@ -189,9 +192,11 @@ def filter_picture(model_file: Path) -> FilterPicture:
         grid = np.concatenate([tiles, blank]).reshape(-1, columns, *tiles.shape[1:])
         image = _enlarged(_mosaic(grid), max(1, round(34 / width)))
         return FilterPicture((image,), n, len(weight), (height, width), "")
-    planes = shown.reshape(n, temporal.length, -1, height, width)
+    planes = shown.reshape(n, span or temporal.length, -1, height, width)
     if temporal.rgb:
         tiles, words = _rgb_tiles(planes), f"columns: the {temporal.length} frames in order"
+        if span:
+            words = f"columns: the {span} frames that a filter spans, in order"
     else:
         tiles = _diverging(planes.swapaxes(1, 2))  # n, 2, length
         gap = np.zeros((n, 1, *tiles.shape[3:]), np.uint8)
