@@ -15,10 +15,11 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from twostream.models import build_model, read_weights
+from twostream.models import build_model, check_input, read_weights
 from twostream.types import ModelError, Stream, TemporalInput
 
 FORMAT = "twostream-model-1"
+_CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}  # of 2D and 3D filters
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +71,9 @@ class StreamModel(nn.Module):
     Args:
         spec: what the network is.
         network: built from ``spec`` where it is not given.
+
+    Raises:
+        UsageError: slow fusion for another input than RGB stacks.
     """
 
     mean: Tensor
@@ -77,6 +81,7 @@ class StreamModel(nn.Module):
 
     def __init__(self, spec: ModelSpec, network: nn.Module | None = None) -> None:
         super().__init__()
+        check_input(spec.architecture, spec.temporal)
         self.spec = spec
         if network is None:
             network = build_model(
@@ -88,7 +93,10 @@ class StreamModel(nn.Module):
                 input_size=spec.crop_size,
             )
         # convolutions run a fifth faster with channels last, on CPUs and GPUs
-        self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        for weight in network.parameters():
+            if weight.ndim in _CHANNELS_LAST:
+                weight.data = weight.data.contiguous(memory_format=_CHANNELS_LAST[weight.ndim])
+        self.network = network
         self.register_buffer("mean", torch.tensor(spec.mean).view(-1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(spec.std).view(-1, 1, 1), persistent=False)
 

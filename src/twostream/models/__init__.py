@@ -1,4 +1,4 @@
-"""The ConvNets: CNN-M-2048 in full, and timm or torchvision backbones with any input channels."""
+"""The ConvNets: CNN-M-2048, slow fusion, and timm or torchvision nets with any input channels."""
 
 from twostream.models.build import (
     SQUEEZENET,
@@ -8,6 +8,13 @@ from twostream.models.build import (
     first_layer_name,
 )
 from twostream.models.cnn_m import CNN_M_2048, CnnM2048
+from twostream.models.slow_fusion import (
+    SLOW_FUSION,
+    SLOW_FUSION_SMALL,
+    SlowFusion,
+    SlowFusionSmall,
+    check_input,
+)
 from twostream.models.small import SMALL, SmallNet
 from twostream.models.weights import (
     LoadReport,
@@ -18,12 +25,17 @@ from twostream.models.weights import (
 
 __all__ = [
     "CNN_M_2048",
+    "SLOW_FUSION",
+    "SLOW_FUSION_SMALL",
     "SMALL",
     "SQUEEZENET",
     "CnnM2048",
     "LoadReport",
+    "SlowFusion",
+    "SlowFusionSmall",
     "SmallNet",
     "build_model",
+    "check_input",
     "classifier",
     "cross_modality_weights",
     "first_convolution",
