@@ -27,6 +27,7 @@ class Recipe:
     Attributes:
         name: what the user asked for.
         spatial_architecture, temporal_architecture: see ``models.build_model``.
+        slow_fusion_architecture: the net of the RGB baseline without flow, for ``reproduce``.
         flow: name of the flow estimator.
         short_side: stored size: the smaller side is shrunk to this many pixels.
         crop_size: side of the square crops in pixels.
@@ -51,6 +52,7 @@ class Recipe:
     name: str
     spatial_architecture: str
     temporal_architecture: str
+    slow_fusion_architecture: str
     flow: str
     short_side: int
     crop_size: int
@@ -126,6 +128,7 @@ PAPER = Recipe(
     name="paper",
     spatial_architecture="cnn-m-2048",
     temporal_architecture="cnn-m-2048",
+    slow_fusion_architecture="slow-fusion",
     flow="dis",  # the paper's is Brox; it becomes the default here when our own solver is there
     short_side=256,
     crop_size=224,
@@ -145,6 +148,7 @@ QUICK = Recipe(
     name="quick",
     spatial_architecture="small-bn",
     temporal_architecture="small-bn",
+    slow_fusion_architecture="slow-fusion-small",
     flow="dis",
     short_side=64,
     crop_size=64,

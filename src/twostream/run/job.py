@@ -116,10 +116,10 @@ class _Job:
         train: list[VideoScores] = []
         for stream in settings.streams:
             model = self.model(stream, readable, clips, out)
-            for subset, videos, kept in (
-                ("test", self.split.test, test),
-                ("train", readable.train, train),
-            ):
+            scored = [("test", self.split.test, test)]
+            if settings.score_train:
+                scored.append(("train", readable.train, train))
+            for subset, videos, kept in scored:
                 path = out / "scores" / f"{stream}-{subset}.npz"
                 kept.append(self.scores(path, model, videos, clips, unreadable))
         if len(test) == len(STREAMS):

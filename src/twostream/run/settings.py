@@ -37,6 +37,7 @@ class RunSettings:
             side of their own split, so that multi-task heads are tested on the rest.
         other_stores: folders of their frames and flow; none: inside RUN.
         overlap: a file that says which classes mean the same ("added").
+        score_train: score the training clips too, for the SVM and to see over-fitting.
         skip_unreadable: leave test videos out that cannot be read, instead of counting them wrong.
     """
 
@@ -62,6 +63,7 @@ class RunSettings:
     others_whole: bool = True
     other_stores: tuple[str, ...] = ()
     overlap: str | None = None
+    score_train: bool = True
     skip_unreadable: bool = False
 
     def __post_init__(self) -> None:
@@ -71,6 +73,8 @@ class RunSettings:
                 "--pretrained"
             )
 
+        if not self.score_train and len(self.streams) == len(STREAMS):
+            raise UsageError("fusion by SVM needs scores of the training clips")
         if self.how not in HOWS:
             raise UsageError(f"--how takes {', '.join(HOWS)}, got {self.how!r}")
         if self.others and "temporal" not in self.streams:

@@ -1,0 +1,140 @@
+"""The verb that runs the paper's experiments."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from twostream.cli.console import Shown
+
+
+def reproduce(
+    what: str = typer.Argument(
+        "claims",
+        help="table1a, table1b, slow-fusion, table2, table3, table4, figure4, claims or all.",
+    ),
+    data: list[str] = typer.Option(
+        None,
+        "--data",
+        metavar="DATA",
+        help="Any data set; a second one plays HMDB-51's part. Without: the built-in one.",
+    ),
+    ucf101: Path = typer.Option(None, help="Folder of UCF-101, for the paper's own experiments."),
+    hmdb51: Path = typer.Option(None, help="Folder of HMDB-51."),
+    out: Path = typer.Option(Path("reproduction"), "--out", help="Folder of runs and results."),
+    weights: Path = typer.Option(None, help="Weights of the pre-trained spatial net."),
+    seeds: int = typer.Option(1, min=1, help="Number of seeds; more may be added later."),
+    folds: int = typer.Option(3, min=2, help="Folds by group, of data without official splits."),
+    recipe: str = typer.Option(None, help="quick, or paper (the default for official data)."),
+    flow: str = typer.Option(None, help="Flow estimator instead of the recipe's."),
+    steps: int = typer.Option(None, help="SGD steps instead of the recipe's."),
+    jobs: int = typer.Option(None, min=1, help="Runs at the same time; default: one a CPU core."),
+    notes: Path = typer.Option(
+        None, help='Text with headings "Claim 1" and so on, to stand beside the results.'
+    ),
+    list_: bool = typer.Option(False, "--list", help="Show all cells, their state and cost only."),
+    accelerator: str = typer.Option("auto", help="cpu, gpu or auto (the Trainer's option)."),
+    devices: int = typer.Option(1, min=1, help="Number of devices."),
+    precision: str = typer.Option("32-true", help="32-true, 16-mixed or bf16-mixed."),
+    loader_workers: int = typer.Option(None, min=0, help="Processes that make batches."),
+    as_json: bool = typer.Option(False, "--json", help="Print one JSON object as the last line."),
+) -> int:
+    """Run the paper's experiments and check its claims; goes on where it was stopped."""
+    from twostream.experiments import Study, listing
+    from twostream.experiments import reproduce as run
+    from twostream.experiments.built_in import built_in_data
+    from twostream.recipes import make_recipe
+    from twostream.train import TrainerOptions
+    from twostream.types import UsageError
+
+    shown = Shown(as_json=as_json)
+    official = [str(path) for path in (ucf101, hmdb51) if path]
+    if official and data:
+        raise UsageError("give --data, or --ucf101 and --hmdb51, not both")
+    if hmdb51 and not ucf101:
+        raise UsageError("--hmdb51 is the second data set of the paper: give --ucf101 too")
+    with shown.progress():
+        paths = tuple(official or data or (built_in_data(out, shown.step),))
+        study = Study(
+            data=paths,
+            recipe=make_recipe(
+                recipe or ("paper" if official else "quick"), flow=flow, steps=steps
+            ),
+            out=out,
+            weights=str(weights) if weights else None,
+            seeds=seeds,
+            folds=folds,
+            official=bool(official),
+        )
+        if list_:
+            rows = listing(study)
+        else:
+            results = run(
+                study,
+                what,
+                jobs=jobs,
+                options=TrainerOptions(
+                    accelerator=accelerator,
+                    devices=devices,
+                    precision=precision,
+                    loader_workers=loader_workers,
+                ),
+                notes=notes,
+                progress=shown.step,
+                say=shown.say,
+            )
+    if list_:
+        _show_list(shown, rows)
+        return 0
+    _show(shown, results, out)
+    return 1 if results["failed"] else 0
+
+
+def _show_list(shown: Shown, rows: list[dict]) -> None:
+    lines = [
+        (
+            row["name"],
+            "-" if row["paper"] is None else row["paper"],
+            row["state"],
+            row["runs"],
+            f"{row['training_crops'] / 1e6:.2f}",
+            f"{row['seconds_spent'] / 60:.1f}" if row["seconds_spent"] else "-",
+        )
+        for row in rows
+    ]
+    columns = ("cell", "paper %", "state", "runs", "million training crops", "minutes spent")
+    shown.table(f"{len(rows)} cells", columns, lines)
+    shown.result(rows)
+
+
+def _show(shown: Shown, results: dict, out: Path) -> None:
+    from twostream.experiments.document import percent, points
+
+    lines = []
+    for claim in results["claims"]:
+        for i, each in enumerate(claim["comparisons"]):
+            difference = points(each["difference"]) if each["state"] == "done" else each["state"]
+            number = f"{claim['number']}" if i == 0 else ""
+            names = f"{each['first']} against {each['second']}"
+            lines.append((number, names, each["kind"], difference, each["verdict"]))
+    if lines:
+        columns = ("claim", "comparison", "kind", "difference, points", "verdict")
+        shown.table("claims", columns, lines)
+    cells = [
+        (
+            f"{cell['row']}, {cell['column']}",
+            "-" if cell["paper"] is None else cell["paper"],
+            percent(cell["accuracy"]) if cell["accuracy"] else cell["state"],
+        )
+        for cell in results["cells"]
+    ]
+    if cells:
+        shown.table("cells, % of the test clips", ("cell", "paper", "ours"), cells)
+    for folder, why in results["failed"].items():
+        shown.say(f"{folder}: {why}")
+    shown.out.print(f"page: {out / 'index.html'}", soft_wrap=True)
+    shown.result(results)
+
+
+COMMANDS = (reproduce,)

@@ -1,0 +1,18 @@
+"""The paper's experiments, at any size of data: nets, cells, claims, and what came out."""
+
+from twostream.experiments.cells import EXPERIMENTS, Experiment
+from twostream.experiments.claims import CLAIMS, Claim
+from twostream.experiments.reproduce import WHATS, reproduce
+from twostream.experiments.results import listing
+from twostream.experiments.study import Study
+
+__all__ = [
+    "CLAIMS",
+    "EXPERIMENTS",
+    "WHATS",
+    "Claim",
+    "Experiment",
+    "Study",
+    "listing",
+    "reproduce",
+]

@@ -1,0 +1,160 @@
+"""Every cell of the paper's tables as data: which nets, fused how, and the paper's figure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from twostream.experiments.nets import NETS, Target
+from twostream.recipes import Recipe
+
+Fusion = Literal["average", "svm"]
+TABLES = ("table1a", "table1b", "slow-fusion", "table2", "table3", "table4")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Experiment:
+    """One cell of a table.
+
+    Attributes:
+        table: which one; TITLES has its heading.
+        row, column: where the cell stands.
+        paper: the paper's accuracy in per cent; None where it gives none.
+        nets: names in NETS: one, or spatial and temporal.
+        fusion: how two nets are fused.
+        target: the data set that is tested, 0 or 1.
+        every_split: of official splits all are used; otherwise the first, as in the paper.
+        ours: an extra that the paper does not have.
+    """
+
+    table: str
+    row: str
+    column: str
+    paper: float | None
+    nets: tuple[str, ...]
+    fusion: Fusion | None = None
+    target: Target = 0
+    every_split: bool = False
+    ours: bool = False
+
+    @property
+    def name(self) -> str:
+        """Return what tells this cell from all others."""
+        return f"{self.table}/{self.row}/{self.column}"
+
+    def cost(self, recipe: Recipe) -> int:
+        """Return the crops that one training of each of its nets takes: a measure of time."""
+        total = 0
+        for name in self.nets:
+            net = NETS[name]
+            steps = recipe.fine_tuning_steps if net.needs_weights else recipe.steps
+            if net.how == "pretrain":
+                steps = recipe.steps + recipe.fine_tuning_steps
+            total += steps * recipe.batch_size
+        return total
+
+
+TITLES = {
+    "table1a": "Table 1a: spatial stream, ways of training",
+    "table1b": "Table 1b: temporal stream, inputs",
+    "slow-fusion": "Section 6: RGB frames instead of flow",
+    "table2": "Table 2: temporal stream on the second data set",
+    "table3": "Table 3: two-stream on the first data set",
+    "table4": "Table 4: both data sets, over all splits",
+}
+
+_SPATIAL_ROWS = (
+    ("from scratch", "scratch", (42.5, 52.3)),
+    ("pre-trained + fine-tuning", "fine-tuned", (70.8, 72.8)),
+    ("pre-trained + last layer", "last-layer", (72.7, 59.9)),
+)
+_ON, _OFF = "mean subtraction on", "mean subtraction off"
+_INPUT_ROWS = (
+    ("single-frame flow (L = 1)", _ON, 73.9, "flow-1"),
+    ("stacking, L = 5", _ON, 80.4, "flow-5"),
+    ("stacking, L = 10", _OFF, 79.9, "flow-10-with-mean"),
+    ("stacking, L = 10", _ON, 81.0, "flow-10"),
+    ("trajectory stacking, L = 10", _OFF, 79.6, "trajectory-10-with-mean"),
+    ("trajectory stacking, L = 10", _ON, 80.2, "trajectory-10"),
+    ("stacking, L = 10, bi-directional", _ON, 81.2, "bidirectional-10"),
+)
+_HELP_ROWS = (
+    ("second data set only", 46.6, "flow-10"),
+    ("pre-trained on the first, fine-tuned", 49.0, "flow-10-pretrained"),
+    ("with classes of the first added", 52.8, "flow-10-added"),
+    ("multi-task", 55.4, "flow-10-multitask"),
+)
+_TWO_STREAM_ROWS: tuple[tuple[str, float, str, Fusion], ...] = (
+    ("bi-directional, averaging", 85.6, "bidirectional-10", "average"),
+    ("uni-directional, averaging", 85.9, "flow-10", "average"),
+    ("uni-directional, multi-task, averaging", 86.2, "flow-10-multitask", "average"),
+    ("uni-directional, multi-task, SVM", 87.0, "flow-10-multitask", "svm"),
+)
+_FINAL_ROWS: tuple[tuple[str, tuple[float, float], tuple[str, ...], Fusion | None], ...] = (
+    ("spatial stream", (73.0, 40.5), ("last-layer",), None),
+    ("temporal stream", (83.7, 54.6), ("flow-10-multitask",), None),
+    ("two-stream, averaging", (86.9, 58.0), ("last-layer", "flow-10-multitask"), "average"),
+    ("two-stream, SVM", (88.0, 59.4), ("last-layer", "flow-10-multitask"), "svm"),
+)
+
+
+def _cells() -> Iterator[Experiment]:
+    for row, net, figures in _SPATIAL_ROWS:
+        for dropout, paper in zip((0.5, 0.9), figures, strict=True):
+            name = f"{net}-dropout-{dropout}"
+            name = name if name in NETS else net
+            column = f"dropout {dropout}"
+            yield Experiment(table="table1a", row=row, column=column, paper=paper, nets=(name,))
+    for row, column, paper, net in _INPUT_ROWS:
+        yield Experiment(table="table1b", row=row, column=column, paper=paper, nets=(net,))
+    single, rgb = "accuracy", "slow-fusion"
+    yield Experiment(
+        table=rgb, row="one RGB frame, from scratch", column=single, paper=52.3, nets=("scratch",)
+    )
+    yield Experiment(
+        table=rgb, row="slow fusion, 11 frames", column=single, paper=56.4, nets=("slow-fusion-11",)
+    )
+    yield Experiment(
+        table=rgb,
+        row="plain stack, 10 frames",
+        column=single,
+        paper=None,
+        nets=("rgb-stack-10",),
+        ours=True,
+    )
+    for row, paper, net in _HELP_ROWS:
+        yield Experiment(table="table2", row=row, column=single, paper=paper, nets=(net,), target=1)
+    # section 6 gives this one in the text: what multi-task learning does for the first data set
+    yield Experiment(
+        table="table1b",
+        row="stacking, L = 10, multi-task",
+        column=_ON,
+        paper=81.5,
+        nets=("flow-10-multitask",),
+    )
+    for row, paper, net, fusion in _TWO_STREAM_ROWS:
+        yield Experiment(
+            table="table3",
+            row=row,
+            column=single,
+            paper=paper,
+            nets=("last-layer", net),
+            fusion=fusion,
+        )
+    targets: tuple[Target, Target] = (0, 1)
+    for row, pair, nets, fused in _FINAL_ROWS:
+        for target, paper in zip(targets, pair, strict=True):
+            yield Experiment(
+                table="table4",
+                row=row,
+                column=("first data set", "second data set")[target],
+                paper=paper,
+                nets=nets,
+                fusion=fused,
+                target=target,
+                every_split=True,
+            )
+
+
+EXPERIMENTS: tuple[Experiment, ...] = tuple(_cells())

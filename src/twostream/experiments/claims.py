@@ -1,0 +1,162 @@
+"""The paper's claims as comparisons, with their margins: fixed before anything is run.
+
+A comparison is of two nets or fusions on the same test clips. "better" is confirmed if the 95%
+interval of the difference lies above 0 and refuted if it lies below; "similar" is confirmed if it
+lies inside +-5 points and refuted if it lies wholly outside; anything else is undecided. The first
+comparison of a claim gives its verdict; the others are reported beside it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from twostream.experiments.nets import Target
+
+MARGIN_POINTS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """What is compared: the accuracy of a net, or of two fused nets.
+
+    Attributes:
+        label: for people.
+        nets: names in NETS.
+        fusion: how two nets are fused; "better" takes the one that is right more often, which
+            favours it.
+    """
+
+    label: str
+    nets: tuple[str, ...]
+    fusion: Literal["average", "svm", "better"] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """The first contender against the second.
+
+    Attributes:
+        kind: "better": the first is better; "similar": they are within the margin.
+        target: the data set that is tested, 0 or 1.
+    """
+
+    first: Contender
+    second: Contender
+    kind: Literal["better", "similar"] = "better"
+    target: Target = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One claim of the paper.
+
+    Attributes:
+        number: 1 to 7 as in the paper's discussion; 8 and 9 are its two asides.
+        text: in one sentence.
+        paper: the paper's figures for it, on UCF-101 or HMDB-51.
+        comparisons: the first one decides.
+    """
+
+    number: int
+    text: str
+    paper: str
+    comparisons: tuple[Comparison, ...]
+
+
+def _net(name: str, label: str) -> Contender:
+    return Contender(label, (name,))
+
+
+_STACK = _net("flow-10", "stack of 10 flow fields")
+_TWO = ("last-layer", "flow-10")
+_AVERAGE = Contender("average of both streams", _TWO, "average")
+_SVM = Contender("SVM on both streams", _TWO, "svm")
+_ALONE = _net("flow-10", "second data set only")
+_SCRATCH = _net("scratch", "from scratch")
+
+CLAIMS: tuple[Claim, ...] = (
+    Claim(
+        1,
+        "The spatial stream over-fits from scratch; fine-tuning or training just the last layer of "
+        "a pre-trained net is better.",
+        "from scratch 52.3, fine-tuned 72.8 (dropout 0.9), last layer 72.7 (dropout 0.5)",
+        (
+            Comparison(_net("fine-tuned", "pre-trained, fine-tuned"), _SCRATCH),
+            Comparison(_net("last-layer", "pre-trained, last layer only"), _SCRATCH),
+        ),
+    ),
+    Claim(
+        2,
+        "A stack of several flow fields beats a single one.",
+        "L = 1 73.9, L = 5 80.4, L = 10 81.0",
+        (
+            Comparison(_STACK, _net("flow-1", "single flow field")),
+            Comparison(
+                _net("flow-5", "stack of 5 flow fields"), _net("flow-1", "single flow field")
+            ),
+        ),
+    ),
+    Claim(
+        3,
+        "Stacking along trajectories and in place give similar results.",
+        "stacking 81.0, trajectories 80.2",
+        (Comparison(_STACK, _net("trajectory-10", "stack along trajectories"), "similar"),),
+    ),
+    Claim(
+        4,
+        "Bi-directional flow is not much better than uni-directional.",
+        "uni-directional 81.0, bi-directional 81.2",
+        (Comparison(_STACK, _net("bidirectional-10", "bi-directional stack"), "similar"),),
+    ),
+    Claim(
+        5,
+        "The temporal stream is best with multi-task training.",
+        "HMDB-51: alone 46.6, fine-tuned 49.0, classes added 52.8, multi-task 55.4; "
+        "UCF-101: 81.0, multi-task 81.5",
+        (
+            Comparison(_net("flow-10-multitask", "multi-task"), _ALONE, target=1),
+            Comparison(
+                _net("flow-10-multitask", "multi-task"),
+                _net("flow-10-pretrained", "pre-trained on the first, fine-tuned"),
+                target=1,
+            ),
+            Comparison(
+                _net("flow-10-multitask", "multi-task"),
+                _net("flow-10-added", "classes added"),
+                target=1,
+            ),
+            Comparison(_net("flow-10-multitask", "multi-task"), _net("flow-10", "alone")),
+        ),
+    ),
+    Claim(
+        6,
+        "A stack of RGB frames does worse than a stack of flow.",
+        "slow fusion 56.4, stack of flow 81.0",
+        (
+            Comparison(_STACK, _net("slow-fusion-11", "slow fusion over 11 RGB frames")),
+            Comparison(_STACK, _net("rgb-stack-10", "plain stack of 10 RGB frames")),
+        ),
+    ),
+    Claim(
+        7,
+        "The streams are complementary: fusing them beats either.",
+        "spatial 73.0, temporal 83.7, average 86.9, SVM 88.0 (three splits)",
+        (
+            Comparison(_AVERAGE, Contender("the better stream", _TWO, "better")),
+            Comparison(_SVM, Contender("the better stream", _TWO, "better")),
+        ),
+    ),
+    Claim(
+        8,
+        "Subtracting each field's mean helps a little.",
+        "stacking L = 10: without 79.9, with 81.0",
+        (Comparison(_STACK, _net("flow-10-with-mean", "without mean subtraction")),),
+    ),
+    Claim(
+        9,
+        "Fusion by SVM beats averaging a little.",
+        "UCF-101: average 86.9, SVM 88.0",
+        (Comparison(_SVM, _AVERAGE),),
+    ),
+)

@@ -1,0 +1,221 @@
+"""From the runs of a study to numbers: every cell and every comparison, as plain JSON values."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from twostream.checkpoint import load_model
+from twostream.experiments.cells import EXPERIMENTS, Experiment
+from twostream.experiments.claims import CLAIMS, MARGIN_POINTS, Claim, Comparison, Contender
+from twostream.experiments.nets import Target
+from twostream.experiments.statistics import Interval, clips_to_decide, verdict
+from twostream.experiments.study import PlannedRun, Study
+from twostream.models import first_convolution
+from twostream.report.filters import PARTS, DerivativeReading, derivative_reading, figure4_picture
+from twostream.run.folder import read_json
+
+FIGURE4_NET = "flow-10"
+
+
+def runs_of_cell(study: Study, cell: Experiment) -> list[PlannedRun] | str:
+    """Return the runs that a cell needs, or what it lacks here."""
+    return _runs(study, cell.nets, cell.target, every_split=cell.every_split)
+
+
+def runs_of_claim(study: Study, claim: Claim) -> list[PlannedRun]:
+    """Return the runs that a claim needs; comparisons that lack something need none."""
+    found: list[PlannedRun] = []
+    for comparison in claim.comparisons:
+        sides = [
+            _runs(study, side.nets, comparison.target)
+            for side in (comparison.first, comparison.second)
+        ]
+        if not any(isinstance(side, str) for side in sides):
+            found += [run for side in sides for run in side if isinstance(run, PlannedRun)]
+    return found
+
+
+def _runs(
+    study: Study, nets: tuple[str, ...], target: Target, *, every_split: bool = False
+) -> list[PlannedRun] | str:
+    nets = study.stands_in(nets)
+    for net in nets:
+        lacking = study.missing(net, target)
+        if lacking:
+            return lacking
+    return [run for net in nets for run in study.runs(net, target, every_split=every_split)]
+
+
+def cell_result(study: Study, cell: Experiment, failed: dict[Path, str]) -> dict[str, Any]:
+    """Return a cell with the paper's figure beside ours, or why there is none."""
+    row: dict[str, Any] = {
+        "table": cell.table,
+        "row": cell.row,
+        "column": cell.column,
+        "paper": cell.paper,
+        "ours": cell.ours,
+        "accuracy": None,
+    }
+    runs = runs_of_cell(study, cell)
+    row["state"] = _state(runs, failed)
+    if row["state"] == "done":
+        outcome = study.outcome(cell.nets, cell.fusion, cell.target, every_split=cell.every_split)
+        row["accuracy"] = _numbers(outcome.accuracy())
+    return row
+
+
+def claim_result(study: Study, claim: Claim, failed: dict[Path, str]) -> dict[str, Any]:
+    """Return a claim's verdict with all its comparisons."""
+    comparisons = [_compared(study, each, failed) for each in claim.comparisons]
+    return {
+        "number": claim.number,
+        "text": claim.text,
+        "paper": claim.paper,
+        "verdict": comparisons[0]["verdict"],
+        "comparisons": comparisons,
+    }
+
+
+def _compared(study: Study, comparison: Comparison, failed: dict[Path, str]) -> dict[str, Any]:
+    first, second = comparison.first, comparison.second
+    result: dict[str, Any] = {
+        "first": _label(study, first),
+        "second": _label(study, second),
+        "kind": comparison.kind,
+        "margin_points": MARGIN_POINTS if comparison.kind == "similar" else 0.0,
+        "data": study.names[comparison.target] if comparison.target < len(study.names) else None,
+        "verdict": "not run",
+    }
+    sides = [_runs(study, side.nets, comparison.target) for side in (first, second)]
+    states = [_state(side, failed) for side in sides]
+    result["state"] = next((state for state in states if state != "done"), "done")
+    if result["state"] != "done":
+        return result
+    outcomes = [study.outcome(s.nets, s.fusion, comparison.target) for s in (first, second)]
+    difference = outcomes[0].minus(outcomes[1])
+    result |= {
+        "first_accuracy": _numbers(outcomes[0].accuracy()),
+        "second_accuracy": _numbers(outcomes[1].accuracy()),
+        "difference": _numbers(difference),
+        "verdict": verdict(difference, comparison.kind, MARGIN_POINTS),
+        "clips_to_decide": clips_to_decide(difference, comparison.kind, MARGIN_POINTS),
+    }
+    return result
+
+
+def _label(study: Study, contender: Contender) -> str:
+    changed = study.stands_in(contender.nets) != contender.nets
+    return contender.label + (" (spatial from scratch)" if changed else "")
+
+
+def overfitting(study: Study, net: str = "scratch", target: Target = 0) -> dict[str, float] | None:
+    """Return the accuracy of a net on its training and test clips, mean over its runs, per cent."""
+    runs = study.runs(net, target)
+    if not all(run.done for run in runs):
+        return None
+    results = [read_json(run.folder / "results.json") for run in runs]
+    means = {}
+    for subset, key in (("train", "train_accuracy"), ("test", "accuracy")):
+        values = [value for result in results for value in result[key].values()]
+        means[subset] = 100 * sum(values) / len(values) if values else math.nan
+    return means
+
+
+def figure4_result(study: Study, failed: dict[Path, str]) -> dict[str, Any]:
+    """Draw figure 4 of the first run and read the filters of all runs."""
+    runs = _runs(study, (FIGURE4_NET,), 0)
+    result: dict[str, Any] = {"state": _state(runs, failed)}
+    if result["state"] != "done":
+        return result
+    counts: dict[str, int] = {}
+    readings: list[DerivativeReading] = []
+    for run in runs:
+        assert isinstance(run, PlannedRun)
+        network = load_model(run.folder / "temporal.safetensors").network
+        weight = first_convolution(network).weight.detach().numpy()
+        reading = derivative_reading(weight)
+        if not readings:
+            cv2.imwrite(str(study.out / "figure4.png"), figure4_picture(weight))
+        readings.append(reading)
+        for kind, count in reading.counts().items():
+            counts[kind] = counts.get(kind, 0) + count
+    energy = np.mean([reading.mean_shares() for reading in readings], axis=0)
+    return result | {
+        "picture": "figure4.png",
+        "nets": len(readings),
+        "filters": counts,
+        "energy": {part: float(share) for part, share in zip(PARTS, energy, strict=True)},
+        "energy_of_noise": {
+            part: float(share) for part, share in zip(PARTS, readings[0].chance, strict=True)
+        },
+    }
+
+
+def _state(runs: list[PlannedRun] | str, failed: dict[Path, str]) -> str:
+    """Return "done", or in words what is lacking."""
+    if isinstance(runs, str):
+        return runs
+    broken = [failed[run.folder] for run in runs if run.folder in failed]
+    if broken:
+        return f"{len(broken)} of {len(runs)} runs failed: {broken[0]}"
+    done = sum(run.done for run in runs)
+    return "done" if done == len(runs) else f"{done} of {len(runs)} runs"
+
+
+def _numbers(interval: Interval) -> dict[str, float | int | None]:
+    """Round for JSON; an infinite bound becomes null."""
+    return {
+        key: None if isinstance(value, float) and not math.isfinite(value) else value
+        for key, value in asdict(interval).items()
+    }
+
+
+def listing(study: Study) -> list[dict[str, Any]]:
+    """Return every cell with its state and cost, for ``--list``."""
+    rows = []
+    for cell in EXPERIMENTS:
+        runs = runs_of_cell(study, cell)
+        count = 0 if isinstance(runs, str) else len(runs)
+        per_net = cell.cost(study.recipe)
+        rows.append(
+            {
+                "name": cell.name,
+                "table": cell.table,
+                "row": cell.row,
+                "column": cell.column,
+                "paper": cell.paper,
+                "state": _state(runs, {}),
+                "runs": count,
+                "training_crops": per_net * count // max(1, len(cell.nets)),
+                "seconds_spent": 0.0 if isinstance(runs, str) else seconds_spent(runs),
+            }
+        )
+    return rows
+
+
+def seconds_spent(runs: list[PlannedRun]) -> float:
+    """Return the time that finished runs took, of one process each."""
+    total = 0.0
+    for run in {run.folder: run for run in runs}.values():
+        if run.done:
+            total += sum(read_json(run.folder / "results.json")["seconds"].values())
+    return round(total, 1)
+
+
+__all__ = [
+    "CLAIMS",
+    "cell_result",
+    "claim_result",
+    "figure4_result",
+    "listing",
+    "overfitting",
+    "runs_of_cell",
+    "runs_of_claim",
+    "seconds_spent",
+]

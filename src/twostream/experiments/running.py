@@ -1,0 +1,132 @@
+"""Doing the runs of a study: each once, several at a time, and going on where a killed one was."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from pathlib import Path
+
+from twostream.experiments.nets import NETS, Target
+from twostream.experiments.study import PlannedRun, Study
+from twostream.flow.store import Kind
+from twostream.run import RunSettings, extract_for_run, train_run
+from twostream.train import Progress, TrainerOptions
+from twostream.types import TwoStreamError
+
+Say = Callable[[str], None]
+NEWS_SECONDS = 1.0
+
+
+def unfinished(runs: Iterable[PlannedRun]) -> list[PlannedRun]:
+    """Return the runs that are still to do, each once."""
+    return list({run.folder: run for run in runs if not run.done}.values())
+
+
+def run_all(
+    study: Study,
+    runs: Sequence[PlannedRun],
+    *,
+    jobs: int | None = None,
+    options: TrainerOptions | None = None,
+    progress: Progress | None = None,
+    say: Say = print,
+) -> dict[Path, str]:
+    """Train and score everything that is not there yet.
+
+    Args:
+        study: whose runs they are.
+        runs: what is needed; finished ones cost nothing.
+        jobs: runs at the same time; None: one a core on a CPU, with one thread each, which is
+            faster than threads inside one small network; one on a GPU.
+        options: accelerator, devices, precision.
+        progress: called as (task, done, total, detail).
+        say: told what a user should read.
+
+    Returns:
+        Folder -> why a run failed; the others are done all the same.
+    """
+    options = options or TrainerOptions()
+    todo = unfinished(runs)
+    if not todo:
+        return {}
+    extract_all(study, todo, progress=progress, say=say)
+    cores = os.cpu_count() or 1
+    jobs = max(1, min(jobs or (1 if options.on_gpu() else cores), len(todo)))
+    failed: dict[Path, str] = {}
+    started = time.monotonic()
+    pool = ProcessPoolExecutor(
+        jobs,
+        mp_context=multiprocessing.get_context("spawn"),  # threads of torch do not survive a fork
+        initializer=_use_threads,
+        initargs=(max(1, cores // jobs),),
+    )
+    try:
+        futures = {pool.submit(_one, run.settings, run.folder, options): run for run in todo}
+        waiting: set[Future[str | None]] = set(futures)
+        while waiting:
+            ended, waiting = wait(waiting, NEWS_SECONDS, FIRST_COMPLETED)
+            for future in ended:
+                why = future.result()
+                if why:
+                    failed[futures[future].folder] = why
+                    say(f"{_label(futures[future])}: {why}")
+            if progress:
+                done = len(todo) - len(waiting)
+                spent = time.monotonic() - started
+                left = f", about {spent / done * len(waiting) / 60:.0f} min left" if done else ""
+                names = ", ".join(_label(futures[f]) for f in waiting if f.running())
+                progress("train and score", done, len(todo), f"{names}{left}"[:100])
+    except BaseException:
+        # a run that is stopped keeps its checkpoints, and the next call goes on there
+        for process in (pool._processes or {}).values():
+            process.terminate()
+        raise
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+    return failed
+
+
+def extract_all(
+    study: Study, runs: Sequence[PlannedRun], *, progress: Progress | None, say: Say
+) -> None:
+    """Extract the flow of every data set once, with all that any run will read of it."""
+    kinds: dict[Target, set[Kind]] = {}
+    for run in runs:
+        kinds.setdefault(run.target, set()).update(run.settings.kinds())
+        if NETS[run.net].how:
+            other: Target = 1 if run.target == 0 else 0
+            kinds.setdefault(other, set()).update(run.settings.other_kinds())
+    for target, wanted in sorted(kinds.items()):
+        extract_for_run(
+            runs[0].settings,
+            study.datasets[target].videos,
+            study.store(target),
+            kinds=tuple(sorted(wanted)),
+            workers=None,
+            progress=progress,
+            say=say,
+        )
+
+
+def _label(run: PlannedRun) -> str:
+    return f"{run.net} {run.folder.parent.name}"
+
+
+def _use_threads(count: int) -> None:
+    import torch
+
+    torch.set_num_threads(count)
+
+
+def _one(settings: RunSettings, folder: Path, options: TrainerOptions) -> str | None:
+    """Do one run in a process of its own; return why it failed."""
+    try:
+        train_run(
+            settings, folder, resume=True, options=options, workers=1, say=lambda message: None
+        )
+    except TwoStreamError as error:
+        return str(error)
+    return None

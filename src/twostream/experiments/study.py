@@ -1,0 +1,251 @@
+"""A study: the same nets on folds and seeds, every one a RUN folder that is made once and kept.
+
+::
+
+    OUT/study.json                                    data, recipe, folds, weights: what OUT is for
+    OUT/flow/<data set>/                              frames and flow, shared by all runs
+    OUT/runs/<data set>/<part>-seed<s>/<net>/         one run each
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from twostream.datasets import Dataset, load_dataset
+from twostream.evaluate import load_scores
+from twostream.experiments.nets import NETS, Target
+from twostream.experiments.statistics import Interval, group_interval
+from twostream.fusion import fuse
+from twostream.recipes import Recipe
+from twostream.run import RunSettings
+from twostream.run.folder import differences, read_json, write_json
+from twostream.types import RunError, UsageError, VideoScores
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedRun:
+    """One training and its scores.
+
+    Attributes:
+        net: name in NETS.
+        target: the data set that is tested.
+        folder: the RUN folder.
+        settings: what ``train_run`` is asked for.
+    """
+
+    net: str
+    target: Target
+    folder: Path
+    settings: RunSettings
+
+    @property
+    def done(self) -> bool:
+        """Tell whether it has finished."""
+        return (self.folder / "results.json").is_file()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Outcome:
+    """Which test clips are right.
+
+    Attributes:
+        units: (video id, official split or 0): a clip counts in every split that tests it.
+        values: (n,) share of the seeds in which each is right.
+        groups: each clip's group.
+    """
+
+    units: tuple[tuple[str, int], ...]
+    values: NDArray[np.float64]
+    groups: tuple[str, ...]
+
+    def accuracy(self) -> Interval:
+        """Return the mean accuracy in per cent."""
+        return group_interval(self.values, self.groups)
+
+    def minus(self, other: Outcome) -> Interval:
+        """Return the paired difference in points.
+
+        Raises:
+            RunError: the two are not of the same clips.
+        """
+        if self.units != other.units:
+            raise RunError("two results are of different clips and cannot be compared")
+        return group_interval(self.values - other.values, self.groups)
+
+
+@dataclass(frozen=True)
+class Study:
+    """What is run, and where.
+
+    Attributes:
+        data: one or two data sets: the first and the second one's part.
+        recipe: how nets are trained.
+        out: the folder.
+        weights: weights of the pre-trained spatial net, or None.
+        seeds: number of seeds.
+        folds: number of folds by group.
+        official: use the splits that came with the data instead of folds: UCF-101 and HMDB-51.
+    """
+
+    data: tuple[str, ...]
+    recipe: Recipe
+    out: Path
+    weights: str | None = None
+    seeds: int = 1
+    folds: int = 3
+    official: bool = False
+
+    def __post_init__(self) -> None:
+        if not 1 <= len(self.data) <= 2:
+            raise UsageError(f"a study takes one or two data sets, got {len(self.data)}")
+
+    @cached_property
+    def datasets(self) -> tuple[Dataset, ...]:
+        """The data sets."""
+        return tuple(load_dataset(data) for data in self.data)
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Names of the data sets, told apart."""
+        names = [dataset.name for dataset in self.datasets]
+        return tuple(names) if len(set(names)) == len(names) else ("first", "second")
+
+    def store(self, target: int) -> Path:
+        """Return the folder of a data set's frames and flow."""
+        return self.out / "flow" / self.names[target]
+
+    def claim(self) -> None:
+        """Write OUT/study.json; raises RunError where OUT is of another study."""
+        asked = {
+            "data": list(self.data),
+            "recipe": asdict(self.recipe),
+            "weights": self.weights,
+            "folds": self.folds,
+            "official": self.official,
+        }
+        path = self.out / "study.json"
+        if path.is_file():
+            found = differences(read_json(path), _plain(asked))
+            if found:
+                raise RunError(
+                    f"{self.out} holds a study with other settings ({'; '.join(found)}): choose "
+                    "another --out, or the same settings"
+                )
+            return
+        if self.out.is_dir() and any(not p.name.startswith(".") for p in self.out.iterdir()):
+            raise RunError(f"{self.out} holds something else, not a study: choose another --out")
+        write_json(path, asked)
+
+    def missing(self, net: str, target: Target) -> str | None:
+        """Say what a net lacks here, None where it can be trained."""
+        if target >= len(self.data):
+            return "needs a second data set"
+        if NETS[net].how and len(self.data) < 2:
+            return "needs a second data set"
+        if NETS[net].needs_weights and not self.weights:
+            return "needs --weights"
+        return None
+
+    def stands_in(self, nets: Sequence[str]) -> tuple[str, ...]:
+        """Return the nets of a fusion: without weights the spatial one is trained from scratch."""
+        if self.weights or len(nets) < 2:
+            return tuple(nets)
+        return tuple("scratch" if NETS[net].needs_weights else net for net in nets)
+
+    def runs(self, net: str, target: Target, *, every_split: bool = False) -> list[PlannedRun]:
+        """Return the runs that a net needs: one a seed and part of the data."""
+        other = 1 - target
+        store = [str(self.store(i)) for i in range(len(self.data))]
+        found = []
+        for seed in range(self.seeds):
+            for name, split, fold in self._parts(target, every_split):
+                settings = NETS[net].settings(
+                    self.recipe,
+                    data=self.data[target],
+                    store=store[target],
+                    other=(self.data[other], store[other]) if len(self.data) > 1 else None,
+                    weights=self.weights,
+                    split=split,
+                    fold=fold,
+                    seed=seed,
+                )
+                folder = self.out / "runs" / self.names[target] / f"{name}-seed{seed}" / net
+                found.append(PlannedRun(net, target, folder, settings))
+        return found
+
+    def _parts(self, target: Target, every_split: bool) -> list[tuple[str, int | None, str | None]]:
+        """Return (name, official split, fold) of each part that is tested."""
+        if self.official:
+            given = self.datasets[target].given_splits
+            numbers = given if every_split else given[:1]
+            return [(f"split{number}", number, None) for number in numbers]
+        k = self.folds
+        return [(f"fold{i}of{k}", None, f"{i}/{k}") for i in range(1, k + 1)]
+
+    @cached_property
+    def groups(self) -> tuple[dict[str, str], ...]:
+        """Of each data set, the group of every video, for the bootstrap.
+
+        A video without a group stands for itself. In the official sets g01 of one class and g01 of
+        another are not the same people.
+        """
+        return tuple(
+            {
+                video.video_id: f"/{video.video_id}"
+                if video.group is None
+                else f"{video.label}/{video.group}"
+                if self.official
+                else video.group
+                for video in dataset.videos
+            }
+            for dataset in self.datasets
+        )
+
+    def outcome(
+        self,
+        nets: Sequence[str],
+        fusion: Literal["average", "svm", "better"] | None,
+        target: Target,
+        *,
+        every_split: bool = False,
+    ) -> Outcome:
+        """Return which clips a net, or two fused nets, have right."""
+        nets = self.stands_in(nets)
+        if fusion == "better":
+            each = [self.outcome([net], None, target, every_split=every_split) for net in nets]
+            return max(each, key=lambda outcome: outcome.values.mean())
+        right: dict[tuple[str, int], list[bool]] = {}
+        columns = [self.runs(net, target, every_split=every_split) for net in nets]
+        for runs in zip(*columns, strict=True):
+            test = [_scores(run, "test") for run in runs]
+            scores = test[0]
+            if fusion:
+                fit = [_scores(run, "train") for run in runs] if fusion == "svm" else None
+                scores = fuse(test, method=fusion, fit=fit, seed=runs[0].settings.seed)
+            part = runs[0].settings.split or 0
+            for video_id, correct in zip(scores.video_ids, scores.correct(), strict=True):
+                right.setdefault((video_id, part), []).append(bool(correct))
+        units = tuple(sorted(right))
+        values = np.array([np.mean(right[unit]) for unit in units])
+        groups = self.groups[target]
+        return Outcome(units, values, tuple(groups[video_id] for video_id, _ in units))
+
+
+def _scores(run: PlannedRun, subset: str) -> VideoScores:
+    stream = NETS[run.net].stream
+    return load_scores(run.folder / "scores" / f"{stream}-{subset}.npz")
+
+
+def _plain(value: dict[str, Any]) -> dict[str, Any]:
+    """Return what JSON makes of it: tuples become lists."""
+    return {
+        k: _plain(v) if isinstance(v, dict) else list(v) if isinstance(v, tuple) else v
+        for k, v in value.items()
+    }
