@@ -46,18 +46,27 @@ def trained(some: ModelSpec) -> StreamModel:
     """A model whose batch-norm statistics are no longer the initial ones."""
     torch.manual_seed(3)
     model = StreamModel(some).train()
-    shape = (4, some.temporal.length if some.temporal else 1, 2 if some.temporal else 3, 24, 24)
     for _ in range(3):
-        model(torch.randn(shape) * 2 + 0.3)
+        model(torch.randn_like(crops(some, 4)) * 2 + 0.3)
     return model.eval()
 
 
 def crops(some: ModelSpec, n: int = 3) -> torch.Tensor:
     channels = (some.temporal.length, 2) if some.temporal else (1, 3)
-    return torch.randn((n, *channels, 24, 24), generator=torch.Generator().manual_seed(0))
+    size = (some.crop_size, some.crop_size)
+    return torch.randn((n, *channels, *size), generator=torch.Generator().manual_seed(0))
 
 
-@pytest.mark.parametrize("some", [spec(), spatial_spec(), spatial_spec(architecture="resnet18")])
+@pytest.mark.parametrize(
+    "some",
+    [
+        spec(),
+        spatial_spec(),
+        spatial_spec(architecture="resnet18"),
+        spatial_spec(architecture="cnn-m-2048", crop_size=41),
+    ],
+    ids=lambda some: f"{some.stream} {some.architecture}",
+)
 def test_a_model_comes_back_identical(tmp_path: Path, some: ModelSpec) -> None:
     model = trained(some)
     path = tmp_path / "deep" / "model.safetensors"
