@@ -8,6 +8,15 @@ from twostream.models.build import (
     first_layer_name,
 )
 from twostream.models.cnn_m import CNN_M_2048, CnnM2048
+from twostream.models.declaration import (
+    CHANNEL_ORDERS,
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    VALUE_RANGES,
+    ChannelOrder,
+    Declaration,
+    read_declaration,
+)
 from twostream.models.small import SMALL, SmallNet
 from twostream.models.weights import (
     LoadReport,
@@ -17,10 +26,16 @@ from twostream.models.weights import (
 )
 
 __all__ = [
+    "CHANNEL_ORDERS",
     "CNN_M_2048",
+    "IMAGENET_MEAN",
+    "IMAGENET_STD",
     "SMALL",
     "SQUEEZENET",
+    "VALUE_RANGES",
+    "ChannelOrder",
     "CnnM2048",
+    "Declaration",
     "LoadReport",
     "SmallNet",
     "build_model",
@@ -29,5 +44,6 @@ __all__ = [
     "first_convolution",
     "first_layer_name",
     "load_weights",
+    "read_declaration",
     "read_weights",
 ]
