@@ -11,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from threading import Lock
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -192,6 +192,32 @@ def decoded_bytes(file: ClipFile) -> int:
     header = file.header
     per_pixel = 3 if header.kind == "rgb" else 2 if header.codec == "jpeg" else 8
     return header.count * header.height * header.width * per_pixel
+
+
+class Batches(Protocol):
+    """What training asks of its data: item ``step`` is the whole batch of that step.
+
+    An item holds "crops" (b, length, c, size, size) float32 and "labels" (b,) int64, and is a pure
+    function of ``seed`` and ``step``.
+    """
+
+    @property
+    def steps(self) -> int:
+        """Length of the run."""
+
+    @property
+    def batch_size(self) -> int:
+        """Samples in the global batch, over all devices."""
+
+    @property
+    def seed(self) -> int:
+        """With the step, decides everything."""
+
+    def share(self, rank: int, world_size: int) -> Dataset[dict[str, Tensor]]:
+        """Return the batches that one of several processes makes."""
+
+    def __getitem__(self, step: int) -> dict[str, Tensor]:
+        """Return the batch of a step."""
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from torch.utils.data import Sampler
 from torchmetrics.classification import MulticlassAccuracy
 
 from twostream.checkpoint import StreamModel
-from twostream.loader import TimedLoader, TrainingBatches, batches
+from twostream.loader import Batches, TimedLoader, batches
 from twostream.models import classifier
 from twostream.recipes import Recipe
 from twostream.types import UsageError
@@ -60,7 +60,7 @@ class StreamTraining(LightningModule):
     def __init__(
         self,
         model: StreamModel,
-        data: TrainingBatches,
+        data: Batches,
         recipe: Recipe,
         *,
         train: str = "all",
@@ -203,7 +203,7 @@ def last_checkpoint(folder: Path) -> Path | None:
 
 def fit(
     model: StreamModel,
-    data: TrainingBatches,
+    data: Batches,
     recipe: Recipe,
     *,
     train: str = "all",
