@@ -35,7 +35,17 @@ def test_help_does_not_import_the_heavy_parts() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    for verb in ("train", "extract", "evaluate", "fuse", "predict", "report", "doctor", "demo"):
+    for verb in (
+        "train",
+        "pretrain",
+        "extract",
+        "evaluate",
+        "fuse",
+        "predict",
+        "report",
+        "doctor",
+        "demo",
+    ):
         assert f"  {verb} " in done.stdout
 
 
