@@ -769,38 +769,119 @@ def test_spatial_filters_are_colour_pictures_largest_first(tmp_path: Path) -> No
     assert image[3, 7, 3] == 0  # between tiles
 
 
-def test_temporal_filters_have_a_column_a_channel_x_before_y(tmp_path: Path) -> None:
+def test_temporal_filters_are_figure_4_with_their_reading(tmp_path: Path) -> None:
     model = tiny_model("temporal", CLASSES, TemporalInput(length=3))
     weight = first_convolution(model.network).weight
     with torch.no_grad():
-        weight *= 1e-3
+        torch.nn.init.normal_(weight, std=1e-3)
         weight[5] = 0.0
-        weight[5, 2 * 1] = 4.0  # x of the second field
-        weight[5, 2 * 2 + 1] = -4.0  # y of the third field
+        weight[5, [0, 2], :] = torch.tensor([1.0, -1.0]).view(2, 1, 1)  # x, field 1 less field 2
+        weight[60] = 0.0
+        weight[60, :, :3] = -2.0  # the upper edge less the lower one, in all fields
+        weight[60, :, 4:] = 2.0
     save_model(tmp_path / "temporal.safetensors", model)
     picture = filter_picture(tmp_path / "temporal.safetensors")
+    assert (picture.shown, picture.total, picture.side) == (96, 96, (7, 7))
+    assert picture.reading is not None
+    assert picture.reading.kinds[5] == "temporal derivative"
+    assert picture.reading.kinds[60] == "spatial derivative"
+    assert picture.reading.counts()["neither"] >= 90
+    first, second = (decoded(uri) for uri, _ in picture.images)
+    assert first.shape == second.shape
+    assert [width for _, width in picture.images] == [first.shape[1], second.shape[1]]
+    pixel = (first.shape[1] + 2) // 48 // 7  # screen pixels a weight
+    tile, column = 7 * pixel + 1, 7 * pixel + 2
+    assert first.shape[0] == 6 * tile - 1
+
+    def centre(channel: int, place: int, row: int = 3) -> list[int]:
+        return first[channel * tile + row * pixel, place * column + 3 * pixel, :3].tolist()
+
+    # the temporal derivative comes first, though the spatial one is larger
+    assert [centre(channel, 0) for channel in range(6)] == [
+        *([255] * 3, [128] * 3, [1] * 3),
+        *([128] * 3, [128] * 3, [128] * 3),
+    ]
+    assert all(centre(channel, 1, row=1) == [1] * 3 for channel in range(6))
+    assert all(centre(channel, 1, row=5) == [255] * 3 for channel in range(6))
+
+
+def test_the_report_counts_derivatives(run: Path) -> None:
+    model = tiny_model("temporal", CLASSES, TemporalInput(length=4))
+    weight = first_convolution(model.network).weight
+    with torch.no_grad():
+        weight.zero_()
+        weight[:7, [0, 2], :] = 1.0
+        weight[:7, [4, 6], :] = -1.0
+        weight[7:10, :, 0] = 1.0
+        weight[7:10, :, 6] = -1.0
+        weight[10:40] = 1.0
+    save_model(run / "temporal.safetensors", model)
+    said = read(run).text("filters")
+    assert "temporal derivative 7 weights change over the fields" in said
+    assert "spatial derivative 3 weights change inside" in said
+    assert "both 0 the two" in said
+    assert "neither 86 averages" in said
+    # of the 40 filters that are not zero; in brackets 3, 48, 144 and 1 of 4 * 7 * 7 numbers
+    assert "17.5% (1.5%) changes over time alone, 7.5% (24.5%) in space alone" in said
+    assert "0.0% (73.5%) in both at once, 75.0% (0.5%) is one weight everywhere" in said
+
+
+def test_backward_fields_are_read_with_the_opposite_sign(tmp_path: Path) -> None:
+    readings = []
+    for bidirectional in (False, True):
+        temporal = TemporalInput(length=4, bidirectional=bidirectional)
+        model = tiny_model("temporal", CLASSES, temporal)
+        with torch.no_grad():
+            weight = first_convolution(model.network).weight
+            weight[:, :4] = 1.0
+            weight[:, 4:] = -1.0
+        save_model(tmp_path / "temporal.safetensors", model)
+        reading = filter_picture(tmp_path / "temporal.safetensors").reading
+        assert reading is not None
+        readings.append(reading.counts())
+    assert readings[0]["temporal derivative"] == readings[1]["neither"] == 96
+
+
+def test_diverged_filters_are_said_in_one_sentence(run: Path) -> None:
+    model = tiny_model("temporal", CLASSES, TemporalInput(length=4))
+    with torch.no_grad():
+        first_convolution(model.network).weight[3] = torch.nan
+    save_model(run / "temporal.safetensors", model)
+    assert "not finite: training diverged" in read(run).text("filters")
+
+
+def test_rgb_stacks_have_a_row_a_filter_and_a_column_a_frame(tmp_path: Path) -> None:
+    model = tiny_model("temporal", CLASSES, TemporalInput(length=4, rgb=True))
+    with torch.no_grad():
+        weight = first_convolution(model.network).weight
+        weight *= 1e-3
+        weight[5, 3 * 2] = 1.0  # red of the third frame
+    save_model(tmp_path / "temporal.safetensors", model)
+    picture = filter_picture(tmp_path / "temporal.safetensors")
+    assert picture.columns == "rows: filters; columns: the 4 frames in order"
     image = decoded(picture.images[0][0])
-    row = image[3, [8 * column + 3 for column in range(7)]]
-    zero = [236, 238, 241, 255]
-    positive, negative = [178, 24, 43, 255], [33, 102, 172, 255]
-    assert row[:3].tolist() == [zero, positive, zero]  # x of fields 1, 2, 3
-    assert row[3, 3] == 0  # the gap
-    assert row[4:].tolist() == [zero, zero, negative]  # y of fields 1, 2, 3
-    assert "x of the 3 fields over time" in picture.columns
+    row = [image[3, 8 * column + 3, :3].tolist() for column in range(4)]
+    assert row[2][0] == 255
+    assert all(abs(value - 128) < 5 for value in row[2][1:])
+    assert all(abs(value - 128) < 5 for i in (0, 1, 3) for value in row[i])
 
 
-@pytest.mark.parametrize(
-    ("temporal", "words"),
-    [
-        (TemporalInput(length=4, bidirectional=True), "forward fields, then backward"),
-        (TemporalInput(length=4, rgb=True), "the 4 frames in order"),
-    ],
-)
-def test_other_temporal_inputs_have_filters_too(
-    tmp_path: Path, temporal: TemporalInput, words: str
-) -> None:
-    save_model(tmp_path / "temporal.safetensors", tiny_model("temporal", CLASSES, temporal))
-    assert words in filter_picture(tmp_path / "temporal.safetensors").columns
+def test_slow_fusions_filters_have_a_column_a_frame_that_they_span(tmp_path: Path) -> None:
+    small = tiny_model("temporal", CLASSES, TemporalInput(length=11, rgb=True))
+    model = StreamModel(replace(small.spec, architecture="slow-fusion-small"))
+    with torch.no_grad():
+        weight = first_convolution(model.network).weight  # 24, 3, 5, 5, 5
+        weight *= 1e-3
+        weight[9, 2, 4] = 1.0  # blue of the last of five frames
+    save_model(tmp_path / "temporal.safetensors", model)
+    picture = filter_picture(tmp_path / "temporal.safetensors")
+    assert (picture.shown, picture.side) == (24, (5, 5))
+    assert "the 5 frames that a filter spans in order" in picture.columns
+    image = decoded(picture.images[0][0])
+    assert image.shape == (24 * 6 - 1, 5 * 6 - 1, 4)
+    row = [image[2, 6 * column + 2, :3].tolist() for column in range(5)]
+    assert row[4] == [128, 128, 255]
+    assert all(abs(value - 128) < 5 for i in range(4) for value in row[i])
 
 
 def test_a_file_without_filters_is_a_clear_error(tmp_path: Path) -> None:

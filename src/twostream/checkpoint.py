@@ -21,11 +21,13 @@ from twostream.models import (
     VALUE_RANGES,
     ChannelOrder,
     build_model,
+    check_input,
     read_weights,
 )
 from twostream.types import ModelError, Stream, TemporalInput
 
 FORMAT = "twostream-model-1"
+_CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}  # of 2D and 3D filters
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +91,9 @@ class StreamModel(nn.Module):
     Args:
         spec: what the network is.
         network: built from ``spec`` where it is not given.
+
+    Raises:
+        UsageError: slow fusion for another input than RGB stacks.
     """
 
     mean: Tensor
@@ -96,6 +101,7 @@ class StreamModel(nn.Module):
 
     def __init__(self, spec: ModelSpec, network: nn.Module | None = None) -> None:
         super().__init__()
+        check_input(spec.architecture, spec.temporal)
         self.spec = spec
         if network is None:
             network = build_model(
@@ -107,7 +113,10 @@ class StreamModel(nn.Module):
                 input_size=spec.crop_size,
             )
         # convolutions run a fifth faster with channels last, on CPUs and GPUs
-        self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        for weight in network.parameters():
+            if weight.ndim in _CHANNELS_LAST:
+                weight.data = weight.data.contiguous(memory_format=_CHANNELS_LAST[weight.ndim])
+        self.network = network
         # of crops in 0..1: (255 x - mean) / std is (x - mean / 255) / (std / 255)
         for name, values in (("mean", spec.mean), ("std", spec.std)):
             scaled = torch.tensor(values).view(-1, 1, 1) / spec.value_range
@@ -122,7 +131,7 @@ class StreamModel(nn.Module):
         """
         if self.spec.channel_order == "bgr":
             crops = crops.flip(-3)
-        channels = ((crops - self.mean) / self.std).flatten(1, 2)
+        channels = (crops - self.mean).div_(self.std).flatten(1, 2)
         return self.network(channels.contiguous(memory_format=torch.channels_last))
 
 

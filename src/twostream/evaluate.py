@@ -19,8 +19,9 @@ from twostream.loader import ClipCache, ScoringSamples, batches
 from twostream.types import DataError, LabeledVideo, VideoScores
 
 Progress = Callable[[str, int, int, str], None]
-# Crops that go through the network at once: enough to keep it busy, little enough for memory.
-_BATCH_BYTES = 64 << 20
+# Crops that go through the network at once: enough to keep it busy. Larger tensors than this come
+# from fresh pages of the system each time, which cost more than the arithmetic on them.
+_BATCH_BYTES = 16 << 20
 
 
 def ten_crops(
@@ -43,16 +44,19 @@ def ten_crops(
     """
     height, width = int(stacks.shape[-2]), int(stacks.shape[-1])
     counts = Counter(five_crops(height, width, size))
-    cut = torch.stack(
-        [stacks[..., c.top : c.top + c.height, c.left : c.left + c.width] for c in counts], dim=1
-    )
     weights = torch.tensor(list(counts.values()), device=stacks.device) / 5
+    m = len(counts)
+    cut = stacks.new_empty(len(stacks), 2 * m if flips else m, *stacks.shape[1:-2], size, size)
+    for j, crop in enumerate(counts):
+        window = stacks[..., crop.top : crop.top + size, crop.left : crop.left + size]
+        cut[:, j] = window
+        if flips:
+            cut[:, m + j] = window.flip(-1)
     if not flips:
         return cut, weights
-    mirrored = cut.flip(-1)
     if is_flow:
-        mirrored[..., 0, :, :] *= -1
-    return torch.cat([cut, mirrored], dim=1), torch.cat([weights, weights]) / 2
+        cut[:, m:, ..., 0, :, :] *= -1
+    return cut, torch.cat([weights, weights]) / 2
 
 
 @torch.inference_mode()

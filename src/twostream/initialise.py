@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from twostream.checkpoint import FORMAT, ModelSpec, StreamModel, read_spec
-from twostream.loader import ClipCache, flow_rms_px
+from twostream.loader import Clips, flow_rms_px
 from twostream.models import (
     Declaration,
     build_model,
@@ -72,7 +72,7 @@ def initial_model(
     architecture: str | None,
     temporal: TemporalInput,
     split: DatasetSplit,
-    clips: ClipCache,
+    clips: Clips,
     store: dict[str, Any],
     fps: float,
     seed: int,

@@ -179,6 +179,10 @@ class ClipCache:
                     self._bytes -= dropped
         return clip
 
+    def fps(self, video_id: str) -> float:
+        """Return the frame rate of a stored clip, without decoding anything."""
+        return self.store.clip(video_id, self.kinds[0]).header.fps
+
     def __getstate__(self) -> dict[str, Any]:
         """Loader processes and devices start with an empty cache of their own."""
         return {"store": self.store, "kinds": self.kinds, "budget_bytes": self.budget_bytes}
@@ -187,37 +191,25 @@ class ClipCache:
         self.__init__(**state)  # type: ignore[misc]
 
 
+class Clips(Protocol):
+    """Where clips come from: a ``ClipCache``, or several of them under one roof."""
+
+    @property
+    def store(self) -> FlowStore:
+        """The store of the (first) data set, whose settings the model file tells."""
+
+    def __getitem__(self, video_id: str) -> Clip:
+        """Return the clip; raises StoreError where a file is missing or damaged."""
+
+    def fps(self, video_id: str) -> float:
+        """Return the frame rate of a stored clip, without decoding anything."""
+
+
 def decoded_bytes(file: ClipFile) -> int:
     """Return how much memory a clip's decoded values take."""
     header = file.header
     per_pixel = 3 if header.kind == "rgb" else 2 if header.codec == "jpeg" else 8
     return header.count * header.height * header.width * per_pixel
-
-
-class Batches(Protocol):
-    """What training asks of its data: item ``step`` is the whole batch of that step.
-
-    An item holds "crops" (b, length, c, size, size) float32 and "labels" (b,) int64, and is a pure
-    function of ``seed`` and ``step``.
-    """
-
-    @property
-    def steps(self) -> int:
-        """Length of the run."""
-
-    @property
-    def batch_size(self) -> int:
-        """Samples in the global batch, over all devices."""
-
-    @property
-    def seed(self) -> int:
-        """With the step, decides everything."""
-
-    def share(self, rank: int, world_size: int) -> Dataset[dict[str, Tensor]]:
-        """Return the batches that one of several processes makes."""
-
-    def __getitem__(self, step: int) -> dict[str, Tensor]:
-        """Return the batch of a step."""
 
 
 @dataclass(frozen=True)
@@ -237,10 +229,13 @@ class TrainingBatches(Dataset[dict[str, Tensor]]):
         crop_size: side of the crops in pixels.
         flips: mirror half of the samples.
         lighting: strength of the colour jitter, RGB only.
+        heads: for multi-task learning (section 4), the number of classes of each data set, whose
+            labels follow one another; every data set gives an equal share of each batch. None:
+            one data set.
         rank, world_size: this process makes every world_size-th sample of the global batch.
     """
 
-    clips: ClipCache
+    clips: Clips
     videos: Sequence[LabeledVideo]
     temporal: TemporalInput | None
     seed: int
@@ -249,12 +244,21 @@ class TrainingBatches(Dataset[dict[str, Tensor]]):
     crop_size: int
     flips: bool
     lighting: float
+    heads: tuple[int, ...] | None = None
     rank: int = 0
     world_size: int = 1
     labels: NDArray[np.int64] = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "labels", np.array([video.label for video in self.videos]))
+
+    @property
+    def shares(self) -> tuple[int, ...]:
+        """Return how many samples of the global batch each data set gives."""
+        count = len(self.heads or (1,))
+        return tuple(
+            (i + 1) * self.batch_size // count - i * self.batch_size // count for i in range(count)
+        )
 
     def __len__(self) -> int:
         return self.steps
@@ -265,9 +269,7 @@ class TrainingBatches(Dataset[dict[str, Tensor]]):
 
     def __getitem__(self, step: int) -> dict[str, Tensor]:
         """Return crops (b, length, c, size, size) and labels (b,) of this process's share."""
-        rows = class_uniform_batch(
-            self.labels, seed=self.seed, step=step, batch_size=self.batch_size
-        )
+        rows = self._rows(step)
         own = range(self.rank, self.batch_size, self.world_size)
         crops: NDArray[np.float32] | None = None
         for place, i in enumerate(own):
@@ -284,6 +286,18 @@ class TrainingBatches(Dataset[dict[str, Tensor]]):
             "crops": torch.from_numpy(crops),
             "labels": torch.from_numpy(self.labels[rows[list(own)]]),
         }
+
+    def _rows(self, step: int) -> NDArray[np.int64]:
+        """Return which videos the global batch is made of: one data set's share after another."""
+        parts, first = [], 0
+        for size, share in zip(self.heads or (len(self.labels),), self.shares, strict=True):
+            labels = self.labels
+            if self.heads:
+                own = (labels >= first) & (labels < first + size)
+                labels = np.where(own, labels, -1)
+            parts.append(class_uniform_batch(labels, seed=self.seed, step=step, batch_size=share))
+            first += size
+        return np.concatenate(parts)
 
     def _sample(self, row: int, rng: np.random.Generator) -> NDArray[np.float32]:
         clip = self.clips[self.videos[row].video_id]
@@ -368,7 +382,7 @@ class TimedLoader:
             yield batch
 
 
-def flow_rms_px(clips: ClipCache, videos: Sequence[LabeledVideo], temporal: TemporalInput) -> float:
+def flow_rms_px(clips: Clips, videos: Sequence[LabeledVideo], temporal: TemporalInput) -> float:
     """Return the root mean square of the flow the net will see, in pixels, for its normalisation.
 
     Measured on one stack from the middle of up to 200 training videos, evenly chosen.

@@ -7,27 +7,61 @@ import logging
 import os
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor, nn
-from torch.utils.data import Sampler
+from torch.utils.data import Dataset, Sampler
 from torchmetrics.classification import MulticlassAccuracy
 
 from twostream.checkpoint import StreamModel
-from twostream.loader import Batches, TimedLoader, batches
+from twostream.loader import TimedLoader, batches
 from twostream.models import classifier
 from twostream.recipes import Recipe
 from twostream.types import UsageError
 
 Progress = Callable[[str, int, int, str], None]
 LOG_EVERY = 10
+
+
+class Batches(Protocol):
+    """What training asks of its data: item ``step`` is the whole batch of that step.
+
+    An item holds "crops" (b, length, c, size, size) float32 and "labels" (b,) int64, and is a pure
+    function of ``seed`` and ``step``.
+    """
+
+    @property
+    def steps(self) -> int:
+        """Length of the run."""
+
+    @property
+    def batch_size(self) -> int:
+        """Samples in the global batch, over all devices."""
+
+    @property
+    def seed(self) -> int:
+        """With the step, decides everything."""
+
+    @property
+    def heads(self) -> tuple[int, ...] | None:
+        """Number of classes of each data set in multi-task learning; None: one data set."""
+
+    @property
+    def shares(self) -> tuple[int, ...]:
+        """How many samples of the global batch each data set gives."""
+
+    def share(self, rank: int, world_size: int) -> Dataset[dict[str, Tensor]]:
+        """Return the batches that one of several processes makes."""
+
+    def __getitem__(self, step: int) -> dict[str, Tensor]:
+        """Return the batch of a step."""
 
 
 class StepsFrom(Sampler[int]):
@@ -82,10 +116,14 @@ class StreamTraining(LightningModule):
         self.started = 0.0
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
-        """Return the mean cross entropy of one batch."""
-        logits = self.model(batch["crops"])
-        loss = nn.functional.cross_entropy(logits, batch["labels"])
-        self.accuracy.update(logits, batch["labels"])
+        """Return the loss of one batch: mean cross entropy, summed over the heads (section 4)."""
+        logits, labels = self.model(batch["crops"]), batch["labels"]
+        if self.data.heads:
+            logits = own_head(logits, labels, self.data.heads)
+            loss = multitask_loss(logits, labels, self.data.heads)
+        else:
+            loss = nn.functional.cross_entropy(logits, labels)
+        self.accuracy.update(logits, labels)
         step = self.global_step
         if (step + 1) % LOG_EVERY == 0 or step + 1 == self.data.steps:
             row = {
@@ -169,6 +207,40 @@ class StreamTraining(LightningModule):
         self.history = checkpoint["history"]
 
 
+def own_head(logits: Tensor, labels: Tensor, heads: Sequence[int]) -> Tensor:
+    """Shut every sample out of the heads that are not its own (section 4).
+
+    One softmax layer a data set is one linear layer whose outputs are read in parts: with -inf
+    elsewhere, the softmax is over the sample's own part, and no gradient reaches the others.
+
+    Args:
+        logits: (b, k) of all heads, one after another.
+        labels: (b,) of all heads' classes in the same order; a sample's head is its label's.
+        heads: number of classes of each head; their sum is k.
+    """
+    head = torch.repeat_interleave(
+        torch.arange(len(heads), device=logits.device), torch.tensor(heads, device=logits.device)
+    )
+    return logits.masked_fill(head[None, :] != head[labels][:, None], -torch.inf)
+
+
+def multitask_loss(logits: Tensor, labels: Tensor, heads: Sequence[int]) -> Tensor:
+    """Return the sum over the heads of the mean cross entropy of their own samples (section 4).
+
+    Args:
+        logits: (b, k), already through ``own_head``.
+        labels: (b,).
+        heads: number of classes of each head; a head without samples adds nothing.
+    """
+    losses = nn.functional.cross_entropy(logits, labels, reduction="none")
+    total, first = losses.new_zeros(()), 0
+    for size in heads:
+        own = (labels >= first) & (labels < first + size)
+        total = total + losses[own].sum() / own.sum().clamp(min=1)
+        first += size
+    return total
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainerOptions:
     """What is handed to the Lightning Trainer.
@@ -193,6 +265,18 @@ class TrainerOptions:
         if self.loader_workers is not None:
             return self.loader_workers
         return min(8, os.cpu_count() or 1) if self.on_gpu() else 0
+
+
+def check_batch(data: Batches, devices: int) -> None:
+    """Raise UsageError where a data set's share of the batch cannot be split over the devices."""
+    if all(share and not share % devices for share in data.shares):
+        return
+    sets = len(data.shares)
+    over = f"{sets} data sets and {devices} devices" if sets > 1 else f"{devices} devices"
+    raise UsageError(
+        f"the batch of {data.batch_size} cannot be split over {over}: use "
+        f"--batch-size {max(1, data.batch_size // (sets * devices)) * sets * devices}"
+    )
 
 
 def last_checkpoint(folder: Path) -> Path | None:
@@ -233,11 +317,7 @@ def fit(
     if train not in ("all", "last-layer"):
         raise UsageError(f"--train takes all or last-layer, got {train!r}")
     options = options or TrainerOptions()
-    if data.batch_size % options.devices:
-        raise UsageError(
-            f"the batch of {data.batch_size} cannot be split over {options.devices} devices: use "
-            f"--batch-size {max(1, data.batch_size // options.devices) * options.devices}"
-        )
+    check_batch(data, options.devices)
     torch.manual_seed(data.seed)
     training = StreamTraining(
         model,

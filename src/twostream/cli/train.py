@@ -62,6 +62,21 @@ def train(
     fit_scores: str = typer.Option(
         None, help="The SVM learns from out-of-fold or in-sample scores."
     ),
+    also: list[str] = typer.Option(
+        None, "--also", metavar="DATA", help="Another data set that helps to train (repeatable)."
+    ),
+    how: str = typer.Option(
+        "multitask", help="What --also does: multitask, added (classes) or pretrain."
+    ),
+    also_store: list[str] = typer.Option(
+        None, "--also-store", metavar="DIR", help="Store of each --also, in the same order."
+    ),
+    also_test: bool = typer.Option(
+        False, "--also-test", help="Keep each --also's test side back, and test its head on it."
+    ),
+    overlap: Path = typer.Option(
+        None, help="For --how added: CSV of classes that mean the same in both data sets."
+    ),
     skip_unreadable: bool = typer.Option(
         False,
         "--skip-unreadable",
@@ -126,6 +141,11 @@ def train(
         quality=quality,
         bound_px=bound,
         fps=fps,
+        others=tuple(also or ()),
+        how=how,  # type: ignore[arg-type]
+        others_whole=not also_test,
+        other_stores=tuple(also_store or ()),
+        overlap=str(overlap) if overlap else None,
         skip_unreadable=skip_unreadable,
     )
     shown = Shown(as_json=as_json)
@@ -156,6 +176,9 @@ def show_results(shown: Shown, results: dict[str, Any]) -> None:
         for name in STREAM_NAMES
         if name in results["accuracy"]
     ]
+    for name, other in results.get("others", {}).items():
+        test = f"{percent(other['accuracy'])} of {other['test_videos']}"
+        rows.append((f"temporal, head of {name}", test, "-"))
     title = f"{results['test_videos']} test videos, {len(results['classes'])} classes"
     shown.table(title, ("stream", "test", "training clips"), rows)
     if results["unreadable"]:

@@ -1,4 +1,4 @@
-"""The ConvNets: CNN-M-2048 in full, and timm or torchvision backbones with any input channels."""
+"""The ConvNets: CNN-M-2048, slow fusion, and timm or torchvision nets with any input channels."""
 
 from twostream.models.build import (
     SQUEEZENET,
@@ -17,6 +17,13 @@ from twostream.models.declaration import (
     Declaration,
     read_declaration,
 )
+from twostream.models.slow_fusion import (
+    SLOW_FUSION,
+    SLOW_FUSION_SMALL,
+    SlowFusion,
+    SlowFusionSmall,
+    check_input,
+)
 from twostream.models.small import SMALL, SmallNet
 from twostream.models.weights import (
     LoadReport,
@@ -30,6 +37,8 @@ __all__ = [
     "CNN_M_2048",
     "IMAGENET_MEAN",
     "IMAGENET_STD",
+    "SLOW_FUSION",
+    "SLOW_FUSION_SMALL",
     "SMALL",
     "SQUEEZENET",
     "VALUE_RANGES",
@@ -37,8 +46,11 @@ __all__ = [
     "CnnM2048",
     "Declaration",
     "LoadReport",
+    "SlowFusion",
+    "SlowFusionSmall",
     "SmallNet",
     "build_model",
+    "check_input",
     "classifier",
     "cross_modality_weights",
     "first_convolution",

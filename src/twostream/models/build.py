@@ -5,10 +5,17 @@ from __future__ import annotations
 from torch import nn
 
 from twostream.models.cnn_m import CNN_M_2048, CnnM2048
+from twostream.models.slow_fusion import (
+    SLOW_FUSION,
+    SLOW_FUSION_SMALL,
+    SlowFusion,
+    SlowFusionSmall,
+)
 from twostream.models.small import SMALL, SmallNet
 from twostream.types import ModelError, Stream
 
 SQUEEZENET = "squeezenet1_0"
+OWN = (CNN_M_2048, SMALL, SLOW_FUSION, SLOW_FUSION_SMALL, SQUEEZENET)
 
 
 def build_model(
@@ -24,8 +31,8 @@ def build_model(
     """Build a network from its name.
 
     Args:
-        architecture: ``cnn-m-2048``, ``small-bn``, ``squeezenet1_0`` (torchvision) or any timm
-            model name.
+        architecture: ``cnn-m-2048``, ``small-bn``, ``slow-fusion`` and ``slow-fusion-small`` (for
+            RGB stacks), ``squeezenet1_0`` (torchvision) or any timm model name.
         num_classes: number of outputs.
         stream: decides CNN-M's second LRN.
         in_channels: 3, or the temporal input's ``num_channels``.
@@ -35,8 +42,9 @@ def build_model(
 
     Raises:
         ModelError: no such architecture, or the hub cannot be reached.
+        UsageError: the network does not take this crop or these channels.
     """
-    if pretrained and architecture in (CNN_M_2048, SMALL, SQUEEZENET):
+    if pretrained and architecture in OWN:
         raise ModelError(
             f"there are no hub weights for {architecture}: give a file with --weights, "
             "or choose a timm model with --arch"
@@ -51,6 +59,12 @@ def build_model(
         )
     if architecture == SMALL:
         return SmallNet(num_classes, in_channels=in_channels, dropout=dropout)
+    if architecture == SLOW_FUSION:
+        return SlowFusion(
+            num_classes, in_channels=in_channels, dropout=dropout, input_size=input_size
+        )
+    if architecture == SLOW_FUSION_SMALL:
+        return SlowFusionSmall(num_classes, in_channels=in_channels, dropout=dropout)
     if architecture == SQUEEZENET:
         return _squeezenet(num_classes, in_channels, dropout)
     import timm
@@ -58,9 +72,8 @@ def build_model(
     if not timm.is_model(architecture):
         close = timm.list_models(f"*{architecture}*")[:5]
         raise ModelError(
-            f"unknown architecture {architecture!r}: use {CNN_M_2048}, {SMALL}, {SQUEEZENET} or a "
-            f"timm "
-            f"model name" + (f" such as {', '.join(close)}" if close else " such as resnet18")
+            f"unknown architecture {architecture!r}: use {', '.join(OWN)} or a timm "
+            "model name" + (f" such as {', '.join(close)}" if close else " such as resnet18")
         )
     try:
         return timm.create_model(
@@ -94,16 +107,16 @@ def _squeezenet(num_classes: int, in_channels: int, dropout: float) -> nn.Module
 
 def classifier(model: nn.Module) -> nn.Module:
     """Return the last layer, the one that ``--train last-layer`` trains."""
-    if isinstance(model, CnnM2048):
+    if isinstance(model, CnnM2048 | SlowFusion):
         return model.full8
     if hasattr(model, "get_classifier"):  # every timm model
         return model.get_classifier()  # type: ignore[operator]
     return model.get_submodule("classifier")  # torchvision
 
 
-def first_convolution(model: nn.Module) -> nn.Conv2d:
-    """Return the layer that sees the input channels."""
-    return next(layer for layer in model.modules() if isinstance(layer, nn.Conv2d))
+def first_convolution(model: nn.Module) -> nn.Conv2d | nn.Conv3d:
+    """Return the layer that sees the input: all of its channels, or (3D) its frames' colours."""
+    return next(layer for layer in model.modules() if isinstance(layer, nn.Conv2d | nn.Conv3d))
 
 
 def first_layer_name(model: nn.Module) -> str:

@@ -85,6 +85,15 @@ class ImageBatches(Dataset[dict[str, Tensor]]):
     def __len__(self) -> int:
         return self.steps
 
+    @property
+    def heads(self) -> None:
+        """None: one data set, no multi-task learning."""
+
+    @property
+    def shares(self) -> tuple[int, ...]:
+        """The one data set gives the whole batch."""
+        return (self.batch_size,)
+
     def share(self, rank: int, world_size: int) -> ImageBatches:
         """Return the batches that one of several processes makes."""
         return replace(self, rank=rank, world_size=world_size)

@@ -20,6 +20,7 @@ from twostream.report.charts import (
     share_bar,
 )
 from twostream.report.contents import NAMES, RunContents
+from twostream.report.filters import DerivativeReading
 from twostream.report.pictures import ClipPicture, FilterPicture
 from twostream.report.sections import left_out
 from twostream.report.statistics import accuracy, smooth, thin_out
@@ -213,19 +214,53 @@ def filter_section(filters: Mapping[str, FilterPicture | str]) -> str:
             if picture.shown == picture.total
             else f"The {picture.shown} largest of {picture.total}"
         )
-        how = (
-            f"rows: filters; {picture.columns}. Red is positive, blue negative. A row that changes "
-            "sign from left to right measures change over time, one that changes within its "
-            "squares measures change in space"
-            if picture.columns and "frames" not in picture.columns
-            else picture.columns or "grey is zero"
-        )
+        what = f"{which} filters of {width} &times; {height} px"
+        if picture.reading:
+            told = (
+                f"{what}, a column each, in the order of the table below. Rows: x "
+                "of the first field, y of the first field, x of the second, and so on, as in the "
+                "paper's figure 4. Zero is mid-grey, positive brighter, negative darker; each "
+                "filter is scaled to its own largest weight."
+            )
+        else:
+            told = (
+                f"{what}, largest first, each scaled to its own largest weight; "
+                f"{picture.columns or 'grey is zero'}."
+            )
         parts.append(
-            f'{heading}<div class="panel filter-blocks">{images}</div>'
-            f'<p class="small">{which} filters of {width} &times; {height} px, largest first, each '
-            f"scaled to its own largest weight; {how}.</p>"
+            f'{heading}<div class="panel filter-blocks">{images}</div><p class="small">{told}</p>'
         )
+        if picture.reading:
+            parts.append(_derivatives(picture.reading))
     return "".join(parts)
+
+
+_MEANING = {
+    "temporal derivative": "weights change over the fields, and sum to about zero",
+    "spatial derivative": "weights change inside the tiles, and sum to about zero",
+    "both": "the two together",
+    "neither": "averages of the flow, or no pattern that stands out of noise",
+}
+
+
+def _derivatives(reading: DerivativeReading) -> str:
+    """Return how many filters read as which derivative, and where the energy is."""
+    rows = "".join(
+        f'<tr><th scope="row">{kind}</th><td>{count}</td><td>{_MEANING[kind]}</td></tr>'
+        for kind, count in reading.counts().items()
+    )
+    average, temporal, spatial, both = (
+        f"{percent(float(share))} ({percent(float(noise))})"
+        for share, noise in zip(reading.mean_shares(), reading.chance, strict=True)
+    )
+    return (
+        '<div class="scroll"><table class="plain wide"><thead><tr><th scope="col">reads as</th>'
+        '<th scope="col">filters</th><th scope="col">which means</th></tr></thead>'
+        f"<tbody>{rows}</tbody></table></div>"
+        f'<p class="small">Share of the squared weights, mean of the filters: {temporal} changes '
+        f"over time alone, {spatial} in space alone, {both} in both at once, {average} is one "
+        "weight everywhere. In brackets: weights of pure noise, which training starts from.</p>"
+    )
 
 
 def notes_section(contents: RunContents) -> str:

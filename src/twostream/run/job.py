@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import platform
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
@@ -21,24 +20,29 @@ import numpy as np
 from twostream.checkpoint import StreamModel, load_model, save_model
 from twostream.datasets import Dataset, load_dataset
 from twostream.evaluate import evaluate, load_scores, save_scores
-from twostream.flow import make_estimator
-from twostream.flow.store import FlowStore, StoreSettings
-from twostream.initialise import initial_model
-from twostream.loader import ClipCache, TrainingBatches
+from twostream.flow.store import FlowStore
+from twostream.initialise import Start, initial_model
+from twostream.loader import ClipCache, Clips, TrainingBatches
+from twostream.multitask import cut_head, join, read_overlap
 from twostream.report import write_report
 from twostream.run.folder import claimed, read_json, write_json
-from twostream.run.rescore import extract_videos, fused
+from twostream.run.rescore import fused
 from twostream.run.settings import STREAMS, RunSettings
+from twostream.run.stores import (
+    Part,
+    extract_for_run,
+    extract_others,
+    training_rate,
+    without,
+)
 from twostream.train import Progress, TrainerOptions, fit
 from twostream.types import (
     DataError,
     DatasetSplit,
     LabeledVideo,
     Stream,
-    VideoError,
     VideoScores,
 )
-from twostream.video import VideoReader
 
 Say = Callable[[str], None]
 
@@ -94,13 +98,17 @@ class _Job:
     progress: Progress | None
     say: Say
     seconds: dict[str, float] = field(default_factory=dict)
+    others: list[Part] = field(default_factory=list)
 
     def run(self) -> dict[str, Any]:
         settings, out = self.settings, self.out
         with self.clock("extract"):
             store, unreadable = self.extract()
+            self.others = extract_others(
+                settings, out, workers=self.workers, progress=self.progress, say=self.say
+            )
         clips = ClipCache(store, settings.kinds())
-        readable = replace(self.split, train=_without(self.split.train, unreadable))
+        readable = replace(self.split, train=without(self.split.train, unreadable))
         self.check_readable(readable, unreadable)
         write_json(out / "settings.json", self.description(store))
         inner = self.inner_splits(readable)
@@ -120,6 +128,7 @@ class _Job:
             for scores in fused(test, out, seed=settings.seed):
                 save_scores(out / "scores" / f"{scores.stream}-test.npz", scores)
                 test.append(scores)
+        heads = self.other_heads()
         results = {
             "data": settings.data,
             "classes": list(self.split.classes),
@@ -132,6 +141,10 @@ class _Job:
             "split": self.split.name,
             "fit_scores": "out-of-fold" if inner else "in-sample",
             "unreadable": unreadable,
+            "others": {
+                name: {"test_videos": len(scores.video_ids), "accuracy": scores.accuracy()}
+                for name, scores in heads.items()
+            },
             "loader_wait": {s: self.loader_wait(s) for s in settings.streams},
         }
         write_json(out / "results.json", results)
@@ -146,35 +159,14 @@ class _Job:
 
     def extract(self) -> tuple[FlowStore, dict[str, str]]:
         """Bring frames and flow of both subsets into the store."""
-        settings = self.settings
-        root = Path(settings.store) if settings.store else self.out / "flow"
-        videos = self.split.videos()
-        return extract_videos(
-            videos,
-            root,
-            self.store_settings(root, videos),
-            kinds=settings.kinds(),
-            crop_size=settings.recipe.crop_size,
+        return extract_for_run(
+            self.settings,
+            self.split.videos(),
+            Path(self.settings.store) if self.settings.store else self.out / "flow",
+            kinds=self.settings.kinds(),
             workers=self.workers,
             progress=self.progress,
             say=self.say,
-        )
-
-    def store_settings(self, root: Path, videos: Sequence[LabeledVideo]) -> StoreSettings:
-        settings = self.settings
-        fps = settings.fps
-        if fps is None:
-            made = (root / "store.json").is_file()
-            fps = FlowStore.open(root).settings.fps if made else common_rate(videos, self.say)
-        estimator = make_estimator(settings.recipe.flow)
-        return StoreSettings(
-            flow=estimator.name,
-            parameters=dict(estimator.parameters),
-            short_side=settings.recipe.short_side,
-            codec=settings.codec,
-            quality=settings.quality,
-            bound_px=settings.bound_px,
-            fps=fps,
         )
 
     def check_readable(self, readable: DatasetSplit, unreadable: dict[str, str]) -> None:
@@ -194,26 +186,62 @@ class _Job:
         self, stream: Stream, split: DatasetSplit, clips: ClipCache, folder: Path
     ) -> StreamModel:
         """Train a stream, or take the model file where it is finished."""
-        settings, path = self.settings, folder / f"{stream}.safetensors"
+        path = folder / f"{stream}.safetensors"
         if path.is_file():
             return load_model(path)
-        recipe = settings.recipe
-        fine_tuning = settings.start.fine_tunes(stream)
+        settings, start = self.settings, self.settings.start
+        if stream == "temporal" and self.others and settings.how == "pretrain":
+            other = self.others[0]
+            before = folder / "pretraining" / path.name
+            if not before.is_file():
+                model = self.trained(stream, start, other.split, other.clips, before.parent)
+                save_model(before, model)
+            start = replace(start, temporal_weights=str(before))
+        if stream == "temporal" and self.others and settings.how != "pretrain":
+            own = Part(split, clips, {})
+            file = Path(settings.overlap) if settings.overlap else None
+            names = [split.dataset, self.others[0].split.dataset]
+            overlap = read_overlap(file, names) if settings.how == "added" else None
+            joined = join([(p.split, p.clips) for p in (own, *self.others)], settings.how, overlap)
+            self.note(folder, joined.describe())
+            model = self.trained(stream, start, joined.split, joined.clips, folder, joined.heads)
+            if settings.how == "multitask":
+                for outputs, other in zip(joined.outputs[1:], self.others, strict=True):
+                    head = cut_head(model, outputs, **other.described())
+                    save_model(folder / "others" / other.split.dataset / path.name, head)
+            model = cut_head(model, joined.outputs[0], **own.described())
+        else:
+            model = self.trained(stream, start, split, clips, folder)
+        save_model(path, model)
+        return model
+
+    def trained(
+        self,
+        stream: Stream,
+        start: Start,
+        split: DatasetSplit,
+        clips: Clips,
+        folder: Path,
+        heads: tuple[int, ...] | None = None,
+    ) -> StreamModel:
+        """Train a stream on the training videos of a split."""
+        settings, recipe = self.settings, self.settings.recipe
+        fine_tuning = start.fine_tunes(stream)
         if fine_tuning:
             recipe = recipe.fine_tuning()
         with self.clock("train"):
             model = initial_model(
                 stream,
-                start=settings.start,
+                start=start,
                 recipe=recipe,
                 architecture=settings.architecture(stream),
                 temporal=settings.temporal,
                 split=split,
                 clips=clips,
                 store=asdict(clips.store.settings),
-                fps=clips.store.settings.fps or training_rate(clips, split.train),
+                fps=training_rate(clips, split.train),
                 seed=settings.seed,
-                say=self.say if folder == self.out else lambda message: None,
+                say=lambda message: self.note(folder, message),
             )
             data = TrainingBatches(
                 clips=clips,
@@ -225,8 +253,9 @@ class _Job:
                 crop_size=recipe.crop_size,
                 flips=recipe.flips,
                 lighting=recipe.lighting,
+                heads=heads,
             )
-            fit(
+            return fit(
                 model,
                 data,
                 recipe,
@@ -236,8 +265,11 @@ class _Job:
                 logs=folder / "logs" / stream,
                 progress=self.progress,
             )
-        save_model(path, model)
-        return model
+
+    def note(self, folder: Path, message: str) -> None:
+        """Say what concerns the run's own nets; the folds of the SVM's fit would only repeat it."""
+        if "cross-fitting" not in folder.parts[len(self.out.parts) :]:
+            self.say(message)
 
     def scores(
         self,
@@ -264,6 +296,22 @@ class _Job:
             )
         save_scores(path, scores)
         return scores
+
+    def other_heads(self) -> dict[str, VideoScores]:
+        """Score the other data sets' heads on their own test videos, where some were kept back."""
+        found = {}
+        for other in self.others if self.settings.how == "multitask" else ():
+            folder = self.out / "others" / other.split.dataset
+            if other.split.test:
+                model = load_model(folder / "temporal.safetensors")
+                found[other.split.dataset] = self.scores(
+                    folder / "temporal-test.npz",
+                    model,
+                    other.split.test,
+                    other.clips,
+                    other.unreadable,
+                )
+        return found
 
     def inner_splits(self, split: DatasetSplit) -> list[DatasetSplit]:
         """Return the folds of the training clips for out-of-fold scores; none for in-sample.
@@ -312,35 +360,10 @@ class _Job:
             "seed": self.settings.seed,
             "start": asdict(self.settings.start),
             "train": self.settings.train,
+            "others": [part.split.dataset for part in self.others],
+            "how": self.settings.how if self.others else None,
             "versions": {"python": platform.python_version()} | {n: version(n) for n in names},
         }
-
-
-def common_rate(videos: Sequence[LabeledVideo], say: Say) -> float | None:
-    """Return the commonest frame rate where rates differ, None where all are the same.
-
-    At 60 frames a second the flow of a pair is less than half of that at 25, so one model needs
-    one rate. Videos that cannot be opened have no say here.
-    """
-    rates: Counter[float] = Counter()
-    for video in videos:
-        try:
-            with VideoReader(video.path) as reader:
-                rates[round(reader.info.fps, 2)] += 1
-        except VideoError:
-            continue
-    if not rates or max(rates) <= min(rates) * 1.02:
-        return None
-    rate = rates.most_common(1)[0][0]
-    others = ", ".join(f"{value:g}" for value in sorted(rates) if value != rate)
-    say(f"frame rates differ ({others} beside {rate:g}): all are brought to {rate:g} frames/s")
-    return rate
-
-
-def training_rate(clips: ClipCache, videos: Sequence[LabeledVideo]) -> float:
-    """Return the commonest frame rate of the stored training clips."""
-    rates = Counter(clips.store.clip(video.video_id, clips.kinds[0]).header.fps for video in videos)
-    return rates.most_common(1)[0][0]
 
 
 def joined(parts: Sequence[VideoScores]) -> VideoScores:
@@ -352,9 +375,3 @@ def joined(parts: Sequence[VideoScores]) -> VideoScores:
         scores=np.concatenate([part.scores for part in parts]),
         unreadable={k: v for part in parts for k, v in part.unreadable.items()},
     )
-
-
-def _without(
-    videos: Sequence[LabeledVideo], unreadable: dict[str, str]
-) -> tuple[LabeledVideo, ...]:
-    return tuple(video for video in videos if video.video_id not in unreadable)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from twostream.flow.store import Codec, Kind
 from twostream.initialise import Start
+from twostream.multitask import HOWS, How
 from twostream.recipes import Recipe
 from twostream.types import Stream, TemporalInput, UsageError
 
@@ -29,6 +30,13 @@ class RunSettings:
         store: folder of frames and flow; None: RUN/flow.
         codec, quality, bound_px, fps: how they are stored; ``fps`` None keeps each clip's rate,
             unless they differ: then all are brought to the commonest.
+        others: data sets that help to train the temporal stream (section 4, table 2).
+        how: "multitask" heads, "added" classes, or "pretrain": trained on the other, then
+            fine-tuned.
+        others_whole: use all videos of the others, as the paper does; False: only the training
+            side of their own split, so that multi-task heads are tested on the rest.
+        other_stores: folders of their frames and flow; none: inside RUN.
+        overlap: a file that says which classes mean the same ("added").
         skip_unreadable: leave test videos out that cannot be read, instead of counting them wrong.
     """
 
@@ -49,6 +57,11 @@ class RunSettings:
     quality: int = 90
     bound_px: float | None = None
     fps: float | None = None
+    others: tuple[str, ...] = ()
+    how: How = "multitask"
+    others_whole: bool = True
+    other_stores: tuple[str, ...] = ()
+    overlap: str | None = None
     skip_unreadable: bool = False
 
     def __post_init__(self) -> None:
@@ -58,9 +71,31 @@ class RunSettings:
                 "--pretrained"
             )
 
+        if self.how not in HOWS:
+            raise UsageError(f"--how takes {', '.join(HOWS)}, got {self.how!r}")
+        if self.others and "temporal" not in self.streams:
+            raise UsageError(
+                "other data sets help to train the temporal stream: --stream leaves it out"
+            )
+        if len(self.others) > 1 and self.how != "multitask":
+            raise UsageError(f"--how {self.how} takes one other data set, got {len(self.others)}")
+        if self.other_stores and len(self.other_stores) != len(self.others):
+            raise UsageError(
+                f"{len(self.others)} other data sets need as many stores, "
+                f"got {len(self.other_stores)}"
+            )
+        if self.how == "pretrain" and self.others and self.start.fine_tunes("temporal"):
+            raise UsageError(
+                "the temporal net starts from weights or from the other data set, not from both"
+            )
+
     def architecture(self, stream: Stream) -> str | None:
         """Return the network asked for, if any."""
         return self.spatial_architecture if stream == "spatial" else self.temporal_architecture
+
+    def other_kinds(self) -> tuple[Kind, ...]:
+        """Return which files the other data sets need: the temporal stream's."""
+        return ("rgb",) if self.temporal.rgb else self.temporal.directions
 
     def kinds(self) -> tuple[Kind, ...]:
         """Return which files of each clip the streams need."""

@@ -1,0 +1,148 @@
+"""Frames and flow of a run's data sets, at one size and one frame rate each."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from twostream.datasets import load_dataset
+from twostream.flow import make_estimator
+from twostream.flow.store import FlowStore, Kind, StoreSettings
+from twostream.loader import ClipCache, Clips
+from twostream.run.rescore import extract_videos
+from twostream.run.settings import RunSettings
+from twostream.train import Progress
+from twostream.types import DatasetSplit, LabeledVideo, VideoError
+from twostream.video import VideoReader
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Part:
+    """One of the data sets that a net is trained on.
+
+    Attributes:
+        split: its training and test videos.
+        clips: their frames and flow.
+        unreadable: which cannot be used, with the reason.
+    """
+
+    split: DatasetSplit
+    clips: ClipCache
+    unreadable: dict[str, str]
+
+    def described(self) -> dict[str, Any]:
+        """Return what the model file of this data set's head says about it."""
+        return {
+            "classes": self.split.classes,
+            "dataset": self.split.dataset,
+            "split": self.split.name,
+            "store": asdict(self.clips.store.settings),
+            "fps": training_rate(self.clips, self.split.train),
+        }
+
+
+def extract_for_run(
+    settings: RunSettings,
+    videos: Sequence[LabeledVideo],
+    root: Path,
+    *,
+    kinds: tuple[Kind, ...],
+    workers: int | None,
+    progress: Progress | None,
+    say: Say,
+) -> tuple[FlowStore, dict[str, str]]:
+    """Bring frames and flow of one data set into its store.
+
+    Returns:
+        The store, and which videos cannot be used, with the reason.
+    """
+    fps = settings.fps
+    if fps is None:
+        made = (root / "store.json").is_file()
+        fps = FlowStore.open(root).settings.fps if made else common_rate(videos, say)
+    estimator = make_estimator(settings.recipe.flow)
+    return extract_videos(
+        videos,
+        root,
+        StoreSettings(
+            flow=estimator.name,
+            parameters=dict(estimator.parameters),
+            short_side=settings.recipe.short_side,
+            codec=settings.codec,
+            quality=settings.quality,
+            bound_px=settings.bound_px,
+            fps=fps,
+        ),
+        kinds=kinds,
+        crop_size=settings.recipe.crop_size,
+        workers=workers,
+        progress=progress,
+        say=say,
+    )
+
+
+def extract_others(
+    settings: RunSettings,
+    out: Path,
+    *,
+    workers: int | None,
+    progress: Progress | None,
+    say: Say,
+) -> list[Part]:
+    """Bring flow of the data sets that help to train into stores of their own."""
+    found = []
+    for i, data in enumerate(settings.others):
+        dataset = load_dataset(data)
+        say(f"helps to train: {dataset.describe()}")
+        stores = settings.other_stores
+        store, unreadable = extract_for_run(
+            settings,
+            dataset.videos,
+            Path(stores[i]) if stores else out / f"flow-{i + 1}-{dataset.name}",
+            kinds=settings.other_kinds(),
+            workers=workers,
+            progress=progress,
+            say=say,
+        )
+        split = DatasetSplit(dataset.name, "whole", dataset.classes, dataset.videos, ())
+        if not settings.others_whole:
+            split = dataset.split(seed=settings.seed)
+        split = replace(split, train=without(split.train, unreadable))
+        found.append(Part(split, ClipCache(store, settings.other_kinds()), unreadable))
+    return found
+
+
+def common_rate(videos: Sequence[LabeledVideo], say: Say) -> float | None:
+    """Return the commonest frame rate where rates differ, None where all are the same.
+
+    At 60 frames a second the flow of a pair is less than half of that at 25, so one model needs
+    one rate. Videos that cannot be opened have no say here.
+    """
+    rates: Counter[float] = Counter()
+    for video in videos:
+        try:
+            with VideoReader(video.path) as reader:
+                rates[round(reader.info.fps, 2)] += 1
+        except VideoError:
+            continue
+    if not rates or max(rates) <= min(rates) * 1.02:
+        return None
+    rate = rates.most_common(1)[0][0]
+    others = ", ".join(f"{value:g}" for value in sorted(rates) if value != rate)
+    say(f"frame rates differ ({others} beside {rate:g}): all are brought to {rate:g} frames/s")
+    return rate
+
+
+def training_rate(clips: Clips, videos: Sequence[LabeledVideo]) -> float:
+    """Return the commonest frame rate of the stored training clips."""
+    return Counter(clips.fps(video.video_id) for video in videos).most_common(1)[0][0]
+
+
+def without(videos: Sequence[LabeledVideo], unreadable: dict[str, str]) -> tuple[LabeledVideo, ...]:
+    """Return the videos that can be used."""
+    return tuple(video for video in videos if video.video_id not in unreadable)
