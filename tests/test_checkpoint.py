@@ -46,18 +46,27 @@ def trained(some: ModelSpec) -> StreamModel:
     """A model whose batch-norm statistics are no longer the initial ones."""
     torch.manual_seed(3)
     model = StreamModel(some).train()
-    shape = (4, some.temporal.length if some.temporal else 1, 2 if some.temporal else 3, 24, 24)
     for _ in range(3):
-        model(torch.randn(shape) * 2 + 0.3)
+        model(torch.randn_like(crops(some, 4)) * 2 + 0.3)
     return model.eval()
 
 
 def crops(some: ModelSpec, n: int = 3) -> torch.Tensor:
     channels = (some.temporal.length, 2) if some.temporal else (1, 3)
-    return torch.randn((n, *channels, 24, 24), generator=torch.Generator().manual_seed(0))
+    size = (some.crop_size, some.crop_size)
+    return torch.randn((n, *channels, *size), generator=torch.Generator().manual_seed(0))
 
 
-@pytest.mark.parametrize("some", [spec(), spatial_spec(), spatial_spec(architecture="resnet18")])
+@pytest.mark.parametrize(
+    "some",
+    [
+        spec(),
+        spatial_spec(),
+        spatial_spec(architecture="resnet18"),
+        spatial_spec(architecture="cnn-m-2048", crop_size=41),
+    ],
+    ids=lambda some: f"{some.stream} {some.architecture}",
+)
 def test_a_model_comes_back_identical(tmp_path: Path, some: ModelSpec) -> None:
     model = trained(some)
     path = tmp_path / "deep" / "model.safetensors"
@@ -123,6 +132,41 @@ def test_the_door_normalises_and_keeps_equation_1s_order() -> None:
     frames = torch.randn(1, 2, 3, 24, 24)
     seen = StreamModel(rgb, Peek())(frames)
     torch.testing.assert_close(seen[:, 4], (frames[:, 1, 1] - 0.5) / 2)
+
+
+def test_the_door_brings_colours_into_the_nets_order_and_scale() -> None:
+    class Peek(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x
+
+    caffe: dict = {"channel_order": "bgr", "value_range": 255, "mean": (10, 20, 30)}
+    frame = torch.rand(3, 1, 3, 24, 24)
+    seen = StreamModel(spatial_spec(**caffe, std=(1, 2, 4)), Peek())(frame)
+    for c, (colour, mean, std) in enumerate(((2, 10, 1), (1, 20, 2), (0, 30, 4))):
+        torch.testing.assert_close(seen[:, c], (255 * frame[:, 0, colour] - mean) / std)
+    stack = torch.rand(3, 2, 3, 24, 24)  # of RGB frames: each one by itself
+    rgb = spec(temporal=TemporalInput(length=2, rgb=True), **caffe, std=(1, 2, 4))
+    seen = StreamModel(rgb, Peek())(stack)
+    torch.testing.assert_close(seen[:, 3], 255 * stack[:, 1, 2] - 10)
+
+
+def test_a_file_from_before_these_fields_still_loads(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    save_model(path, trained(spatial_spec()))
+    said = asdict(spatial_spec())
+    assert (said.pop("channel_order"), said.pop("value_range")) == ("rgb", 1)
+    save_file(load_file(path), path, {"format": FORMAT, "spec": json.dumps(said)})
+    assert load_model(path).spec == spatial_spec()
+
+
+@pytest.mark.parametrize("change", [{"channel_order": "grb"}, {"value_range": 100}])
+def test_an_order_or_scale_that_nobody_knows_is_refused(tmp_path: Path, change: dict) -> None:
+    path = tmp_path / "model.safetensors"
+    save_model(path, trained(spatial_spec()))
+    said = json.dumps({**asdict(spatial_spec()), **change})
+    save_file(load_file(path), path, {"format": FORMAT, "spec": said})
+    with pytest.raises(ModelError, match="channel_order takes rgb or bgr"):
+        load_model(path)
 
 
 def test_a_missing_file_says_what_to_do(tmp_path: Path) -> None:

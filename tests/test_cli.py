@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import shutil
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from twostream.__main__ import run
+from twostream.cli.console import Shown
 
 FAST = ("--steps", "2")
 
@@ -35,8 +37,28 @@ def test_help_does_not_import_the_heavy_parts() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    for verb in ("train", "extract", "evaluate", "fuse", "predict", "report", "doctor", "demo"):
+    for verb in (
+        "train",
+        "pretrain",
+        "extract",
+        "evaluate",
+        "fuse",
+        "predict",
+        "report",
+        "doctor",
+        "demo",
+    ):
         assert f"  {verb} " in done.stdout
+
+
+def test_progress_travels_to_other_devices(capsys: pytest.CaptureFixture[str]) -> None:
+    """`--devices 2` starts processes that get the progress callback with the training."""
+    shown = Shown(as_json=True)
+    with shown.progress():
+        step = pickle.loads(pickle.dumps(shown.step))
+    step("train", 20, 20, "done")
+    captured = capsys.readouterr()
+    assert captured.out == "" and "train: 20/20 done" in captured.err
 
 
 def test_extract_prints_its_json_and_fails_where_a_video_fails(

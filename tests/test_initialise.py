@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +10,11 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from twostream.checkpoint import StreamModel
+from twostream.checkpoint import ModelSpec, StreamModel, load_model, save_model
 from twostream.flow.store import ClipHeader, FlowStore, StoreSettings
-from twostream.initialise import IMAGENET_MEAN, IMAGENET_STD, Start, initial_model
+from twostream.initialise import Start, initial_model
 from twostream.loader import ClipCache
-from twostream.models import build_model
+from twostream.models import IMAGENET_MEAN, IMAGENET_STD, build_model
 from twostream.recipes import QUICK, make_recipe
 from twostream.types import (
     DatasetSplit,
@@ -233,8 +234,122 @@ def test_a_normalisation_that_cannot_be_read_is_imagenets(
     clips: ClipCache, tmp_path: Path, mean: str
 ) -> None:
     path = weights_file(tmp_path / "rgb.safetensors", metadata={"mean": mean})
-    model, _ = start_model(clips, "spatial", Start(weights=str(path)))
+    model, said = start_model(clips, "spatial", Start(weights=str(path)))
     assert model.spec.mean == IMAGENET_MEAN
+    assert any(f"its mean {mean!r} is not three numbers" in line for line in said) == bool(mean)
+
+
+def other_spec(temporal: TemporalInput | None, **changes: object) -> ModelSpec:
+    """A model file of another run: another network, other classes, another normalisation."""
+    values: dict = {
+        "stream": "temporal" if temporal else "spatial",
+        "architecture": "squeezenet1_0",
+        "classes": ("sit", "stand"),
+        "temporal": temporal,
+        "crop_size": 64,
+        "mean": (0.25,) if temporal else (12.0, 34.0, 56.0),
+        "std": (7.5,) if temporal else (2.0, 3.0, 4.0),
+        "dropout": 0.0,
+        "flips": True,
+        "test_positions": 3,
+        "store": {},
+        "fps": 25.0,
+    }
+    return ModelSpec(**{**values, **changes})
+
+
+def test_a_model_file_gives_its_network_and_normalisation(clips: ClipCache, tmp_path: Path) -> None:
+    path = tmp_path / "spatial.safetensors"
+    source = StreamModel(other_spec(None, channel_order="bgr", value_range=255))
+    save_model(path, source)
+    model, said = start_model(clips, "spatial", Start(weights=str(path)))
+    spec = model.spec
+    assert (spec.architecture, spec.channel_order, spec.value_range) == (
+        "squeezenet1_0",
+        "bgr",
+        255,
+    )
+    assert (spec.mean, spec.std) == ((12.0, 34.0, 56.0), (2.0, 3.0, 4.0))
+    assert (spec.classes, spec.crop_size, spec.dropout) == (CLASSES, QUICK.crop_size, QUICK.dropout)
+    assert len(said) == 1 and said[0].count("mis-shaped") == 2 and "classifier.1" in said[0]
+    first = "features.0.weight"
+    assert torch.equal(model.network.state_dict()[first], source.network.state_dict()[first])
+    # the user's word goes before the file's, and then little fits
+    with pytest.raises(ModelError, match="do not belong to this model"):
+        start_model(clips, "spatial", Start(weights=str(path)), architecture="small-bn")
+    across, _ = start_model(clips, "temporal", Start(weights=str(path), cross_modality=True))
+    assert (across.spec.architecture, across.spec.channel_order) == ("squeezenet1_0", "rgb")
+    assert (across.spec.value_range, across.spec.mean) == (1, (0.0,))
+    assert across.spec.std[0] == pytest.approx(FLOW_PX, rel=0.02)
+
+
+def test_a_temporal_model_file_keeps_its_scale_of_flow(clips: ClipCache, tmp_path: Path) -> None:
+    path = tmp_path / "temporal.safetensors"
+    save_model(path, StreamModel(other_spec(TemporalInput(length=3))))
+    model, said = start_model(clips, "temporal", Start(temporal_weights=str(path)))
+    assert (model.spec.architecture, model.spec.mean) == ("squeezenet1_0", (0.25,))
+    assert model.spec.std == (7.5,)
+    assert not any("was trained on" in line for line in said)
+    trajectories = TemporalInput(length=3, trajectory=True)
+    model, said = start_model(
+        clips, "temporal", Start(temporal_weights=str(path)), temporal=trajectories
+    )
+    assert "was trained on TemporalInput(length=3, trajectory=False" in said[0]
+    # and flow says nothing of colours
+    model, said = start_model(clips, "spatial", Start(weights=str(path)))
+    assert (model.spec.mean, model.spec.std) == (IMAGENET_MEAN, IMAGENET_STD)
+    assert "this net sees single frames" in said[0]
+    assert "mis-shaped features.0.weight: file (96, 6, 7, 7), model (96, 3, 7, 7)" in said[1]
+
+
+def test_a_damaged_model_file_is_one_sentence(clips: ClipCache, tmp_path: Path) -> None:
+    said = {"format": "twostream-model-1", "spec": "{"}
+    path = weights_file(tmp_path / "rgb.safetensors", metadata=said)
+    with pytest.raises(ModelError, match=r"the description in .* cannot be read"):
+        start_model(clips, "spatial", Start(weights=str(path)))
+
+
+def test_a_bgr_net_of_caffe_gives_the_same_as_its_rgb_twin(
+    clips: ClipCache, tmp_path: Path
+) -> None:
+    """The twin sees RGB in 0..1 unchanged: its first layer does the subtraction's scale itself."""
+    torch.manual_seed(3)
+    values: dict = {"stream": "spatial", "in_channels": 3, "dropout": 0.0, "input_size": 56}
+    caffe = build_model("squeezenet1_0", 9, **values).state_dict()
+    mean_bgr = (103.939, 116.779, 123.68)
+    first = "features.0.weight"
+    twin = {**caffe, first: caffe[first].flip(1) * 255}
+    torch.save({"state_dict": {f"module.{k}": v for k, v in caffe.items()}}, tmp_path / "bgr.pth")
+    declared = {
+        "architecture": "squeezenet1_0",
+        "channel_order": "bgr",
+        "value_range": 255,
+        "mean": mean_bgr,
+    }
+    (tmp_path / "bgr.pth.json").write_text(json.dumps(declared))
+    mean_rgb = ",".join(str(value / 255) for value in reversed(mean_bgr))
+    said = {"architecture": "squeezenet1_0", "mean": mean_rgb, "std": "1,1,1"}
+    save_file(twin, tmp_path / "rgb.safetensors", said)
+    # the same in the metadata of safetensors
+    save_file(
+        caffe,
+        tmp_path / "bgr.safetensors",
+        {k: str(v).strip("()") for k, v in declared.items()},
+    )
+    crops = torch.rand(2, 1, 3, 56, 56)
+    outputs = []
+    for name in ("bgr.pth", "bgr.safetensors", "rgb.safetensors"):
+        model, _ = start_model(clips, "spatial", Start(weights=str(tmp_path / name)))
+        path = tmp_path / "again.safetensors"
+        save_model(path, model)
+        outputs.append(load_model(path)(crops))
+        assert torch.equal(model.eval()(crops), outputs[-1])
+    assert torch.equal(outputs[0], outputs[1])
+    torch.testing.assert_close(outputs[0], outputs[2], rtol=1e-3, atol=1e-4)
+    assert outputs[0].std() > 0.1
+    (tmp_path / "bgr.pth.json").write_text(json.dumps({**declared, "channel_order": "rgb"}))
+    wrong, _ = start_model(clips, "spatial", Start(weights=str(tmp_path / "bgr.pth")))
+    assert (wrong.eval()(crops) - outputs[0]).abs().max() > 0.1
 
 
 def test_real_squeezenet_starts_both_streams(clips: ClipCache, shared_weights: Path) -> None:

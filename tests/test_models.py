@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -271,10 +272,112 @@ def test_the_file_of_weights_must_be_one(tmp_path: Path) -> None:
         path.write_bytes(content)
         with pytest.raises(ModelError, match=rf"{name}\.safetensors is not a safetensors file"):
             read_weights(path)
-    pickled = tmp_path / "pickled.pth"
-    torch.save({"a": torch.zeros(2)}, pickled)
-    with pytest.raises(ModelError, match="is not a safetensors file"):
-        read_weights(pickled)
+
+
+def test_a_truncated_file_is_one_sentence(tmp_path: Path) -> None:
+    whole = tmp_path / "whole.safetensors"
+    save_file({"a": torch.zeros(500)}, whole)
+    files = {"cut.safetensors": whole.read_bytes()}
+    for name, zipped in (("new.pth", True), ("old.tar", False)):
+        torch.save({"a": torch.zeros(500)}, whole, _use_new_zipfile_serialization=zipped)
+        files[name] = whole.read_bytes()
+    for name, content in files.items():
+        path = tmp_path / name
+        for share in (0.0, 0.02, 0.3, 0.7, 0.95):
+            path.write_bytes(content[: int(share * len(content))])
+            with pytest.raises(ModelError, match=rf"{name} is not a .*damaged.*copy it") as error:
+                read_weights(path)
+            assert "\n" not in str(error.value) and "weights_only" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "content", [b"hello, this is text" * 9, bytes(range(256)) * 9, b"\x80\x04"]
+)
+def test_a_file_that_is_no_torch_file_is_one_sentence(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "w.pt"
+    path.write_bytes(content)
+    with pytest.raises(ModelError, match=r"w\.pt is not a file of torch\.save .*damaged") as error:
+        read_weights(path)
+    assert "\n" not in str(error.value)
+
+
+TENSORS = {"a.weight": torch.arange(3.0), "a.bias": torch.ones(1)}
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".pt", ".pth.tar", ".BIN"])
+@pytest.mark.parametrize("wrapper", [None, "state_dict", "model", "model_state_dict"])
+@pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod.", "module._orig_mod."])
+def test_wrappers_and_prefixes_come_off(
+    tmp_path: Path, suffix: str, wrapper: str | None, prefix: str
+) -> None:
+    content: dict = {prefix + name: nn.Parameter(value) for name, value in TENSORS.items()}
+    if wrapper:
+        content = {"epoch": 7, "optimizer": {"state": {}}, wrapper: content, "arch": "x"}
+    path = tmp_path / f"w{suffix}"
+    torch.save(content, path, _use_new_zipfile_serialization=suffix != ".pt")
+    tensors, metadata = read_weights(path)
+    assert metadata == {}
+    assert set(tensors) == set(TENSORS)
+    for name, value in TENSORS.items():
+        assert torch.equal(tensors[name], value)
+        assert not tensors[name].requires_grad
+
+
+def test_a_prefix_is_taken_off_only_where_it_is_one(tmp_path: Path) -> None:
+    def names(*given: str) -> set[str]:
+        path = tmp_path / "w.safetensors"
+        save_file({name: torch.zeros(1) for name in given}, path)
+        return set(read_weights(path)[0])
+
+    # torch.optim.swa_utils.AveragedModel counts beside the model
+    assert names("n_averaged", "module.a", "module.b") == {"n_averaged", "a", "b"}
+    assert names("module.a", "b", "c") == {"module.a", "b", "c"}  # a part called module
+    assert names("module.a", "module.b", "a") == {"module.a", "module.b", "a"}  # would clash
+    assert names("modules.a", "modules.b") == {"modules.a", "modules.b"}
+
+
+def test_a_file_without_a_state_dict_names_what_it_holds(tmp_path: Path) -> None:
+    path = tmp_path / "w.pth"
+    for content, words in (
+        ({"epoch": 3, "model": None}, "only epoch, model: expected"),
+        ({"state_dict": {}}, "only state_dict: expected"),
+        ([1, 2], "holds no state dict: expected"),
+    ):
+        torch.save(content, path)
+        with pytest.raises(ModelError, match=words):
+            read_weights(path)
+
+
+class Malicious:
+    """Unpickled without care, this makes a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple:
+        return os.mkdir, (str(self.path),)
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+@pytest.mark.parametrize("suffix", [".pth", ".bin"])
+def test_code_in_a_file_is_refused_and_not_executed(
+    tmp_path: Path, zipped: bool, suffix: str
+) -> None:
+    path, made = tmp_path / f"w{suffix}", tmp_path / "made"
+    content = {"state_dict": TENSORS, "extra": Malicious(made)}
+    torch.save(content, path, _use_new_zipfile_serialization=zipped)
+    with pytest.raises(ModelError, match=r"would run \w+\.mkdir .*refused.*safetensors") as error:
+        read_weights(path)
+    assert "\n" not in str(error.value) and "weights_only" not in str(error.value)
+    assert not made.exists()
+    torch.load(path, weights_only=False)  # the file is what it is meant to be
+    assert made.is_dir()
+
+
+def test_a_whole_pickled_module_is_refused(tmp_path: Path) -> None:
+    torch.save(nn.Linear(2, 2), tmp_path / "w.pth")
+    with pytest.raises(ModelError, match=r"torch\.nn\.modules\.linear\.Linear.*state dict alone"):
+        read_weights(tmp_path / "w.pth")
 
 
 def test_tensors_and_metadata_come_back(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from twostream.sampling import (
     bidirectional_window,
     clamp_window,
     class_uniform_batch,
+    epoch_batch,
     even_indices,
     num_starts,
     sample_rng,
@@ -143,3 +144,21 @@ def test_unknown_labels_are_never_chosen() -> None:
     assert set(class_uniform_batch(labels, seed=0, step=0, batch_size=100)) == {1, 3}
     with pytest.raises(ValueError, match="labelled video"):
         class_uniform_batch([-1, -1], seed=0, step=0, batch_size=4)
+
+
+def test_every_image_comes_once_an_epoch_in_a_new_order() -> None:
+    steps = [epoch_batch(10, seed=2, step=step, batch_size=4) for step in range(10)]
+    epochs = np.concatenate(steps).reshape(4, 10)
+    for epoch in epochs:
+        assert sorted(epoch.tolist()) == list(range(10))
+    assert len({tuple(epoch) for epoch in epochs.tolist()}) == 4
+    assert [step.dtype for step in steps] == [np.int64] * 10
+    # a pure function, and a batch may be longer than an epoch
+    np.testing.assert_array_equal(epoch_batch(10, seed=2, step=0, batch_size=40), epochs.flatten())
+    assert epoch_batch(10, seed=3, step=0, batch_size=10).tolist() != epochs[0].tolist()
+
+
+def test_an_epoch_needs_images() -> None:
+    for num, batch_size in ((0, 4), (4, 0)):
+        with pytest.raises(ValueError, match="needs an image"):
+            epoch_batch(num, seed=0, step=0, batch_size=batch_size)

@@ -43,7 +43,7 @@ def run(arguments: list[str]) -> int:
             return _say(f"{error.filename}: permission denied: choose another place", 1)
         raise
     if status == 130:
-        hint = " (train: with --resume)" if arguments[:1] == ["train"] else ""
+        hint = " (with --resume)" if arguments[:1] in (["train"], ["pretrain"]) else ""
         return _say(f"stopped; what is finished is kept, the same command goes on{hint}", 130)
     return int(status or 0)
 

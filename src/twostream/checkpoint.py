@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,14 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from twostream.models import build_model, check_input, read_weights
+from twostream.models import (
+    CHANNEL_ORDERS,
+    VALUE_RANGES,
+    ChannelOrder,
+    build_model,
+    check_input,
+    read_weights,
+)
 from twostream.types import ModelError, Stream, TemporalInput
 
 FORMAT = "twostream-model-1"
@@ -32,8 +40,8 @@ class ModelSpec:
         classes: class names in label order.
         temporal: the temporal stream's input; None for the spatial stream.
         crop_size: side of the crops in pixels of the stored size.
-        mean, std: normalisation, one value a colour (RGB in 0..1) or one for flow (pixels):
-            the net sees (value - mean) / std.
+        mean, std: normalisation, one value a colour (in the net's own order and scale, below) or
+            one for flow (pixels): the net sees (value - mean) / std.
         dropout: of the classifier; needed to train on.
         flips: whether mirrored crops are scored too.
         test_positions: how many frames or stacks a video is scored on.
@@ -41,6 +49,8 @@ class ModelSpec:
             estimator, its parameters, short side, codec, quality, bound.
         fps: frame rate that the net was trained at; other videos are resampled to it.
         dataset, split, recipe: for people.
+        channel_order: colours as the net expects them: "rgb", or "bgr" as nets of Caffe do.
+        value_range: its white, 1 or 255. Crops are RGB in 0..1 everywhere else.
     """
 
     stream: Stream
@@ -58,6 +68,16 @@ class ModelSpec:
     dataset: str = ""
     split: str = ""
     recipe: str = ""
+    channel_order: ChannelOrder = "rgb"
+    value_range: int = 1
+
+    def __post_init__(self) -> None:
+        if self.channel_order not in CHANNEL_ORDERS or self.value_range not in VALUE_RANGES:
+            raise ValueError(
+                f"channel_order takes {' or '.join(CHANNEL_ORDERS)} and value_range "
+                f"{' or '.join(map(str, VALUE_RANGES))}, got {self.channel_order!r} and "
+                f"{self.value_range!r}"
+            )
 
     @property
     def in_channels(self) -> int:
@@ -97,15 +117,20 @@ class StreamModel(nn.Module):
             if weight.ndim in _CHANNELS_LAST:
                 weight.data = weight.data.contiguous(memory_format=_CHANNELS_LAST[weight.ndim])
         self.network = network
-        self.register_buffer("mean", torch.tensor(spec.mean).view(-1, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(spec.std).view(-1, 1, 1), persistent=False)
+        # of crops in 0..1: (255 x - mean) / std is (x - mean / 255) / (std / 255)
+        for name, values in (("mean", spec.mean), ("std", spec.std)):
+            scaled = torch.tensor(values).view(-1, 1, 1) / spec.value_range
+            self.register_buffer(name, scaled, persistent=False)
 
     def forward(self, crops: Tensor) -> Tensor:
         """Map (b, length, c, size, size) crops to (b, k) logits.
 
         Flow comes in pixels, RGB in 0..1, a single frame with length 1. This is the model's door:
-        here, and only here, a stack becomes length * c channels (equation 1's order).
+        here, and only here, a stack becomes length * c channels (equation 1's order), and colours
+        take the order and the scale that the network was trained with.
         """
+        if self.spec.channel_order == "bgr":
+            crops = crops.flip(-3)
         channels = (crops - self.mean).div_(self.std).flatten(1, 2)
         return self.network(channels.contiguous(memory_format=torch.channels_last))
 
@@ -123,6 +148,26 @@ def save_model(path: Path, model: StreamModel) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def read_spec(path: Path, metadata: Mapping[str, str]) -> ModelSpec:
+    """Read what a model file's metadata says of its network.
+
+    Raises:
+        ModelError: damaged, or of another version.
+    """
+    try:
+        fields = json.loads(metadata["spec"])
+        for name in ("classes", "mean", "std"):
+            fields[name] = tuple(fields[name])
+        if fields["temporal"]:
+            fields["temporal"] = TemporalInput(**fields["temporal"])
+        return ModelSpec(**fields)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelError(
+            f"the description in {path} cannot be read ({error}): it is damaged or of another "
+            "version of twostream, train again"
+        ) from error
+
+
 def load_model(path: Path) -> StreamModel:
     """Read a model file; the network is ready for prediction.
 
@@ -137,19 +182,7 @@ def load_model(path: Path) -> StreamModel:
             f"{path} is not a twostream model file (format {metadata.get('format')!r}, expected "
             f"{FORMAT!r}): plain weights go to `twostream train --weights`"
         )
-    try:
-        fields = json.loads(metadata["spec"])
-        for name in ("classes", "mean", "std"):
-            fields[name] = tuple(fields[name])
-        if fields["temporal"]:
-            fields["temporal"] = TemporalInput(**fields["temporal"])
-        spec = ModelSpec(**fields)
-    except (KeyError, TypeError, ValueError) as error:
-        raise ModelError(
-            f"the description in {path} cannot be read ({error}): it is damaged or of another "
-            "version of twostream, train again"
-        ) from error
-    model = StreamModel(spec)
+    model = StreamModel(read_spec(path, metadata))
     try:
         model.network.load_state_dict(tensors)
     except RuntimeError as error:

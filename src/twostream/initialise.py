@@ -5,28 +5,26 @@ Section 5's initialisations and, for the temporal net, Wang et al. 2016's cross-
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from twostream.checkpoint import ModelSpec, StreamModel
+from twostream.checkpoint import FORMAT, ModelSpec, StreamModel, read_spec
 from twostream.loader import Clips, flow_rms_px
 from twostream.models import (
+    Declaration,
     build_model,
     cross_modality_weights,
     first_layer_name,
     load_weights,
+    read_declaration,
     read_weights,
 )
 from twostream.recipes import Recipe
 from twostream.types import DatasetSplit, ModelError, Stream, TemporalInput, UsageError
-
-# ImageNet's colour statistics, which timm's and torchvision's weights were trained with.
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,8 +32,8 @@ class Start:
     """Where the weights of a stream come from; nothing set means from scratch.
 
     Attributes:
-        weights: a safetensors file, for the spatial stream's (RGB) net.
-        temporal_weights: a safetensors file for the temporal net, with its own input channels.
+        weights: a weights file (``models.read_weights``), for the spatial stream's (RGB) net.
+        temporal_weights: a weights file for the temporal net, with its own input channels.
         cross_modality: start the temporal net from ``weights`` too, its first layer averaged over
             colour and repeated 2L times.
         pretrained: take timm's hub weights (for the temporal net timm adapts the first layer).
@@ -86,7 +84,8 @@ def initial_model(
         stream: which one.
         start: where the weights come from.
         recipe: crop size, dropout, network.
-        architecture: instead of the recipe's; a weights file names its own where this is None.
+        architecture: instead of the recipe's; a weights file names its own where this is None. Its
+            normalisation is the file's too, where that says one for what this stream sees.
         temporal: the temporal stream's input.
         split: class names; the flow's normalisation is measured on its training videos.
         clips: the stored videos.
@@ -100,15 +99,14 @@ def initial_model(
     """
     file = start.file(stream)
     tensors, metadata = read_weights(file) if file else ({}, {})
-    named = metadata.get("architecture", "").split(" ")[-1] or None
-    name = architecture or named or recipe.architecture(stream)
     sees = temporal if stream == "temporal" else None
-    if sees is not None and not sees.rgb:
-        mean: tuple[float, ...] = (0.0,)
-        std: tuple[float, ...] = (flow_rms_px(clips, split.train, sees),)
-    else:
-        mean = _numbers(metadata.get("mean"), IMAGENET_MEAN)
-        std = _numbers(metadata.get("std"), IMAGENET_STD)
+    said = _declared(file, metadata, sees, say) if file else Declaration()
+    name = architecture or said.architecture or recipe.architecture(stream)
+    colours = not _is_flow(sees)
+    mean, std = said.mean, said.std
+    # one number is of flow, as a temporal model file says it; three are of colours
+    if sees is not None and not colours and len(mean) != 1:
+        mean, std = (0.0,), (flow_rms_px(clips, split.train, sees),)
     spec = ModelSpec(
         stream=stream,
         architecture=name,
@@ -125,6 +123,8 @@ def initial_model(
         dataset=split.dataset,
         split=split.name,
         recipe=recipe.name,
+        channel_order=said.channel_order if colours else "rgb",
+        value_range=said.value_range if colours else 1,
     )
     torch.manual_seed(seed)
     network = build_model(
@@ -147,10 +147,29 @@ def initial_model(
     return StreamModel(spec, network)
 
 
-def _numbers(text: str | None, default: Sequence[float]) -> tuple[float, ...]:
-    """Read "0.485,0.456,0.406" as a weights file's metadata has it."""
-    try:
-        values = tuple(float(part) for part in (text or "").split(","))
-    except ValueError:
-        return tuple(default)
-    return values if len(values) == 3 else tuple(default)
+def _declared(
+    file: Path, metadata: Mapping[str, str], sees: TemporalInput | None, say: Callable[[str], None]
+) -> Declaration:
+    """Return what a file says of its network; a model file of twostream says all in its spec."""
+    if metadata.get("format") != FORMAT:
+        declaration = read_declaration(file, metadata)
+        for note in declaration.notes:
+            say(note)
+        return declaration
+    spec = read_spec(file, metadata)
+    if spec.temporal is not None and spec.temporal != sees:
+        say(f"{file.name} was trained on {spec.temporal}, this net sees {sees or 'single frames'}")
+    # colours tell nothing of flow, and flow nothing of colours
+    if _is_flow(spec.temporal) != _is_flow(sees):
+        return Declaration(architecture=spec.architecture)
+    return Declaration(
+        architecture=spec.architecture,
+        channel_order=spec.channel_order,
+        value_range=spec.value_range,
+        mean=spec.mean,
+        std=spec.std,
+    )
+
+
+def _is_flow(temporal: TemporalInput | None) -> bool:
+    return temporal is not None and not temporal.rgb

@@ -10,6 +10,7 @@ reaches over an end is clamped to it, so the first or last field (or frame) is r
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 # SeedSequence pads its entropy with zeros, so [seed, step] and [seed, step, 0] are the same
 # stream. A spawn key keeps the choice of videos apart from the draws made for sample 0.
 _BATCH_KEY = (1,)
+_EPOCH_KEY = (2,)
 
 
 def num_starts(num_fields: int, length: int) -> int:
@@ -148,3 +150,43 @@ def class_uniform_batch(
     chosen = rng.integers(len(count), size=batch_size)
     within = rng.integers(count[chosen])
     return videos[first[chosen] + within].astype(np.int64)
+
+
+def epoch_batch(num: int, *, seed: int, step: int, batch_size: int) -> NDArray[np.int64]:
+    """Choose the images of one training step: each one once an epoch, in an order drawn anew.
+
+    Every image counts the same, whatever its class, as is usual for ILSVRC. A batch may reach into
+    the next epoch. A pure function of seed and step.
+
+    Args:
+        num: number of images.
+        seed: of the run, not negative.
+        step: optimiser step, from 0.
+        batch_size: of the global batch, over all devices.
+
+    Returns:
+        (batch_size,) indices in 0..num - 1.
+
+    Raises:
+        ValueError: no image, or batch_size below 1.
+
+    >>> steps = [epoch_batch(6, seed=0, step=step, batch_size=4) for step in range(3)]
+    >>> sorted(np.concatenate(steps).tolist())
+    [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5]
+    """
+    if num < 1 or batch_size < 1:
+        raise ValueError(f"needs an image and batch_size >= 1, got {num} and {batch_size}")
+    epochs, places = np.divmod(step * batch_size + np.arange(batch_size), num)
+    rows = np.empty(batch_size, np.int64)
+    for epoch in np.unique(epochs):
+        here = epochs == epoch
+        rows[here] = _epoch_order(num, seed, int(epoch))[places[here]]
+    return rows
+
+
+@lru_cache(maxsize=2)  # a million images take a moment to shuffle, and a step needs two epochs
+def _epoch_order(num: int, seed: int, epoch: int) -> NDArray[np.int64]:
+    sequence = np.random.SeedSequence([seed, epoch], spawn_key=_EPOCH_KEY)
+    order = np.random.default_rng(sequence).permutation(num)
+    order.setflags(write=False)
+    return order

@@ -10,24 +10,58 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor, nn
-from torch.utils.data import Sampler
+from torch.utils.data import Dataset, Sampler
 from torchmetrics.classification import MulticlassAccuracy
 
 from twostream.checkpoint import StreamModel
-from twostream.loader import TimedLoader, TrainingBatches, batches
+from twostream.loader import TimedLoader, batches
 from twostream.models import classifier
 from twostream.recipes import Recipe
 from twostream.types import UsageError
 
 Progress = Callable[[str, int, int, str], None]
 LOG_EVERY = 10
+
+
+class Batches(Protocol):
+    """What training asks of its data: item ``step`` is the whole batch of that step.
+
+    An item holds "crops" (b, length, c, size, size) float32 and "labels" (b,) int64, and is a pure
+    function of ``seed`` and ``step``.
+    """
+
+    @property
+    def steps(self) -> int:
+        """Length of the run."""
+
+    @property
+    def batch_size(self) -> int:
+        """Samples in the global batch, over all devices."""
+
+    @property
+    def seed(self) -> int:
+        """With the step, decides everything."""
+
+    @property
+    def heads(self) -> tuple[int, ...] | None:
+        """Number of classes of each data set in multi-task learning; None: one data set."""
+
+    @property
+    def shares(self) -> tuple[int, ...]:
+        """How many samples of the global batch each data set gives."""
+
+    def share(self, rank: int, world_size: int) -> Dataset[dict[str, Tensor]]:
+        """Return the batches that one of several processes makes."""
+
+    def __getitem__(self, step: int) -> dict[str, Tensor]:
+        """Return the batch of a step."""
 
 
 class StepsFrom(Sampler[int]):
@@ -60,7 +94,7 @@ class StreamTraining(LightningModule):
     def __init__(
         self,
         model: StreamModel,
-        data: TrainingBatches,
+        data: Batches,
         recipe: Recipe,
         *,
         train: str = "all",
@@ -233,7 +267,7 @@ class TrainerOptions:
         return min(8, os.cpu_count() or 1) if self.on_gpu() else 0
 
 
-def check_batch(data: TrainingBatches, devices: int) -> None:
+def check_batch(data: Batches, devices: int) -> None:
     """Raise UsageError where a data set's share of the batch cannot be split over the devices."""
     if all(share and not share % devices for share in data.shares):
         return
@@ -253,7 +287,7 @@ def last_checkpoint(folder: Path) -> Path | None:
 
 def fit(
     model: StreamModel,
-    data: TrainingBatches,
+    data: Batches,
     recipe: Recipe,
     *,
     train: str = "all",

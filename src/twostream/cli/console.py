@@ -40,6 +40,13 @@ class Shown:
         self._tasks: dict[str, TaskID] = {}
         self._told: dict[str, float] = {}
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Devices of their own process tell progress by lines; consoles do not travel."""
+        return {"as_json": self.as_json}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(**state)  # type: ignore[misc]
+
     def say(self, message: str) -> None:
         """Tell people one sentence."""
         self.notes.print(Text(message, style="dim"))

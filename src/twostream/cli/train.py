@@ -24,8 +24,8 @@ def train(
     fold: str = typer.Option(None, help="i/k: test fold i of k, drawn by group."),
     test_groups: str = typer.Option(None, help="Groups to test on, with commas: a,b,c."),
     stream: str = typer.Option("both", help="spatial, temporal or both."),
-    weights: Path = typer.Option(None, help="Weights the spatial net starts from (safetensors)."),
-    temporal_weights: Path = typer.Option(None, help="Weights the temporal net starts from."),
+    weights: Path = typer.Option(None, help="Weights file the spatial net starts from."),
+    temporal_weights: Path = typer.Option(None, help="Weights file the temporal net starts from."),
     cross_modality: bool = typer.Option(
         False,
         "--cross-modality",

@@ -1,7 +1,7 @@
 """Data sets on disk -> `Dataset` -> `DatasetSplit`; nothing is decoded here.
 
-`layouts` reads folders (class folders, UCF-101, HMDB-51), `lists` reads CSV and plain lists, and
-`dataset` says who trains and who tests.
+`layouts` reads folders (class folders, UCF-101, HMDB-51), `lists` reads CSV and plain lists,
+`dataset` says who trains and who tests, and `images` reads folders of images for pre-training.
 """
 
 from __future__ import annotations
@@ -9,11 +9,21 @@ from __future__ import annotations
 from pathlib import Path
 
 from twostream.datasets.dataset import Dataset, GivenSplit, groups_on_both_sides
+from twostream.datasets.images import ImageSplit, LabeledImages, load_images
 from twostream.datasets.layouts import read_folder, unlabeled_videos
 from twostream.datasets.lists import read_list
 from twostream.types import VIDEO_SUFFIXES, DataError
 
-__all__ = ["Dataset", "GivenSplit", "groups_on_both_sides", "load_dataset", "unlabeled_videos"]
+__all__ = [
+    "Dataset",
+    "GivenSplit",
+    "ImageSplit",
+    "LabeledImages",
+    "groups_on_both_sides",
+    "load_dataset",
+    "load_images",
+    "unlabeled_videos",
+]
 
 
 def load_dataset(root: Path | str) -> Dataset:

@@ -8,6 +8,15 @@ from twostream.models.build import (
     first_layer_name,
 )
 from twostream.models.cnn_m import CNN_M_2048, CnnM2048
+from twostream.models.declaration import (
+    CHANNEL_ORDERS,
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    VALUE_RANGES,
+    ChannelOrder,
+    Declaration,
+    read_declaration,
+)
 from twostream.models.slow_fusion import (
     SLOW_FUSION,
     SLOW_FUSION_SMALL,
@@ -24,12 +33,18 @@ from twostream.models.weights import (
 )
 
 __all__ = [
+    "CHANNEL_ORDERS",
     "CNN_M_2048",
+    "IMAGENET_MEAN",
+    "IMAGENET_STD",
     "SLOW_FUSION",
     "SLOW_FUSION_SMALL",
     "SMALL",
     "SQUEEZENET",
+    "VALUE_RANGES",
+    "ChannelOrder",
     "CnnM2048",
+    "Declaration",
     "LoadReport",
     "SlowFusion",
     "SlowFusionSmall",
@@ -41,5 +56,6 @@ __all__ = [
     "first_convolution",
     "first_layer_name",
     "load_weights",
+    "read_declaration",
     "read_weights",
 ]

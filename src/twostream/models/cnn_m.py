@@ -43,18 +43,16 @@ class CnnM2048(nn.Module):
         def pool() -> nn.MaxPool2d:
             return nn.MaxPool2d(3, stride=2, ceil_mode=True)
 
+        # each layer is registered once, by its name in the paper: a file holds each weight once
         self.conv1 = nn.Conv2d(in_channels, 96, 7, stride=2)
         self.conv2 = nn.Conv2d(96, 256, 5, stride=2, padding=1)
         self.conv3 = nn.Conv2d(256, 512, 3, padding=1)
         self.conv4 = nn.Conv2d(512, 512, 3, padding=1)
         self.conv5 = nn.Conv2d(512, 512, 3, padding=1)
-        second = _local_response_norm() if second_norm else nn.Identity()
-        self.features = nn.Sequential(  # sizes for 224 x 224
-            *(self.conv1, nn.ReLU(), _local_response_norm(), pool()),  # 109 -> 54
-            *(self.conv2, nn.ReLU(), second, pool()),  # 26 -> 13
-            *(self.conv3, nn.ReLU(), self.conv4, nn.ReLU()),  # 13
-            *(self.conv5, nn.ReLU(), pool()),  # 6
-        )
+        self.norm1 = _local_response_norm()
+        self.norm2 = _local_response_norm() if second_norm else nn.Identity()
+        self.pool1, self.pool2, self.pool5 = pool(), pool(), pool()
+        self.relu = nn.ReLU()
         side = _cnn_m_side(input_size)
         self.full6 = nn.Linear(512 * side * side, 4096)
         self.full7 = nn.Linear(4096, 2048)
@@ -67,9 +65,21 @@ class CnnM2048(nn.Module):
                 nn.init.zeros_(layer.bias)
         nn.init.normal_(self.full8.weight, std=0.01)
 
+    @property
+    def features(self) -> tuple[nn.Module, ...]:
+        """The layers up to conv5's pool, in order; sizes for 224 x 224."""
+        return (
+            *(self.conv1, self.relu, self.norm1, self.pool1),  # 109 -> 54
+            *(self.conv2, self.relu, self.norm2, self.pool2),  # 26 -> 13
+            *(self.conv3, self.relu, self.conv4, self.relu),  # 13
+            *(self.conv5, self.relu, self.pool5),  # 6
+        )
+
     def forward(self, x: Tensor) -> Tensor:
         """Map (b, in_channels, size, size) to logits (b, num_classes)."""
-        x = self.features(x).flatten(1)
+        for layer in self.features:
+            x = layer(x)
+        x = x.flatten(1)
         x = self.dropout(torch.relu(self.full6(x)))
         x = self.dropout(torch.relu(self.full7(x)))
         return self.full8(x)

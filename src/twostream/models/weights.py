@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import re
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from twostream.types import ModelError
+
+TORCH_SUFFIXES = (".pth", ".pt", ".tar", ".bin")
+# Training scripts keep the state dict under one of these, beside optimiser, epoch and the like.
+_WRAPPERS = ("state_dict", "model_state_dict", "model")
+# What DataParallel and torch.compile put before every name.
+_PREFIXES = ("module.", "_orig_mod.")
 
 
 @dataclass(frozen=True)
@@ -40,19 +50,86 @@ class LoadReport:
 
 
 def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Read a safetensors file: its tensors and its metadata; no pickle is ever loaded.
+    """Read a weights file: its tensors and its metadata; nothing in a file is ever executed.
+
+    ``.pth``, ``.pt``, ``.tar`` and ``.bin`` are files of ``torch.save``, which have no metadata;
+    everything else is safetensors. A wrapper around the state dict (``state_dict``,
+    ``model_state_dict``, ``model``) is opened, and the prefixes ``module.`` and ``_orig_mod.`` are
+    taken off names where more than half of them have it.
 
     Raises:
-        ModelError: no such file, or not a safetensors file.
+        ModelError: no such file, not a weights file, damaged, or one that wants to run code.
     """
     if not path.is_file():
         raise ModelError(f"no weights file {path}: check --weights")
+    if path.suffix.lower() in TORCH_SUFFIXES:
+        return _without_prefixes(_state_dict(_read_torch(path), path)), {}
     try:
         with safe_open(path, framework="pt") as file:
-            names = list(file.keys())
-            return {name: file.get_tensor(name) for name in names}, file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            return _without_prefixes(tensors), file.metadata() or {}
     except (SafetensorError, OSError) as error:
-        raise ModelError(f"{path} is not a safetensors file ({error}): convert it first") from error
+        raise ModelError(
+            f"{path} is not a safetensors file, or it is damaged ({error}): copy it again, or give "
+            f"a .safetensors file or one of torch ({', '.join(TORCH_SUFFIXES)})"
+        ) from error
+
+
+def _read_torch(path: Path) -> Any:
+    """Unpickle tensors and plain containers, nothing else."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of unusual pickles, which fail below if they must
+            return torch.load(path, weights_only=True, map_location="cpu")
+    except Exception as error:  # a damaged file raises any of half a dozen kinds, KeyError too
+        found = re.search(r"\bGLOBAL ([\w.]+)", str(error))
+        if found:
+            raise ModelError(
+                f"{path} holds more than weights: loading it would run {found[1]} from the file, "
+                "which is refused; save its state dict alone, or convert it to safetensors"
+            ) from error
+        # torch writes paragraphs, and advises what must not be done: load it without the check
+        reason = re.split(r"(?<=[.!?])\s|\n", str(error).strip())[0] or type(error).__name__
+        if "Weights only load" in reason or isinstance(error, KeyError):
+            reason = "its pickle cannot be read"
+        raise ModelError(
+            f"{path} is not a file of torch.save that holds weights, or it is damaged "
+            f"({reason.rstrip('.')}): copy it again, or convert it to safetensors"
+        ) from error
+
+
+def _state_dict(content: Any, path: Path) -> dict[str, Tensor]:
+    """Find the state dict in what a file holds; other values beside it are left out."""
+    candidates = [content]
+    if isinstance(content, Mapping):
+        candidates = [content[name] for name in _WRAPPERS if name in content] + [content]
+    for candidate in candidates:
+        if isinstance(candidate, Mapping):
+            tensors = {
+                name: value.detach()
+                for name, value in candidate.items()
+                if isinstance(name, str) and isinstance(value, Tensor)
+            }
+            if tensors:
+                return tensors
+    keys = f", only {', '.join(map(str, list(content)[:8]))}" if isinstance(content, dict) else ""
+    raise ModelError(
+        f"{path} holds no state dict{keys}: expected names and tensors, on top or under one of "
+        f"{', '.join(_WRAPPERS)}"
+    )
+
+
+def _without_prefixes(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Take ``module.`` and ``_orig_mod.`` off, again and again, where most names have it.
+
+    Most, not all: an averaged model (``torch.optim.swa_utils``) has ``n_averaged`` beside them.
+    """
+    for prefix in _PREFIXES * 2:
+        having = sum(name.startswith(prefix) for name in tensors)
+        stripped = {name.removeprefix(prefix): value for name, value in tensors.items()}
+        if 2 * having > len(tensors) and len(stripped) == len(tensors):
+            tensors = stripped
+    return tensors
 
 
 def load_weights(model: nn.Module, tensors: Mapping[str, Tensor]) -> LoadReport:

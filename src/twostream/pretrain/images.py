@@ -1,0 +1,161 @@
+"""Images to train and validate on: decoded, rescaled, cropped, in batches."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from twostream.augment import color_jitter, flip, random_crop
+from twostream.datasets import LabeledImages
+from twostream.flow.opencv import one_opencv_thread
+from twostream.inputs import rgb_stack
+from twostream.sampling import epoch_batch, sample_rng
+from twostream.types import DataError
+
+_CHECKED_AT_ONCE = 4096
+
+
+def read_image(path: Path, *, short_side: int | None = None) -> NDArray[np.uint8]:
+    """Return an image (h, w, 3) uint8 RGB, upright; its shorter side brought to ``short_side``.
+
+    Unlike the frames of videos, images are enlarged too (section 5 rescales every one). Without
+    ``short_side`` it is only decoded to see whether it can be, at an eighth of its size.
+
+    Raises:
+        DataError: it cannot be read or decoded to its end.
+    """
+    try:
+        content = np.frombuffer(path.read_bytes(), np.uint8)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}") from error
+    # not imread: that fills the missing part of a truncated file with grey
+    how = cv2.IMREAD_COLOR if short_side else cv2.IMREAD_REDUCED_COLOR_8
+    bgr = cv2.imdecode(content, how) if content.size else None
+    if bgr is None:
+        what = "damaged, or no image" if content.size else "empty"
+        raise DataError(f"{path} cannot be decoded: it is {what}; mend it or take it away")
+    height, width = bgr.shape[:2]
+    if short_side and min(height, width) != short_side:
+        scale = short_side / min(height, width)
+        size = max(short_side, round(width * scale)), max(short_side, round(height * scale))
+        shrinks = scale < 1
+        bgr = cv2.resize(bgr, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
+    return bgr[..., ::-1]  # type: ignore[return-value]
+
+
+@dataclass(frozen=True)
+class ImageBatches(Dataset[dict[str, Tensor]]):
+    """The batches of a pre-training: item ``step`` is the whole batch of that step.
+
+    Image-uniform: each image once an epoch. From each one a random crop of the whole rescaled
+    image, mirrored half of the time, with colour jitter (section 5).
+
+    Attributes:
+        images: training images.
+        seed: with the step, decides everything.
+        steps, batch_size: length of the run, global batch.
+        short_side, crop_size: pixels.
+        flips: mirror half of the samples.
+        lighting: strength of the colour jitter.
+        rank, world_size: this process makes every world_size-th sample of the global batch.
+    """
+
+    images: LabeledImages
+    seed: int
+    steps: int
+    batch_size: int
+    short_side: int
+    crop_size: int
+    flips: bool
+    lighting: float
+    rank: int = 0
+    world_size: int = 1
+
+    def __len__(self) -> int:
+        return self.steps
+
+    @property
+    def heads(self) -> None:
+        """None: one data set, no multi-task learning."""
+
+    @property
+    def shares(self) -> tuple[int, ...]:
+        """The one data set gives the whole batch."""
+        return (self.batch_size,)
+
+    def share(self, rank: int, world_size: int) -> ImageBatches:
+        """Return the batches that one of several processes makes."""
+        return replace(self, rank=rank, world_size=world_size)
+
+    def __getitem__(self, step: int) -> dict[str, Tensor]:
+        """Return crops (b, 1, 3, size, size) and labels (b,) of this process's share."""
+        rows = epoch_batch(len(self.images), seed=self.seed, step=step, batch_size=self.batch_size)
+        own = range(self.rank, self.batch_size, self.world_size)
+        crops = np.empty((len(own), 1, 3, self.crop_size, self.crop_size), np.float32)
+        with one_opencv_thread():
+            for place, i in enumerate(own):
+                crops[place] = self._sample(int(rows[i]), sample_rng(self.seed, step, i))
+        return {
+            "crops": torch.from_numpy(crops),
+            "labels": torch.from_numpy(self.images.labels[rows[list(own)]]),
+        }
+
+    def _sample(self, row: int, rng: np.random.Generator) -> NDArray[np.float32]:
+        rgb = read_image(self.images.path(row), short_side=self.short_side)
+        crop = random_crop(rgb.shape[0], rgb.shape[1], self.crop_size, rng)
+        window = rgb[crop.top : crop.top + crop.height, crop.left : crop.left + crop.width]
+        stack = rgb_stack(window[None])
+        if self.flips and rng.random() < 0.5:
+            stack = flip(stack, is_flow=False)
+        return color_jitter(stack, rng, strength=self.lighting) if self.lighting else stack
+
+
+@dataclass(frozen=True)
+class ScoringImages(Dataset[dict[str, Any]]):
+    """The images to validate on, whole: item i is image i as a stack (1, 1, 3, h, w)."""
+
+    images: LabeledImages
+    short_side: int
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, row: int) -> dict[str, Any]:
+        """Return the row and its stack."""
+        with one_opencv_thread():
+            rgb = read_image(self.images.path(row), short_side=self.short_side)
+        return {"row": row, "stacks": torch.from_numpy(rgb_stack(rgb[None]))[None]}
+
+
+def unreadable_images(
+    images: LabeledImages, progress: Callable[[int], None] = lambda done: None
+) -> dict[str, str]:
+    """Decode every image; return path -> why not for those that cannot be."""
+
+    def trouble(row: int) -> str | None:
+        try:
+            read_image(images.path(row))
+        except DataError as error:
+            return str(error)
+        return None
+
+    found: dict[str, str] = {}
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for first in range(0, len(images), _CHECKED_AT_ONCE):
+            rows = range(first, min(first + _CHECKED_AT_ONCE, len(images)))
+            for row, why in zip(rows, pool.map(trouble, rows), strict=True):
+                if why:
+                    found[str(images.path(row))] = why
+            progress(rows.stop)
+    return found
