@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from twostream.checkpoint import FORMAT, ModelSpec, StreamModel, read_spec
@@ -100,13 +101,18 @@ def initial_model(
     file = start.file(stream)
     tensors, metadata = read_weights(file) if file else ({}, {})
     sees = temporal if stream == "temporal" else None
-    said = _declared(file, metadata, sees, say) if file else Declaration()
+    from_colours = stream == "temporal" and start.cross_modality
+    said = _declared(file, metadata, None if from_colours else sees, say) if file else Declaration()
     name = architecture or said.architecture or recipe.architecture(stream)
     colours = not _is_flow(sees)
     mean, std = said.mean, said.std
     # one number is of flow, as a temporal model file says it; three are of colours
     if sees is not None and not colours and len(mean) != 1:
         mean, std = (0.0,), (flow_rms_px(clips, split.train, sees),)
+        if from_colours:
+            # filters made for inputs of 0..255 would hardly answer to flow of a deviation of one
+            spread = said.value_range * np.mean(IMAGENET_STD) / np.mean(said.std)
+            std = (std[0] / float(spread),)
     spec = ModelSpec(
         stream=stream,
         architecture=name,
@@ -137,7 +143,7 @@ def initial_model(
         pretrained=start.pretrained,
     )
     if file:
-        if stream == "temporal" and start.cross_modality:
+        if from_colours:
             first = first_layer_name(network)
             if first not in tensors:
                 raise ModelError(f"{file} has no first layer {first}: it is not a {name}")
