@@ -92,7 +92,8 @@ def main() -> None:
     text = "\n".join(lines) + "\n"
     print(text)
     if options.out:
-        options.out.write_text(f"<!-- written by benchmarks/accuracy.py -->\n{text}")
+        title = "# Results on real clips"
+        options.out.write_text(f"<!-- written by benchmarks/accuracy.py -->\n{title}\n\n{text}")
 
 
 if __name__ == "__main__":

@@ -212,6 +212,20 @@ def test_cross_modality_repeats_the_colour_mean(clips: ClipCache, tmp_path: Path
     assert not any("features.0.weight" in line for line in said)
 
 
+def test_cross_modality_brings_flow_to_the_scale_of_the_filters(
+    clips: ClipCache, tmp_path: Path
+) -> None:
+    # a net whose inputs are 0..255 less a mean sees colours of a deviation of some 57
+    said = {"mean": "123,117,104", "std": "1,1,1", "value_range": "255"}
+    path = weights_file(tmp_path / "rgb.safetensors", metadata=said)
+    model, _ = start_model(clips, "temporal", Start(weights=str(path), cross_modality=True))
+    assert FLOW_PX / model.spec.std[0] == pytest.approx(255 * 0.226, rel=0.02)
+    assert (model.spec.value_range, model.spec.mean) == (1, (0.0,))
+    plain = weights_file(tmp_path / "plain.safetensors")
+    model, _ = start_model(clips, "temporal", Start(weights=str(plain), cross_modality=True))
+    assert FLOW_PX / model.spec.std[0] == pytest.approx(1, rel=0.02)
+
+
 def test_cross_modality_from_another_network_is_refused(clips: ClipCache, tmp_path: Path) -> None:
     path = tmp_path / "other.safetensors"
     save_file({"stem.weight": torch.zeros(4, 3, 3, 3)}, path)
@@ -280,7 +294,8 @@ def test_a_model_file_gives_its_network_and_normalisation(clips: ClipCache, tmp_
     across, _ = start_model(clips, "temporal", Start(weights=str(path), cross_modality=True))
     assert (across.spec.architecture, across.spec.channel_order) == ("squeezenet1_0", "rgb")
     assert (across.spec.value_range, across.spec.mean) == (1, (0.0,))
-    assert across.spec.std[0] == pytest.approx(FLOW_PX, rel=0.02)
+    # flow of a deviation like that of the colours which the filters were made for
+    assert across.spec.std[0] == pytest.approx(FLOW_PX / (255 * 0.226 / 3), rel=0.02)
 
 
 def test_a_temporal_model_file_keeps_its_scale_of_flow(clips: ClipCache, tmp_path: Path) -> None:

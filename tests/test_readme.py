@@ -62,7 +62,7 @@ def test_options_and_verbs_in_the_text_exist(document: Path) -> None:
     }
     options |= {"--help", "--version"}
     text = document.read_text()
-    unknown = sorted(set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", text)) - options)
+    unknown = sorted(set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]*", text)) - options)
     assert not unknown
     verbs = set(re.findall(r"`twostream ([a-z]+)", text))
     assert verbs <= set(COMMANDS)

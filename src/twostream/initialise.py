@@ -16,6 +16,7 @@ import torch
 from twostream.checkpoint import FORMAT, ModelSpec, StreamModel, read_spec
 from twostream.loader import Clips, flow_rms_px
 from twostream.models import (
+    IMAGENET_STD,
     Declaration,
     build_model,
     cross_modality_weights,
