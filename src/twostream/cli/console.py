@@ -51,11 +51,20 @@ class Shown:
         """Tell people one sentence."""
         self.notes.print(Text(message, style="dim"))
 
-    def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-        """Print a table; the first column is text, the others are numbers or text."""
+    def table(
+        self,
+        title: str,
+        columns: Sequence[str],
+        rows: Sequence[Sequence[Any]],
+        *,
+        text_columns: int = 1,
+    ) -> None:
+        """Print a table; the first columns are text, the others are numbers or text."""
         table = Table(title=title, title_justify="left", header_style="bold")
         for i, column in enumerate(columns):
-            table.add_column(column, justify="left" if i == 0 else "right", overflow="fold")
+            table.add_column(
+                column, justify="left" if i < text_columns else "right", overflow="fold"
+            )
         for row in rows:
             table.add_row(*(Text(str(value)) for value in row))
         self.out.print(table)

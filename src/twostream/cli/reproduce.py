@@ -92,19 +92,23 @@ def reproduce(
 
 
 def _show_list(shown: Shown, rows: list[dict]) -> None:
+    def minutes(seconds: float | None) -> str:
+        return "-" if not seconds else f"{seconds / 60:.1f}"
+
     lines = [
         (
-            row["name"],
+            row["table"],
+            f"{row['row']}, {row['column']}",
             "-" if row["paper"] is None else row["paper"],
             row["state"],
-            row["runs"],
             f"{row['training_crops'] / 1e6:.2f}",
-            f"{row['seconds_spent'] / 60:.1f}" if row["seconds_spent"] else "-",
+            minutes(row["seconds_spent"]),
+            minutes(row["seconds_left"]),
         )
         for row in rows
     ]
-    columns = ("cell", "paper %", "state", "runs", "million training crops", "minutes spent")
-    shown.table(f"{len(rows)} cells", columns, lines)
+    columns = ("table", "cell", "paper", "state", "M crops", "min spent", "min left")
+    shown.table(f"{len(rows)} cells", columns, lines, text_columns=2)
     shown.result(rows)
 
 
@@ -120,7 +124,7 @@ def _show(shown: Shown, results: dict, out: Path) -> None:
             lines.append((number, names, each["kind"], difference, each["verdict"]))
     if lines:
         columns = ("claim", "comparison", "kind", "difference, points", "verdict")
-        shown.table("claims", columns, lines)
+        shown.table("claims", columns, lines, text_columns=2)
     cells = [
         (
             f"{cell['row']}, {cell['column']}",

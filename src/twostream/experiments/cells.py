@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from twostream.experiments.nets import NETS, Target
+from twostream.experiments.nets import NETS, Target, training_crops
 from twostream.recipes import Recipe
 
 Fusion = Literal["average", "svm"]
@@ -44,15 +44,8 @@ class Experiment:
         return f"{self.table}/{self.row}/{self.column}"
 
     def cost(self, recipe: Recipe) -> int:
-        """Return the crops that one training of each of its nets takes: a measure of time."""
-        total = 0
-        for name in self.nets:
-            net = NETS[name]
-            steps = recipe.fine_tuning_steps if net.needs_weights else recipe.steps
-            if net.how == "pretrain":
-                steps = recipe.steps + recipe.fine_tuning_steps
-            total += steps * recipe.batch_size
-        return total
+        """Return how many crops one training of its nets takes: the measure of its cost."""
+        return sum(training_crops(net, recipe) for net in self.nets)
 
 
 TITLES = {

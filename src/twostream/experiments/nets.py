@@ -127,3 +127,12 @@ NETS: dict[str, Net] = {
     "flow-10-added": _flow("added"),
     "flow-10-multitask": _flow("multitask", fits_svm=True),
 }
+
+
+def training_crops(name: str, recipe: Recipe) -> int:
+    """Return how many crops one training of a net takes: the measure of its cost."""
+    net = NETS[name]
+    steps = recipe.fine_tuning_steps if net.needs_weights else recipe.steps
+    if net.how == "pretrain":
+        steps = recipe.steps + recipe.fine_tuning_steps
+    return steps * recipe.batch_size

@@ -13,7 +13,7 @@ import numpy as np
 from twostream.checkpoint import load_model
 from twostream.experiments.cells import EXPERIMENTS, Experiment
 from twostream.experiments.claims import CLAIMS, MARGIN_POINTS, Claim, Comparison, Contender
-from twostream.experiments.nets import Target
+from twostream.experiments.nets import Target, training_crops
 from twostream.experiments.statistics import Interval, clips_to_decide, verdict
 from twostream.experiments.study import PlannedRun, Study
 from twostream.models import first_convolution
@@ -177,12 +177,23 @@ def _numbers(interval: Interval) -> dict[str, float | int | None]:
 
 
 def listing(study: Study) -> list[dict[str, Any]]:
-    """Return every cell with its state and cost, for ``--list``."""
+    """Return every cell with its state and cost, for ``--list``.
+
+    What is still to do is estimated from the finished runs of this study: seconds per crop of the
+    same net, or of all nets where that one has not been trained yet.
+    """
+    cells = [(cell, runs_of_cell(study, cell)) for cell in EXPERIMENTS]
+    rates = _seconds_per_crop(study, [run for _, runs in cells for run in _planned(runs)])
     rows = []
-    for cell in EXPERIMENTS:
-        runs = runs_of_cell(study, cell)
-        count = 0 if isinstance(runs, str) else len(runs)
-        per_net = cell.cost(study.recipe)
+    for cell, runs in cells:
+        planned = _planned(runs)
+        crops = {run.folder: training_crops(run.net, study.recipe) for run in planned}
+        left = [run for run in planned if not run.done]
+        estimate = [
+            crops[run.folder] * rate
+            for run in left
+            if (rate := rates.get(run.net, rates.get(None))) is not None
+        ]
         rows.append(
             {
                 "name": cell.name,
@@ -191,12 +202,29 @@ def listing(study: Study) -> list[dict[str, Any]]:
                 "column": cell.column,
                 "paper": cell.paper,
                 "state": _state(runs, {}),
-                "runs": count,
-                "training_crops": per_net * count // max(1, len(cell.nets)),
-                "seconds_spent": 0.0 if isinstance(runs, str) else seconds_spent(runs),
+                "runs": len(planned),
+                "training_crops": cell.cost(study.recipe) * len(planned) // len(cell.nets),
+                "seconds_spent": seconds_spent(planned),
+                "seconds_left": round(sum(estimate), 1) if len(estimate) == len(left) else None,
             }
         )
     return rows
+
+
+def _planned(runs: list[PlannedRun] | str) -> list[PlannedRun]:
+    return [] if isinstance(runs, str) else runs
+
+
+def _seconds_per_crop(study: Study, runs: list[PlannedRun]) -> dict[str | None, float]:
+    """Return the seconds a training crop took, scoring included: of each net, and of all (None)."""
+    spent: dict[str | None, list[float]] = {}
+    for run in {run.folder: run for run in runs if run.done}.values():
+        crops = training_crops(run.net, study.recipe)
+        for key in (run.net, None):
+            total = spent.setdefault(key, [0.0, 0.0])
+            total[0] += seconds_spent([run])
+            total[1] += crops
+    return {key: seconds / crops for key, (seconds, crops) in spent.items()}
 
 
 def seconds_spent(runs: list[PlannedRun]) -> float:

@@ -77,7 +77,9 @@ def run_all(
                 done = len(todo) - len(waiting)
                 spent = time.monotonic() - started
                 left = f", about {spent / done * len(waiting) / 60:.0f} min left" if done else ""
-                names = ", ".join(_label(futures[f]) for f in waiting if f.running())
+                # the pool counts what is queued next as running too
+                at_work = [run for f, run in futures.items() if f in waiting and f.running()]
+                names = ", ".join(_label(run) for run in at_work[:jobs])
                 progress("train and score", done, len(todo), f"{names}{left}"[:100])
     except BaseException:
         # a run that is stopped keeps its checkpoints, and the next call goes on there
