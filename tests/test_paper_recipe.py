@@ -118,6 +118,7 @@ def test_the_optimizers_rate_at_every_step(
     np.testing.assert_allclose([rates[turn] for turn in turns], list(changes.values()), rtol=1e-12)
 
 
+@pytest.mark.timeout(120)  # one that does not stop, stops nowhere
 def test_fit_follows_the_schedule_step_by_step_and_stops_in_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
