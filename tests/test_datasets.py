@@ -1,4 +1,4 @@
-"""Data sets: official counts, every layout, odd names, and splits without leaks."""
+"""Data sets: every layout, odd names, and splits without leaks; whole ones: test_official.py."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import doctest
 import shutil
 import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -48,88 +47,7 @@ def assert_no_leak(data: Dataset, split: DatasetSplit) -> None:
     assert groups_on_both_sides(split.train, split.test) == ()
 
 
-# --- official data ------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def ucf(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """All 13,320 official names, empty; the lists lie beside the class folders' folder."""
-    root = tmp_path_factory.mktemp("ucf")
-    lists = shared_data / "splits" / "ucf101"
-    names = {
-        line.split()[0]
-        for path in lists.glob("t*list0?.txt")
-        for line in path.read_text().split("\n")
-        if line.strip()
-    }
-    touch(root / "UCF-101", *sorted(names))
-    shutil.copytree(lists, root / "ucfTrainTestlist")
-    return root
-
-
-@pytest.fixture(scope="module")
-def hmdb(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """All 6,766 official names, empty, each class unpacked to class/class/."""
-    root = tmp_path_factory.mktemp("hmdb")
-    lists = shared_data / "splits" / "hmdb51"
-    for path in lists.glob("*_test_split1.txt"):
-        cls = path.name.removesuffix("_test_split1.txt")
-        names = [line.split()[0] for line in path.read_text().split("\n") if line.strip()]
-        touch(root / cls / cls, *names)
-    shutil.copytree(lists, root / "testTrainMulti_7030_splits")
-    return root
-
-
-def test_ucf101_gives_the_official_counts(ucf: Path) -> None:
-    started = time.process_time()  # whatever else this machine does
-    data = load_dataset(ucf)
-    assert time.process_time() - started < 2
-    assert (data.kind, data.name, data.given_splits) == ("UCF-101", "UCF-101", (1, 2, 3))
-    assert (len(data.videos), len(data.classes), len(data.groups)) == (13320, 101, 25)
-    assert data.notes == ()
-    counts = [(len(split.train), len(split.test)) for split in map(data.split, (1, 2, 3))]
-    assert counts == [(9537, 3783), (9586, 3734), (9624, 3696)]
-    for split in map(data.split, (1, 2, 3)):
-        assert_no_leak(data, split)
-        assert {video.label for video in split.train} == set(range(101))
-        assert len(split.notes) == 1  # nothing was left out
-    tested = [video for number in (1, 2, 3) for video in data.split(number).test]
-    assert max(Counter(ids(tested)).values()) == 1
-
-
-def test_ucf101_labels_are_class_ind_less_one_and_the_folder_names_the_class(ucf: Path) -> None:
-    data = load_dataset(ucf)
-    lines = (ucf / "ucfTrainTestlist" / "classInd.txt").read_text().split("\n")
-    official = dict(line.split() for line in lines if line.strip())
-    assert {str(i + 1): name for i, name in enumerate(data.classes)} == official
-    handstands = [v for v in data.videos if "HandStandPushups" in v.path.name]
-    assert handstands
-    assert {data.classes[v.label] for v in handstands} == {"HandstandPushups"}
-    assert all(v.video_id.startswith("HandstandPushups/v_HandStand") for v in handstands)
-    assert all(v.path.parent.name == data.classes[v.label] for v in data.videos)
-
-
-def test_ucf101_is_the_same_from_the_folder_of_class_folders(ucf: Path) -> None:
-    outer, inner = load_dataset(ucf), load_dataset(ucf / "UCF-101")
-    assert inner.kind == "UCF-101"
-    assert (inner.videos, inner.given) == (outer.videos, outer.given)
-
-
-def test_hmdb51_gives_the_official_counts_and_loses_no_odd_name(hmdb: Path) -> None:
-    data = load_dataset(hmdb)
-    assert (data.kind, data.given_splits) == ("HMDB-51", (1, 2, 3))
-    assert (len(data.videos), len(data.classes)) == (6766, 51)
-    for number in (1, 2, 3):
-        split = data.split(number)
-        assert (len(split.train), len(split.test)) == (3570, 1530)
-        assert set(Counter(v.label for v in split.train).values()) == {70}
-        assert set(Counter(v.label for v in split.test).values()) == {30}
-        assert len(split.notes) == 1
-    by_id = {video.video_id: video for video in data.videos}
-    assert by_id["clap/#20_Rhythm_clap_u_nm_np1_le_goo_4.avi"].group == "#20_Rhythm"
-    bracket = "Brushing_Her_Hair__[_NEW_AUDIO_]_UPDATED!!!!_brush_hair_h_cm_np1_fr_goo_0.avi"
-    assert by_id[f"brush_hair/{bracket}"].group == "Brushing_Her_Hair__[_NEW_AUDIO_]_UPDATED!!!!"
-    assert all(video.group for video in data.videos)
+# --- official lists -----------------------------------------------------------------------------
 
 
 def test_hmdb51_reads_1_train_2_test_0_unused(tmp_path: Path) -> None:
@@ -145,15 +63,6 @@ def test_hmdb51_reads_1_train_2_test_0_unused(tmp_path: Path) -> None:
     write(tmp_path / "s" / "wave_test_split2.txt", "b.avi 3\n")
     with pytest.raises(DataError, match=r"wave_test_split2\.txt: expected a line"):
         load_dataset(tmp_path)
-
-
-def test_without_lists_hmdb_and_ucf_names_still_give_groups(hmdb: Path, tmp_path: Path) -> None:
-    for cls in ("clap", "wave", "brush_hair"):
-        (tmp_path / cls).symlink_to(hmdb / cls)
-    data = load_dataset(tmp_path)
-    assert data.kind == "class folders"
-    assert "#20_Rhythm" in data.groups
-    assert_no_leak(data, data.split())
 
 
 def test_missing_official_videos_are_left_out_and_counted(tmp_path: Path) -> None:

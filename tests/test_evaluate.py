@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,8 @@ from twostream import evaluate as module
 from twostream.checkpoint import ModelSpec, StreamModel
 from twostream.evaluate import evaluate, load_scores, save_scores, score_stacks, ten_crops
 from twostream.flow.store import ClipHeader, FlowStore, StoreSettings
-from twostream.loader import ClipCache
+from twostream.loader import Clip, ClipCache
+from twostream.recipes import PAPER
 from twostream.types import DataError, LabeledVideo, TemporalInput, UsageError, VideoScores
 
 HEIGHT, WIDTH, CROP = 20, 27, 16
@@ -122,6 +124,60 @@ def test_scores_are_those_of_a_naive_loop(
     assert scores.stream == model.spec.stream
     assert scores.kind == "probabilities"
     np.testing.assert_allclose(scores.scores.sum(axis=1), 1, atol=1e-5)
+
+
+class MarkedClip(Clip):
+    """A video at the paper's size whose pixels tell their frame or field, row and column."""
+
+    def num_positions(self, temporal: TemporalInput | None) -> int:
+        return 101 if temporal is None else 101 - temporal.length
+
+    def stack(self, temporal: TemporalInput | None, position: int) -> np.ndarray:
+        rows, columns = np.mgrid[:256, :340].astype(np.float32)
+        planes = [columns + 1, 1000 * position + rows]  # of flow, x first
+        return np.stack(planes if temporal else [*planes, rows])[None]
+
+
+class Noting(torch.nn.Module):
+    """Writes down which crops it sees; scores all classes alike."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[tuple[int, int, int, bool, int]] = []
+
+    def forward(self, crops: torch.Tensor) -> torch.Tensor:
+        assert crops.shape[2:] == (224, 224)
+        for first, last, mark in crops[:, [0, 0, 1], [0, 0, 0], [0, -1, 0]].tolist():
+            position, top = divmod(int(mark), 1000)
+            left = int(min(abs(first), abs(last))) - 1
+            self.seen.append((position, top, left, abs(first) > abs(last), int(np.sign(first))))
+        return torch.zeros(len(crops), len(CLASSES))
+
+
+@pytest.mark.parametrize(
+    ("temporal", "last", "sign"), [(None, 100, 1), (TemporalInput(length=1), 99, -1)]
+)
+def test_the_paper_scores_25_positions_by_10_crops(
+    temporal: TemporalInput | None, last: int, sign: int
+) -> None:
+    """Section 5: four corners, the centre and their flips, which negate the flow's x."""
+    sizes = {"crop_size": PAPER.crop_size, "test_positions": PAPER.test_positions, "std": (1.0,)}
+    network = Noting()
+    model = StreamModel(replace(make_model(temporal).spec, **sizes), network)
+    scores = evaluate(model, VIDEOS[:1], {"long": MarkedClip()})
+    assert len(network.seen) == 250
+    positions = sorted({position for position, *_ in network.seen})
+    assert len(positions) == 25
+    assert (positions[0], positions[-1]) == (0, last)
+    assert set(np.diff(positions)) <= {4, 5}
+    places = [(0, 0), (0, 116), (32, 0), (32, 116), (16, 58)]
+    assert sorted(network.seen) == sorted(
+        (position, *place, *view)
+        for position in positions
+        for place in places
+        for view in ((False, 1), (True, sign))
+    )
+    np.testing.assert_allclose(scores.scores, 1 / 3, rtol=1e-6)  # the weights sum to 1
 
 
 def test_repeated_positions_count_as_often_as_they_come() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from twostream.checkpoint import ModelSpec, StreamModel, save_model
 from twostream.evaluate import save_scores
 from twostream.experiments import CLAIMS, EXPERIMENTS, Study, listing, reproduce
 from twostream.experiments.claims import MARGIN_POINTS
@@ -128,9 +129,9 @@ def test_claims_compare_nets_that_exist() -> None:
     assert {number for number, kind in kinds.items() if kind == "similar"} == {3, 4}
 
 
-def study_of(data: Path, out: Path, **changes: object) -> Study:
+def study_of(first: Path, out: Path, **changes: object) -> Study:
     recipe = make_recipe("quick", steps=2, test_positions=1)
-    values: dict = {"data": (str(data),), "recipe": recipe, "out": out}
+    values: dict = {"data": (str(first),), "recipe": recipe, "out": out}
     return Study(**{**values, **changes})
 
 
@@ -198,6 +199,22 @@ def fake_scores(run: PlannedRun, share_right: float) -> None:
         ids = tuple(video.video_id for video in videos)
         kept = VideoScores(ids, labels, split.classes, scores, stream=stream)
         save_scores(run.folder / "scores" / f"{stream}-{subset}.npz", kept)
+    if run.net == "flow-10":  # figure 4 looks at its filters
+        spec = ModelSpec(
+            stream="temporal",
+            architecture="small-bn",
+            classes=split.classes,
+            temporal=run.settings.temporal,
+            crop_size=64,
+            mean=(0.0,),
+            std=(1.0,),
+            dropout=0.0,
+            flips=True,
+            test_positions=1,
+            store={},
+            fps=25.0,
+        )
+        save_model(run.folder / "temporal.safetensors", StreamModel(spec))
     results = {
         "seconds": {"train": 3.0},
         "accuracy": {stream: share_right},
@@ -248,10 +265,10 @@ def test_files_are_made_from_the_results_alone(faked: Study, tmp_path: Path) -> 
     results["seconds"] = {"this_call": 1.0, "all_runs": 120.0}
     notes = tmp_path / "notes.md"
     notes.write_text("# Notes\n\n## Claim 4\n\nInvented <numbers>.\n\n## Other\n\nnothing\n")
-    write_results(tmp_path, results, notes)
-    text = (tmp_path / "reproduction.md").read_text()
-    page = (tmp_path / "index.html").read_text()
-    assert json.loads((tmp_path / "results.json").read_text())["claims"][1]["number"] == 2
+    write_results(faked.out, results, notes)
+    text = (faked.out / "reproduction.md").read_text()
+    page = (faked.out / "index.html").read_text()
+    assert json.loads((faked.out / "results.json").read_text())["claims"][1]["number"] == 2
     assert "### Claim 4: refuted" in text and "Invented <numbers>." in text
     assert "nothing" not in text
     assert "100.0 [100.0, 100.0]" in text and "+50.0 [" in text

@@ -197,11 +197,19 @@ def normalised(*streams: VideoScores) -> np.ndarray:
 
 
 def test_features_are_l2_normalised_scores_side_by_side() -> None:
-    spatial, temporal = stream("spatial"), stream("temporal", seed=1)
+    """Section 6 b, by hand: (3, 4, 0) / 7 has length 5 / 7, (2, 1, 2) / 5 has length 3 / 5."""
+    values = {"n": 2, "labels": np.array([0, 1])}
+    spatial = stream(
+        "spatial", scores=np.array([[3 / 7, 4 / 7, 0], [0, 0, 1]], np.float32), **values
+    )
+    temporal = stream(
+        "temporal", scores=np.array([[0.4, 0.2, 0.4], [1, 0, 0]], np.float32), **values
+    )
+    wanted = [[0.6, 0.8, 0, 2 / 3, 1 / 3, 2 / 3], [0, 0, 1, 1, 0, 0]]
     features = svm_features([spatial, temporal])
-    assert features.shape == (30, 6)
-    np.testing.assert_allclose(np.linalg.norm(features[:, :3], axis=1), 1, rtol=1e-6)
-    np.testing.assert_allclose(features, normalised(spatial, temporal), rtol=1e-6)
+    np.testing.assert_allclose(features, wanted, rtol=1e-6)
+    swapped = svm_features([temporal, spatial])
+    np.testing.assert_array_equal(swapped, np.roll(features, 3, axis=1))
     unread = stream(scores=np.zeros((30, 3), np.float32))
     assert np.isfinite(svm_features([unread])).all()
 
@@ -217,6 +225,9 @@ def test_the_svm_is_scikit_learns_crammer_singer() -> None:
     np.testing.assert_allclose(fused.scores, wanted, rtol=1e-4, atol=1e-5)
     np.testing.assert_array_equal(fused.predictions(), wanted.argmax(axis=1))
     assert (fused.kind, fused.stream) == ("logits", "svm")
+    # one against the rest, scikit-learn's own default, is another machine
+    other = LinearSVC(C=1.0, random_state=0).fit(normalised(*train), train[0].labels)
+    assert np.abs(other.decision_function(normalised(*test)) - wanted).max() > 0.1
 
 
 def test_the_svm_learns_which_stream_to_trust() -> None:
