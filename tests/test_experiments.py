@@ -348,6 +348,10 @@ def test_official_data_uses_its_own_splits(tiny_data: Path, tmp_path: Path) -> N
     runs = study.runs("flow-10", 0)
     assert [(run.settings.split, run.settings.fold) for run in runs] == [(1, None)]
     assert runs[0].settings.recipe.steps == 80_000
+    small = study_of(tiny_data, tmp_path / "out", official=True)
+    results = reproduce(small, "figure4", jobs=1, say=quiet)
+    assert (results["figure4"]["nets"], results["folds"]) == (1, None)
+    assert small.outcome(["flow-10"], None, 0).accuracy().clips == 12
     # g01 of one class is not g01 of another there
     assert len(set(study.groups[0].values())) == 48
     assert len(set(study_of(tiny_data, tmp_path).groups[0].values())) == 4
