@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import pickle
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -412,14 +413,44 @@ def test_a_loader_gives_the_items_in_their_order(store: FlowStore) -> None:
 def test_waiting_for_the_loader_is_measured() -> None:
     class Slow(Dataset):
         def __getitem__(self, _: int) -> dict:
-            import time
-
             time.sleep(0.05)
             return {}
 
     timed = TimedLoader(batches(Slow(), range(3)))
     assert len(list(timed)) == 3
     assert 0.15 <= timed.wait_seconds < 1
+
+
+def test_the_next_batch_is_made_while_this_one_is_used() -> None:
+    made = []
+
+    class Counting(Dataset):
+        def __getitem__(self, item: int) -> dict:
+            made.append(item)
+            return {"item": item}
+
+    class BrokenError(Exception):
+        pass
+
+    iterator = iter(TimedLoader(batches(Counting(), range(5))))
+    assert next(iterator) == {"item": 0}
+    deadline = time.monotonic() + 5
+    while len(made) < 2 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert made == [0, 1]
+    iterator.close()  # leaves no thread behind that makes more
+    assert made == [0, 1]
+
+    class Broken(Dataset):
+        def __getitem__(self, item: int) -> dict:
+            if item == 1:
+                raise BrokenError
+            return {}
+
+    iterator = iter(TimedLoader(batches(Broken(), range(3))))
+    next(iterator)
+    with pytest.raises(BrokenError):
+        next(iterator)
 
 
 def test_scoring_samples_name_what_cannot_be_read(store: FlowStore) -> None:

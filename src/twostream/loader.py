@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from threading import Lock
 from typing import Any, Protocol
@@ -357,7 +358,10 @@ def batches(
 
 
 class TimedLoader:
-    """Iterates a loader and adds up how long the consumer waited for it.
+    """Iterates a loader one batch ahead, and adds up how long the consumer waited for it.
+
+    The next batch is made in a thread while the network works on this one: NumPy and torch release
+    the interpreter, and a loader without processes of its own would leave cores idle otherwise.
 
     Attributes:
         wait_seconds: waiting time so far.
@@ -372,14 +376,16 @@ class TimedLoader:
 
     def __iter__(self) -> Iterator[dict[str, Tensor]]:
         iterator = iter(self.loader)
-        while True:
-            start = time.perf_counter()
-            try:
-                batch = next(iterator)
-            except StopIteration:
-                return
-            self.wait_seconds += time.perf_counter() - start
-            yield batch
+        with ThreadPoolExecutor(1, thread_name_prefix="loader") as ahead:
+            following = ahead.submit(next, iterator, None)
+            while True:
+                start = time.perf_counter()
+                batch = following.result()
+                self.wait_seconds += time.perf_counter() - start
+                if batch is None:
+                    return
+                following = ahead.submit(next, iterator, None)
+                yield batch
 
 
 def flow_rms_px(clips: Clips, videos: Sequence[LabeledVideo], temporal: TemporalInput) -> float:
