@@ -1,0 +1,201 @@
+"""Batches of training and samples of scoring.
+
+Training batches are a pure function of (seed, step): neither the number of workers or devices nor
+an interruption changes which samples a step sees.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from twostream.augment import color_jitter, flip, random_crop
+from twostream.loader.clips import Clips
+from twostream.sampling import (
+    class_uniform_batch,
+    sample_rng,
+)
+from twostream.types import LabeledVideo, StoreError, TemporalInput, UsageError
+
+
+@dataclass(frozen=True)
+class TrainingBatches(Dataset[dict[str, Tensor]]):
+    """The batches of a training run: item ``step`` is the whole batch of that step.
+
+    Videos are drawn uniformly across the classes, from each one a random frame or stack, a random
+    crop of the whole frame, mirrored half of the time, RGB with colour jitter (section 5).
+
+    Attributes:
+        clips: where the samples come from.
+        videos: training videos.
+        temporal: the temporal stream's input, None for the spatial stream.
+        seed: with the step, decides everything.
+        steps: length of the run.
+        batch_size: global batch.
+        crop_size: side of the crops in pixels.
+        flips: mirror half of the samples.
+        lighting: strength of the colour jitter, RGB only.
+        heads: for multi-task learning (section 4), the number of classes of each data set, whose
+            labels follow one another; every data set gives an equal share of each batch. None:
+            one data set.
+        rank, world_size: this process makes every world_size-th sample of the global batch.
+    """
+
+    clips: Clips
+    videos: Sequence[LabeledVideo]
+    temporal: TemporalInput | None
+    seed: int
+    steps: int
+    batch_size: int
+    crop_size: int
+    flips: bool
+    lighting: float
+    heads: tuple[int, ...] | None = None
+    rank: int = 0
+    world_size: int = 1
+    labels: NDArray[np.int64] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "labels", np.array([video.label for video in self.videos]))
+
+    @property
+    def shares(self) -> tuple[int, ...]:
+        """Return how many samples of the global batch each data set gives."""
+        count = len(self.heads or (1,))
+        return tuple(
+            (i + 1) * self.batch_size // count - i * self.batch_size // count for i in range(count)
+        )
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def share(self, rank: int, world_size: int) -> TrainingBatches:
+        """Return the batches that one of several processes makes."""
+        return replace(self, rank=rank, world_size=world_size)
+
+    def __getitem__(self, step: int) -> dict[str, Tensor]:
+        """Return crops (b, length, c, size, size) and labels (b,) of this process's share."""
+        rows = self._rows(step)
+        own = range(self.rank, self.batch_size, self.world_size)
+        crops: NDArray[np.float32] | None = None
+        for place, i in enumerate(own):
+            sample = self._sample(int(rows[i]), sample_rng(self.seed, step, i))
+            if crops is None:
+                crops = np.empty((len(own), *sample.shape), np.float32)
+            # copied at once: a crop is a view, and keeping 32 whole stacks alive costs fresh memory
+            crops[place] = sample
+        if crops is None:
+            raise UsageError(
+                f"a batch of {self.batch_size} is too small for {self.world_size} devices"
+            )
+        return {
+            "crops": torch.from_numpy(crops),
+            "labels": torch.from_numpy(self.labels[rows[list(own)]]),
+        }
+
+    def _rows(self, step: int) -> NDArray[np.int64]:
+        """Return which videos the global batch is made of: one data set's share after another."""
+        parts, first = [], 0
+        for size, share in zip(self.heads or (len(self.labels),), self.shares, strict=True):
+            labels = self.labels
+            if self.heads:
+                own = (labels >= first) & (labels < first + size)
+                labels = np.where(own, labels, -1)
+            parts.append(class_uniform_batch(labels, seed=self.seed, step=step, batch_size=share))
+            first += size
+        return np.concatenate(parts)
+
+    def _sample(self, row: int, rng: np.random.Generator) -> NDArray[np.float32]:
+        clip = self.clips[self.videos[row].video_id]
+        position = int(rng.integers(clip.num_positions(self.temporal)))
+        stack = clip.stack(self.temporal, position)
+        stack = random_crop(stack.shape[-2], stack.shape[-1], self.crop_size, rng).cut(stack)
+        is_flow = self.temporal is not None and not self.temporal.rgb
+        if self.flips and rng.random() < 0.5:
+            stack = flip(stack, is_flow=is_flow)
+        if not is_flow and self.lighting:
+            stack = color_jitter(stack, rng, strength=self.lighting)
+        return stack
+
+
+@dataclass(frozen=True)
+class ScoringSamples(Dataset[dict[str, object]]):
+    """The frames or stacks that each video is scored on, whole: item i belongs to video i.
+
+    Attributes:
+        clips: where the samples come from.
+        videos: videos to score, each exactly once.
+        temporal: the temporal stream's input, None for the spatial stream.
+        test_positions: samples a video at equal temporal spacing (25 in section 5).
+    """
+
+    clips: Clips
+    videos: Sequence[LabeledVideo]
+    temporal: TemporalInput | None
+    test_positions: int
+
+    def __len__(self) -> int:
+        return len(self.videos)
+
+    def __getitem__(self, row: int) -> dict[str, object]:
+        """Return ``Clip.samples``; a video that cannot be read comes as its ``error`` instead."""
+        try:
+            clip = self.clips[self.videos[row].video_id]
+            stacks, counts = clip.samples(self.temporal, self.test_positions)
+        except StoreError as error:
+            return {"row": row, "error": str(error)}
+        return {"row": row, "stacks": stacks, "counts": counts}
+
+
+def batches(
+    dataset: Dataset, order: Iterable[int], *, workers: int = 0, pin_memory: bool = False
+) -> DataLoader:
+    """Return a loader that yields the items of ``order``, in that order, whole."""
+    return DataLoader(
+        dataset,
+        batch_size=None,
+        sampler=order,
+        num_workers=workers,
+        pin_memory=pin_memory,
+        persistent_workers=False,
+        prefetch_factor=4 if workers else None,
+    )
+
+
+class TimedLoader:
+    """Iterates a loader one batch ahead, and adds up how long the consumer waited for it.
+
+    The next batch is made in a thread while the network works on this one: NumPy and torch release
+    the interpreter, and a loader without processes of its own would leave cores idle otherwise.
+
+    Attributes:
+        wait_seconds: waiting time so far.
+    """
+
+    def __init__(self, loader: DataLoader) -> None:
+        self.loader = loader
+        self.wait_seconds = 0.0
+
+    def __len__(self) -> int:
+        return len(self.loader)
+
+    def __iter__(self) -> Iterator[dict[str, Tensor]]:
+        iterator = iter(self.loader)
+        with ThreadPoolExecutor(1, thread_name_prefix="loader") as ahead:
+            following = ahead.submit(next, iterator, None)
+            while True:
+                start = time.perf_counter()
+                batch = following.result()
+                self.wait_seconds += time.perf_counter() - start
+                if batch is None:
+                    return
+                following = ahead.submit(next, iterator, None)
+                yield batch
