@@ -13,13 +13,13 @@ from torch import nn
 
 from twostream.checkpoint import ModelSpec, StreamModel, load_model
 from twostream.evaluate import load_scores
-from twostream.loader import TrainingBatches
+from twostream.loader import Clip, TrainingBatches
 from twostream.multitask import JoinedClips, cut_head, join, read_overlap
 from twostream.predict import TwoStreamPredictor
 from twostream.recipes import make_recipe
 from twostream.run import RunSettings, train_run
 from twostream.train import check_batch, multitask_loss, own_head
-from twostream.types import DataError, DatasetSplit, LabeledVideo, UsageError
+from twostream.types import DataError, DatasetSplit, LabeledVideo, TemporalInput, UsageError
 
 
 def split_of(name: str, classes: tuple[str, ...], per_class: int = 4) -> DatasetSplit:
@@ -31,11 +31,33 @@ def split_of(name: str, classes: tuple[str, ...], per_class: int = 4) -> Dataset
     return DatasetSplit(name, "whole", classes, videos, ())
 
 
-class Clips(dict):
-    """A cache that says which clip was asked for."""
+class Reader:
+    """A file of fields that all move by the same number of pixels."""
 
-    def __missing__(self, key: str) -> tuple[int, str]:
-        return id(self), key
+    def __init__(self, motion_px: float) -> None:
+        self.motion_px = motion_px
+
+    def __len__(self) -> int:
+        return 12
+
+    def fields(self, indices: list[int]) -> np.ndarray:
+        return np.full((len(indices), 2, 8, 8), self.motion_px, np.float32)
+
+
+class Clips(dict):
+    """A cache whose clips remember what was asked for; their motion is given."""
+
+    def __init__(self, motion_px: float = 1.0) -> None:
+        super().__init__()
+        self.motion_px = motion_px
+        self.asked: list[str] = []
+
+    def __missing__(self, key: str) -> Clip:
+        self.asked.append(key)
+        return Clip(forward=Reader(self.motion_px))  # type: ignore[arg-type]
+
+
+SEES = TemporalInput(length=2, subtract_mean=False)
 
 
 def test_the_loss_is_the_sum_of_each_heads_own_softmax() -> None:
@@ -66,7 +88,7 @@ def test_one_head_is_ordinary_training() -> None:
 
 def joined_batches(batch_size: int = 30, **changes: object) -> TrainingBatches:
     big, small = split_of("big", tuple("abcdef"), 40), split_of("small", ("x", "y"), 3)
-    joined = join([(big, Clips()), (small, Clips())], "multitask")  # type: ignore[list-item]
+    joined = join([(big, Clips()), (small, Clips())], "multitask", temporal=SEES)  # type: ignore[list-item]
     values: dict = {
         "clips": joined.clips,
         "videos": joined.split.train,
@@ -107,16 +129,30 @@ def test_every_device_gets_the_same_share_of_each_data_set() -> None:
 
 def test_clips_are_found_in_their_own_store_even_under_the_same_id() -> None:
     first, second = Clips(), Clips()
-    clips = JoinedClips([first, second])  # type: ignore[list-item]
-    assert clips["0/a/1.avi"] == (id(first), "a/1.avi")
-    assert clips["1/a/1.avi"] == (id(second), "a/1.avi")
+    clips = JoinedClips([first, second], [1, 1])  # type: ignore[list-item]
+    _ = clips["0/a/1.avi"], clips["1/b/1.avi"]
+    assert (first.asked, second.asked) == (["a/1.avi"], ["b/1.avi"])
+
+
+def test_flow_of_every_set_comes_at_the_scale_of_the_first() -> None:
+    slow, fast = (
+        (split_of("slow", ("a", "b")), Clips(0.5)),
+        (split_of("fast", ("c", "d")), Clips(4)),
+    )
+    joined = join([slow, fast], "multitask", temporal=SEES)  # type: ignore[list-item]
+    assert joined.clips.flow_scales == pytest.approx((1, 1 / 8))
+    for video in joined.split.train:
+        assert np.allclose(joined.clips[video.video_id].stack(SEES, 0), 0.5)
+    # RGB has no scale
+    frames = TemporalInput(length=2, rgb=True)
+    assert join([slow, fast], "multitask", temporal=frames).clips.flow_scales == (1, 1)  # type: ignore[list-item]
 
 
 def test_added_classes_leave_the_overlapping_ones_out() -> None:
     own = split_of("hmdb", ("ride_bike", "golf"))
     other = split_of("ucf", ("Biking", "Archery", "Golf"))
     overlap = frozenset({("ride_bike", "Biking"), ("golf", "Golf")})
-    joined = join([(own, Clips()), (other, Clips())], "added", overlap)  # type: ignore[list-item]
+    joined = join([(own, Clips()), (other, Clips())], "added", overlap, temporal=SEES)  # type: ignore[list-item]
     assert joined.split.classes == ("hmdb/ride_bike", "hmdb/golf", "ucf/Archery")
     assert joined.heads is None
     by_label = Counter(video.label for video in joined.split.train)
@@ -125,15 +161,20 @@ def test_added_classes_leave_the_overlapping_ones_out() -> None:
         f"1/Archery/{i}.avi" for i in range(4)
     }
     # without a list the same name is the same class
-    joined = join([(own, Clips()), (other, Clips())], "added")  # type: ignore[list-item]
+    joined = join([(own, Clips()), (other, Clips())], "added", temporal=SEES)  # type: ignore[list-item]
     assert joined.split.classes[2:] == ("ucf/Biking", "ucf/Archery")
     with pytest.raises(DataError, match="every class of b overlaps"):
-        join([(split_of("a", ("x", "y")), Clips()), (split_of("b", ("X", "Y")), Clips())], "added")  # type: ignore[list-item]
+        join(
+            [(split_of("a", ("x", "y")), Clips()), (split_of("b", ("X", "Y")), Clips())],
+            "added",
+            temporal=SEES,
+        )  # type: ignore[list-item]
     with pytest.raises(DataError, match="names Golfing, which ucf does not have"):
         join(
             [(own, Clips()), (other, Clips())],  # type: ignore[list-item]
             "added",
             frozenset({("golf", "Golfing")}),
+            temporal=SEES,
         )
 
 
@@ -188,6 +229,10 @@ def test_a_head_gives_its_part_of_the_scores(architecture: str) -> None:
     model = StreamModel(spec).eval()
     head = cut_head(model, range(3, 5), classes=("d", "e"), dataset="other")
     assert head.spec == replace(spec, classes=("d", "e"), dataset="other")
+    # flow that was halved in training is twice as large in the data set's own pixels
+    assert cut_head(model, range(2), 0.5, classes=("a", "b")).spec.std == pytest.approx(
+        (0.4, 0.4, 0.4)
+    )
     crops = torch.rand(2, 1, 3, 64, 64)
     with torch.no_grad():
         torch.testing.assert_close(head(crops), model(crops)[:, 3:])

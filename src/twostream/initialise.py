@@ -107,8 +107,7 @@ def initial_model(
     name = architecture or said.architecture or recipe.architecture(stream)
     colours = not _is_flow(sees)
     mean, std = said.mean, said.std
-    # one number is of flow, as a temporal model file says it; three are of colours
-    if sees is not None and not colours and len(mean) != 1:
+    if sees is not None and not colours:
         mean, std = (0.0,), (flow_rms_px(clips, split.train, sees),)
         if from_colours:
             # filters made for inputs of 0..255 would hardly answer to flow of a deviation of one
@@ -166,8 +165,8 @@ def _declared(
     spec = read_spec(file, metadata)
     if spec.temporal is not None and spec.temporal != sees:
         say(f"{file.name} was trained on {spec.temporal}, this net sees {sees or 'single frames'}")
-    # colours tell nothing of flow, and flow nothing of colours
-    if _is_flow(spec.temporal) != _is_flow(sees):
+    # how large motion is depends on the videos: it is measured on those of the training
+    if _is_flow(spec.temporal) or _is_flow(sees):
         return Declaration(architecture=spec.architecture)
     return Declaration(
         architecture=spec.architecture,

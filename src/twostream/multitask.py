@@ -20,9 +20,9 @@ from torch import nn
 
 from twostream.checkpoint import StreamModel
 from twostream.flow.store import FlowStore
-from twostream.loader import Clip, ClipCache
+from twostream.loader import Clip, ClipCache, flow_rms_px
 from twostream.models import classifier
-from twostream.types import DataError, DatasetSplit, LabeledVideo, ModelError
+from twostream.types import DataError, DatasetSplit, LabeledVideo, ModelError, TemporalInput
 
 How = Literal["multitask", "added", "pretrain"]
 HOWS: tuple[How, ...] = ("multitask", "added", "pretrain")
@@ -60,10 +60,16 @@ class JoinedData:
 
 
 class JoinedClips:
-    """Clips of several stores, by ``<number of the set>/<video id>``."""
+    """Clips of several stores, by ``<number of the set>/<video id>``.
 
-    def __init__(self, caches: Sequence[ClipCache]) -> None:
+    Args:
+        caches: each data set's clips.
+        flow_scales: what each data set's flow is multiplied by.
+    """
+
+    def __init__(self, caches: Sequence[ClipCache], flow_scales: Sequence[float]) -> None:
         self.caches = tuple(caches)
+        self.flow_scales = tuple(flow_scales)
 
     @property
     def store(self) -> FlowStore:
@@ -72,23 +78,25 @@ class JoinedClips:
 
     def __getitem__(self, video_id: str) -> Clip:
         """Return the clip; raises StoreError where a file is missing or damaged."""
-        cache, own = self._own(video_id)
-        return cache[own]
+        number, own = self._own(video_id)
+        return replace(self.caches[number][own], flow_scale=self.flow_scales[number])
 
     def fps(self, video_id: str) -> float:
         """Return the frame rate of a stored clip, without decoding anything."""
-        cache, own = self._own(video_id)
-        return cache.fps(own)
+        number, own = self._own(video_id)
+        return self.caches[number].fps(own)
 
-    def _own(self, video_id: str) -> tuple[ClipCache, str]:
+    def _own(self, video_id: str) -> tuple[int, str]:
         number, _, own = video_id.partition("/")
-        return self.caches[int(number)], own
+        return int(number), own
 
 
 def join(
     parts: Sequence[tuple[DatasetSplit, ClipCache]],
     how: How,
     overlap: frozenset[tuple[str, str]] | None = None,
+    *,
+    temporal: TemporalInput,
 ) -> JoinedData:
     """Put the training videos of several data sets together.
 
@@ -99,6 +107,9 @@ def join(
             first set's are left out with their videos.
         overlap: (class of the first set, class of another set) that mean the same; None: those
             of the same name, lower case, without spaces, hyphens and underscores.
+        temporal: what the net sees. Flow of each set is brought to the root mean square of the
+            first one's, as a net of one set is too: videos of another size, rate or camera would
+            else reach the net as much weaker or stronger motion.
 
     Raises:
         DataError: nothing of the other sets is left.
@@ -132,23 +143,32 @@ def join(
         tuple(videos),
         (),
     )
-    clips = JoinedClips([clips for _, clips in parts])
+    scales = [1.0] * len(parts)
+    if not temporal.rgb:
+        sizes = [flow_rms_px(clips, split.train, temporal) for split, clips in parts]
+        scales = [sizes[0] / size for size in sizes]
+    clips = JoinedClips([clips for _, clips in parts], scales)
     heads = tuple(map(len, outputs)) if how == "multitask" else None
     return JoinedData(joined, clips, tuple(outputs), heads)
 
 
-def cut_head(model: StreamModel, outputs: range, **changes: Any) -> StreamModel:
+def cut_head(
+    model: StreamModel, outputs: range, flow_scale: float = 1.0, **changes: Any
+) -> StreamModel:
     """Return a model of one data set: the trunk, and the part of the last layer that is its own.
 
     Args:
         model: trained on several data sets.
         outputs: which outputs to keep.
+        flow_scale: what the data set's flow was multiplied by in training; its own pixels are
+            normalised accordingly.
         changes: of the model's spec: ``classes``, ``dataset``, ``store`` and so on.
 
     Raises:
         ModelError: the network's last layer has not one output a class.
     """
-    spec = replace(model.spec, **changes)
+    std = tuple(value / flow_scale for value in model.spec.std)
+    spec = replace(model.spec, std=std, **changes)
     last = [
         module
         for module in classifier(model.network).modules()

@@ -108,7 +108,7 @@ class TwoStreamPredictor:
                 f"its frames of {header.width}x{header.height} px are smaller than the model's "
                 f"crop of {self.spec.crop_size} px, and frames are never enlarged",
             )
-        clip = Clip(**{kind: ClipReader(file, keep=True) for kind, file in files.items()})
+        clip = Clip.of({kind: ClipReader(file, keep=True) for kind, file in files.items()})
         streams: dict[Stream, NDArray[np.float32]] = {}
         for stream, model in self.models.items():
             samples = clip.samples(model.spec.temporal, model.spec.test_positions)

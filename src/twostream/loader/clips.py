@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from threading import Lock
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import numpy as np
 import torch
@@ -70,11 +70,19 @@ class Clip:
 
     Attributes:
         rgb, forward, backward: its files in the store; None where a stream does not need one.
+        flow_scale: flow is multiplied by this: where a net is trained on several data sets, it
+            sees the motion of all at the scale of the first (``multitask``).
     """
 
     rgb: ClipReader | None = None
     forward: ClipReader | None = None
     backward: ClipReader | None = None
+    flow_scale: float = 1.0
+
+    @classmethod
+    def of(cls, readers: Mapping[Kind, ClipReader]) -> Self:
+        """Return the clip of these files."""
+        return cls(readers.get("rgb"), readers.get("forward"), readers.get("backward"))
 
     def num_positions(self, temporal: TemporalInput | None) -> int:
         """Count the frames, or the places where a stack can start; never less than one."""
@@ -104,11 +112,14 @@ class Clip:
             return np.zeros((temporal.length, 2, header.height, header.width), np.float32)
         if not temporal.bidirectional:
             window = clamp_window(position, temporal.length, len(forward))
-            return flow_stack(forward.fields(window), temporal)
+            return self._scaled(flow_stack(forward.fields(window), temporal))
         centre = position + temporal.length // 2
         ahead, back = bidirectional_window(centre, temporal.length, len(forward))
         backward = self._need("backward")
-        return flow_stack(forward.fields(ahead), temporal, backward.fields(back))
+        return self._scaled(flow_stack(forward.fields(ahead), temporal, backward.fields(back)))
+
+    def _scaled(self, stack: NDArray[np.float32]) -> NDArray[np.float32]:
+        return stack if self.flow_scale == 1 else stack * np.float32(self.flow_scale)
 
     def samples(self, temporal: TemporalInput | None, count: int) -> tuple[Tensor, Tensor]:
         """Return what the clip is scored on: ``count`` positions at equal spacing, whole frames.
@@ -160,7 +171,7 @@ class ClipCache:
         size = sum(map(decoded_bytes, files.values()))
         # A clip that would push out a quarter of all others is read from disk as it is needed.
         keep = size <= self.budget_bytes // 4
-        clip = Clip(**{kind: ClipReader(file, keep=keep) for kind, file in files.items()})
+        clip = Clip.of({kind: ClipReader(file, keep=keep) for kind, file in files.items()})
         with self._lock:
             if keep and video_id not in self._clips:
                 self._clips[video_id] = (clip, size)

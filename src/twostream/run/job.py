@@ -202,13 +202,19 @@ class _Job:
             file = Path(settings.overlap) if settings.overlap else None
             names = [split.dataset, self.others[0].split.dataset]
             overlap = read_overlap(file, names) if settings.how == "added" else None
-            joined = join([(p.split, p.clips) for p in (own, *self.others)], settings.how, overlap)
+            parts = (own, *self.others)
+            joined = join(
+                [(part.split, part.clips) for part in parts],
+                settings.how,
+                overlap,
+                temporal=settings.temporal,
+            )
             self.note(folder, joined.describe())
             model = self.trained(stream, start, joined.split, joined.clips, folder, joined.heads)
-            if settings.how == "multitask":
-                for outputs, other in zip(joined.outputs[1:], self.others, strict=True):
-                    head = cut_head(model, outputs, **other.described())
-                    save_model(folder / "others" / other.split.dataset / path.name, head)
+            heads = list(zip(parts, joined.outputs, joined.clips.flow_scales, strict=True))
+            for other, outputs, scale in heads[1:] if settings.how == "multitask" else ():
+                head = cut_head(model, outputs, scale, **other.described())
+                save_model(folder / "others" / other.split.dataset / path.name, head)
             model = cut_head(model, joined.outputs[0], **own.described())
         else:
             model = self.trained(stream, start, split, clips, folder)
