@@ -44,7 +44,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The built-in data set with four groups as real video files: 36 clips to train, 12 to test."""
+    """The built-in data set with four groups as real video files: 42 clips to train, 14 to test."""
     from twostream.synthetic import render_dataset
 
     return render_dataset(tmp_path_factory.mktemp("tiny") / "clips", seed=1, groups=4)

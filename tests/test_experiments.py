@@ -247,7 +247,7 @@ def test_claims_are_judged_by_the_difference(faked: Study) -> None:
     assert found[1]["comparisons"][0]["state"] == "needs --weights"
     assert found[5]["comparisons"][0]["state"] == "needs a second data set"
     # every clip is tested once a seed, whatever fold it is in
-    assert found[2]["comparisons"][0]["difference"]["clips"] == 48
+    assert found[2]["comparisons"][0]["difference"]["clips"] == 56
     assert found[2]["comparisons"][0]["difference"]["groups"] == 4
     assert results["overfitting"] == {"train": 100.0, "test": 50.0}
 
@@ -351,7 +351,7 @@ def test_official_data_uses_its_own_splits(tiny_data: Path, tmp_path: Path) -> N
     small = study_of(tiny_data, tmp_path / "out", official=True)
     results = reproduce(small, "figure4", jobs=1, say=quiet)
     assert (results["figure4"]["nets"], results["folds"]) == (1, None)
-    assert small.outcome(["flow-10"], None, 0).accuracy().clips == 12
+    assert small.outcome(["flow-10"], None, 0).accuracy().clips == 14
     # g01 of one class is not g01 of another there
-    assert len(set(study.groups[0].values())) == 48
+    assert len(set(study.groups[0].values())) == 56
     assert len(set(study_of(tiny_data, tmp_path).groups[0].values())) == 4

@@ -273,7 +273,7 @@ def test_multitask_run_evaluates_every_head_on_its_own_data(
         "test_videos": len(scores.video_ids),
         "accuracy": scores.accuracy(),
     }
-    assert len(load_scores(tmp_path / "run" / "scores" / "temporal-test.npz").video_ids) == 12
+    assert len(load_scores(tmp_path / "run" / "scores" / "temporal-test.npz").video_ids) == 14
     # a run is an ordinary one afterwards
     video = next(tiny_data.rglob("*.avi"))
     assert TwoStreamPredictor.load(tmp_path / "run").predict(video).top(1)[0][0] in own.spec.classes
@@ -290,7 +290,7 @@ def test_the_other_data_set_is_used_whole_and_changes_the_net(
         changes["overlap"] = str(overlap)
     joint_run(tiny_data, other_data, tmp_path / "run", **changes)
     model = load_model(tmp_path / "run" / "temporal.safetensors")
-    assert len(model.spec.classes) == 12
+    assert len(model.spec.classes) == 14
     assert model.spec.dataset == tiny_data.name
     scores = load_scores(tmp_path / "run" / "scores" / "temporal-test.npz")
     np.testing.assert_allclose(scores.scores.sum(axis=1), 1, rtol=1e-5)

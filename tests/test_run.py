@@ -29,7 +29,7 @@ def tiny_recipe(**changes: object) -> Recipe:
 
 def test_results_are_those_of_the_score_files(tiny_run: Path, tiny_data: Path) -> None:
     results = json.loads((tiny_run / "results.json").read_text())
-    assert (results["train_videos"], results["test_videos"]) == (36, 12)
+    assert (results["train_videos"], results["test_videos"]) == (42, 14)
     assert set(results["accuracy"]) == {"spatial", "temporal", "average", "svm"}
     assert set(results["seconds"]) == {"extract", "train", "evaluate"}
     for stream, accuracy in results["accuracy"].items():
@@ -105,7 +105,7 @@ def test_unreadable_videos_are_named_and_counted_as_wrong(tiny_data: Path, tmp_p
     assert set(results["unreadable"]) == {split.test[0].video_id, split.train[0].video_id}
     assert any(split.test[0].video_id in line for line in told)
     scores = load_scores(tmp_path / "run" / "scores" / "spatial-test.npz")
-    assert len(scores.video_ids) == 12 and list(scores.unreadable) == [split.test[0].video_id]
+    assert len(scores.video_ids) == 14 and list(scores.unreadable) == [split.test[0].video_id]
     skipping = evaluate_run(
         tmp_path / "run", skip_unreadable=True, out=tmp_path / "scores", say=quiet
     )

@@ -51,7 +51,7 @@ def new_model(architecture: str = "small-bn", dropout: float = 0.2) -> StreamMod
     spec = ModelSpec(
         stream="temporal",
         architecture=architecture,
-        classes=tuple("abcdefghijkl"),
+        classes=tuple("abcdefghijklmn"),
         temporal=TemporalInput(length=3),
         crop_size=48,
         mean=(0.0,),

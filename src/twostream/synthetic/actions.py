@@ -1,7 +1,9 @@
-"""The actions of the built-in data set: six pairs of classes and how each moves and looks.
+"""The actions of the built-in data set: seven pairs of classes and how each moves and looks.
 
 A pair shares everything (actor, place, camera, timing) but one factor. The classes of a motion pair
-are the same frames in opposite order, so that no single frame tells them apart. The classes of an
+are the same frames in opposite order, so that no single frame tells them apart; those of the pair
+that turns go there and back, or back and there, so that no single flow field does either, but only
+several around the turn. The classes of an
 appearance pair differ in the hue of one thing, at equal luma, so that optical flow (of grey frames)
 does not tell them apart. Lengths below are in actor heights, x ahead and y up (see `figure`).
 """
@@ -61,12 +63,15 @@ class ActionPair:
         draw: draws one moment: ``draw(canvas, actor, moment, style)``. For a motion pair `moment`
             runs from 0 to 1 in the first class and back in the second; otherwise it counts cycles.
         colors: the two colours of an appearance pair, of equal luma; None for a motion pair.
+        turns: of a motion pair: `moment` runs from 0 to 1 and back to 0 in the first class, from 1
+            to 0 and back to 1 in the second.
         hue, saturation: of the thing in a motion pair, so that one frame shows which thing it is.
     """
 
     classes: tuple[str, str]
     draw: Callable[[Canvas, Actor, float, Style], None]
     colors: tuple[Color, Color] | None = None
+    turns: bool = False
     hue: tuple[float, float] = (0, 360)
     saturation: tuple[float, float] = (0, 0.1)
 
@@ -85,8 +90,16 @@ class ActionPair:
         if self.colors is not None:
             return [style.start + style.tempo * i / fps for i in range(num_frames)]
         # All the way, a little faster in the middle, so that every window of a clip shows it.
-        even = np.linspace(0.0, 1.0, num_frames)
-        return [float(s) for s in 0.6 * even + 0.4 * even**2 * (3 - 2 * even)]
+        if self.turns:
+            there = (num_frames + 1) // 2
+            return [*_all_the_way(there), *reversed(_all_the_way(num_frames - there))]
+        return _all_the_way(num_frames)
+
+
+def _all_the_way(num_frames: int) -> list[float]:
+    """Return moments from 0 to 1, the second half like the first one backwards."""
+    even = np.linspace(0.0, 1.0, num_frames)
+    return [float(s) for s in 0.6 * even + 0.4 * even**2 * (3 - 2 * even)]
 
 
 def _leave_chair(canvas: Canvas, actor: Actor, moment: float, style: Style) -> None:
@@ -207,6 +220,33 @@ def _draw_canopy(
         points = panel((around[i], around[i + 1]))
         canvas.polygon(points + (points - points.mean(0)) * 0.06, shaded(color, 0.45 * lit))
         canvas.polygon(points, shaded(color, lit))
+
+
+def _move_sign(canvas: Canvas, actor: Actor, moment: float, style: Style) -> None:
+    """From a sign held before the knees (0) to one held up overhead (1), seen from the front."""
+    unit = actor.height
+    crouch = 0.14 * (1 - moment)
+    grip = 0.22 + 0.62 * moment
+    draw_shadow(canvas, actor, 0, 0.3)
+    pose = Pose(
+        hip=np.array([0.0, HIP_HEIGHT - crouch]) * unit,
+        hands=np.array([[-0.17, grip], [0.17, grip]]) * unit,
+        feet=np.array([[-0.13, 0.0], [0.13, 0.0]]) * unit,
+        elbows=_OUTWARD,
+        knees=_OUTWARD,
+    )
+    draw_legs(canvas, actor, pose, "front")
+    draw_torso(canvas, actor, pose, "front")
+    draw_arm(canvas, actor, pose, "front", 0)
+    draw_arm(canvas, actor, pose, "front", 1)
+    half, height = 0.27 * style.size, 0.3 * style.size
+    corners = np.array([[-half, 0], [half, 0], [half, height], [-half, height]])
+    board = (corners + np.array([0, grip - 0.02])) * unit
+    canvas.polygon(board + (board - board.mean(0)) * 0.12, shaded(style.color, 0.4))
+    canvas.polygon(board, style.color)
+    for share in (0.3, 0.62):
+        ends = np.array([[-0.7 * half, grip + share * height], [0.7 * half, grip + share * height]])
+        canvas.capsule(ends[0] * unit, ends[1] * unit, 0.05 * unit, 0.05 * unit, (60, 60, 66))
 
 
 def _dribble(canvas: Canvas, actor: Actor, moment: float, style: Style) -> None:
@@ -336,6 +376,7 @@ PAIRS = (
     ActionPair(
         ("OpenUmbrella", "CloseUmbrella"), _open_umbrella, hue=(53, 59), saturation=(0.75, 0.9)
     ),
+    ActionPair(("ShowSign", "HideSign"), _move_sign, turns=True, saturation=(0, 0.05)),
     ActionPair(
         ("DribbleOrangeBall", "DribbleGreenBall"), _dribble, ((238, 112, 28), (85, 182, 68))
     ),
