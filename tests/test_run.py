@@ -109,7 +109,7 @@ def test_unreadable_videos_are_named_and_counted_as_wrong(tiny_data: Path, tmp_p
     skipping = evaluate_run(
         tmp_path / "run", skip_unreadable=True, out=tmp_path / "scores", say=quiet
     )
-    assert skipping["accuracy"]["spatial"] == pytest.approx(scores.correct().sum() / 11)
+    assert skipping["accuracy"]["spatial"] == pytest.approx(scores.correct().sum() / 13)
 
 
 def test_evaluation_again_gives_the_same_scores(tiny_run: Path, tmp_path: Path) -> None:
