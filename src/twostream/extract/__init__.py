@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import io
 import math
-import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,6 +20,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from twostream.extract.pool import StoppedError, in_threads
 from twostream.extract.source import resample, source_hash
 from twostream.flow import FlowEstimator, make_estimator
 from twostream.flow.opencv import one_opencv_thread
@@ -31,7 +31,6 @@ from twostream.video import VideoReader
 # Rates closer than this are taken as equal: 30 and 29.97 frames/s are not worth a repeated frame.
 SAME_RATE = 0.01
 MAX_GAP_SECONDS = 10.0
-PROGRESS_SECONDS = 0.25
 
 __all__ = [
     "ExtractSummary",
@@ -203,10 +202,6 @@ def extract_to_memory(
     return {kind: ClipFile(buffer.getvalue()) for kind, buffer in buffers.items()}
 
 
-class _StoppedError(Exception):
-    """Raised inside workers when the run ends early."""
-
-
 class _Job:
     """What the workers of one extraction share."""
 
@@ -221,7 +216,7 @@ class _Job:
 
     def on_frame(self, pairs: int) -> None:
         if self.stop.is_set():
-            raise _StoppedError
+            raise StoppedError
         with self._lock:
             self.pairs += pairs
 
@@ -234,12 +229,17 @@ class _Job:
     def run(self, video: LabeledVideo) -> tuple[bool, str | None]:
         """Return whether anything had to be extracted, and the clip's warning."""
         if self.stop.is_set():
-            raise _StoppedError
+            raise StoppedError
         self.current = video.video_id
         fingerprint = source_hash(video.path)
         missing = [
             kind for kind in self.kinds if not self.store.has(video.video_id, kind, fingerprint)
         ]
+        if self.store.settings.imported and any(kind != "rgb" for kind in missing):
+            raise StoreError(
+                "its imported flow is missing or of another version of this file, and imported "
+                "flow cannot be computed: run twostream import-flow for it"
+            )
         if not missing:
             return False, self.store.clip(video.video_id, self.kinds[0]).header.warning
         flow = any(kind != "rgb" for kind in missing)
@@ -293,34 +293,26 @@ def extract(
     done = skipped = 0
     # The longest first: no worker is left alone with a long clip at the end.
     order = sorted(unique, key=lambda video: -_file_size(video.path))
-    pool = ThreadPoolExecutor(workers or _num_cores(), thread_name_prefix="extract")
-    with one_opencv_thread():
-        try:
-            futures: dict[Future[tuple[bool, str | None]], LabeledVideo] = {
-                pool.submit(job.run, video): video for video in order
-            }
-            waiting = set(futures)
-            while waiting:
-                ended, waiting = wait(waiting, PROGRESS_SECONDS, FIRST_COMPLETED)
-                for future in ended:
-                    video_id = futures[future].video_id
-                    try:
-                        fresh, warning = future.result()
-                    except (VideoError, StoreError, cv2.error, MemoryError) as error:
-                        if isinstance(error, StoreError) and isinstance(error.__cause__, OSError):
-                            raise  # the disk refuses; so it will for every other clip
-                        failed[video_id] = (
-                            error.cause if isinstance(error, VideoError) else str(error)
-                        )
-                        continue
-                    done, skipped = done + fresh, skipped + (not fresh)
-                    if warning:
-                        warnings[video_id] = warning
-                if progress is not None:
-                    progress(job.current, len(unique) - len(waiting), len(unique), job.pairs)
-        finally:
-            job.stop.set()
-            pool.shutdown(wait=True, cancel_futures=True)
+    ended = 0
+    running = in_threads(job.run, order, stop=job.stop, workers=workers)
+    with one_opencv_thread(), closing(running):
+        for finished in running:
+            ended += len(finished)
+            for video, future in finished:
+                try:
+                    fresh, warning = future.result()
+                except (VideoError, StoreError, cv2.error, MemoryError) as error:
+                    if isinstance(error, StoreError) and isinstance(error.__cause__, OSError):
+                        raise  # the disk refuses; so it will for every other clip
+                    failed[video.video_id] = (
+                        error.cause if isinstance(error, VideoError) else str(error)
+                    )
+                    continue
+                done, skipped = done + fresh, skipped + (not fresh)
+                if warning:
+                    warnings[video.video_id] = warning
+            if progress is not None:
+                progress(job.current, ended, len(unique), job.pairs)
     return ExtractSummary(
         videos=len(unique),
         done=done,
@@ -349,9 +341,3 @@ def _file_size(path: Path) -> int:
         return path.stat().st_size
     except OSError:
         return 0  # the worker that opens it says why
-
-
-def _num_cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -59,6 +59,11 @@ def make_estimator(name: str, **parameters: int | float) -> FlowEstimator:
         UsageError: an unknown name or parameter; the message lists the known ones.
     """
     estimators: dict[str, type] = __getattr__("ESTIMATORS")
+    if name == "imported":
+        raise UsageError(
+            "this flow was imported and no estimator here makes it: for other videos import their "
+            "flow as well (twostream import-flow), or train on flow that twostream computes"
+        )
     if name not in estimators:
         raise UsageError(f"no flow estimator {name!r}: use one of {', '.join(estimators)}")
     signature = inspect.signature(estimators[name]).parameters
