@@ -48,6 +48,7 @@ def test_help_does_not_import_the_heavy_parts() -> None:
         "doctor",
         "demo",
         "import-flow",
+        "export-flow",
     ):
         assert f"  {verb} " in done.stdout
 

@@ -1,4 +1,4 @@
-"""Verbs on flow itself: import-flow."""
+"""Verbs on flow itself: import-flow, export-flow."""
 
 from __future__ import annotations
 
@@ -116,9 +116,60 @@ def import_flow(
     return 1 if summary.failed else 0
 
 
+def export_flow(
+    store: Path = typer.Option(..., "--store", help="Folder of frames and flow."),
+    out: Path = typer.Option(..., "--out", help="Folder for the videos' folders of images."),
+    layout: str = typer.Option("denseflow", help="denseflow, tsn or mmaction2."),
+    bound: float = typer.Option(20.0, help="Range of the 8-bit code in pixels."),
+    quality: int = typer.Option(95, min=1, max=100, help="Of the JPEG."),
+    workers: int = typer.Option(None, min=1, help="Threads; default: one a core."),
+    as_json: bool = typer.Option(False, "--json", help="Print one JSON object as the last line."),
+) -> int:
+    """Write a store's frames and flow as images for other tools; continues where it stopped."""
+    from twostream.interchange import export_flow as run
+
+    shown = Shown(as_json=as_json)
+    with shown.progress():
+        summary = run(
+            store,
+            out,
+            layout=layout,
+            bound_px=bound,
+            quality=quality,
+            workers=workers,
+            progress=lambda name, done, total, fields: shown.step(
+                "export flow", done, total, f"{fields} fields, {name}"
+            ),
+        )
+    if summary.clipped:
+        worst, share = max(summary.clipped.items(), key=lambda item: item[1])
+        shown.say(
+            f"{100 * summary.clipped_share:.2g}% of the values lie beyond +-{bound:g} px and were "
+            f"clipped, in {len(summary.clipped)} videos, most in {worst} ({100 * share:.2g}%)"
+        )
+    if summary.without_backward:
+        shown.say(
+            f"{summary.without_backward} videos have backward flow, which {layout} has no name for:"
+            " it is left out"
+        )
+    if summary.failed:
+        shown.table("not exported", ("video", "why"), list(summary.failed.items()))
+    result = {
+        "videos": summary.videos,
+        "done": summary.done,
+        "skipped": summary.skipped,
+        "failed": len(summary.failed),
+        "fields": summary.fields,
+        "clipped_share": round(summary.clipped_share, 6),
+    }
+    shown.table(f"{layout} in {out}", tuple(result), [tuple(result.values())])
+    shown.result(result | {"failures": summary.failed, "clipped": summary.clipped})
+    return 1 if summary.failed else 0
+
+
 def _say_more(shown: Shown, count: int, what: str) -> None:
     if count > NAMED:
         shown.say(f"{count} {what}, {NAMED} of them named above; --json names all")
 
 
-COMMANDS = (import_flow,)
+COMMANDS = (import_flow, export_flow)
