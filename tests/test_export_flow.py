@@ -94,6 +94,15 @@ def test_the_files_are_those_that_other_tools_read(tmp_path: Path) -> None:
         assert np.abs(picture - expected).max() <= 3
 
 
+def test_import_knows_the_bound_of_an_export(tmp_path: Path) -> None:
+    store, back = make_store(tmp_path / "s").root, tmp_path / "back"
+    export_flow(store, tmp_path / "out", bound_px=32)
+    assert run(["import-flow", str(tmp_path / "out"), "--store", str(back)]) == 0
+    opened = FlowStore.open(back)
+    assert opened.settings.parameters == {"bound_px": 32}
+    assert np.abs(opened.clip("run/b", "forward").fields() - fields(5)).max() < 0.5
+
+
 def test_clipping_is_counted_and_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     store = FlowStore.create(tmp_path / "s", StoreSettings(codec="lossless"))
     flow = np.zeros((2, 2, HEIGHT, WIDTH), np.float32)

@@ -1,4 +1,4 @@
-"""Verbs on flow itself: import-flow, export-flow."""
+"""Verbs on flow itself: flow, import-flow, export-flow."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def import_flow(
         None, "--data", metavar="DATA", help="The data set whose videos the folders stand for."
     ),
     bound: float = typer.Option(
-        None, help="Range of the images' code in pixels; default 20. denseflow's own is 32."
+        None, help="Range of the images' code in pixels; default 20 (denseflow's own: 32)."
     ),
     fps: float = typer.Option(
         None, help="Frames per second of the videos; default: the files of DATA say, else 25."
@@ -36,13 +36,14 @@ def import_flow(
 ) -> int:
     """Take flow that other tools wrote as images into a store; continues where it stopped."""
     from twostream.datasets import load_dataset
-    from twostream.interchange import find_flow, import_settings, match_names
+    from twostream.interchange import find_flow, import_settings, known_bound, match_names
     from twostream.interchange import import_flow as run
     from twostream.types import DataError, UsageError
 
     if fps is not None and not 0 < fps < float("inf"):
         raise UsageError(f"--fps takes a number above 0, got {fps}")
     shown = Shown(as_json=as_json)
+    bound = known_bound(folder) if bound is None else bound
     settings = import_settings(
         bound_px=20.0 if bound is None else bound,
         codec=codec,
@@ -167,9 +168,79 @@ def export_flow(
     return 1 if summary.failed else 0
 
 
+def flow(
+    inputs: list[Path] = typer.Argument(
+        ..., metavar="VIDEO | IMAGE1 IMAGE2", help="A video, or two images of one size."
+    ),
+    out: Path = typer.Option(
+        ..., "--out", help="For a video .mp4, .mkv, .mov or .avi; for images .flo, .png or .npy."
+    ),
+    method: str = typer.Option("dis", help="Flow estimator."),
+    short_side: int = typer.Option(
+        256, min=8, help="Shrink a video to this shorter side in pixels before."
+    ),
+    scale: float = typer.Option(
+        None, help="Displacement in pixels that gets full colour; default: the video's usual."
+    ),
+    as_json: bool = typer.Option(False, "--json", help="Print one JSON object as the last line."),
+) -> int:
+    """Show the flow of a video in colours beside it, or compute that of two images."""
+    from twostream.flow import make_estimator
+    from twostream.types import UsageError
+
+    if len(inputs) > 2:
+        raise UsageError(f"flow takes a video or two images, got {len(inputs)} files")
+    if any(path.exists() and out.exists() and path.samefile(out) for path in inputs):
+        raise UsageError(f"--out {out} is one of the inputs: give another name")
+    shown = Shown(as_json=as_json)
+    estimator = make_estimator(method)
+    if len(inputs) == 1:
+        from twostream.flow.film import write_film
+
+        with shown.progress():
+            film = write_film(
+                inputs[0],
+                out,
+                estimator,
+                short_side=short_side,
+                scale_px=scale,
+                progress=lambda done, total: shown.step("flow", done, total),
+            )
+        if film.warning:
+            shown.say(film.warning)
+        shown.out.print(
+            f"{out}: {film.pairs} fields of {method}, full colour at {film.scale_px:.3g} px",
+            soft_wrap=True,
+        )
+        shown.result({"out": str(out), "pairs": film.pairs, "scale_px": film.scale_px})
+        return 0
+    import numpy as np
+
+    from twostream.flow.files import check_field_name, read_pair, save_field
+    from twostream.flow.opencv import one_opencv_thread
+
+    check_field_name(out)
+    first, second = read_pair(inputs[0], inputs[1])
+    with one_opencv_thread():
+        field = estimator(first, second)
+    save_field(out, field)
+    lengths = np.hypot(*field)
+    height, width = lengths.shape
+    result = {
+        "out": str(out),
+        "width": width,
+        "height": height,
+        "mean_px": round(float(lengths.mean()), 4),
+        "longest_px": round(float(lengths.max()), 4),
+    }
+    shown.table(f"{method}", tuple(result), [tuple(result.values())])
+    shown.result(result)
+    return 0
+
+
 def _say_more(shown: Shown, count: int, what: str) -> None:
     if count > NAMED:
         shown.say(f"{count} {what}, {NAMED} of them named above; --json names all")
 
 
-COMMANDS = (import_flow, export_flow)
+COMMANDS = (flow, import_flow, export_flow)

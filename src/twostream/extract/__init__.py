@@ -24,8 +24,9 @@ from twostream.extract.pool import StoppedError, in_threads
 from twostream.extract.source import resample, source_hash
 from twostream.flow import FlowEstimator, make_estimator
 from twostream.flow.opencv import one_opencv_thread
+from twostream.flow.pairs import FramePairs
 from twostream.flow.store import ClipFile, ClipHeader, ClipWriter, FlowStore, Kind, StoreSettings
-from twostream.types import Frame, LabeledVideo, StoreError, VideoError
+from twostream.types import Direction, Frame, LabeledVideo, StoreError, VideoError
 from twostream.video import VideoReader
 
 # Rates closer than this are taken as equal: 30 and 29.97 frames/s are not worth a repeated frame.
@@ -155,8 +156,9 @@ def _write_clips(
     on_frame: Callable[[int], None],
 ) -> None:
     rgb_writer = writers.get("rgb")
+    directions: list[Direction] = [kind for kind in writers if kind != "rgb"]
+    pairs = FramePairs(estimator) if estimator is not None else None
     before: NDArray[np.uint8] | None = None
-    grey_before: NDArray[np.uint8] | None = None
     for frame, gap in picked:
         span = min(gap, math.ceil(MAX_GAP_SECONDS * fps))  # a broken clock must not fill the disk
         if rgb_writer is not None:
@@ -165,18 +167,13 @@ def _write_clips(
                     rgb_writer.append(before)
             rgb_writer.append(frame.rgb)
             before = frame.rgb
-        if estimator is None:
-            on_frame(0)
-            continue
-        grey = cv2.cvtColor(frame.rgb, cv2.COLOR_RGB2GRAY)
-        if grey_before is not None:
-            for kind, pair in (("forward", (grey_before, grey)), ("backward", (grey, grey_before))):
-                if kind in writers:
-                    flow = estimator(*pair) / np.float32(span)
-                    for _ in range(span):
-                        writers[kind].append(flow)
-        on_frame(int(grey_before is not None))
-        grey_before = grey
+        paired = pairs is not None and pairs.push(frame)
+        if pairs is not None and paired:
+            for direction in directions:
+                flow = pairs.field(direction) / np.float32(span)
+                for _ in range(span):
+                    writers[direction].append(flow)
+        on_frame(int(paired))
 
 
 def extract_to_memory(

@@ -2,7 +2,7 @@
 
 from twostream.interchange.exporting import LAYOUTS, ExportSummary, export_flow
 from twostream.interchange.importing import ImportSummary, import_flow, import_settings
-from twostream.interchange.layouts import FlowVideo, find_flow
+from twostream.interchange.layouts import FlowVideo, find_flow, known_bound
 from twostream.interchange.names import Matched, match_names
 
 __all__ = [
@@ -15,5 +15,6 @@ __all__ = [
     "find_flow",
     "import_flow",
     "import_settings",
+    "known_bound",
     "match_names",
 ]

@@ -18,6 +18,7 @@ Only names are read here. Memory grows with the number of videos, not of files.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import zipfile
@@ -153,6 +154,16 @@ def find_flow(root: Path | str) -> list[FlowVideo]:
         )
     _join_frames(videos, frames)
     return sorted(videos.values(), key=lambda video: video.name)
+
+
+def known_bound(root: Path | str) -> float | None:
+    """Return the bound that ``export_flow`` noted down beside its folders, None elsewhere."""
+    try:
+        return float(
+            json.loads((Path(root) / "export.json").read_text(encoding="utf-8"))["bound_px"]
+        )
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
 
 
 def _axis_places(folders: Iterable[Names]) -> dict[Names, int | None]:

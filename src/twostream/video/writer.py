@@ -68,7 +68,7 @@ class VideoWriter:
             stream.codec_context.thread_count = 1  # the bytes depend on the number of threads
             self._stream = stream
         except (av.FFmpegError, ValueError) as error:
-            self._abort()
+            self.abort()
             raise VideoError(path, f"cannot be written with codec {codec}: {error}") from error
 
     def write(self, rgb: NDArray[np.uint8]) -> None:
@@ -86,10 +86,11 @@ class VideoWriter:
         try:
             self._container.mux(self._stream.encode(frame))
         except (av.FFmpegError, OSError) as error:
-            self._abort()
+            self.abort()
             raise VideoError(self.path, f"cannot be written: {cause(error)}") from error
 
-    def _abort(self) -> None:
+    def abort(self) -> None:
+        """Leave nothing behind."""
         try:
             self._container.close()
         except (av.FFmpegError, OSError):
@@ -119,4 +120,4 @@ class VideoWriter:
         if kind is None:
             self.close()
         else:
-            self._abort()
+            self.abort()
