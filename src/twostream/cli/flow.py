@@ -7,7 +7,7 @@ from typing import Any
 
 import typer
 
-from twostream.cli.console import Shown
+from twostream.cli.console import FLOW_HELP, Shown
 
 NAMED = 5  # names that are printed of a longer list
 
@@ -175,7 +175,7 @@ def flow(
     out: Path = typer.Option(
         ..., "--out", help="For a video .mp4, .mkv, .mov or .avi; for images .flo, .png or .npy."
     ),
-    method: str = typer.Option("dis", help="Flow estimator."),
+    method: str = typer.Option("dis", help=FLOW_HELP),
     short_side: int = typer.Option(
         256, min=8, help="Shrink a video to this shorter side in pixels before."
     ),
