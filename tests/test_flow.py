@@ -44,7 +44,7 @@ def translated(dx: int, dy: int, height: int = 96, width: int = 120) -> tuple:
 
 
 def test_estimators_are_the_known_ones() -> None:
-    assert tuple(ESTIMATORS) == (*NAMES, "raft-small", "raft-large")
+    assert tuple(ESTIMATORS) == (*NAMES, "raft-small", "raft-large", "mv")
     assert all(name in FLOW_HELP for name in ESTIMATORS)
     assert all(kind.name == name for name, kind in ESTIMATORS.items())
     assert all(make_estimator(name).name == name for name in NAMES)

@@ -24,7 +24,7 @@ from twostream.extract.pool import StoppedError, in_threads
 from twostream.extract.source import resample, source_hash
 from twostream.flow import FlowEstimator, make_estimator
 from twostream.flow.opencv import one_opencv_thread
-from twostream.flow.pairs import FramePairs
+from twostream.flow.pairs import FramePairs, reads_codec
 from twostream.flow.store import ClipFile, ClipHeader, ClipWriter, FlowStore, Kind, StoreSettings
 from twostream.types import Direction, Frame, LabeledVideo, StoreError, VideoError
 from twostream.video import VideoReader
@@ -112,9 +112,17 @@ def extract_clip(
     directions = [kind for kind in kinds if kind != "rgb"]
     if estimator is None and directions:
         estimator = make_estimator(settings.flow, **settings.parameters)
-    with VideoReader(path, short_side=settings.short_side) as reader:
+    from_codec = reads_codec(estimator)
+    with VideoReader(path, short_side=settings.short_side, motion_vectors=from_codec) as reader:
         rate = reader.info.fps
         resamples = settings.fps is not None and abs(rate / settings.fps - 1) > SAME_RATE
+        if resamples and from_codec:
+            raise VideoError(
+                path,
+                f"it has {rate:g} frames/s, and motion vectors, which lead from each frame to the "
+                f"next, cannot be brought to {settings.fps:g}: leave --fps away, or use another "
+                "flow method",
+            )
         if resamples and settings.fps is not None:
             rate = settings.fps
             picked = resample(reader, rate)

@@ -42,10 +42,11 @@ class FlowEstimator(Protocol):
 
 def __getattr__(name: str) -> Any:
     if name == "ESTIMATORS":
+        from twostream.flow.codec import MotionVectors
         from twostream.flow.opencv import Dis, Farneback, TvL1OpenCV
         from twostream.flow.raft import RaftLarge, RaftSmall
 
-        kinds: tuple[Any, ...] = (Dis, Farneback, TvL1OpenCV, RaftSmall, RaftLarge)
+        kinds: tuple[Any, ...] = (Dis, Farneback, TvL1OpenCV, RaftSmall, RaftLarge, MotionVectors)
         return {kind.name: kind for kind in kinds}
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from twostream.flow import FlowEstimator
 from twostream.flow.opencv import one_opencv_thread
-from twostream.flow.pairs import FramePairs
+from twostream.flow.pairs import FramePairs, reads_codec
 from twostream.flow.visualize import flow_to_rgb
 from twostream.types import Frame, UsageError, VideoError
 from twostream.video import VideoReader, VideoWriter
@@ -70,7 +70,8 @@ def write_film(
     check_film_name(Path(out))
     if scale_px is not None and not (math.isfinite(scale_px) and scale_px > 0):
         raise UsageError(f"the scale must be a number of pixels above 0, got {scale_px}")
-    with one_opencv_thread(), VideoReader(video, short_side=short_side) as reader:
+    reader = VideoReader(video, short_side=short_side, motion_vectors=reads_codec(estimator))
+    with one_opencv_thread(), reader:
         scale = scale_px or _typical_length(reader, estimator)
         factor = max(1, round(SHOWN_HEIGHT_PX / reader.size[0]))
         legend = draw_legend(reader.size[0] * factor, estimator.name, scale)

@@ -151,7 +151,7 @@ def _read(path: Path) -> dict[str, Any]:
 
             return load_file(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # noqa: BLE001: a damaged pickle may raise anything
+    except Exception as error:  # a damaged pickle may raise anything
         raise ModelError(f"{path} cannot be read as a file of weights") from error
     state = state.get("state_dict", state)
     return {name.removeprefix("module."): value for name, value in state.items()}

@@ -18,6 +18,7 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
 from twostream.types import Frame, VideoError
+from twostream.video.motion import export_motion, read_motion
 
 av.logging.set_level(None)  # libav's own lines on stderr; what matters is raised or in `warning`
 
@@ -76,6 +77,7 @@ class VideoReader:
     Args:
         path: a video file (anything FFmpeg decodes).
         short_side: shrink so that the shorter side has this many px; never enlarges.
+        motion_vectors: read the codec's motion vectors with every frame.
 
     Attributes:
         info: a VideoInfo.
@@ -85,14 +87,18 @@ class VideoReader:
         frames_read: number of frames given so far.
 
     Raises:
-        VideoError: the file is missing, is no video, or not one frame of it can be decoded.
+        VideoError: the file is missing, is no video, or not one frame of it can be decoded; or its
+            motion vectors are asked for and are no flow (see motion.py).
     """
 
-    def __init__(self, path: Path | str, *, short_side: int | None = None) -> None:
+    def __init__(
+        self, path: Path | str, *, short_side: int | None = None, motion_vectors: bool = False
+    ) -> None:
         if short_side is not None and short_side < 1:
             raise VideoError(path, f"cannot be shrunk to a short side of {short_side} px: use 1 up")
         self.path = Path(path)
         self._short_side = short_side
+        self._motion_vectors = motion_vectors
         self._open()
 
     def _open(self) -> None:
@@ -105,6 +111,8 @@ class VideoReader:
         self._container = _open_container(self.path)
         try:
             self._stream = _video_stream(self.path, self._container)
+            if self._motion_vectors:
+                export_motion(self.path, self._stream)
             self._decoded = self._decode()
             # Rotation travels with the frames, so the first one is decoded before info is known.
             first = next(self._decoded, None)
@@ -150,6 +158,9 @@ class VideoReader:
                     raise VideoError(self.path, f"no frame can be converted: {error}") from error
                 self._break(error, self.frames_read)
                 return
+            motion = (
+                read_motion(self.path, raw, self.info.rotation) if self._motion_vectors else None
+            )
             if origin is None:
                 origin = seconds if seconds is not None else 0.0
             pts = (seconds if seconds is not None else -math.inf) - origin
@@ -164,7 +175,7 @@ class VideoReader:
             self.frames_read += 1
             previous = pts
             self._end_seconds = pts + max(self._step_seconds, _shown_seconds(raw))
-            yield Frame(rgb, pts)
+            yield Frame(rgb, pts, motion)
         self._check_end()
 
     @property
