@@ -47,6 +47,9 @@ def test_help_does_not_import_the_heavy_parts() -> None:
         "report",
         "doctor",
         "demo",
+        "flow",
+        "import-flow",
+        "export-flow",
     ):
         assert f"  {verb} " in done.stdout
 

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
+from twostream.cli.console import FLOW_HELP
 from twostream.flow import ESTIMATORS, FlowEstimator, make_estimator
 from twostream.flow.opencv import one_opencv_thread
 from twostream.flow.visualize import flow_to_rgb
@@ -43,10 +44,10 @@ def translated(dx: int, dy: int, height: int = 96, width: int = 120) -> tuple:
 
 
 def test_estimators_are_the_known_ones() -> None:
-    assert tuple(ESTIMATORS) == NAMES
-    for name, kind in ESTIMATORS.items():
-        assert kind.name == name
-        assert make_estimator(name).name == name
+    assert tuple(ESTIMATORS) == (*NAMES, "raft-small", "raft-large", "mv")
+    assert all(name in FLOW_HELP for name in ESTIMATORS)
+    assert all(kind.name == name for name, kind in ESTIMATORS.items())
+    assert all(make_estimator(name).name == name for name in NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -80,6 +80,25 @@ class RunError(TwoStreamError):
     """A RUN folder is in use, unfinished, or holds something else."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class BlockMotion:
+    """The codec's motion vectors of a frame, relative to the frame shown before it.
+
+    Attributes:
+        blocks: (n, 4) int32: left, top, width and height in px of the coded picture.
+        vectors: (n, 2) float32: from a block to the place that it was predicted from, px to the
+            right and downwards.
+        height, width: of the coded picture, px.
+        rotation: degrees clockwise, 0, 90, 180 or 270, that make the coded picture upright.
+    """
+
+    blocks: NDArray[np.int32]
+    vectors: NDArray[np.float32]
+    height: int
+    width: int
+    rotation: int
+
+
 @dataclass(frozen=True, slots=True)
 class Frame:
     """One decoded frame.
@@ -87,10 +106,12 @@ class Frame:
     Attributes:
         rgb: (h, w, 3) uint8, upright (rotation metadata applied).
         pts_seconds: presentation time in seconds from the first frame on; strictly increasing.
+        motion: the codec's vectors, where the reader was asked for them.
     """
 
     rgb: NDArray[np.uint8]
     pts_seconds: float
+    motion: BlockMotion | None = None
 
 
 @dataclass(frozen=True, slots=True)

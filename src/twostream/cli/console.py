@@ -22,6 +22,8 @@ from rich.table import Table
 from rich.text import Text
 
 PLAIN_SECONDS = 5.0
+# spelt out: asking the estimators themselves would import OpenCV for every --help
+FLOW_HELP = "Flow estimator: dis, farneback, tvl1-opencv, raft-small, raft-large or mv."
 
 
 class Shown:

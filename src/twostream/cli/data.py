@@ -6,7 +6,7 @@ from pathlib import Path
 
 import typer
 
-from twostream.cli.console import Shown
+from twostream.cli.console import FLOW_HELP, Shown
 
 
 def doctor(
@@ -40,7 +40,7 @@ def extract(
         help="A folder of class folders, a UCF-101 or HMDB-51 root, or a CSV or list file.",
     ),
     store: Path = typer.Option(..., "--store", help="Folder for frames and flow."),
-    flow: str = typer.Option("dis", help="Flow estimator: dis, farneback or tvl1-opencv."),
+    flow: str = typer.Option("dis", help=FLOW_HELP),
     recipe: str = typer.Option(
         "paper", help="Whose stored size to use: paper (256) or quick (64)."
     ),

@@ -7,7 +7,7 @@ from typing import Any
 
 import typer
 
-from twostream.cli.console import Shown, percent
+from twostream.cli.console import FLOW_HELP, Shown, percent
 
 STREAM_NAMES = ("spatial", "temporal", "average", "svm")
 
@@ -42,7 +42,7 @@ def train(
     ),
     mean_subtraction: bool = typer.Option(True, help="Subtract each field's mean vector."),
     rgb_stack: bool = typer.Option(False, "--rgb-stack", help="L RGB frames instead of flow."),
-    flow: str = typer.Option(None, help="Flow estimator: dis, farneback or tvl1-opencv."),
+    flow: str = typer.Option(None, help=FLOW_HELP),
     store: Path = typer.Option(
         None, "--store", help="Folder for frames and flow; default RUN/flow."
     ),

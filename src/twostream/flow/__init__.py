@@ -42,27 +42,36 @@ class FlowEstimator(Protocol):
 
 def __getattr__(name: str) -> Any:
     if name == "ESTIMATORS":
+        from twostream.flow.codec import MotionVectors
         from twostream.flow.opencv import Dis, Farneback, TvL1OpenCV
+        from twostream.flow.raft import RaftLarge, RaftSmall
 
-        return {kind.name: kind for kind in (Dis, Farneback, TvL1OpenCV)}
+        kinds: tuple[Any, ...] = (Dis, Farneback, TvL1OpenCV, RaftSmall, RaftLarge, MotionVectors)
+        return {kind.name: kind for kind in kinds}
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-def make_estimator(name: str, **parameters: int | float) -> FlowEstimator:
+def make_estimator(name: str, **parameters: int | float | str) -> FlowEstimator:
     """Return a new estimator.
 
     Args:
-        name: "dis", "farneback" or "tvl1-opencv".
+        name: a key of ``ESTIMATORS``.
         **parameters: changes to its defaults.
 
     Raises:
         UsageError: an unknown name or parameter; the message lists the known ones.
+        ModelError: a learned estimator's weights are not here.
     """
     estimators: dict[str, type] = __getattr__("ESTIMATORS")
+    if name == "imported":
+        raise UsageError(
+            "this flow was imported and no estimator here makes it: for other videos import their "
+            "flow as well (twostream import-flow), or train on flow that twostream computes"
+        )
     if name not in estimators:
         raise UsageError(f"no flow estimator {name!r}: use one of {', '.join(estimators)}")
     signature = inspect.signature(estimators[name]).parameters
-    checked: dict[str, int | float] = {}
+    checked: dict[str, int | float | str] = {}
     for parameter, value in parameters.items():
         if parameter not in signature:
             raise UsageError(
@@ -70,7 +79,10 @@ def make_estimator(name: str, **parameters: int | float) -> FlowEstimator:
                 f"it has {', '.join(signature)}"
             )
         kind = type(signature[parameter].default)
-        if not math.isfinite(value) or kind(value) != value:
+        if kind is str:
+            checked[parameter] = str(value)
+            continue
+        if isinstance(value, str) or not math.isfinite(value) or kind(value) != value:
             wanted = "a whole number" if kind is int else "a finite number"
             raise UsageError(f"flow estimator {name}: {parameter} must be {wanted}, got {value}")
         checked[parameter] = kind(value)

@@ -60,7 +60,8 @@ class ClipHeader:
         method: name of the flow estimator; "" for rgb.
         parameters: of the flow estimator.
         bound_px: fixed range of the codes, or None for a range per field and component.
-        source_hash: of the video file that this was made from.
+        source_hash: of the video file that this was made from; "" for flow that was imported
+            without its video.
         source_name: its file name.
         warning: a sentence when the video broke off early, else None.
         count: number of frames or fields.

@@ -31,6 +31,7 @@ from twostream.flow.clipwriter import ClipWriter, clean_partial_files
 from twostream.types import StoreError
 
 __all__ = [
+    "IMPORTED",
     "ClipFile",
     "ClipHeader",
     "ClipWriter",
@@ -43,6 +44,7 @@ __all__ = [
 ]
 
 SETTINGS_NAME = "store.json"
+IMPORTED = "imported"  # stands where the name of the estimator would
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +52,7 @@ class StoreSettings:
     """What all clips of a store were made with.
 
     Attributes:
-        flow: name of the flow estimator.
+        flow: name of the flow estimator; "imported" for flow that other tools made.
         parameters: the estimator's, all of them; empty means its defaults.
         short_side: of the stored size, px; None keeps each clip's size. Clips only ever shrink.
         codec: "jpeg" or "lossless".
@@ -77,6 +79,11 @@ class StoreSettings:
         for name, value in (("bound", self.bound_px), ("frame rate", self.fps)):
             if value is not None and not (math.isfinite(value) and value > 0):
                 raise StoreError(f"the {name} must be a number above 0, got {value}")
+
+    @property
+    def imported(self) -> bool:
+        """Whether other tools made the flow, so that it can be read and never computed."""
+        return self.flow == IMPORTED
 
     def complete(self) -> StoreSettings:
         """Return the same settings with every parameter of the estimator spelt out."""
@@ -183,7 +190,10 @@ class FlowStore:
         return ClipFile(path)
 
     def has(self, video_id: str, kind: Kind, source_hash: str | None = None) -> bool:
-        """Whether a clip is finished, valid, and made of this source (where a hash is given)."""
+        """Whether a clip is finished, valid, and made of this source (where a hash is given).
+
+        A clip without a hash was imported without its video: there is nothing to compare.
+        """
         path = self.path(video_id, kind)
         if not path.is_file():
             return False
@@ -193,7 +203,7 @@ class FlowStore:
             return False
         wanted = (kind, video_id, self.settings.codec)
         return (header.kind, header.video_id, header.codec) == wanted and (
-            source_hash is None or header.source_hash == source_hash
+            source_hash is None or header.source_hash in ("", source_hash)
         )
 
     def writer(self, header: ClipHeader) -> ClipWriter:

@@ -61,28 +61,42 @@ def extract_for_run(
     Returns:
         The store, and which videos cannot be used, with the reason.
     """
-    fps = settings.fps
-    if fps is None:
-        made = (root / "store.json").is_file()
-        fps = FlowStore.open(root).settings.fps if made else common_rate(videos, say)
-    estimator = make_estimator(settings.recipe.flow)
     return extract_videos(
         videos,
         root,
-        StoreSettings(
-            flow=estimator.name,
-            parameters=dict(estimator.parameters),
-            short_side=settings.recipe.short_side,
-            codec=settings.codec,
-            quality=settings.quality,
-            bound_px=settings.bound_px,
-            fps=fps,
-        ),
+        store_settings(settings, videos, root, say),
         kinds=kinds,
         crop_size=settings.recipe.crop_size,
         workers=workers,
         progress=progress,
         say=say,
+    )
+
+
+def store_settings(
+    settings: RunSettings, videos: Sequence[LabeledVideo], root: Path, say: Say
+) -> StoreSettings:
+    """Return what a run wants its store to be made with: the recipe's size and flow.
+
+    Imported flow is taken as it is.
+    """
+    made = FlowStore.open(root).settings if (root / "store.json").is_file() else None
+    if made is not None and made.imported:
+        size = f"a short side of {made.short_side} px" if made.short_side else "its own size"
+        say(f"{root} holds imported flow, used as it is at {size}: --flow and such do not apply")
+        return made
+    fps = settings.fps
+    if fps is None:
+        fps = made.fps if made is not None else common_rate(videos, say)
+    estimator = make_estimator(settings.recipe.flow)
+    return StoreSettings(
+        flow=estimator.name,
+        parameters=dict(estimator.parameters),
+        short_side=settings.recipe.short_side,
+        codec=settings.codec,
+        quality=settings.quality,
+        bound_px=settings.bound_px,
+        fps=fps,
     )
 
 

@@ -1,17 +1,12 @@
-"""Decoding and writing video files; the only file that imports PyAV.
-
-``VideoReader`` streams: it never holds more than a few frames, whatever the length of the video.
-"""
+"""Decoding video files: streamed, never more than a few frames at once, whatever the length."""
 
 from __future__ import annotations
 
 import heapq
 import math
-import os
 from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import dataclass
-from fractions import Fraction
 from itertools import chain
 from pathlib import Path
 from types import TracebackType
@@ -23,6 +18,7 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
 from twostream.types import Frame, VideoError
+from twostream.video.motion import export_motion, read_motion
 
 av.logging.set_level(None)  # libav's own lines on stderr; what matters is raised or in `warning`
 
@@ -81,6 +77,7 @@ class VideoReader:
     Args:
         path: a video file (anything FFmpeg decodes).
         short_side: shrink so that the shorter side has this many px; never enlarges.
+        motion_vectors: read the codec's motion vectors with every frame.
 
     Attributes:
         info: a VideoInfo.
@@ -90,14 +87,18 @@ class VideoReader:
         frames_read: number of frames given so far.
 
     Raises:
-        VideoError: the file is missing, is no video, or not one frame of it can be decoded.
+        VideoError: the file is missing, is no video, or not one frame of it can be decoded; or its
+            motion vectors are asked for and are no flow (see motion.py).
     """
 
-    def __init__(self, path: Path | str, *, short_side: int | None = None) -> None:
+    def __init__(
+        self, path: Path | str, *, short_side: int | None = None, motion_vectors: bool = False
+    ) -> None:
         if short_side is not None and short_side < 1:
             raise VideoError(path, f"cannot be shrunk to a short side of {short_side} px: use 1 up")
         self.path = Path(path)
         self._short_side = short_side
+        self._motion_vectors = motion_vectors
         self._open()
 
     def _open(self) -> None:
@@ -110,6 +111,8 @@ class VideoReader:
         self._container = _open_container(self.path)
         try:
             self._stream = _video_stream(self.path, self._container)
+            if self._motion_vectors:
+                export_motion(self.path, self._stream)
             self._decoded = self._decode()
             # Rotation travels with the frames, so the first one is decoded before info is known.
             first = next(self._decoded, None)
@@ -155,6 +158,9 @@ class VideoReader:
                     raise VideoError(self.path, f"no frame can be converted: {error}") from error
                 self._break(error, self.frames_read)
                 return
+            motion = (
+                read_motion(self.path, raw, self.info.rotation) if self._motion_vectors else None
+            )
             if origin is None:
                 origin = seconds if seconds is not None else 0.0
             pts = (seconds if seconds is not None else -math.inf) - origin
@@ -169,7 +175,7 @@ class VideoReader:
             self.frames_read += 1
             previous = pts
             self._end_seconds = pts + max(self._step_seconds, _shown_seconds(raw))
-            yield Frame(rgb, pts)
+            yield Frame(rgb, pts, motion)
         self._check_end()
 
     @property
@@ -199,14 +205,14 @@ class VideoReader:
             except StopIteration:
                 return
             except (av.FFmpegError, OSError) as error:
-                self._start_failure = _cause(error)
+                self._start_failure = cause(error)
                 if count:
                     self._break(error, count)
                 return
             try:
                 frames = packet.decode()
             except (av.FFmpegError, OSError) as error:
-                self._start_failure = _cause(error)
+                self._start_failure = cause(error)
                 if count:
                     self._break(error, count)
                     return
@@ -259,7 +265,7 @@ class VideoReader:
         claimed = self.info.num_frames_claimed
         of = f" of about {claimed}" if claimed >= after else ""
         self.warning = (
-            f"{self.path}: decoding broke off after {after}{of} frames ({_cause(error)}); "
+            f"{self.path}: decoding broke off after {after}{of} frames ({cause(error)}); "
             "the frames before are used"
         )
 
@@ -293,8 +299,8 @@ def _open_container(path: Path) -> Any:
     except FileNotFoundError as error:
         raise VideoError(path, "no such file") from error
     except (av.FFmpegError, OSError) as error:
-        cause = "it is no video, or a damaged one"
-        raise VideoError(path, f"cannot be opened as a video: {cause} ({_cause(error)})") from error
+        why = "it is no video, or a damaged one"
+        raise VideoError(path, f"cannot be opened as a video: {why} ({cause(error)})") from error
 
 
 def _video_stream(path: Path, container: Any) -> Any:
@@ -344,111 +350,6 @@ def _shown_seconds(raw: Any) -> float:
     return float(duration * raw.time_base) if duration and raw.time_base else 0.0
 
 
-def _cause(error: Exception) -> str:
+def cause(error: Exception) -> str:
+    """Return what libav says went wrong, without its error code."""
     return getattr(error, "strerror", None) or str(error)
-
-
-class VideoWriter:
-    """Writes frames to a video file that appears under its name only once it is complete.
-
-    Args:
-        path: where to write; the suffix chooses the container (.avi, .mp4, .mkv).
-        fps: frames per second.
-        width: px.
-        height: px.
-        codec: "mpeg4" or "libx264" (or another encoder of FFmpeg).
-        quality: mpeg4's fixed quantiser, 1 (best) to 31.
-        crf: x264's constant rate factor, 0 (lossless) to 51.
-
-    Raises:
-        VideoError: unknown codec or container, or the disk refuses.
-    """
-
-    def __init__(
-        self,
-        path: Path | str,
-        *,
-        fps: float,
-        width: int,
-        height: int,
-        codec: str = "mpeg4",
-        quality: int = 3,
-        crf: int = 20,
-    ) -> None:
-        self.path = Path(path)
-        self._partial = self.path.with_name(f".{self.path.stem}.{os.getpid()}{self.path.suffix}")
-        self._shape = (height, width, 3)
-        self._frames = 0
-        if not self.path.parent.is_dir():  # PyAV would open the file only with the first frame
-            raise VideoError(path, f"cannot be written: no folder {self.path.parent}")
-        try:
-            self._container = av.open(f"file:{self._partial}", "w")
-        except (av.FFmpegError, OSError, ValueError) as error:
-            raise VideoError(path, f"cannot be written: {_cause(error)}") from error
-        try:
-            rate = Fraction(fps).limit_denominator(1001)
-            stream: Any = self._container.add_stream(codec, rate=rate)
-            stream.width, stream.height = width, height
-            # 4:2:0 halves the colour planes, which x264 refuses for odd sizes.
-            odd = width % 2 or height % 2
-            stream.pix_fmt = "yuv444p" if odd and codec == "libx264" else "yuv420p"
-            if codec == "mpeg4":
-                # Equal bounds fix the quantiser; the qscale flag does not reach it through PyAV.
-                stream.codec_context.options = {"qmin": str(quality), "qmax": str(quality)}
-            elif codec == "libx264":
-                stream.codec_context.options = {"crf": str(crf)}
-            stream.codec_context.thread_count = 1  # the bytes depend on the number of threads
-            self._stream = stream
-        except (av.FFmpegError, ValueError) as error:
-            self._abort()
-            raise VideoError(path, f"cannot be written with codec {codec}: {error}") from error
-
-    def write(self, rgb: NDArray[np.uint8]) -> None:
-        """Append one frame, (height, width, 3) uint8 RGB."""
-        if rgb.shape != self._shape or rgb.dtype != np.uint8:
-            raise VideoError(
-                self.path, f"takes frames of {self._shape} uint8, got {rgb.shape} {rgb.dtype}"
-            )
-        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb), format="rgb24")
-        frame.pts = self._frames
-        self._frames += 1
-        self._encode(frame)
-
-    def _encode(self, frame: Any) -> None:
-        try:
-            self._container.mux(self._stream.encode(frame))
-        except (av.FFmpegError, OSError) as error:
-            self._abort()
-            raise VideoError(self.path, f"cannot be written: {_cause(error)}") from error
-
-    def _abort(self) -> None:
-        try:
-            self._container.close()
-        except (av.FFmpegError, OSError):
-            pass  # the disk that refused the frame refuses the trailer too
-        finally:
-            self._partial.unlink(missing_ok=True)
-
-    def close(self) -> None:
-        """Finish the file and give it its name."""
-        self._encode(None)
-        try:
-            self._container.close()
-            os.replace(self._partial, self.path)
-        except (av.FFmpegError, OSError) as error:
-            self._partial.unlink(missing_ok=True)
-            raise VideoError(self.path, f"cannot be written: {_cause(error)}") from error
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if kind is None:
-            self.close()
-        else:
-            self._abort()

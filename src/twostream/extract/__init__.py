@@ -7,14 +7,12 @@ the number of workers. Memory does not grow with the length of a video.
 
 from __future__ import annotations
 
-import hashlib
 import io
 import math
-import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,20 +20,28 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from twostream.extract.pool import StoppedError, in_threads
+from twostream.extract.source import resample, source_hash
 from twostream.flow import FlowEstimator, make_estimator
 from twostream.flow.opencv import one_opencv_thread
+from twostream.flow.pairs import FramePairs, reads_codec
 from twostream.flow.store import ClipFile, ClipHeader, ClipWriter, FlowStore, Kind, StoreSettings
-from twostream.types import Frame, LabeledVideo, StoreError, VideoError
+from twostream.types import Direction, Frame, LabeledVideo, StoreError, VideoError
 from twostream.video import VideoReader
 
-HASHED_PIECE_BYTES = 64 * 1024
 # Rates closer than this are taken as equal: 30 and 29.97 frames/s are not worth a repeated frame.
 SAME_RATE = 0.01
-# Timestamps of many containers are rounded to 1 ms; a frame may sit this share of an output
-# interval on the wrong side of the middle.
-TIME_TOLERANCE = 0.05
 MAX_GAP_SECONDS = 10.0
-PROGRESS_SECONDS = 0.25
+
+__all__ = [
+    "ExtractSummary",
+    "Progress",
+    "extract",
+    "extract_clip",
+    "extract_to_memory",
+    "resample",
+    "source_hash",
+]
 
 Progress = Callable[[str, int, int, int], None]
 
@@ -66,62 +72,6 @@ class ExtractSummary:
     def pairs_per_second(self) -> float:
         """Return the rate of flow computation; 0 when nothing was computed."""
         return self.pairs / self.seconds if self.seconds > 0 else 0.0
-
-
-def source_hash(path: Path) -> str:
-    """Return a short fingerprint of a file: its size, and SHA-1 of its start, middle and end.
-
-    Reading all of a large data set just to see that it is finished would take longer than that
-    is worth; encoded videos that differ at all differ in these pieces.
-
-    Raises:
-        VideoError: the file cannot be read.
-    """
-    try:
-        size = path.stat().st_size
-        digest = hashlib.sha1(str(size).encode(), usedforsecurity=False)
-        with open(path, "rb") as file:
-            if size <= 4 * HASHED_PIECE_BYTES:
-                digest.update(file.read())
-            else:
-                for offset in (0, size // 2, size - HASHED_PIECE_BYTES):
-                    file.seek(offset)
-                    digest.update(file.read(HASHED_PIECE_BYTES))
-    except FileNotFoundError as error:
-        raise VideoError(path, "no such file") from error
-    except OSError as error:
-        raise VideoError(path, f"cannot be read: {error.strerror}") from error
-    return digest.hexdigest()
-
-
-def resample(frames: Iterable[Frame], fps: float) -> Iterator[tuple[Frame, int]]:
-    """Pick the frames nearest to the times 0, 1/fps, 2/fps, ... by their timestamps.
-
-    Args:
-        frames: in order, with increasing timestamps.
-        fps: wanted rate.
-
-    Yields:
-        Each picked frame once, and how many output intervals lie between it and the one picked
-        before (0 for the first). More than 1 where the video is slower than ``fps``: the frame
-        before is then shown so many times, and the flow between the two is spread evenly.
-    """
-    candidate: Frame | None = None
-    position = picked = 0  # output index from which on the candidate, the last pick, is nearest
-    for frame in frames:
-        if candidate is None:
-            candidate = frame
-            continue
-        middle = (candidate.pts_seconds + frame.pts_seconds) / 2
-        next_position = math.floor(middle * fps + TIME_TOLERANCE) + 1
-        if next_position > position:
-            yield candidate, position - picked
-            picked, position = position, next_position
-        candidate = frame
-    if candidate is not None and (
-        position == 0 or position / fps < candidate.pts_seconds + (0.5 - TIME_TOLERANCE) / fps
-    ):
-        yield candidate, position - picked
 
 
 def extract_clip(
@@ -162,9 +112,17 @@ def extract_clip(
     directions = [kind for kind in kinds if kind != "rgb"]
     if estimator is None and directions:
         estimator = make_estimator(settings.flow, **settings.parameters)
-    with VideoReader(path, short_side=settings.short_side) as reader:
+    from_codec = reads_codec(estimator)
+    with VideoReader(path, short_side=settings.short_side, motion_vectors=from_codec) as reader:
         rate = reader.info.fps
         resamples = settings.fps is not None and abs(rate / settings.fps - 1) > SAME_RATE
+        if resamples and from_codec:
+            raise VideoError(
+                path,
+                f"it has {rate:g} frames/s, and motion vectors, which lead from each frame to the "
+                f"next, cannot be brought to {settings.fps:g}: leave --fps away, or use another "
+                "flow method",
+            )
         if resamples and settings.fps is not None:
             rate = settings.fps
             picked = resample(reader, rate)
@@ -206,8 +164,9 @@ def _write_clips(
     on_frame: Callable[[int], None],
 ) -> None:
     rgb_writer = writers.get("rgb")
+    directions: list[Direction] = [kind for kind in writers if kind != "rgb"]
+    pairs = FramePairs(estimator) if estimator is not None else None
     before: NDArray[np.uint8] | None = None
-    grey_before: NDArray[np.uint8] | None = None
     for frame, gap in picked:
         span = min(gap, math.ceil(MAX_GAP_SECONDS * fps))  # a broken clock must not fill the disk
         if rgb_writer is not None:
@@ -216,18 +175,13 @@ def _write_clips(
                     rgb_writer.append(before)
             rgb_writer.append(frame.rgb)
             before = frame.rgb
-        if estimator is None:
-            on_frame(0)
-            continue
-        grey = cv2.cvtColor(frame.rgb, cv2.COLOR_RGB2GRAY)
-        if grey_before is not None:
-            for kind, pair in (("forward", (grey_before, grey)), ("backward", (grey, grey_before))):
-                if kind in writers:
-                    flow = estimator(*pair) / np.float32(span)
-                    for _ in range(span):
-                        writers[kind].append(flow)
-        on_frame(int(grey_before is not None))
-        grey_before = grey
+        paired = pairs is not None and pairs.push(frame)
+        if pairs is not None and paired:
+            for direction in directions:
+                flow = pairs.field(direction) / np.float32(span)
+                for _ in range(span):
+                    writers[direction].append(flow)
+        on_frame(int(paired))
 
 
 def extract_to_memory(
@@ -253,10 +207,6 @@ def extract_to_memory(
     return {kind: ClipFile(buffer.getvalue()) for kind, buffer in buffers.items()}
 
 
-class _StoppedError(Exception):
-    """Raised inside workers when the run ends early."""
-
-
 class _Job:
     """What the workers of one extraction share."""
 
@@ -271,7 +221,7 @@ class _Job:
 
     def on_frame(self, pairs: int) -> None:
         if self.stop.is_set():
-            raise _StoppedError
+            raise StoppedError
         with self._lock:
             self.pairs += pairs
 
@@ -284,12 +234,17 @@ class _Job:
     def run(self, video: LabeledVideo) -> tuple[bool, str | None]:
         """Return whether anything had to be extracted, and the clip's warning."""
         if self.stop.is_set():
-            raise _StoppedError
+            raise StoppedError
         self.current = video.video_id
         fingerprint = source_hash(video.path)
         missing = [
             kind for kind in self.kinds if not self.store.has(video.video_id, kind, fingerprint)
         ]
+        if self.store.settings.imported and any(kind != "rgb" for kind in missing):
+            raise StoreError(
+                "its imported flow is missing or of another version of this file, and imported "
+                "flow cannot be computed: run twostream import-flow for it"
+            )
         if not missing:
             return False, self.store.clip(video.video_id, self.kinds[0]).header.warning
         flow = any(kind != "rgb" for kind in missing)
@@ -343,34 +298,26 @@ def extract(
     done = skipped = 0
     # The longest first: no worker is left alone with a long clip at the end.
     order = sorted(unique, key=lambda video: -_file_size(video.path))
-    pool = ThreadPoolExecutor(workers or _num_cores(), thread_name_prefix="extract")
-    with one_opencv_thread():
-        try:
-            futures: dict[Future[tuple[bool, str | None]], LabeledVideo] = {
-                pool.submit(job.run, video): video for video in order
-            }
-            waiting = set(futures)
-            while waiting:
-                ended, waiting = wait(waiting, PROGRESS_SECONDS, FIRST_COMPLETED)
-                for future in ended:
-                    video_id = futures[future].video_id
-                    try:
-                        fresh, warning = future.result()
-                    except (VideoError, StoreError, cv2.error, MemoryError) as error:
-                        if isinstance(error, StoreError) and isinstance(error.__cause__, OSError):
-                            raise  # the disk refuses; so it will for every other clip
-                        failed[video_id] = (
-                            error.cause if isinstance(error, VideoError) else str(error)
-                        )
-                        continue
-                    done, skipped = done + fresh, skipped + (not fresh)
-                    if warning:
-                        warnings[video_id] = warning
-                if progress is not None:
-                    progress(job.current, len(unique) - len(waiting), len(unique), job.pairs)
-        finally:
-            job.stop.set()
-            pool.shutdown(wait=True, cancel_futures=True)
+    ended = 0
+    running = in_threads(job.run, order, stop=job.stop, workers=workers)
+    with one_opencv_thread(), closing(running):
+        for finished in running:
+            ended += len(finished)
+            for video, future in finished:
+                try:
+                    fresh, warning = future.result()
+                except (VideoError, StoreError, cv2.error, MemoryError) as error:
+                    if isinstance(error, StoreError) and isinstance(error.__cause__, OSError):
+                        raise  # the disk refuses; so it will for every other clip
+                    failed[video.video_id] = (
+                        error.cause if isinstance(error, VideoError) else str(error)
+                    )
+                    continue
+                done, skipped = done + fresh, skipped + (not fresh)
+                if warning:
+                    warnings[video.video_id] = warning
+            if progress is not None:
+                progress(job.current, ended, len(unique), job.pairs)
     return ExtractSummary(
         videos=len(unique),
         done=done,
@@ -399,9 +346,3 @@ def _file_size(path: Path) -> int:
         return path.stat().st_size
     except OSError:
         return 0  # the worker that opens it says why
-
-
-def _num_cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

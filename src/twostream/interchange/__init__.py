@@ -1,0 +1,20 @@
+"""Flow that other tools wrote or want: folders of images <-> the flow store."""
+
+from twostream.interchange.exporting import LAYOUTS, ExportSummary, export_flow
+from twostream.interchange.importing import ImportSummary, import_flow, import_settings
+from twostream.interchange.layouts import FlowVideo, find_flow, known_bound
+from twostream.interchange.names import Matched, match_names
+
+__all__ = [
+    "LAYOUTS",
+    "ExportSummary",
+    "FlowVideo",
+    "ImportSummary",
+    "Matched",
+    "export_flow",
+    "find_flow",
+    "import_flow",
+    "import_settings",
+    "known_bound",
+    "match_names",
+]

@@ -1,0 +1,9 @@
+"""Decoding and writing video files; the only room that imports PyAV.
+
+``VideoReader`` streams: it never holds more than a few frames, whatever the length of the video.
+"""
+
+from twostream.video.reader import VideoInfo, VideoReader, stored_size
+from twostream.video.writer import VideoWriter
+
+__all__ = ["VideoInfo", "VideoReader", "VideoWriter", "stored_size"]
