@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 
 from twostream.checkpoint import ModelSpec, StreamModel, save_model
 from twostream.evaluate import save_scores
@@ -314,6 +318,27 @@ def test_a_study_goes_on_where_it_was(tiny_data: Path, tmp_path: Path) -> None:
     other = rows["table1b/stacking, L = 5/mean subtraction on"]
     assert other["state"] == "0 of 2 runs" and other["seconds_left"] > 0
     assert rows["table2/multi-task/accuracy"]["state"] == "needs a second data set"
+
+
+def test_a_killed_study_leaves_no_process_behind_and_is_continued(
+    tiny_data: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "twostream", "reproduce", "figure4", "--data", str(tiny_data)]
+    command += ["--out", str(out), "--folds", "2", "--jobs", "1", "--steps"]
+    with subprocess.Popen([*command, "100000"], stderr=subprocess.DEVNULL) as process:
+        started = out / "runs" / "clips" / "fold1of2-seed0" / "flow-10"
+        deadline = time.monotonic() + 120
+        while not (started / "settings.json").is_file() and time.monotonic() < deadline:
+            time.sleep(0.2)
+        process.kill()  # no time to tell anybody
+    lock = FileLock(started / ".lock")
+    lock.acquire(timeout=20)  # the worker that held the run is gone
+    lock.release()
+    asked = json.loads((out / "study.json").read_text())
+    assert asked["recipe"]["steps"] == 100_000
+    done = subprocess.run([*command, "2"], capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and "study with other settings" in done.stderr
 
 
 def test_a_folder_of_another_study_is_refused(tiny_data: Path, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -60,8 +61,8 @@ def run_all(
     pool = ProcessPoolExecutor(
         jobs,
         mp_context=multiprocessing.get_context("spawn"),  # threads of torch do not survive a fork
-        initializer=_use_threads,
-        initargs=(max(1, cores // jobs),),
+        initializer=_start_worker,
+        initargs=(max(1, cores // jobs), os.getpid()),
     )
     try:
         futures = {pool.submit(_one, run.settings, run.folder, options): run for run in todo}
@@ -117,10 +118,18 @@ def _label(run: PlannedRun) -> str:
     return f"{run.net} {run.folder.parent.name}"
 
 
-def _use_threads(count: int) -> None:
+def _start_worker(threads: int, parent: int) -> None:
+    """Prepare a process for its runs; it ends with its parent, however that ends."""
     import torch
 
-    torch.set_num_threads(count)
+    torch.set_num_threads(threads)
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(NEWS_SECONDS)
+        os._exit(1)  # what is half done lies in checkpoints, and its locks fall with the process
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _one(settings: RunSettings, folder: Path, options: TrainerOptions) -> str | None:
