@@ -268,7 +268,9 @@ def test_files_are_made_from_the_results_alone(faked: Study, tmp_path: Path) -> 
     results = collect(faked, "claims", {})
     results["seconds"] = {"this_call": 1.0, "all_runs": 120.0}
     notes = tmp_path / "notes.md"
-    notes.write_text("# Notes\n\n## Claim 4\n\nInvented <numbers>.\n\n## Other\n\nnothing\n")
+    notes.write_text(
+        "# Notes\n\n## Claim 4\n\nInvented <numbers>.\nOn two lines.\n\n## Other\n\nnothing\n"
+    )
     write_results(faked.out, results, notes)
     text = (faked.out / "reproduction.md").read_text()
     page = (faked.out / "index.html").read_text()
@@ -277,7 +279,7 @@ def test_files_are_made_from_the_results_alone(faked: Study, tmp_path: Path) -> 
     assert "nothing" not in text
     assert "100.0 [100.0, 100.0]" in text and "+50.0 [" in text
     assert "| stacking, L = 10 | 81.0 | 100.0 [100.0, 100.0] |" in text
-    assert "Invented &lt;numbers&gt;." in page and "<numbers>" not in page
+    assert "Invented &lt;numbers&gt;. On two lines." in page and "<numbers>" not in page
     assert page.count('class="panel claim"') == 9
     assert "http" not in page.replace("http-equiv", "")
 

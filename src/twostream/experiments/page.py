@@ -160,7 +160,7 @@ def _table(cells: list[Mapping[str, Any]]) -> str:
 
 def _text(markdown: str) -> str:
     """Turn the few marks that our sentences use into HTML."""
-    text = "</p><p>".join(escape(part) for part in markdown.split("\n\n"))
+    text = "</p><p>".join(escape(" ".join(part.split())) for part in markdown.split("\n\n"))
     text = re.sub(r"\*\*(.+?)\*\*", r"<b>\1</b>", text)
     text = re.sub(r"\*(.+?)\*", r"<i>\1</i>", text)
     text = re.sub(r"`(.+?)`", r"<code>\1</code>", text)
