@@ -13,9 +13,9 @@ from twostream.flow.opencv import one_opencv_thread
 from twostream.flow.visualize import flow_to_rgb
 from twostream.types import UsageError
 
-NAMES = ("dis", "farneback", "tvl1-opencv")
+NAMES = ("dis", "farneback", "tvl1-opencv", "tvl1")
 # Largest end-point error on RubberWhale, px (field notes: .116, .361, .157).
-RUBBERWHALE = {"dis": 0.13, "farneback": 0.38, "tvl1-opencv": 0.17}
+RUBBERWHALE = {"dis": 0.13, "farneback": 0.38, "tvl1-opencv": 0.17, "tvl1": 0.157}
 # Few iterations: TV-L1 takes most of a second for a full pair.
 QUICK: dict[str, dict[str, int]] = {"tvl1-opencv": {"warps": 3, "scales": 4}}
 
