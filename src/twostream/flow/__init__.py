@@ -48,6 +48,8 @@ _KINDS = {
     "farneback": ("twostream.flow.opencv", "Farneback"),
     "tvl1-opencv": ("twostream.flow.opencv", "TvL1OpenCV"),
     "tvl1": ("twostream.flow.tvl1", "TvL1"),
+    "brox": ("twostream.flow.brox", "Brox"),
+    "dis-brox": ("twostream.flow.brox", "DisBrox"),
 }
 
 
@@ -86,7 +88,7 @@ def make_estimator(name: str, **parameters: int | float) -> FlowEstimator:
     """Return a new estimator.
 
     Args:
-        name: "dis", "farneback", "tvl1-opencv" or "tvl1".
+        name: "dis", "farneback", "tvl1-opencv", "tvl1", "brox" or "dis-brox".
         **parameters: changes to its defaults.
 
     Raises:
