@@ -236,9 +236,9 @@ class DisBrox:
 
     name = "dis-brox"
     presets: ClassVar[dict[str, dict[str, int | float]]] = {
-        "fast": {"finest_scale": 2, "levels": 4, "scale_step": 0.7},
+        "fast": {"finest_scale": 2, "levels": 4},
         "default": {},
-        "accurate": {"levels": 5, "warps": 2},
+        "accurate": {"levels": 5, "warps": 2, "scale_step": 0.8},
     }
 
     def __init__(
@@ -251,7 +251,7 @@ class DisBrox:
         brightness: float = 1.0,
         gradient: float = 10.0,
         noise: float = 0.3,
-        scale_step: float = 0.8,
+        scale_step: float = 0.7,
         warps: int = 1,
         fixed_point_steps: int = 3,
         sweeps: int = 5,

@@ -50,11 +50,9 @@ class Planes:
     def __init__(self) -> None:
         self._memory = np.empty(0, np.float32)
 
-    def zeros(self, count: int, height: int, stride: int) -> NDArray[np.float32]:
-        """Return (count, height, stride) zeros; the planes asked for before are lost."""
+    def get(self, count: int, height: int, stride: int) -> NDArray[np.float32]:
+        """Return (count, height, stride) numbers of no meaning; those got before are lost."""
         size = count * height * stride
         if self._memory.size < size:
-            self._memory = np.empty(size, np.float32)
-        planes = self._memory[:size].reshape(count, height, stride)
-        planes.fill(0)
-        return planes
+            self._memory = np.zeros(size, np.float32)
+        return self._memory[:size].reshape(count, height, stride)

@@ -55,7 +55,7 @@ class TvL1:
     presets: ClassVar[dict[str, dict[str, int | float]]] = {
         "fast": {"warps": 2, "inner_iterations": 20, "outer_iterations": 1},
         "default": {},
-        "accurate": {"scales": 10, "warps": 10, "epsilon": 0.005},
+        "accurate": {"warps": 10},
     }
 
     def __init__(
@@ -110,7 +110,8 @@ class TvL1:
         """Return the field of one level, (2, height, width), from the one it starts with."""
         height, width = first.shape
         stride = -(-width // LANES) * LANES + LANES
-        planes = self._planes.zeros(11, height + 2, stride)
+        planes = self._planes.get(11, height + 2, stride)
+        planes[2:6] = 0
         inner = planes[:2, 1:-1, :width]
         inner[:] = field
         u, v, *duals_and_data, scratch = planes.reshape(11, -1)

@@ -113,7 +113,7 @@ def iterate(
     widest_vectors()
     columns = np.uint64((width + LANES - 1) // LANES * LANES)
     pitch, side = np.uint64(stride), np.uint64(width)
-    one, tiny = np.float32(1.0), np.float32(1e-20)
+    one = np.float32(1)
     change = np.float64(0.0)
     for t in range(height + count):
         for k in range(count):
@@ -152,13 +152,14 @@ def iterate(
                 for x in range(columns):
                     i = above + x
                     a, b = u[i + ONE] - u[i], u[i + pitch] - u[i]
-                    squared = a * a + b * b
-                    scale = inverse(one + step * squared * rough_inverse_sqrt(squared + tiny))
-                    p0[i] = (p0[i] + step * a) * scale
-                    p1[i] = (p1[i] + step * b) * scale
-                    a, b = v[i + ONE] - v[i], v[i + pitch] - v[i]
-                    squared = a * a + b * b
-                    scale = inverse(one + step * squared * rough_inverse_sqrt(squared + tiny))
-                    q0[i] = (q0[i] + step * a) * scale
-                    q1[i] = (q1[i] + step * b) * scale
+                    c, d = v[i + ONE] - v[i], v[i + pitch] - v[i]
+                    along, across = a * a + b * b, c * c + d * d
+                    along = one + step * along * rough_inverse_sqrt(along)
+                    across = one + step * across * rough_inverse_sqrt(across)
+                    both = inverse(along * across)  # one for two: 1 / along = across * both
+                    along, across = across * both, along * both
+                    p0[i] = (p0[i] + step * a) * along
+                    p1[i] = (p1[i] + step * b) * along
+                    q0[i] = (q0[i] + step * c) * across
+                    q1[i] = (q1[i] + step * d) * across
     return change / (height * width)
