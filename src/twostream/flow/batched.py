@@ -47,6 +47,7 @@ class Batched:
         self.parameters = make_estimator(name, **parameters).parameters
         self.device = torch.device(device)
         self._solve_level = solvers[name]
+        self._width = 0  # of the frames being solved
 
     @torch.inference_mode()
     def __call__(self, first: UInt8[Tensor, "n h w"], second: UInt8[Tensor, "n h w"]) -> Field:
@@ -54,6 +55,7 @@ class Batched:
         parameters = self.parameters
         levels = int(parameters["scales" if self.name == "tvl1" else "levels"])
         n, height, width = first.shape
+        self._width = width
         sizes = level_sizes(height, width, parameters["scale_step"], levels)
         frames = [torch.stack([first, second], 1).to(self.device, torch.float32)]
         for size in sizes[1:]:
@@ -135,13 +137,14 @@ class Batched:
     def _relax(self, data: Float[Tensor, "n three three h w"], field: Field) -> Field:
         parameters = self.parameters
         height, width = field.shape[2:]
-        omega = parameters["omega"]
+        omega, scale = parameters["omega"], width / self._width
+        smoothness = parameters["smoothness"] * scale ** parameters["scale_exponent"]
         rows = torch.arange(height, device=self.device)[:, None]
         red = (rows + torch.arange(width, device=self.device)) % 2 == 0
         u, v = field[:, 0], field[:, 1]
         for _ in range(int(parameters["fixed_point_steps"])):
             slope = _forward(torch.stack([u, v], 1)).square().sum((1, 2))
-            right = parameters["smoothness"] * torch.rsqrt(slope + EPSILON**2)
+            right = smoothness * torch.rsqrt(slope + EPSILON**2)
             below = right.clone()
             right[:, :, -1] = 0
             below[:, -1, :] = 0

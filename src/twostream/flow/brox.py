@@ -115,8 +115,9 @@ class _Solver:
         parameters, level = self._parameters, self._level((first.shape[0], first.shape[1]))
         size = level.pitch, *level.size
         squared_epsilon = np.float32(EPSILON**2)
+        scale = first.shape[1] / self._shape[1]
         weights: tuple[Any, ...] = (
-            np.float32(parameters["smoothness"]),
+            np.float32(parameters["smoothness"] * scale ** parameters["scale_exponent"]),
             np.float32(parameters["brightness"]),
             np.float32(parameters["gradient"]),
             squared_epsilon,
@@ -167,6 +168,9 @@ class Brox:
         brightness: weight of brightness constancy.
         gradient: weight of gradient constancy; more of it bears more change of the light.
         noise: of a gradient, grey values per px; below it a constraint counts less.
+        scale_exponent: a level of size ratio s to the frame takes smoothness * s ^ scale_exponent.
+            0 keeps coarse levels calm; 1 keeps the balance of the terms, and follows large things
+            that move far, and more of what only seems to move.
         scale_step: size ratio of neighbouring levels, below 1.
         levels: of the pyramid at most; the coarsest has sides of 16 px or more.
         warps: linearisations per level.
@@ -180,16 +184,17 @@ class Brox:
     presets: ClassVar[dict[str, dict[str, int | float]]] = {
         "fast": {"scale_step": 0.75, "median_filtering": 3},
         "default": {},
-        "accurate": {"warps": 2, "smoothness": 12.0, "brightness": 2.0},
+        "accurate": {"warps": 2, "smoothness": 12.0},
     }
 
     def __init__(
         self,
         *,
         smoothness: float = 10.0,
-        brightness: float = 1.0,
+        brightness: float = 2.0,
         gradient: float = 10.0,
         noise: float = 0.3,
+        scale_exponent: float = 0.0,
         scale_step: float = 0.8,
         levels: int = 30,
         warps: int = 1,
@@ -203,6 +208,7 @@ class Brox:
             "brightness": brightness,
             "gradient": gradient,
             "noise": noise,
+            "scale_exponent": scale_exponent,
             "scale_step": scale_step,
             "levels": levels,
             "warps": warps,
@@ -230,8 +236,8 @@ class DisBrox:
         finest_scale: pyramid level of the last search, 0 is full resolution.
         patch_stride: distance of neighbouring patches, px.
         levels: of Brox's pyramid, the finest ones.
-        smoothness, brightness, gradient, noise, scale_step, warps, fixed_point_steps, sweeps,
-            omega, median_filtering: as of ``Brox``.
+        smoothness, brightness, gradient, noise, scale_exponent, scale_step, warps,
+            fixed_point_steps, sweeps, omega, median_filtering: as of ``Brox``.
     """
 
     name = "dis-brox"
@@ -248,9 +254,10 @@ class DisBrox:
         patch_stride: int = 4,
         levels: int = 3,
         smoothness: float = 10.0,
-        brightness: float = 1.0,
+        brightness: float = 2.0,
         gradient: float = 10.0,
         noise: float = 0.3,
+        scale_exponent: float = 0.0,
         scale_step: float = 0.7,
         warps: int = 1,
         fixed_point_steps: int = 3,
@@ -266,6 +273,7 @@ class DisBrox:
             "brightness": brightness,
             "gradient": gradient,
             "noise": noise,
+            "scale_exponent": scale_exponent,
             "scale_step": scale_step,
             "warps": warps,
             "fixed_point_steps": fixed_point_steps,
