@@ -162,6 +162,9 @@ def extract_clip(
     directions = [kind for kind in kinds if kind != "rgb"]
     if estimator is None and directions:
         estimator = make_estimator(settings.flow, **settings.parameters)
+    restart = getattr(estimator, "restart", None)
+    if restart is not None:
+        restart()  # what it keeps from pair to pair must not come from another clip
     with VideoReader(path, short_side=settings.short_side) as reader:
         rate = reader.info.fps
         resamples = settings.fps is not None and abs(rate / settings.fps - 1) > SAME_RATE

@@ -40,7 +40,9 @@ def extract(
         help="A folder of class folders, a UCF-101 or HMDB-51 root, or a CSV or list file.",
     ),
     store: Path = typer.Option(..., "--store", help="Folder for frames and flow."),
-    flow: str = typer.Option("dis", help="Flow estimator: dis, farneback or tvl1-opencv."),
+    flow: str = typer.Option(
+        "dis", help="Flow estimator: dis, brox, dis-brox, tvl1, ... (docs/flow.md)."
+    ),
     recipe: str = typer.Option(
         "paper", help="Whose stored size to use: paper (256) or quick (64)."
     ),

@@ -42,7 +42,9 @@ def train(
     ),
     mean_subtraction: bool = typer.Option(True, help="Subtract each field's mean vector."),
     rgb_stack: bool = typer.Option(False, "--rgb-stack", help="L RGB frames instead of flow."),
-    flow: str = typer.Option(None, help="Flow estimator: dis, farneback or tvl1-opencv."),
+    flow: str = typer.Option(
+        None, help="Flow estimator: dis, brox, dis-brox, tvl1, ... (docs/flow.md)."
+    ),
     store: Path = typer.Option(
         None, "--store", help="Folder for frames and flow; default RUN/flow."
     ),

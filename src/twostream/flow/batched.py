@@ -19,7 +19,7 @@ from torch.nn import functional
 from twostream.flow import make_estimator
 from twostream.flow.brox import EPSILON
 from twostream.flow.pyramid import level_sizes
-from twostream.flow.tvl1 import ITERATIONS_PER_CHECK
+from twostream.flow.tvl1 import between_checks
 from twostream.types import UsageError
 
 Frames = Float[Tensor, "n h w"]
@@ -78,7 +78,7 @@ class Batched:
         parameters = self.parameters
         theta, limit = parameters["theta"], parameters["lambda_"] * parameters["theta"]
         step, threshold = parameters["tau"] / theta, parameters["epsilon"] ** 2
-        inner = int(parameters["inner_iterations"])
+        checks = between_checks(int(parameters["inner_iterations"]))
         dual = torch.zeros(*field.shape[:2], 2, *field.shape[2:], device=self.device)
         for _ in range(int(parameters["warps"])):
             value, gradient, inside = _sample(second, field)
@@ -93,9 +93,9 @@ class Batched:
                 if not active.any():
                     break
                 field = _only(active, self._filtered(field), field)
-                for start in range(0, inner, ITERATIONS_PER_CHECK):
+                for count in checks:
                     new, new_dual, before = field, dual, field
-                    for _ in range(min(ITERATIONS_PER_CHECK, inner - start)):
+                    for _ in range(count):
                         before = new
                         d = (unit * new).sum(1, keepdim=True) + rho
                         new = new - torch.clamp(d, -bound, bound) * unit

@@ -34,6 +34,7 @@ from twostream.flow.brox_kernels import HALO, NUM_DATA, join, linearise, relax, 
 from twostream.flow.compile import LANES
 from twostream.flow.opencv import one_opencv_thread, pad_small
 from twostream.flow.pyramid import level_sizes, resize_field, resize_plane
+from twostream.flow.warm import WarmStart
 
 EPSILON = 0.001  # of psi, px: a motion below it is a square's, above it an absolute value's
 WAVE_BYTES = 1_500_000  # what the rows under one wave of steps may take of the cache
@@ -178,6 +179,8 @@ class Brox:
         sweeps: of SOR per fixed-point step.
         omega: over-relaxation, 1 to 2.
         median_filtering: kernel side in px, 3 or 5; 1 for none.
+        warm_start: a pair starts from the field of the pair before, on the finest levels; after so
+            many pairs one starts from nothing. 0: all do. Call ``restart`` before each clip.
     """
 
     name = "brox"
@@ -202,6 +205,7 @@ class Brox:
         sweeps: int = 5,
         omega: float = 1.8,
         median_filtering: int = 5,
+        warm_start: int = 0,
     ) -> None:
         self.parameters: dict[str, int | float] = {
             "smoothness": smoothness,
@@ -216,14 +220,25 @@ class Brox:
             "sweeps": sweeps,
             "omega": omega,
             "median_filtering": median_filtering,
+            "warm_start": warm_start,
         }
         self._solver = _Solver(self.parameters)
+        self._warm = WarmStart(warm_start)
+
+    def restart(self) -> None:
+        """Start the next pair from nothing: a clip begins."""
+        self._warm.restart()
 
     def __call__(self, first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return the (2, h, w) field from ``first`` to ``second``, (h, w) uint8 grey each."""
         if np.array_equal(first, second):
             return np.zeros((2, *first.shape), np.float32)
-        return self._solver.solve(first, second, None, int(self.parameters["levels"]))
+        levels, start = int(self.parameters["levels"]), self._warm.find(first, second)
+        if start is not None:
+            levels = WarmStart.levels(self.parameters["scale_step"], levels)
+        field = self._solver.solve(first, second, start, levels)
+        self._warm.keep(first, second, field)
+        return field
 
 
 class DisBrox:
