@@ -14,9 +14,16 @@ from twostream.flow.opencv import one_opencv_thread
 from twostream.flow.visualize import flow_to_rgb
 from twostream.types import UsageError
 
-NAMES = ("dis", "farneback", "tvl1-opencv")
+NAMES = ("dis", "farneback", "tvl1-opencv", "tvl1", "brox", "dis-brox")
 # Largest end-point error on RubberWhale, px (field notes: .116, .361, .157).
-RUBBERWHALE = {"dis": 0.13, "farneback": 0.38, "tvl1-opencv": 0.17}
+RUBBERWHALE = {
+    "dis": 0.13,
+    "farneback": 0.38,
+    "tvl1-opencv": 0.17,
+    "tvl1": 0.157,
+    "brox": 0.10,
+    "dis-brox": 0.11,
+}
 # Few iterations: TV-L1 takes most of a second for a full pair.
 QUICK: dict[str, dict[str, int]] = {"tvl1-opencv": {"warps": 3, "scales": 4}}
 
@@ -127,7 +134,12 @@ class TestEveryEstimator:
         assert len(estimator.parameters) >= 6
 
     def test_parameters_matter(self, name: str) -> None:
-        change = {"dis": {"finest_scale": 2}, "farneback": {"window_size": 31}}
+        change = {
+            "dis": {"finest_scale": 2},
+            "farneback": {"window_size": 31},
+            "brox": {"levels": 1},
+            "dis-brox": {"smoothness": 500.0},
+        }
         changed = make_estimator(name, **change.get(name, {"warps": 1, "scales": 1}))
         assert changed.parameters != make_estimator(name).parameters
         pair = translated(5, 3)

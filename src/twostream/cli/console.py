@@ -23,7 +23,10 @@ from rich.text import Text
 
 PLAIN_SECONDS = 5.0
 # spelt out: asking the estimators themselves would import OpenCV for every --help
-FLOW_HELP = "Flow estimator: dis, farneback, tvl1-opencv, raft-small, raft-large or mv."
+FLOW_HELP = (
+    "Flow estimator: dis, brox, dis-brox, tvl1, farneback, tvl1-opencv, raft-small, raft-large "
+    "or mv."
+)
 
 
 class Shown:

@@ -1,12 +1,14 @@
 """Optical flow: estimators behind one protocol, the flow store, and pictures of fields.
 
-The estimators are looked up by name in ``ESTIMATORS``; OpenCV is imported only when one is made.
+The estimators are looked up by name in ``ESTIMATORS``; OpenCV, and numba for the own
+solvers, are imported only when one is made.
 """
 
 from __future__ import annotations
 
 import inspect
 import math
+from importlib import import_module
 from typing import Any, Protocol
 
 import numpy as np
@@ -40,15 +42,57 @@ class FlowEstimator(Protocol):
         ...
 
 
+# Where each is found: a solver's compiler is not loaded for the others.
+_KINDS = {
+    "dis": ("twostream.flow.opencv", "Dis"),
+    "farneback": ("twostream.flow.opencv", "Farneback"),
+    "tvl1-opencv": ("twostream.flow.opencv", "TvL1OpenCV"),
+    "tvl1": ("twostream.flow.tvl1", "TvL1"),
+    "brox": ("twostream.flow.brox", "Brox"),
+    "dis-brox": ("twostream.flow.brox", "DisBrox"),
+    "raft-small": ("twostream.flow.raft", "RaftSmall"),
+    "raft-large": ("twostream.flow.raft", "RaftLarge"),
+    "mv": ("twostream.flow.codec", "MotionVectors"),
+}
+
+
+ESTIMATOR_NAMES = tuple(_KINDS)
+
+
 def __getattr__(name: str) -> Any:
     if name == "ESTIMATORS":
-        from twostream.flow.codec import MotionVectors
-        from twostream.flow.opencv import Dis, Farneback, TvL1OpenCV
-        from twostream.flow.raft import RaftLarge, RaftSmall
-
-        kinds: tuple[Any, ...] = (Dis, Farneback, TvL1OpenCV, RaftSmall, RaftLarge, MotionVectors)
-        return {kind.name: kind for kind in kinds}
+        return {name: getattr(import_module(room), kind) for name, (room, kind) in _KINDS.items()}
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def _find(name: str) -> Any:
+    if name == "imported":
+        raise UsageError(
+            "this flow was imported and no estimator here makes it: for other videos import their "
+            "flow as well (twostream import-flow), or train on flow that twostream computes"
+        )
+    if name not in _KINDS:
+        raise UsageError(f"no flow estimator {name!r}: use one of {', '.join(_KINDS)}")
+    room, kind = _KINDS[name]
+    return getattr(import_module(room), kind)
+
+
+def preset_parameters(name: str, preset: str = "default") -> dict[str, int | float]:
+    """Return the parameters that a preset of an estimator changes, for ``make_estimator``.
+
+    Args:
+        name: of the estimator.
+        preset: "fast", "default" or "accurate"; only the own solvers have others than "default".
+
+    Raises:
+        UsageError: an unknown name or preset; the message lists the known ones.
+    """
+    presets: dict[str, dict[str, int | float]] = getattr(_find(name), "presets", {"default": {}})
+    if preset not in presets:
+        raise UsageError(
+            f"flow estimator {name} has no preset {preset!r}: it has {', '.join(presets)}"
+        )
+    return dict(presets[preset])
 
 
 def make_estimator(name: str, **parameters: int | float | str) -> FlowEstimator:
@@ -62,15 +106,8 @@ def make_estimator(name: str, **parameters: int | float | str) -> FlowEstimator:
         UsageError: an unknown name or parameter; the message lists the known ones.
         ModelError: a learned estimator's weights are not here.
     """
-    estimators: dict[str, type] = __getattr__("ESTIMATORS")
-    if name == "imported":
-        raise UsageError(
-            "this flow was imported and no estimator here makes it: for other videos import their "
-            "flow as well (twostream import-flow), or train on flow that twostream computes"
-        )
-    if name not in estimators:
-        raise UsageError(f"no flow estimator {name!r}: use one of {', '.join(estimators)}")
-    signature = inspect.signature(estimators[name]).parameters
+    estimator = _find(name)
+    signature = inspect.signature(estimator).parameters
     checked: dict[str, int | float | str] = {}
     for parameter, value in parameters.items():
         if parameter not in signature:
@@ -86,4 +123,4 @@ def make_estimator(name: str, **parameters: int | float | str) -> FlowEstimator:
             wanted = "a whole number" if kind is int else "a finite number"
             raise UsageError(f"flow estimator {name}: {parameter} must be {wanted}, got {value}")
         checked[parameter] = kind(value)
-    return estimators[name](**checked)
+    return estimator(**checked)

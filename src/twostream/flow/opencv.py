@@ -45,7 +45,8 @@ def one_opencv_thread() -> Iterator[None]:
                 cv2.setNumThreads(_threads_before)
 
 
-def _pad(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def pad_small(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return a contiguous frame whose sides are long enough for OpenCV; its border is repeated."""
     height, width = grey.shape
     bottom, right = max(0, MIN_SIDE_PX - height), max(0, MIN_SIDE_PX - width)
     if bottom or right:
@@ -111,7 +112,7 @@ class Dis:
 
     def __call__(self, first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return the (2, h, w) field from ``first`` to ``second``, (h, w) uint8 grey each."""
-        flow = self._dis.calc(_pad(first), _pad(second), None)
+        flow = self._dis.calc(pad_small(first), pad_small(second), None)
         return _to_field(flow, first.shape)
 
 
@@ -152,7 +153,7 @@ class Farneback:
     def __call__(self, first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return the (2, h, w) field from ``first`` to ``second``, (h, w) uint8 grey each."""
         values = self.parameters.values()  # they stand in OpenCV's order
-        flow = self._farneback(_pad(first), _pad(second), None, *values, 0)
+        flow = self._farneback(pad_small(first), pad_small(second), None, *values, 0)
         return _to_field(flow, first.shape)
 
 
@@ -217,5 +218,5 @@ class TvL1OpenCV:
 
     def __call__(self, first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return the (2, h, w) field from ``first`` to ``second``, (h, w) uint8 grey each."""
-        flow = self._tvl1.calc(_pad(first), _pad(second), None)
+        flow = self._tvl1.calc(pad_small(first), pad_small(second), None)
         return _to_field(flow, first.shape)

@@ -35,6 +35,9 @@ class FramePairs:
     """
 
     def __init__(self, estimator: FlowEstimator) -> None:
+        restart = getattr(estimator, "restart", None)
+        if restart is not None:
+            restart()  # what it keeps from pair to pair must not come from another clip
         self._estimator = estimator
         self._frames = 0
         self._last: Frame | None = None

@@ -87,9 +87,9 @@ class StoreSettings:
 
     def complete(self) -> StoreSettings:
         """Return the same settings with every parameter of the estimator spelt out."""
-        from twostream.flow import ESTIMATORS, make_estimator
+        from twostream.flow import ESTIMATOR_NAMES, make_estimator
 
-        if self.flow not in ESTIMATORS:
+        if self.flow not in ESTIMATOR_NAMES:
             return self  # made elsewhere: its parameters are what they say
         parameters = make_estimator(self.flow, **self.parameters).parameters
         return dataclasses.replace(self, parameters=parameters)
