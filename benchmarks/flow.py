@@ -247,8 +247,8 @@ def main() -> None:
         text += f"\n## {title}\n\n{markdown(header, rows)}"
     sizes = f"{SPEED_SIZE[0]} x {SPEED_SIZE[1]}"
     text += (
-        f"\nSpeed: three pairs (RubberWhale, a FlyingChairs pair, a kick of the skateboard) at {sizes}."
-        f" Errors: {len(known)} pairs of known flow, {len(real)} pairs of real clips.\n"
+        "\nSpeed: three pairs (RubberWhale, a FlyingChairs pair, a kick of the skateboard) at "
+        f"{sizes}. Errors: {len(known)} pairs of known flow, {len(real)} pairs of real clips.\n"
     )
     if options.out:
         options.out.write_text(text, encoding="utf-8")
