@@ -15,7 +15,8 @@ def markdown(results: Mapping[str, Any], notes: Mapping[int, str]) -> str:
         results: what ``reproduce`` wrote.
         notes: number of a claim -> what explains its result.
     """
-    parts = ["<!-- written by twostream reproduce -->", "# Reproduction", about(results)]
+    data = " and ".join(each["name"] for each in results["data"])
+    parts = ["<!-- written by twostream reproduce -->", f"# Reproduction on {data}", about(results)]
     if results["claims"]:
         parts += ["## The claims", how_to_read(), _verdicts(results)]
         parts += [_claim(claim, notes.get(claim["number"])) for claim in results["claims"]]
