@@ -9,32 +9,26 @@ from __future__ import annotations
 
 import hashlib
 import io
-import math
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
-import numpy as np
-from numpy.typing import NDArray
 
 from twostream.flow import FlowEstimator, make_estimator
 from twostream.flow.opencv import one_opencv_thread
+from twostream.flow.pairs import clip_items, resample
 from twostream.flow.store import ClipFile, ClipHeader, ClipWriter, FlowStore, Kind, StoreSettings
-from twostream.types import Frame, LabeledVideo, StoreError, VideoError
+from twostream.types import LabeledVideo, StoreError, VideoError
 from twostream.video import VideoReader
 
 HASHED_PIECE_BYTES = 64 * 1024
 # Rates closer than this are taken as equal: 30 and 29.97 frames/s are not worth a repeated frame.
 SAME_RATE = 0.01
-# Timestamps of many containers are rounded to 1 ms; a frame may sit this share of an output
-# interval on the wrong side of the middle.
-TIME_TOLERANCE = 0.05
-MAX_GAP_SECONDS = 10.0
 PROGRESS_SECONDS = 0.25
 
 Progress = Callable[[str, int, int, int], None]
@@ -92,36 +86,6 @@ def source_hash(path: Path) -> str:
     except OSError as error:
         raise VideoError(path, f"cannot be read: {error.strerror}") from error
     return digest.hexdigest()
-
-
-def resample(frames: Iterable[Frame], fps: float) -> Iterator[tuple[Frame, int]]:
-    """Pick the frames nearest to the times 0, 1/fps, 2/fps, ... by their timestamps.
-
-    Args:
-        frames: in order, with increasing timestamps.
-        fps: wanted rate.
-
-    Yields:
-        Each picked frame once, and how many output intervals lie between it and the one picked
-        before (0 for the first). More than 1 where the video is slower than ``fps``: the frame
-        before is then shown so many times, and the flow between the two is spread evenly.
-    """
-    candidate: Frame | None = None
-    position = picked = 0  # output index from which on the candidate, the last pick, is nearest
-    for frame in frames:
-        if candidate is None:
-            candidate = frame
-            continue
-        middle = (candidate.pts_seconds + frame.pts_seconds) / 2
-        next_position = math.floor(middle * fps + TIME_TOLERANCE) + 1
-        if next_position > position:
-            yield candidate, position - picked
-            picked, position = position, next_position
-        candidate = frame
-    if candidate is not None and (
-        position == 0 or position / fps < candidate.pts_seconds + (0.5 - TIME_TOLERANCE) / fps
-    ):
-        yield candidate, position - picked
 
 
 def extract_clip(
@@ -189,45 +153,16 @@ def extract_clip(
                     source_name=path.name,
                 )
                 writers[kind] = open_writer(header)
-            _write_clips(picked, rate, writers, estimator, on_frame)
+            for items in clip_items(picked, rate, kinds, estimator):
+                for kind, item in items:
+                    writers[kind].append(item)  # type: ignore[arg-type]
+                on_frame(int(any(kind != "rgb" for kind, _ in items)))
             for writer in writers.values():
                 writer.close(warning=reader.warning)
         finally:
             for writer in writers.values():
                 writer.abort()  # without effect on those that are closed
         return reader.warning
-
-
-def _write_clips(
-    picked: Iterable[tuple[Frame, int]],
-    fps: float,
-    writers: dict[Kind, ClipWriter],
-    estimator: FlowEstimator | None,
-    on_frame: Callable[[int], None],
-) -> None:
-    rgb_writer = writers.get("rgb")
-    before: NDArray[np.uint8] | None = None
-    grey_before: NDArray[np.uint8] | None = None
-    for frame, gap in picked:
-        span = min(gap, math.ceil(MAX_GAP_SECONDS * fps))  # a broken clock must not fill the disk
-        if rgb_writer is not None:
-            if before is not None:
-                for _ in range(span - 1):
-                    rgb_writer.append(before)
-            rgb_writer.append(frame.rgb)
-            before = frame.rgb
-        if estimator is None:
-            on_frame(0)
-            continue
-        grey = cv2.cvtColor(frame.rgb, cv2.COLOR_RGB2GRAY)
-        if grey_before is not None:
-            for kind, pair in (("forward", (grey_before, grey)), ("backward", (grey, grey_before))):
-                if kind in writers:
-                    flow = estimator(*pair) / np.float32(span)
-                    for _ in range(span):
-                        writers[kind].append(flow)
-        on_frame(int(grey_before is not None))
-        grey_before = grey
 
 
 def extract_to_memory(
