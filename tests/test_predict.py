@@ -100,7 +100,7 @@ def test_prediction_equals_evaluation_exactly(tmp_path: Path, name: str, codec: 
     video = write_clip(tmp_path / "a clip [1].avi")
     models = make_models(INPUTS[name], settings)
     wanted = stored_scores(video, models, settings, tmp_path / "store")
-    prediction = TwoStreamPredictor(models).predict(video)
+    prediction = TwoStreamPredictor.from_models(models).predict(video)
     for scores in wanted:
         np.testing.assert_array_equal(prediction.streams[scores.stream], scores.scores[0])
     assert np.ptp(prediction.streams["temporal"]) > 0.01
@@ -114,7 +114,7 @@ def test_a_run_folder_predicts_like_its_models(tmp_path: Path) -> None:
     models = make_models(INPUTS["stack"])
     for model in models:
         save_model(tmp_path / "run" / f"{model.spec.stream}.safetensors", model)
-    wanted = TwoStreamPredictor(models).predict(video)
+    wanted = TwoStreamPredictor.from_models(models).predict(video)
     got = TwoStreamPredictor.load(tmp_path / "run").predict(str(video))
     np.testing.assert_array_equal(got.scores, wanted.scores)
     (tmp_path / "run" / "spatial.safetensors").unlink()
@@ -126,7 +126,7 @@ def test_a_run_folder_predicts_like_its_models(tmp_path: Path) -> None:
 def test_a_video_of_another_rate_is_resampled_to_the_models(tmp_path: Path) -> None:
     fast = write_clip(tmp_path / "fast.avi", fps=50, frames=25)
     models = make_models(INPUTS["stack"])
-    predicted = TwoStreamPredictor(models).predict(fast)
+    predicted = TwoStreamPredictor.from_models(models).predict(fast)
     at_25 = replace(SETTINGS, fps=25.0)
     (resampled,) = stored_scores(fast, models[1:], at_25, tmp_path / "at 25")
     (native,) = stored_scores(fast, models[1:], SETTINGS, tmp_path / "native")
@@ -142,7 +142,7 @@ def test_a_video_of_another_rate_is_resampled_to_the_models(tmp_path: Path) -> N
 def test_a_slower_video_is_resampled_too(tmp_path: Path) -> None:
     slow = write_clip(tmp_path / "slow.avi", fps=12.5, frames=7)
     models = make_models(INPUTS["stack"])
-    predicted = TwoStreamPredictor(models).predict(slow)
+    predicted = TwoStreamPredictor.from_models(models).predict(slow)
     at_25 = replace(SETTINGS, fps=25.0)
     (resampled,) = stored_scores(slow, models[1:], at_25, tmp_path / "at 25")
     np.testing.assert_array_equal(predicted.streams["temporal"], resampled.scores[0])
@@ -150,15 +150,15 @@ def test_a_slower_video_is_resampled_too(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("frames", [1, 2])
 def test_clips_shorter_than_the_stack(tmp_path: Path, frames: int) -> None:
-    prediction = TwoStreamPredictor(make_models(INPUTS["trajectory, both ways"])).predict(
-        write_clip(tmp_path / "short.avi", frames=frames)
-    )
+    prediction = TwoStreamPredictor.from_models(
+        make_models(INPUTS["trajectory, both ways"])
+    ).predict(write_clip(tmp_path / "short.avi", frames=frames))
     np.testing.assert_allclose(prediction.scores.sum(), 1, atol=1e-5)
 
 
 def test_the_best_classes_come_first(tmp_path: Path) -> None:
     video = write_clip(tmp_path / "clip.avi")
-    prediction = TwoStreamPredictor(make_models(INPUTS["stack"])).predict(video)
+    prediction = TwoStreamPredictor.from_models(make_models(INPUTS["stack"])).predict(video)
     top = prediction.top()
     assert len(top) == 5
     assert [score for _, score in top] == sorted(prediction.scores.tolist(), reverse=True)[:5]
@@ -174,7 +174,7 @@ def test_the_best_classes_come_first(tmp_path: Path) -> None:
 
 
 def test_what_is_no_video_is_one_error(tmp_path: Path) -> None:
-    predictor = TwoStreamPredictor(make_models(INPUTS["stack"]))
+    predictor = TwoStreamPredictor.from_models(make_models(INPUTS["stack"]))
     text = tmp_path / "text.mp4"
     text.write_text("this is no video")
     for path in (text, tmp_path / "nowhere.avi", tmp_path):
@@ -188,7 +188,7 @@ def test_a_video_that_breaks_off_is_scored_with_a_warning(tmp_path: Path) -> Non
     whole = write_clip(tmp_path / "whole.avi", frames=60)
     cut = tmp_path / "cut.avi"
     cut.write_bytes(whole.read_bytes()[: whole.stat().st_size * 6 // 10])
-    prediction = TwoStreamPredictor(make_models(INPUTS["stack"])).predict(cut)
+    prediction = TwoStreamPredictor.from_models(make_models(INPUTS["stack"])).predict(cut)
     assert prediction.warning is not None
     assert "cut.avi" in prediction.warning
     assert np.isfinite(prediction.scores).all()
@@ -197,7 +197,7 @@ def test_a_video_that_breaks_off_is_scored_with_a_warning(tmp_path: Path) -> Non
 def test_a_video_smaller_than_the_crop_is_refused(tmp_path: Path) -> None:
     video = write_clip(tmp_path / "tiny.avi", size=24)
     with pytest.raises(VideoError, match="32x24 px are smaller than the model's crop of 32 px"):
-        TwoStreamPredictor(make_models(INPUTS["stack"])).predict(video)
+        TwoStreamPredictor.from_models(make_models(INPUTS["stack"])).predict(video)
 
 
 def test_a_folder_without_a_model_is_no_run(tmp_path: Path) -> None:
@@ -213,4 +213,4 @@ def test_models_of_different_runs_are_refused(field: str, value: object) -> None
     spatial, temporal = make_models(INPUTS["stack"])
     temporal.spec = replace(temporal.spec, **{field: value})
     with pytest.raises(ModelError, match=f"spatial and temporal models differ in {field}"):
-        TwoStreamPredictor([spatial, temporal])
+        TwoStreamPredictor.from_models([spatial, temporal])

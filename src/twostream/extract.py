@@ -21,14 +21,12 @@ import cv2
 
 from twostream.flow import FlowEstimator, make_estimator
 from twostream.flow.opencv import one_opencv_thread
-from twostream.flow.pairs import clip_items, resample
+from twostream.flow.pairs import at_rate, clip_items
 from twostream.flow.store import ClipFile, ClipHeader, ClipWriter, FlowStore, Kind, StoreSettings
 from twostream.types import LabeledVideo, StoreError, VideoError
 from twostream.video import VideoReader
 
 HASHED_PIECE_BYTES = 64 * 1024
-# Rates closer than this are taken as equal: 30 and 29.97 frames/s are not worth a repeated frame.
-SAME_RATE = 0.01
 PROGRESS_SECONDS = 0.25
 
 Progress = Callable[[str, int, int, int], None]
@@ -127,13 +125,7 @@ def extract_clip(
     if estimator is None and directions:
         estimator = make_estimator(settings.flow, **settings.parameters)
     with VideoReader(path, short_side=settings.short_side) as reader:
-        rate = reader.info.fps
-        resamples = settings.fps is not None and abs(rate / settings.fps - 1) > SAME_RATE
-        if resamples and settings.fps is not None:
-            rate = settings.fps
-            picked = resample(reader, rate)
-        else:
-            picked = ((frame, min(i, 1)) for i, frame in enumerate(reader))
+        rate, picked = at_rate(reader, reader.info.fps, settings.fps)
         writers: dict[Kind, ClipWriter] = {}
         try:
             for kind in kinds:

@@ -13,6 +13,8 @@ from twostream.flow import FlowEstimator
 from twostream.flow.clipfile import Kind
 from twostream.types import Frame
 
+# Rates closer than this are taken as equal: 30 and 29.97 frames/s are not worth a repeated frame.
+SAME_RATE = 0.01
 # Timestamps of many containers are rounded to 1 ms; a frame may sit this share of an output
 # interval on the wrong side of the middle.
 TIME_TOLERANCE = 0.05
@@ -47,6 +49,24 @@ def resample(frames: Iterable[Frame], fps: float) -> Iterator[tuple[Frame, int]]
         position == 0 or position / fps < candidate.pts_seconds + (0.5 - TIME_TOLERANCE) / fps
     ):
         yield candidate, position - picked
+
+
+def at_rate(
+    frames: Iterable[Frame], fps: float, wanted: float | None
+) -> tuple[float, Iterator[tuple[Frame, int]]]:
+    """Bring frames to a rate, where theirs is another.
+
+    Args:
+        frames: in order, with increasing timestamps.
+        fps: their rate.
+        wanted: None keeps theirs.
+
+    Returns:
+        The rate of what comes out, and what ``resample`` yields.
+    """
+    if wanted is not None and abs(fps / wanted - 1) > SAME_RATE:
+        return wanted, resample(frames, wanted)
+    return fps, ((frame, min(i, 1)) for i, frame in enumerate(frames))
 
 
 def clip_items(

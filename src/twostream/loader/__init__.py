@@ -17,6 +17,7 @@ from twostream.loader.clips import (
     Reader,
     decoded_bytes,
     flow_rms_px,
+    kinds_of,
 )
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ __all__ = [
     "batches",
     "decoded_bytes",
     "flow_rms_px",
+    "kinds_of",
 ]
 
 

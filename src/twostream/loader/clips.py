@@ -6,7 +6,7 @@ NumPy alone, so that prediction without torch can use it.
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from threading import Lock
 from typing import Any, Protocol
@@ -23,7 +23,7 @@ from twostream.sampling import (
     even_indices,
     num_starts,
 )
-from twostream.types import LabeledVideo, StoreError, TemporalInput
+from twostream.types import LabeledVideo, ModelSpec, StoreError, TemporalInput
 
 CACHE_BYTES = 2 << 30
 
@@ -279,6 +279,14 @@ class Clips(Protocol):
 
     def fps(self, video_id: str) -> float:
         """Return the frame rate of a stored clip, without decoding anything."""
+
+
+def kinds_of(specs: Iterable[ModelSpec]) -> tuple[Kind, ...]:
+    """Return which files of each clip these networks see, sorted."""
+    kinds: set[Kind] = set()
+    for spec in specs:
+        kinds |= set(spec.temporal.directions) if spec.temporal and spec.is_flow else {"rgb"}
+    return tuple(sorted(kinds))
 
 
 def decoded_bytes(file: ClipFile) -> int:
