@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
-import torch
 
-from twostream.checkpoint import ModelSpec, StreamModel, save_model
+from twostream.checkpoint import StreamModel
 from twostream.evaluate import evaluate
 from twostream.extract import extract, extract_to_memory
 from twostream.flow.store import FlowStore, StoreSettings
@@ -21,65 +19,10 @@ from twostream.types import (
     LabeledVideo,
     ModelError,
     RunError,
-    TemporalInput,
     VideoError,
     VideoScores,
 )
-from twostream.video import VideoWriter
-
-CLASSES = tuple("abcdefg")
-SETTINGS = StoreSettings(short_side=40).complete()
-INPUTS = {
-    "stack": TemporalInput(length=4),
-    "trajectory, both ways": TemporalInput(length=4, trajectory=True, bidirectional=True),
-    "rgb stack": TemporalInput(length=3, rgb=True),
-}
-
-
-def write_clip(path: Path, *, fps: float = 25, frames: int = 13, size: int = 48) -> Path:
-    """A texture that drifts and speeds up; its motion per second does not depend on ``fps``."""
-    noise = np.random.default_rng(1).integers(0, 255, (120, 620, 3), np.uint8)
-    big = cv2.normalize(cv2.GaussianBlur(noise, (0, 0), 2), None, 0, 255, cv2.NORM_MINMAX)
-    with VideoWriter(path, fps=fps, width=size * 4 // 3, height=size) as writer:
-        for i in range(frames):
-            seconds = i / fps
-            x, y = int(40 * seconds + 60 * seconds**2), int(20 * seconds)
-            writer.write(np.ascontiguousarray(big[y : y + size, x : x + size * 4 // 3]))
-    return path
-
-
-def make_models(
-    temporal: TemporalInput | None, settings: StoreSettings = SETTINGS, *, fps: float = 25
-) -> list[StreamModel]:
-    """An untrained model of each stream, with scores far from equal."""
-    models = []
-    for stream, sees in (("spatial", None), ("temporal", temporal)):
-        flow = sees is not None and not sees.rgb
-        spec = ModelSpec(
-            stream=stream,
-            architecture="small-bn",
-            classes=CLASSES,
-            temporal=sees,
-            crop_size=32,
-            mean=(0.0,) if flow else (0.4, 0.4, 0.4),
-            std=(1.0,) if flow else (0.2, 0.2, 0.2),
-            dropout=0.0,
-            flips=True,
-            test_positions=6,
-            store=asdict(settings),
-            fps=fps,
-        )
-        torch.manual_seed(len(models))
-        model = StreamModel(spec)
-        for layer in model.modules():
-            if isinstance(layer, torch.nn.BatchNorm2d):
-                layer.momentum = None  # the mean over all batches
-        planes = (1, 3) if sees is None else (sees.length, 3 if sees.rgb else 2)
-        with torch.no_grad():
-            model.train()(torch.rand(32, *planes, 32, 32))
-            model.network.classifier.weight.mul_(5)
-        models.append(model.eval())
-    return models
+from untrained import CLASSES, INPUTS, SETTINGS, make_models, save_run, write_clip
 
 
 def stored_scores(
@@ -112,8 +55,7 @@ def test_prediction_equals_evaluation_exactly(tmp_path: Path, name: str, codec: 
 def test_a_run_folder_predicts_like_its_models(tmp_path: Path) -> None:
     video = write_clip(tmp_path / "clip.avi")
     models = make_models(INPUTS["stack"])
-    for model in models:
-        save_model(tmp_path / "run" / f"{model.spec.stream}.safetensors", model)
+    save_run(tmp_path / "run", models)
     wanted = TwoStreamPredictor.from_models(models).predict(video)
     got = TwoStreamPredictor.load(tmp_path / "run").predict(str(video))
     np.testing.assert_array_equal(got.scores, wanted.scores)

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import logging
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -109,11 +111,14 @@ def follow_trajectories(fields: Tensor) -> Tensor:
 
 
 def _bilinear(field: Tensor, x: Tensor, y: Tensor) -> Tensor:
-    """Sample (b, 2, h, w) at (b, h, w) points; outside, the nearest border value."""
+    """Sample (b, 2, h, w) at (b, h, w) points; outside, the nearest border value.
+
+    In float64 as NumPy's: along a path through noise, differences of rounding grow tenfold a step.
+    """
     height, width = field.shape[-2], field.shape[-1]
     x, y = x.clamp(0, width - 1), y.clamp(0, height - 1)
     left, top = x.floor().clamp(max=width - 2), y.floor().clamp(max=height - 2)
-    fx, fy = (x - left)[:, None], (y - top)[:, None]
+    fx, fy = (x.double() - left)[:, None], (y.double() - top)[:, None]
     corner = (top.to(torch.int64) * width + left.to(torch.int64)).flatten(1)[:, None]
     flat = field.flatten(2)
 
@@ -123,7 +128,7 @@ def _bilinear(field: Tensor, x: Tensor, y: Tensor) -> Tensor:
 
     upper = at(0) * (1 - fx) + at(1) * fx
     lower = at(width) * (1 - fx) + at(width + 1) * fx
-    return upper * (1 - fy) + lower * fy
+    return (upper * (1 - fy) + lower * fy).to(torch.float32)
 
 
 def example_inputs(spec: ModelSpec, batch: int, height: int, width: int) -> tuple[Tensor, ...]:
@@ -136,6 +141,21 @@ def example_inputs(spec: ModelSpec, batch: int, height: int, width: int) -> tupl
     if input_names(spec) == ("fields",):
         return (torch.zeros(shape),)
     return torch.full(shape, ZERO_CODE, dtype=torch.uint8), torch.ones(shape[:3])
+
+
+@contextmanager
+def quiet(*loggers: str) -> Iterator[None]:
+    """Keep warnings and the loggers' advice about their own parts from users."""
+    levels = {name: logging.getLogger(name).level for name in loggers}
+    for name in loggers:
+        logging.getLogger(name).setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)
 
 
 def write_graph(model: StreamModel, path: Path, *, opset: int = OPSET) -> None:
@@ -157,10 +177,7 @@ def write_graph(model: StreamModel, path: Path, *, opset: int = OPSET) -> None:
     where = {0: batch, 3: height, 4: width} if spec.is_flow else {0: batch, 2: height, 3: width}
     names = input_names(spec)
     shapes = (where, {0: batch})[: len(names)]
-    for name in ("torch.onnx", "onnxscript", "onnx_ir"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of the exporter's own parts; what it writes is checked
+    with quiet("torch.onnx", "onnxscript", "onnx_ir"):  # what is written is checked
         try:
             torch.onnx.export(
                 StackScorer(model).cpu().eval(),

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 import tempfile
-import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from twostream.export.graph import quiet
 from twostream.loader import Clip
 from twostream.predict.prediction import StreamScorer
 from twostream.types import ModelError, ModelSpec
@@ -49,12 +48,9 @@ def quantize(source: Path, target: Path, inputs: Iterator[Inputs]) -> None:
         def get_next(self) -> Inputs | None:
             return next(inputs, None)
 
-    root = logging.getLogger()
-    level = root.level
-    root.setLevel(logging.ERROR)  # onnxruntime's tools advise on the root logger
     try:
-        with warnings.catch_warnings(), tempfile.TemporaryDirectory() as folder:
-            warnings.simplefilter("ignore")
+        # onnxruntime's tools advise on the root logger, whose name is empty
+        with quiet(""), tempfile.TemporaryDirectory() as folder:
             prepared = Path(folder) / source.name
             quant_pre_process(source, prepared, skip_symbolic_shape=True)
             quantize_static(
@@ -69,8 +65,6 @@ def quantize(source: Path, target: Path, inputs: Iterator[Inputs]) -> None:
     except Exception as error:  # of many kinds, from the tools' depths
         why = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ModelError(f"{source.name} cannot be quantised by onnxruntime: {why}") from error
-    finally:
-        root.setLevel(level)
 
 
 def compare(
