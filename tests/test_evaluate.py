@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 
-from twostream import evaluate as module
 from twostream.checkpoint import ModelSpec, StreamModel
 from twostream.evaluate import evaluate, load_scores, save_scores, score_stacks, ten_crops
 from twostream.flow.store import ClipHeader, FlowStore, StoreSettings
@@ -194,7 +194,7 @@ def test_scores_do_not_depend_on_how_much_goes_through_at_once(
 ) -> None:
     model = make_model(TemporalInput(length=3))
     whole = evaluate(model, VIDEOS, clips)
-    monkeypatch.setattr(module, "_BATCH_BYTES", 1)
+    monkeypatch.setattr(sys.modules[evaluate.__module__], "_BATCH_BYTES", 1)
     np.testing.assert_allclose(evaluate(model, VIDEOS, clips).scores, whole.scores, atol=1e-5)
 
 
@@ -353,7 +353,7 @@ def test_an_interrupted_write_keeps_the_old_scores(
     def disk_full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("twostream.evaluate.np.savez", disk_full)
+    monkeypatch.setattr(np, "savez", disk_full)
     with pytest.raises(OSError, match="No space"):
         save_scores(path, some_scores())
     assert path.read_bytes() == before

@@ -19,12 +19,12 @@ from twostream.extract import (
     ExtractSummary,
     extract,
     extract_to_memory,
-    resample,
     source_hash,
 )
 from twostream.flow import clipwriter, make_estimator
 from twostream.flow.clipwriter import PARTIAL_SUFFIX
 from twostream.flow.opencv import one_opencv_thread
+from twostream.flow.pairs import resample
 from twostream.flow.store import ClipFile, FlowStore, StoreSettings
 from twostream.types import Frame, LabeledVideo, StoreError, VideoError
 from twostream.video import VideoReader, VideoWriter
@@ -241,7 +241,7 @@ class TestManyClips:
     def test_frames_alone_need_no_flow(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("twostream.extract.make_estimator", None)
+        monkeypatch.setattr(sys.modules[extract.__module__], "make_estimator", None)
         summary = extract(
             make_data(tmp_path / "d", 2), store=tmp_path / "s", settings=SETTINGS, kinds=("rgb",)
         )
@@ -278,7 +278,9 @@ class TestManyClips:
             def __call__(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
                 raise cv2.error("out of luck")
 
-        monkeypatch.setattr("twostream.extract.make_estimator", lambda *a, **k: Broken())
+        monkeypatch.setattr(
+            sys.modules[extract.__module__], "make_estimator", lambda *a, **k: Broken()
+        )
         summary = extract(make_data(tmp_path / "d", 2), store=tmp_path / "s", settings=SETTINGS)
         assert len(summary.failed) == 2
         assert "out of luck" in next(iter(summary.failed.values()))
@@ -407,7 +409,7 @@ class TestInterruption:
             "from twostream.types import LabeledVideo\n"
             "videos = [LabeledVideo(a, Path(sys.argv[2]) / a, 0) for a in sys.argv[3:]]\n"
             "slow = StoreSettings(short_side=48, flow='farneback')\n"
-            "import twostream.extract as e, time; real = e.make_estimator\n"
+            "import time; e = sys.modules[extract.__module__]; real = e.make_estimator\n"
             "class Slow:\n"
             "    def __init__(self): self.real = real('farneback')\n"
             "    def __call__(self, a, b): time.sleep(.02); return self.real(a, b)\n"

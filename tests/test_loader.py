@@ -14,8 +14,15 @@ import torch
 from torch.utils.data import Dataset
 
 from twostream.augment import Crop, flip
-from twostream.flow.store import ClipHeader, Codec, FlowStore, Kind, StoreSettings
-from twostream.inputs import flow_stack
+from twostream.flow.store import (
+    ClipHeader,
+    Codec,
+    FlowStore,
+    Kind,
+    StoreSettings,
+    decode_fields,
+)
+from twostream.inputs import flow_stack, rgb_stack
 from twostream.loader import (
     ClipCache,
     ClipReader,
@@ -230,6 +237,30 @@ def test_samples_are_read_once_and_counted(store: FlowStore) -> None:
     stacks, counts = clip.samples(None, 3)
     assert counts.tolist() == [1, 1, 1]
     np.testing.assert_array_equal(stacks[1], clip.stack(None, 7))  # of frames 0, 7 and 13
+
+
+@pytest.mark.parametrize("keep", [False, True])
+@pytest.mark.parametrize("temporal", INPUTS)
+def test_what_is_stored_of_a_stack_is_the_stack(
+    any_store: FlowStore, temporal: TemporalInput | None, keep: bool
+) -> None:
+    cache = ClipCache(any_store, KINDS, budget_bytes=1 << 30 if keep else 0)
+    for name in FRAMES:
+        clip = cache[name]
+        for position in clip.positions(temporal, 3):
+            stored = clip.stored(temporal, position)
+            wanted = clip.stack(temporal, position)
+            if "frames" in stored:
+                np.testing.assert_array_equal(rgb_stack(stored["frames"]), wanted)
+                continue
+            coded = any_store.settings.codec == "jpeg"
+            assert stored.keys() == ({"codes", "ranges"} if coded else {"fields"})
+            fields = decode_fields(**stored) if coded else stored["fields"]
+            half = len(fields) // 2
+            two = temporal is not None and temporal.bidirectional
+            halves = [fields[:half], fields[half:]] if two else [fields]
+            built = flow_stack(halves[0], temporal, *halves[1:])
+            np.testing.assert_array_equal(built, wanted)
 
 
 # Memory

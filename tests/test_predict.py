@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
-import torch
 
-from twostream.checkpoint import ModelSpec, StreamModel, save_model
+from twostream.checkpoint import StreamModel
 from twostream.evaluate import evaluate
 from twostream.extract import extract, extract_to_memory
 from twostream.flow.store import FlowStore, StoreSettings
@@ -21,65 +19,10 @@ from twostream.types import (
     LabeledVideo,
     ModelError,
     RunError,
-    TemporalInput,
     VideoError,
     VideoScores,
 )
-from twostream.video import VideoWriter
-
-CLASSES = tuple("abcdefg")
-SETTINGS = StoreSettings(short_side=40).complete()
-INPUTS = {
-    "stack": TemporalInput(length=4),
-    "trajectory, both ways": TemporalInput(length=4, trajectory=True, bidirectional=True),
-    "rgb stack": TemporalInput(length=3, rgb=True),
-}
-
-
-def write_clip(path: Path, *, fps: float = 25, frames: int = 13, size: int = 48) -> Path:
-    """A texture that drifts and speeds up; its motion per second does not depend on ``fps``."""
-    noise = np.random.default_rng(1).integers(0, 255, (120, 620, 3), np.uint8)
-    big = cv2.normalize(cv2.GaussianBlur(noise, (0, 0), 2), None, 0, 255, cv2.NORM_MINMAX)
-    with VideoWriter(path, fps=fps, width=size * 4 // 3, height=size) as writer:
-        for i in range(frames):
-            seconds = i / fps
-            x, y = int(40 * seconds + 60 * seconds**2), int(20 * seconds)
-            writer.write(np.ascontiguousarray(big[y : y + size, x : x + size * 4 // 3]))
-    return path
-
-
-def make_models(
-    temporal: TemporalInput | None, settings: StoreSettings = SETTINGS, *, fps: float = 25
-) -> list[StreamModel]:
-    """An untrained model of each stream, with scores far from equal."""
-    models = []
-    for stream, sees in (("spatial", None), ("temporal", temporal)):
-        flow = sees is not None and not sees.rgb
-        spec = ModelSpec(
-            stream=stream,
-            architecture="small-bn",
-            classes=CLASSES,
-            temporal=sees,
-            crop_size=32,
-            mean=(0.0,) if flow else (0.4, 0.4, 0.4),
-            std=(1.0,) if flow else (0.2, 0.2, 0.2),
-            dropout=0.0,
-            flips=True,
-            test_positions=6,
-            store=asdict(settings),
-            fps=fps,
-        )
-        torch.manual_seed(len(models))
-        model = StreamModel(spec)
-        for layer in model.modules():
-            if isinstance(layer, torch.nn.BatchNorm2d):
-                layer.momentum = None  # the mean over all batches
-        planes = (1, 3) if sees is None else (sees.length, 3 if sees.rgb else 2)
-        with torch.no_grad():
-            model.train()(torch.rand(32, *planes, 32, 32))
-            model.network.classifier.weight.mul_(5)
-        models.append(model.eval())
-    return models
+from untrained import CLASSES, INPUTS, SETTINGS, make_models, save_run, write_clip
 
 
 def stored_scores(
@@ -100,7 +43,7 @@ def test_prediction_equals_evaluation_exactly(tmp_path: Path, name: str, codec: 
     video = write_clip(tmp_path / "a clip [1].avi")
     models = make_models(INPUTS[name], settings)
     wanted = stored_scores(video, models, settings, tmp_path / "store")
-    prediction = TwoStreamPredictor(models).predict(video)
+    prediction = TwoStreamPredictor.from_models(models).predict(video)
     for scores in wanted:
         np.testing.assert_array_equal(prediction.streams[scores.stream], scores.scores[0])
     assert np.ptp(prediction.streams["temporal"]) > 0.01
@@ -112,9 +55,8 @@ def test_prediction_equals_evaluation_exactly(tmp_path: Path, name: str, codec: 
 def test_a_run_folder_predicts_like_its_models(tmp_path: Path) -> None:
     video = write_clip(tmp_path / "clip.avi")
     models = make_models(INPUTS["stack"])
-    for model in models:
-        save_model(tmp_path / "run" / f"{model.spec.stream}.safetensors", model)
-    wanted = TwoStreamPredictor(models).predict(video)
+    save_run(tmp_path / "run", models)
+    wanted = TwoStreamPredictor.from_models(models).predict(video)
     got = TwoStreamPredictor.load(tmp_path / "run").predict(str(video))
     np.testing.assert_array_equal(got.scores, wanted.scores)
     (tmp_path / "run" / "spatial.safetensors").unlink()
@@ -126,7 +68,7 @@ def test_a_run_folder_predicts_like_its_models(tmp_path: Path) -> None:
 def test_a_video_of_another_rate_is_resampled_to_the_models(tmp_path: Path) -> None:
     fast = write_clip(tmp_path / "fast.avi", fps=50, frames=25)
     models = make_models(INPUTS["stack"])
-    predicted = TwoStreamPredictor(models).predict(fast)
+    predicted = TwoStreamPredictor.from_models(models).predict(fast)
     at_25 = replace(SETTINGS, fps=25.0)
     (resampled,) = stored_scores(fast, models[1:], at_25, tmp_path / "at 25")
     (native,) = stored_scores(fast, models[1:], SETTINGS, tmp_path / "native")
@@ -142,7 +84,7 @@ def test_a_video_of_another_rate_is_resampled_to_the_models(tmp_path: Path) -> N
 def test_a_slower_video_is_resampled_too(tmp_path: Path) -> None:
     slow = write_clip(tmp_path / "slow.avi", fps=12.5, frames=7)
     models = make_models(INPUTS["stack"])
-    predicted = TwoStreamPredictor(models).predict(slow)
+    predicted = TwoStreamPredictor.from_models(models).predict(slow)
     at_25 = replace(SETTINGS, fps=25.0)
     (resampled,) = stored_scores(slow, models[1:], at_25, tmp_path / "at 25")
     np.testing.assert_array_equal(predicted.streams["temporal"], resampled.scores[0])
@@ -150,15 +92,15 @@ def test_a_slower_video_is_resampled_too(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("frames", [1, 2])
 def test_clips_shorter_than_the_stack(tmp_path: Path, frames: int) -> None:
-    prediction = TwoStreamPredictor(make_models(INPUTS["trajectory, both ways"])).predict(
-        write_clip(tmp_path / "short.avi", frames=frames)
-    )
+    prediction = TwoStreamPredictor.from_models(
+        make_models(INPUTS["trajectory, both ways"])
+    ).predict(write_clip(tmp_path / "short.avi", frames=frames))
     np.testing.assert_allclose(prediction.scores.sum(), 1, atol=1e-5)
 
 
 def test_the_best_classes_come_first(tmp_path: Path) -> None:
     video = write_clip(tmp_path / "clip.avi")
-    prediction = TwoStreamPredictor(make_models(INPUTS["stack"])).predict(video)
+    prediction = TwoStreamPredictor.from_models(make_models(INPUTS["stack"])).predict(video)
     top = prediction.top()
     assert len(top) == 5
     assert [score for _, score in top] == sorted(prediction.scores.tolist(), reverse=True)[:5]
@@ -174,7 +116,7 @@ def test_the_best_classes_come_first(tmp_path: Path) -> None:
 
 
 def test_what_is_no_video_is_one_error(tmp_path: Path) -> None:
-    predictor = TwoStreamPredictor(make_models(INPUTS["stack"]))
+    predictor = TwoStreamPredictor.from_models(make_models(INPUTS["stack"]))
     text = tmp_path / "text.mp4"
     text.write_text("this is no video")
     for path in (text, tmp_path / "nowhere.avi", tmp_path):
@@ -188,7 +130,7 @@ def test_a_video_that_breaks_off_is_scored_with_a_warning(tmp_path: Path) -> Non
     whole = write_clip(tmp_path / "whole.avi", frames=60)
     cut = tmp_path / "cut.avi"
     cut.write_bytes(whole.read_bytes()[: whole.stat().st_size * 6 // 10])
-    prediction = TwoStreamPredictor(make_models(INPUTS["stack"])).predict(cut)
+    prediction = TwoStreamPredictor.from_models(make_models(INPUTS["stack"])).predict(cut)
     assert prediction.warning is not None
     assert "cut.avi" in prediction.warning
     assert np.isfinite(prediction.scores).all()
@@ -197,7 +139,7 @@ def test_a_video_that_breaks_off_is_scored_with_a_warning(tmp_path: Path) -> Non
 def test_a_video_smaller_than_the_crop_is_refused(tmp_path: Path) -> None:
     video = write_clip(tmp_path / "tiny.avi", size=24)
     with pytest.raises(VideoError, match="32x24 px are smaller than the model's crop of 32 px"):
-        TwoStreamPredictor(make_models(INPUTS["stack"])).predict(video)
+        TwoStreamPredictor.from_models(make_models(INPUTS["stack"])).predict(video)
 
 
 def test_a_folder_without_a_model_is_no_run(tmp_path: Path) -> None:
@@ -213,4 +155,4 @@ def test_models_of_different_runs_are_refused(field: str, value: object) -> None
     spatial, temporal = make_models(INPUTS["stack"])
     temporal.spec = replace(temporal.spec, **{field: value})
     with pytest.raises(ModelError, match=f"spatial and temporal models differ in {field}"):
-        TwoStreamPredictor([spatial, temporal])
+        TwoStreamPredictor.from_models([spatial, temporal])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 from pathlib import Path
 
@@ -152,3 +153,26 @@ def test_select_goes_by_id_in_the_order_asked_for() -> None:
 def test_select_names_what_is_missing() -> None:
     with pytest.raises(DataError, match=r"no temporal scores for 2 videos, the first is x"):
         scores(stream="temporal").select(["a", "x", "y"])
+
+
+def test_a_model_spec_comes_back_from_json() -> None:
+    for temporal in (None, types.TemporalInput(length=4, trajectory=True)):
+        spec = types.ModelSpec(
+            stream="temporal" if temporal else "spatial",
+            architecture="small-bn",
+            classes=("a", "b"),
+            temporal=temporal,
+            crop_size=32,
+            mean=(0.5,),
+            std=(2.0,),
+            dropout=0.1,
+            flips=False,
+            test_positions=3,
+            store={"codec": "jpeg"},
+            fps=12.5,
+        )
+        text = json.dumps(dataclasses.asdict(spec))
+        assert types.ModelSpec.from_json(json.loads(text)) == spec
+        assert spec.is_flow == (temporal is not None)
+        with pytest.raises(TypeError):
+            types.ModelSpec.from_json({**json.loads(text), "colour": "red"})

@@ -1,39 +1,61 @@
 """Two-stream action recognition: a spatial and a temporal ConvNet, fused late.
 
 The public names are imported when they are first used, so that ``import twostream`` is quick.
+
+>>> import twostream
+>>> "train" in twostream.__all__ and callable(twostream.train)
+True
 """
 
 from __future__ import annotations
 
 import importlib
+import sys
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from twostream.datasets import load_dataset
+    from twostream.export import export_onnx
     from twostream.fusion import fuse
-    from twostream.predict import TwoStreamPredictor
+    from twostream.library import evaluate, extract, predict, train
+    from twostream.predict import Prediction, TwoStreamPredictor
     from twostream.run import RunSettings, train_run
-    from twostream.types import TemporalInput, TwoStreamError, VideoScores
+    from twostream.types import DatasetSplit, TemporalInput, TwoStreamError, VideoScores
 
 _HOMES = {
+    "DatasetSplit": "twostream.types",
+    "Prediction": "twostream.predict",
     "RunSettings": "twostream.run",
     "TemporalInput": "twostream.types",
     "TwoStreamError": "twostream.types",
     "TwoStreamPredictor": "twostream.predict",
     "VideoScores": "twostream.types",
+    "evaluate": "twostream.library",
+    "export_onnx": "twostream.export",
+    "extract": "twostream.library",
     "fuse": "twostream.fusion",
     "load_dataset": "twostream.datasets",
+    "predict": "twostream.library",
+    "train": "twostream.library",
     "train_run": "twostream.run",
 }
 
 __all__ = [
+    "DatasetSplit",
+    "Prediction",
     "RunSettings",
     "TemporalInput",
     "TwoStreamError",
     "TwoStreamPredictor",
     "VideoScores",
+    "evaluate",
+    "export_onnx",
+    "extract",
     "fuse",
     "load_dataset",
+    "predict",
+    "train",
     "train_run",
 ]
 
@@ -42,3 +64,18 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'twostream' has no attribute {name!r}")
     return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+class _Package(ModuleType):
+    """Keeps ``twostream.train`` the function when its room, the module of that name, is imported.
+
+    Importing a module sets it as an attribute of its package. The rooms of ``extract``, ``train``,
+    ``evaluate`` and ``predict`` are reached by ``from twostream.train import ...`` alone.
+    """
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not (isinstance(value, ModuleType) and name in _HOMES):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

@@ -8,81 +8,18 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from twostream.models import (
-    CHANNEL_ORDERS,
-    VALUE_RANGES,
-    ChannelOrder,
-    build_model,
-    check_input,
-    read_weights,
-)
-from twostream.types import ModelError, Stream, TemporalInput
+from twostream.models import build_model, check_input, read_weights
+from twostream.types import ModelError, ModelSpec
 
 FORMAT = "twostream-model-1"
 _CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}  # of 2D and 3D filters
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelSpec:
-    """What a model file says about its network; no flag at prediction can contradict it.
-
-    Attributes:
-        stream: "spatial" or "temporal".
-        architecture: see ``models.build_model``.
-        classes: class names in label order.
-        temporal: the temporal stream's input; None for the spatial stream.
-        crop_size: side of the crops in pixels of the stored size.
-        mean, std: normalisation, one value a colour (in the net's own order and scale, below) or
-            one for flow (pixels): the net sees (value - mean) / std.
-        dropout: of the classifier; needed to train on.
-        flips: whether mirrored crops are scored too.
-        test_positions: how many frames or stacks a video is scored on.
-        store: the settings that the frames and flow were stored with, as a plain dict:
-            estimator, its parameters, short side, codec, quality, bound.
-        fps: frame rate that the net was trained at; other videos are resampled to it.
-        dataset, split, recipe: for people.
-        channel_order: colours as the net expects them: "rgb", or "bgr" as nets of Caffe do.
-        value_range: its white, 1 or 255. Crops are RGB in 0..1 everywhere else.
-    """
-
-    stream: Stream
-    architecture: str
-    classes: tuple[str, ...]
-    temporal: TemporalInput | None
-    crop_size: int
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    dropout: float
-    flips: bool
-    test_positions: int
-    store: dict[str, Any]
-    fps: float
-    dataset: str = ""
-    split: str = ""
-    recipe: str = ""
-    channel_order: ChannelOrder = "rgb"
-    value_range: int = 1
-
-    def __post_init__(self) -> None:
-        if self.channel_order not in CHANNEL_ORDERS or self.value_range not in VALUE_RANGES:
-            raise ValueError(
-                f"channel_order takes {' or '.join(CHANNEL_ORDERS)} and value_range "
-                f"{' or '.join(map(str, VALUE_RANGES))}, got {self.channel_order!r} and "
-                f"{self.value_range!r}"
-            )
-
-    @property
-    def in_channels(self) -> int:
-        """Channels at the model's door."""
-        return self.temporal.num_channels if self.temporal else 3
 
 
 class StreamModel(nn.Module):
@@ -155,12 +92,7 @@ def read_spec(path: Path, metadata: Mapping[str, str]) -> ModelSpec:
         ModelError: damaged, or of another version.
     """
     try:
-        fields = json.loads(metadata["spec"])
-        for name in ("classes", "mean", "std"):
-            fields[name] = tuple(fields[name])
-        if fields["temporal"]:
-            fields["temporal"] = TemporalInput(**fields["temporal"])
-        return ModelSpec(**fields)
+        return ModelSpec.from_json(json.loads(metadata["spec"]))
     except (KeyError, TypeError, ValueError) as error:
         raise ModelError(
             f"the description in {path} cannot be read ({error}): it is damaged or of another "

@@ -26,7 +26,7 @@ def run_demo(
     seed: int = 0,
     progress: Progress | None = None,
     say: Say = print,
-) -> tuple[dict[str, Any], Prediction, str]:
+) -> tuple[dict[str, Any], Path, Prediction, str]:
     """Render, extract, train, evaluate, fuse, report, and label one held-out clip.
 
     Args:
@@ -36,7 +36,7 @@ def run_demo(
         say: told what a user should read.
 
     Returns:
-        The run's results, the prediction, and the clip's true class.
+        The run's results, the held-out clip, its prediction, and its true class.
     """
     clips = out.with_name(f"{out.name}-clips")
     if clips.exists() and not (clips / "ucfTrainTestlist").is_dir():
@@ -53,4 +53,4 @@ def run_demo(
     dataset = load_dataset(clips)
     held_out = dataset.split(1).test[seed % len(dataset.split(1).test)]
     prediction = TwoStreamPredictor.load(out).predict(held_out.path)
-    return results, prediction, dataset.classes[held_out.label]
+    return results, held_out.path, prediction, dataset.classes[held_out.label]

@@ -11,6 +11,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from twostream.augment import five_crops
@@ -60,7 +61,11 @@ def ten_crops(
 
 
 @torch.inference_mode()
-def score_stacks(model: StreamModel, stacks: Tensor, counts: Tensor) -> Tensor:
+def score_stacks(
+    model: StreamModel,
+    stacks: Tensor | NDArray[np.float32],
+    counts: Tensor | NDArray[np.float32],
+) -> Tensor:
     """Return a video's (k,) softmax scores: the mean over its samples and their crops.
 
     Args:
@@ -69,14 +74,14 @@ def score_stacks(model: StreamModel, stacks: Tensor, counts: Tensor) -> Tensor:
         counts: (n,) how often each sample counts.
     """
     spec = model.spec
-    is_flow = spec.temporal is not None and not spec.temporal.rgb
+    stacks, counts = torch.as_tensor(stacks), torch.as_tensor(counts)
     device = model.mean.device
     per_crop = stacks[0, ..., : spec.crop_size, : spec.crop_size].nbytes
     samples = max(1, _BATCH_BYTES // (10 * per_crop))
     total = torch.zeros(len(spec.classes), device=device)
     for chunk, weight in zip(stacks.split(samples), counts.split(samples), strict=True):
         crops, shares = ten_crops(
-            chunk.to(device), spec.crop_size, is_flow=is_flow, flips=spec.flips
+            chunk.to(device), spec.crop_size, is_flow=spec.is_flow, flips=spec.flips
         )
         probabilities = model(crops.flatten(0, 1)).float().softmax(dim=1)
         per_crop_scores = probabilities.view(len(chunk), len(shares), -1)

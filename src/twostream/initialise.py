@@ -5,17 +5,19 @@ Section 5's initialisations and, for the temporal net, Wang et al. 2016's cross-
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from twostream.checkpoint import FORMAT, ModelSpec, StreamModel, read_spec
+from twostream.checkpoint import FORMAT, StreamModel, read_spec
+from twostream.flow.store import StoreSettings
 from twostream.loader import Clips, flow_rms_px
 from twostream.models import (
+    IMAGENET_MEAN,
     IMAGENET_STD,
     Declaration,
     build_model,
@@ -25,8 +27,8 @@ from twostream.models import (
     read_declaration,
     read_weights,
 )
-from twostream.recipes import Recipe
-from twostream.types import DatasetSplit, ModelError, Stream, TemporalInput, UsageError
+from twostream.recipes import QUICK, Recipe
+from twostream.types import DatasetSplit, ModelError, ModelSpec, Stream, TemporalInput, UsageError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,6 +153,54 @@ def initial_model(
             say(f"{stream}: first layer averaged over colour and repeated {spec.in_channels} times")
         say(f"{stream}: {name} from {file.name}: {load_weights(network, tensors).describe()}")
     return StreamModel(spec, network)
+
+
+def untrained_model(
+    stream: Stream,
+    classes: Sequence[str],
+    *,
+    recipe: Recipe = QUICK,
+    architecture: str | None = None,
+    temporal: TemporalInput | None = None,
+    store: StoreSettings | None = None,
+    fps: float = 25.0,
+    seed: int = 0,
+) -> StreamModel:
+    """Build a network with random weights that knows all that prediction needs: for examples.
+
+    Args:
+        stream: which one.
+        classes: class names in label order.
+        recipe: crop size, dropout, network, number of test positions.
+        architecture: instead of the recipe's.
+        temporal: the temporal stream's input; None: the paper's stack.
+        store: how frames and flow are stored; None: as the recipe says.
+        fps: the frame rate it sees.
+        seed: of the weights.
+
+    >>> untrained_model("temporal", ("walk", "run")).spec.in_channels
+    20
+    """
+    sees = (temporal or TemporalInput()) if stream == "temporal" else None
+    settings = store or StoreSettings(flow=recipe.flow, short_side=recipe.short_side)
+    flow = _is_flow(sees)
+    spec = ModelSpec(
+        stream=stream,
+        architecture=architecture or recipe.architecture(stream),
+        classes=tuple(classes),
+        temporal=sees,
+        crop_size=recipe.crop_size,
+        mean=(0.0,) if flow else IMAGENET_MEAN,
+        std=(1.0,) if flow else IMAGENET_STD,
+        dropout=recipe.dropout,
+        flips=recipe.flips,
+        test_positions=recipe.test_positions,
+        store=asdict(settings.complete()),
+        fps=fps,
+        recipe=recipe.name,
+    )
+    torch.manual_seed(seed)
+    return StreamModel(spec).eval()
 
 
 def _declared(

@@ -23,10 +23,10 @@ Error tree::
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, Self, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +34,9 @@ from numpy.typing import NDArray
 Stream = Literal["spatial", "temporal"]
 Subset = Literal["train", "test"]
 Direction = Literal["forward", "backward"]
+ChannelOrder = Literal["rgb", "bgr"]
+CHANNEL_ORDERS: tuple[str, ...] = get_args(ChannelOrder)
+VALUE_RANGES = (1, 255)
 _SUFFIXES = ".avi .mp4 .mov .mkv .webm .m4v .mpg .mpeg .wmv .flv .gif .3gp .ts .mts"
 VIDEO_SUFFIXES = frozenset(_SUFFIXES.split(" "))
 
@@ -197,6 +200,77 @@ class TemporalInput:
         if self.rgb:
             return ()
         return ("forward", "backward") if self.bidirectional else ("forward",)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelSpec:
+    """What a model file says about its network; no flag at prediction can contradict it.
+
+    Attributes:
+        stream: "spatial" or "temporal".
+        architecture: see ``models.build_model``.
+        classes: class names in label order.
+        temporal: the temporal stream's input; None for the spatial stream.
+        crop_size: side of the crops in pixels of the stored size.
+        mean, std: normalisation, one value a colour (in the net's own order and scale, below) or
+            one for flow (pixels): the net sees (value - mean) / std.
+        dropout: of the classifier; needed to train on.
+        flips: whether mirrored crops are scored too.
+        test_positions: how many frames or stacks a video is scored on.
+        store: the settings that the frames and flow were stored with, as a plain dict:
+            estimator, its parameters, short side, codec, quality, bound.
+        fps: frame rate that the net was trained at; other videos are resampled to it.
+        dataset, split, recipe: for people.
+        channel_order: colours as the net expects them: "rgb", or "bgr" as nets of Caffe do.
+        value_range: its white, 1 or 255. Crops are RGB in 0..1 everywhere else.
+    """
+
+    stream: Stream
+    architecture: str
+    classes: tuple[str, ...]
+    temporal: TemporalInput | None
+    crop_size: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    dropout: float
+    flips: bool
+    test_positions: int
+    store: dict[str, Any]
+    fps: float
+    dataset: str = ""
+    split: str = ""
+    recipe: str = ""
+    channel_order: ChannelOrder = "rgb"
+    value_range: int = 1
+
+    def __post_init__(self) -> None:
+        if self.channel_order not in CHANNEL_ORDERS or self.value_range not in VALUE_RANGES:
+            raise ValueError(
+                f"channel_order takes {' or '.join(CHANNEL_ORDERS)} and value_range "
+                f"{' or '.join(map(str, VALUE_RANGES))}, got {self.channel_order!r} and "
+                f"{self.value_range!r}"
+            )
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> Self:
+        """Read what ``dataclasses.asdict`` and JSON made of one.
+
+        Raises:
+            KeyError, TypeError, ValueError: something is missing, unknown or out of range.
+        """
+        known = {name: tuple(fields[name]) for name in ("classes", "mean", "std")}
+        temporal = fields["temporal"] and TemporalInput(**fields["temporal"])
+        return cls(**{**fields, **known, "temporal": temporal or None})
+
+    @property
+    def in_channels(self) -> int:
+        """Channels at the model's door."""
+        return self.temporal.num_channels if self.temporal else 3
+
+    @property
+    def is_flow(self) -> bool:
+        """Whether the net sees optical flow, not colours."""
+        return self.temporal is not None and not self.temporal.rgb
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -199,12 +199,14 @@ def demo(
 
     shown = Shown(as_json=as_json)
     with shown.progress():
-        results, prediction, truth = run_demo(out, seed=seed, progress=shown.step, say=shown.say)
+        results, clip, prediction, truth = run_demo(
+            out, seed=seed, progress=shown.step, say=shown.say
+        )
     rows = [
         (place, label, f"{score:.3f}")
         for place, (label, score) in enumerate(prediction.top(3), start=1)
     ]
-    shown.table(f"{prediction.video.name} ({truth})", ("place", "label", "score"), rows)
+    shown.table(f"{clip.name} ({truth})", ("place", "label", "score"), rows)
     show_results(shown, results)
     return 0
 

@@ -92,7 +92,9 @@ def fuse(
 
 
 def predict(
-    run: Path = typer.Argument(..., metavar="RUN", help="A RUN folder with trained models."),
+    run: Path = typer.Argument(
+        ..., metavar="RUN", help="A RUN folder with trained models, or an exported folder."
+    ),
     videos: list[Path] = typer.Argument(..., metavar="VIDEO...", help="Video files."),
     top: int = typer.Option(5, min=1, help="Labels to print."),
     accelerator: str = typer.Option("auto", help="cpu, gpu or auto."),
@@ -100,11 +102,13 @@ def predict(
 ) -> int:
     """Label videos: flow is computed inside, with what the model files say."""
     from twostream.predict import TwoStreamPredictor
-    from twostream.train import TrainerOptions
-    from twostream.types import VideoError
+    from twostream.types import UsageError, VideoError
 
     shown = Shown(as_json=as_json)
-    device = "cuda" if TrainerOptions(accelerator=accelerator).on_gpu() else "cpu"
+    devices = {"auto": "auto", "cpu": "cpu", "gpu": "cuda"}
+    if accelerator not in devices:
+        raise UsageError(f"--accelerator takes cpu, gpu or auto, got {accelerator!r}")
+    device = devices[accelerator]
     predictor = TwoStreamPredictor.load(run, device=device)
     results, failed = [], []
     with shown.progress():

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from twostream.datasets.dataset import Dataset, GivenSplit, groups_on_both_sides
+from twostream.datasets.dataset import Dataset, GivenSplit, groups_on_both_sides, relabeled
 from twostream.datasets.images import ImageSplit, LabeledImages, load_images
 from twostream.datasets.layouts import read_folder, unlabeled_videos
 from twostream.datasets.lists import read_list
@@ -22,6 +22,7 @@ __all__ = [
     "groups_on_both_sides",
     "load_dataset",
     "load_images",
+    "relabeled",
     "unlabeled_videos",
 ]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -313,3 +313,34 @@ def groups_on_both_sides(
     """Return the groups that have videos in training and in the test, sorted."""
     sides = [{video.group for video in videos} - {None} for videos in (train, test)]
     return tuple(sorted(group for group in sides[0] & sides[1] if group is not None))
+
+
+def relabeled(
+    videos: Sequence[LabeledVideo],
+    classes: Sequence[str],
+    known: Sequence[str],
+    *,
+    name: str = "the data",
+) -> list[LabeledVideo]:
+    """Give videos the labels of a model's classes, by name.
+
+    Args:
+        videos: with labels that refer to ``classes``.
+        classes: of the data.
+        known: of the model.
+        name: of the data, for the error.
+
+    Raises:
+        DataError: the data has classes that the model does not know.
+    """
+    labels = {each: label for label, each in enumerate(known)}
+    unknown = [each for each in classes if each not in labels]
+    if unknown:
+        raise DataError(
+            f"the model does not know {len(unknown)} classes of {name}, the first is "
+            f"{unknown[0]}; it knows {', '.join(known[:8])}{', ...' if len(known) > 8 else ''}"
+        )
+    return [
+        replace(video, label=labels[classes[video.label]] if video.label >= 0 else -1)
+        for video in videos
+    ]

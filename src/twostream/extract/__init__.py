@@ -8,30 +8,23 @@ the number of workers. Memory does not grow with the length of a video.
 from __future__ import annotations
 
 import io
-import math
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
-import numpy as np
-from numpy.typing import NDArray
 
 from twostream.extract.pool import StoppedError, in_threads
-from twostream.extract.source import resample, source_hash
+from twostream.extract.source import source_hash
 from twostream.flow import FlowEstimator, make_estimator
 from twostream.flow.opencv import one_opencv_thread
-from twostream.flow.pairs import FramePairs, reads_codec
+from twostream.flow.pairs import at_rate, clip_items, reads_codec, resample
 from twostream.flow.store import ClipFile, ClipHeader, ClipWriter, FlowStore, Kind, StoreSettings
-from twostream.types import Direction, Frame, LabeledVideo, StoreError, VideoError
+from twostream.types import LabeledVideo, StoreError, VideoError
 from twostream.video import VideoReader
-
-# Rates closer than this are taken as equal: 30 and 29.97 frames/s are not worth a repeated frame.
-SAME_RATE = 0.01
-MAX_GAP_SECONDS = 10.0
 
 __all__ = [
     "ExtractSummary",
@@ -114,20 +107,14 @@ def extract_clip(
         estimator = make_estimator(settings.flow, **settings.parameters)
     from_codec = reads_codec(estimator)
     with VideoReader(path, short_side=settings.short_side, motion_vectors=from_codec) as reader:
-        rate = reader.info.fps
-        resamples = settings.fps is not None and abs(rate / settings.fps - 1) > SAME_RATE
-        if resamples and from_codec:
+        rate, picked = at_rate(reader, reader.info.fps, settings.fps)
+        if from_codec and rate != reader.info.fps:
             raise VideoError(
                 path,
-                f"it has {rate:g} frames/s, and motion vectors, which lead from each frame to the "
-                f"next, cannot be brought to {settings.fps:g}: leave --fps away, or use another "
-                "flow method",
+                f"it has {reader.info.fps:g} frames/s, and motion vectors, which lead from each "
+                f"frame to the next, cannot be brought to {settings.fps:g}: leave --fps away, or "
+                "use another flow method",
             )
-        if resamples and settings.fps is not None:
-            rate = settings.fps
-            picked = resample(reader, rate)
-        else:
-            picked = ((frame, min(i, 1)) for i, frame in enumerate(reader))
         writers: dict[Kind, ClipWriter] = {}
         try:
             for kind in kinds:
@@ -147,41 +134,16 @@ def extract_clip(
                     source_name=path.name,
                 )
                 writers[kind] = open_writer(header)
-            _write_clips(picked, rate, writers, estimator, on_frame)
+            for items in clip_items(picked, rate, kinds, estimator):
+                for kind, item in items:
+                    writers[kind].append(item)  # type: ignore[arg-type]
+                on_frame(int(any(kind != "rgb" for kind, _ in items)))
             for writer in writers.values():
                 writer.close(warning=reader.warning)
         finally:
             for writer in writers.values():
                 writer.abort()  # without effect on those that are closed
         return reader.warning
-
-
-def _write_clips(
-    picked: Iterable[tuple[Frame, int]],
-    fps: float,
-    writers: dict[Kind, ClipWriter],
-    estimator: FlowEstimator | None,
-    on_frame: Callable[[int], None],
-) -> None:
-    rgb_writer = writers.get("rgb")
-    directions: list[Direction] = [kind for kind in writers if kind != "rgb"]
-    pairs = FramePairs(estimator) if estimator is not None else None
-    before: NDArray[np.uint8] | None = None
-    for frame, gap in picked:
-        span = min(gap, math.ceil(MAX_GAP_SECONDS * fps))  # a broken clock must not fill the disk
-        if rgb_writer is not None:
-            if before is not None:
-                for _ in range(span - 1):
-                    rgb_writer.append(before)
-            rgb_writer.append(frame.rgb)
-            before = frame.rgb
-        paired = pairs is not None and pairs.push(frame)
-        if pairs is not None and paired:
-            for direction in directions:
-                flow = pairs.field(direction) / np.float32(span)
-                for _ in range(span):
-                    writers[direction].append(flow)
-        on_frame(int(paired))
 
 
 def extract_to_memory(

@@ -1,18 +1,13 @@
-"""What extraction asks of a video file: its fingerprint, and its frames at another rate."""
+"""What extraction asks of a video file: its fingerprint."""
 
 from __future__ import annotations
 
 import hashlib
-import math
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from twostream.types import Frame, VideoError
+from twostream.types import VideoError
 
 HASHED_PIECE_BYTES = 64 * 1024
-# Timestamps of many containers are rounded to 1 ms; a frame may sit this share of an output
-# interval on the wrong side of the middle.
-TIME_TOLERANCE = 0.05
 
 
 def source_hash(path: Path) -> str:
@@ -39,33 +34,3 @@ def source_hash(path: Path) -> str:
     except OSError as error:
         raise VideoError(path, f"cannot be read: {error.strerror}") from error
     return digest.hexdigest()
-
-
-def resample(frames: Iterable[Frame], fps: float) -> Iterator[tuple[Frame, int]]:
-    """Pick the frames nearest to the times 0, 1/fps, 2/fps, ... by their timestamps.
-
-    Args:
-        frames: in order, with increasing timestamps.
-        fps: wanted rate.
-
-    Yields:
-        Each picked frame once, and how many output intervals lie between it and the one picked
-        before (0 for the first). More than 1 where the video is slower than ``fps``: the frame
-        before is then shown so many times, and the flow between the two is spread evenly.
-    """
-    candidate: Frame | None = None
-    position = picked = 0  # output index from which on the candidate, the last pick, is nearest
-    for frame in frames:
-        if candidate is None:
-            candidate = frame
-            continue
-        middle = (candidate.pts_seconds + frame.pts_seconds) / 2
-        next_position = math.floor(middle * fps + TIME_TOLERANCE) + 1
-        if next_position > position:
-            yield candidate, position - picked
-            picked, position = position, next_position
-        candidate = frame
-    if candidate is not None and (
-        position == 0 or position / fps < candidate.pts_seconds + (0.5 - TIME_TOLERANCE) / fps
-    ):
-        yield candidate, position - picked

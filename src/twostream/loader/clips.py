@@ -1,18 +1,20 @@
-"""Stored clips as the streams see them: frames, stacks, and a cache of decoded values."""
+"""Stored clips as the streams see them: frames, stacks, and a cache of decoded values.
+
+NumPy alone, so that prediction without torch can use it.
+"""
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections import Counter, OrderedDict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from threading import Lock
 from typing import Any, Protocol, Self
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
+from twostream.flow.clipfile import ZERO_CODE
 from twostream.flow.store import ClipFile, FlowStore, Kind, decode_fields
 from twostream.inputs import flow_stack, rgb_stack
 from twostream.sampling import (
@@ -21,9 +23,33 @@ from twostream.sampling import (
     even_indices,
     num_starts,
 )
-from twostream.types import LabeledVideo, StoreError, TemporalInput
+from twostream.types import LabeledVideo, ModelSpec, StoreError, TemporalInput
 
 CACHE_BYTES = 2 << 30
+
+
+class Reader(Protocol):
+    """Frames or fields of one clip, by index; an index may repeat, in any order."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+
+    @property
+    def coded(self) -> bool:
+        """Whether fields are kept as 8-bit codes."""
+
+    def __len__(self) -> int:
+        """Return the number of frames or fields."""
+
+    def frames(self, indices: Sequence[int]) -> NDArray[np.uint8]:
+        """Return (n, h, w, 3) uint8 RGB."""
+
+    def fields(self, indices: Sequence[int]) -> NDArray[np.float32]:
+        """Return (n, 2, h, w) flow in pixels."""
+
+    def codes(self, indices: Sequence[int]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+        """Return (n, 2, h, w) codes and (n, 2) ranges in pixels, see ``flow.clipfile``."""
 
 
 class ClipReader:
@@ -37,11 +63,16 @@ class ClipReader:
     def __init__(self, file: ClipFile, *, keep: bool) -> None:
         self.file = file
         self._values: NDArray[np.generic] | None = None
-        self._coded = file.header.kind != "rgb" and file.header.codec == "jpeg"
-        if keep and self._coded:
+        self.coded = file.header.kind != "rgb" and file.header.codec == "jpeg"
+        if keep and self.coded:
             self._values = file.codes_all()[0]
         elif keep:
             self._values = file.frames() if file.header.kind == "rgb" else file.fields()
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return self.file.header.height, self.file.header.width
 
     def __len__(self) -> int:
         return len(self.file)
@@ -59,9 +90,19 @@ class ClipReader:
             first = min(rows)
             window = self.file.fields(first, max(rows) + 1)
             return window[[row - first for row in rows]]
-        if self._coded:
-            return decode_fields(self._values[rows], self.file.ranges[rows])  # type: ignore[arg-type]
+        if self.coded:
+            return decode_fields(*self.codes(rows))
         return self._values[rows]  # type: ignore[return-value]
+
+    def codes(self, indices: Sequence[int]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+        """Return (n, 2, h, w) codes and (n, 2) ranges in pixels; lossless clips have none."""
+        rows = list(indices)
+        if self._values is not None:
+            return self._values[rows], self.file.ranges[rows]  # type: ignore[return-value]
+        first = min(rows)
+        codes, ranges = self.file.codes(first, max(rows) + 1)
+        window = [row - first for row in rows]
+        return codes[window], ranges[window]
 
 
 @dataclass
@@ -74,13 +115,13 @@ class Clip:
             sees the motion of all at the scale of the first (``multitask``).
     """
 
-    rgb: ClipReader | None = None
-    forward: ClipReader | None = None
-    backward: ClipReader | None = None
+    rgb: Reader | None = None
+    forward: Reader | None = None
+    backward: Reader | None = None
     flow_scale: float = 1.0
 
     @classmethod
-    def of(cls, readers: Mapping[Kind, ClipReader]) -> Self:
+    def of(cls, readers: Mapping[Kind, Reader]) -> Self:
         """Return the clip of these files."""
         return cls(readers.get("rgb"), readers.get("forward"), readers.get("backward"))
 
@@ -101,40 +142,82 @@ class Clip:
         Flow is in pixels; clips shorter than a stack repeat their last field, and a clip of one
         frame has no motion at all.
         """
-        if temporal is None:
-            return rgb_stack(self._need("rgb").frames([position]))
-        if temporal.rgb:
-            rgb = self._need("rgb")
-            return rgb_stack(rgb.frames(clamp_window(position, temporal.length, len(rgb))))
-        forward = self._need("forward")
-        if not len(forward):
-            header = forward.file.header
-            return np.zeros((temporal.length, 2, header.height, header.width), np.float32)
-        if not temporal.bidirectional:
-            window = clamp_window(position, temporal.length, len(forward))
-            return self._scaled(flow_stack(forward.fields(window), temporal))
-        centre = position + temporal.length // 2
-        ahead, back = bidirectional_window(centre, temporal.length, len(forward))
-        backward = self._need("backward")
-        return self._scaled(flow_stack(forward.fields(ahead), temporal, backward.fields(back)))
-
-    def _scaled(self, stack: NDArray[np.float32]) -> NDArray[np.float32]:
+        parts = self._parts(temporal, position)
+        if temporal is None or temporal.rgb:
+            ((reader, rows),) = parts
+            return rgb_stack(reader.frames(rows))
+        if not parts:
+            return np.zeros((temporal.length, 2, *self._need("forward").size), np.float32)
+        fields = [reader.fields(rows) for reader, rows in parts]
+        stack = flow_stack(fields[0], temporal, *fields[1:])
         return stack if self.flow_scale == 1 else stack * np.float32(self.flow_scale)
 
-    def samples(self, temporal: TemporalInput | None, count: int) -> tuple[Tensor, Tensor]:
+    def stored(
+        self, temporal: TemporalInput | None, position: int
+    ) -> dict[str, NDArray[np.generic]]:
+        """Return the same stack as the store keeps it: what an exported network takes.
+
+        Returns:
+            "frames" (length, h, w, 3) uint8 RGB; or "codes" (length, 2, h, w) uint8 and "ranges"
+            (length, 2) float32 px; or, of a lossless store, "fields" (length, 2, h, w) float32 px.
+            The backward half of a bi-directional stack comes after the forward half.
+        """
+        parts = self._parts(temporal, position)
+        if temporal is None or temporal.rgb:
+            ((reader, rows),) = parts
+            return {"frames": reader.frames(rows)}
+        forward = self._need("forward")
+        shape = (temporal.length, 2, *forward.size)
+        if not forward.coded:
+            fields = [reader.fields(rows) for reader, rows in parts]
+            return {"fields": np.concatenate(fields) if fields else np.zeros(shape, np.float32)}
+        if not parts:
+            ranges = np.zeros(shape[:2], np.float32)
+            return {"codes": np.full(shape, ZERO_CODE, np.uint8), "ranges": ranges}
+        pairs = [reader.codes(rows) for reader, rows in parts]
+        codes, ranges = (np.concatenate(values) for values in zip(*pairs, strict=True))
+        return {"codes": codes, "ranges": ranges}
+
+    def positions(self, temporal: TemporalInput | None, count: int) -> dict[int, int]:
+        """Return the positions that the clip is scored on, and how often each counts.
+
+        There are ``count`` of them at equal spacing (section 5, testing); a clip with fewer
+        repeats some, and each is read only once.
+        """
+        return dict(sorted(Counter(even_indices(self.num_positions(temporal), count)).items()))
+
+    def samples(
+        self, temporal: TemporalInput | None, count: int
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return what the clip is scored on: ``count`` positions at equal spacing, whole frames.
 
         Returns:
-            Stacks (n, length, c, h, w) and how often each counts (n,): a clip with fewer than
-            ``count`` positions repeats some, and each is read only once.
+            Stacks (n, length, c, h, w) and how often each counts (n,), see ``positions``.
         """
-        positions = even_indices(self.num_positions(temporal), count)
-        unique, counts = np.unique(positions, return_counts=True)
-        stacks = np.stack([self.stack(temporal, int(position)) for position in unique])
-        return torch.from_numpy(stacks), torch.from_numpy(counts.astype(np.float32))
+        counts = self.positions(temporal, count)
+        stacks = np.stack([self.stack(temporal, position) for position in counts])
+        return stacks, np.array(list(counts.values()), np.float32)
 
-    def _need(self, kind: str) -> ClipReader:
-        reader: ClipReader | None = getattr(self, kind)
+    def _parts(
+        self, temporal: TemporalInput | None, position: int
+    ) -> list[tuple[Reader, list[int]]]:
+        """Return what a stack is read from: readers and indices; none where nothing moves."""
+        if temporal is None:
+            return [(self._need("rgb"), [position])]
+        if temporal.rgb:
+            rgb = self._need("rgb")
+            return [(rgb, clamp_window(position, temporal.length, len(rgb)))]
+        forward = self._need("forward")
+        if not len(forward):
+            return []
+        if not temporal.bidirectional:
+            return [(forward, clamp_window(position, temporal.length, len(forward)))]
+        centre = position + temporal.length // 2
+        ahead, back = bidirectional_window(centre, temporal.length, len(forward))
+        return [(forward, ahead), (self._need("backward"), back)]
+
+    def _need(self, kind: str) -> Reader:
+        reader: Reader | None = getattr(self, kind)
         if reader is None:
             raise StoreError(
                 f"this input needs the {kind} files of every clip: run extract again with them"
@@ -205,6 +288,14 @@ class Clips(Protocol):
 
     def fps(self, video_id: str) -> float:
         """Return the frame rate of a stored clip, without decoding anything."""
+
+
+def kinds_of(specs: Iterable[ModelSpec]) -> tuple[Kind, ...]:
+    """Return which files of each clip these networks see, sorted."""
+    kinds: set[Kind] = set()
+    for spec in specs:
+        kinds |= set(spec.temporal.directions) if spec.temporal and spec.is_flow else {"rgb"}
+    return tuple(sorted(kinds))
 
 
 def decoded_bytes(file: ClipFile) -> int:

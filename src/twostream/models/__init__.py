@@ -9,11 +9,8 @@ from twostream.models.build import (
 )
 from twostream.models.cnn_m import CNN_M_2048, CnnM2048
 from twostream.models.declaration import (
-    CHANNEL_ORDERS,
     IMAGENET_MEAN,
     IMAGENET_STD,
-    VALUE_RANGES,
-    ChannelOrder,
     Declaration,
     read_declaration,
 )
@@ -33,7 +30,6 @@ from twostream.models.weights import (
 )
 
 __all__ = [
-    "CHANNEL_ORDERS",
     "CNN_M_2048",
     "IMAGENET_MEAN",
     "IMAGENET_STD",
@@ -41,8 +37,6 @@ __all__ = [
     "SLOW_FUSION_SMALL",
     "SMALL",
     "SQUEEZENET",
-    "VALUE_RANGES",
-    "ChannelOrder",
     "CnnM2048",
     "Declaration",
     "LoadReport",

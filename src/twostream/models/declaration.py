@@ -7,13 +7,10 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
-from twostream.types import ModelError
+from twostream.types import CHANNEL_ORDERS, ChannelOrder, ModelError
 
-ChannelOrder = Literal["rgb", "bgr"]
-CHANNEL_ORDERS: tuple[str, ...] = get_args(ChannelOrder)
-VALUE_RANGES = (1, 255)
 # ImageNet's colour statistics, which timm's and torchvision's weights were trained with.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)

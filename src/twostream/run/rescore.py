@@ -8,17 +8,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from twostream.checkpoint import StreamModel, load_model
-from twostream.datasets import Dataset, load_dataset
+from twostream.checkpoint import load_model
+from twostream.datasets import load_dataset, relabeled
 from twostream.evaluate import evaluate, load_scores, save_scores
 from twostream.extract import extract
 from twostream.flow.store import FlowStore, Kind, StoreSettings
 from twostream.fusion import fuse
-from twostream.loader import ClipCache
+from twostream.loader import ClipCache, kinds_of
 from twostream.run.folder import claimed_for_reading, read_json, write_json
 from twostream.run.settings import STREAMS
 from twostream.train import Progress, TrainerOptions
-from twostream.types import DataError, LabeledVideo, RunError, VideoScores
+from twostream.types import LabeledVideo, RunError, VideoScores
 
 
 def evaluate_run(
@@ -67,7 +67,7 @@ def evaluate_run(
         test = dataset.split(split, fold=fold, test_groups=test_groups, seed=asked["seed"]).test
     else:
         test = dataset.videos
-    videos = relabeled(dataset, test, models[0].spec.classes)
+    videos = relabeled(test, dataset.classes, models[0].spec.classes, name=dataset.name)
     own = data is None
     root = Path(asked["store"] or run / "flow") if own else run / f"flow-{dataset.name}"
     # RUN/scores stays as training left it unless the same videos are scored again
@@ -80,7 +80,7 @@ def evaluate_run(
             videos,
             root,
             stored if own else replace(stored, fps=models[0].spec.fps),
-            kinds=kinds_of(models),
+            kinds=kinds_of(model.spec for model in models),
             crop_size=models[0].spec.crop_size,
             workers=workers,
             progress=progress,
@@ -90,7 +90,7 @@ def evaluate_run(
         options = options or TrainerOptions()
         scores: list[VideoScores] = []
         for model in models:
-            clips = ClipCache(store, kinds_of([model]))
+            clips = ClipCache(store, kinds_of([model.spec]))
             scores.append(
                 evaluate(
                     model,
@@ -133,33 +133,6 @@ def fused(test: list[VideoScores], run: Path, *, seed: int) -> list[VideoScores]
         fitted = [kept / f"{stream}-train.npz" for stream in STREAMS]
     fit = [load_scores(path) for path in fitted]
     return [fuse(test, method="average"), fuse(test, method="svm", fit=fit, seed=seed)]
-
-
-def kinds_of(models: list[StreamModel]) -> tuple[Kind, ...]:
-    """Return which files of each clip these models see."""
-    kinds: set[Kind] = set()
-    for model in models:
-        temporal = model.spec.temporal
-        kinds |= {"rgb"} if temporal is None or temporal.rgb else set(temporal.directions)
-    return tuple(sorted(kinds))
-
-
-def relabeled(
-    dataset: Dataset, videos: tuple[LabeledVideo, ...], classes: tuple[str, ...]
-) -> list[LabeledVideo]:
-    """Give videos the labels of the model's classes, by name.
-
-    Raises:
-        DataError: the data has classes that the model does not know.
-    """
-    known = {name: label for label, name in enumerate(classes)}
-    unknown = [name for name in dataset.classes if name not in known]
-    if unknown:
-        raise DataError(
-            f"the model does not know {len(unknown)} classes of {dataset.name}, the first is "
-            f"{unknown[0]}; it knows {', '.join(classes[:8])}{', ...' if len(classes) > 8 else ''}"
-        )
-    return [replace(video, label=known[dataset.classes[video.label]]) for video in videos]
 
 
 def extract_videos(

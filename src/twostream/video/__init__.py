@@ -3,7 +3,7 @@
 ``VideoReader`` streams: it never holds more than a few frames, whatever the length of the video.
 """
 
-from twostream.video.reader import VideoInfo, VideoReader, stored_size
+from twostream.video.reader import VideoInfo, VideoReader, shrink, stored_size
 from twostream.video.writer import VideoWriter
 
-__all__ = ["VideoInfo", "VideoReader", "VideoWriter", "stored_size"]
+__all__ = ["VideoInfo", "VideoReader", "VideoWriter", "shrink", "stored_size"]

@@ -47,6 +47,22 @@ def stored_size(height: int, width: int, short_side: int | None) -> tuple[int, i
     return max(1, round(height * scale)), max(1, round(width * scale))
 
 
+def shrink(rgb: NDArray[np.uint8], short_side: int | None) -> NDArray[np.uint8]:
+    """Bring a frame to the stored size, as ``VideoReader`` does; never enlarges.
+
+    Args:
+        rgb: (height, width, 3) uint8 RGB.
+        short_side: wanted shorter side in px; None keeps the size.
+    """
+    height, width = stored_size(rgb.shape[0], rgb.shape[1], short_side)
+    if (height, width) == rgb.shape[:2]:
+        return rgb
+    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb), format="rgb24")
+    return frame.reformat(
+        width=width, height=height, format="rgb24", interpolation=Interpolation.AREA
+    ).to_ndarray()
+
+
 @dataclass(frozen=True, slots=True)
 class VideoInfo:
     """What a container claims about its video stream; counts and rates may be wrong.

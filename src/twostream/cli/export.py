@@ -1,0 +1,76 @@
+"""The verb that takes a run elsewhere: export."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from twostream.cli.console import Shown, percent
+
+
+def export(
+    run: Path = typer.Argument(..., metavar="RUN", help="A RUN folder with trained models."),
+    out: Path = typer.Option(..., "--out", help="The folder to write."),
+    quantize: bool = typer.Option(
+        False, "--quantize", help="Int8 networks, calibrated and measured on --calibrate."
+    ),
+    calibrate: Path = typer.Option(
+        None,
+        "--calibrate",
+        metavar="DATA",
+        help="For --quantize: its training clips calibrate, its test clips tell the accuracy.",
+    ),
+    split: int = typer.Option(None, help="Number of a split that came with --calibrate DATA."),
+    fold: str = typer.Option(None, help="i/k: fold i of k of --calibrate DATA."),
+    test_groups: str = typer.Option(None, help="Groups to measure on, with commas."),
+    as_json: bool = typer.Option(False, "--json", help="Print one JSON object as the last line."),
+) -> int:
+    """Write ONNX networks with labels and a contract; `twostream predict OUT` needs no torch."""
+    from twostream.export import export_onnx
+    from twostream.types import UsageError
+
+    if quantize and calibrate is None:
+        raise UsageError("--quantize needs clips of the run's classes: give --calibrate DATA")
+    if calibrate is not None and not quantize:
+        raise UsageError("--calibrate goes with --quantize, and only with it")
+    shown = Shown(as_json=as_json)
+    with shown.progress():
+        report = export_onnx(
+            run,
+            out,
+            quantize_on=calibrate,
+            split=split,
+            fold=fold,
+            test_groups=tuple(test_groups.split(",")) if test_groups else None,
+            progress=shown.step,
+            say=shown.say,
+        )
+    rows = [
+        (
+            stream,
+            parity.inputs,
+            f"{parity.largest_difference:.1e}",
+            f"{(out / f'{stream}.onnx').stat().st_size / 1e6:.1f}",
+        )
+        for stream, parity in report.parity.items()
+    ]
+    columns = ("stream", "stacks compared", "largest difference from torch", "MB")
+    shown.table(f"{out}: ONNX opset {report.opset}", columns, rows)
+    if report.quantization:
+        accuracy = report.quantization["accuracy"]
+        costs = [
+            (name, percent(accuracy["float32"][name]), percent(accuracy["int8"][name]))
+            for name in accuracy["int8"]
+        ]
+        shown.table(f"{report.quantization['clips']} clips", ("stream", "float32", "int8"), costs)
+        shown.out.print(
+            f"same label on {percent(report.quantization['same_label'])} of the clips; fused "
+            f"scores differ by at most {report.quantization['largest_difference']:.3f}",
+            soft_wrap=True,
+        )
+    shown.result(report.to_json())
+    return 0
+
+
+COMMANDS = (export,)

@@ -1,0 +1,149 @@
+"""The text of ``contract.json``: what another program must know to run the networks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from importlib.metadata import version
+from typing import Any
+
+from twostream.export.graph import input_names, one_side_fits
+from twostream.export.parity import Parity
+from twostream.predict.contract import FORMAT
+from twostream.types import ModelSpec, Stream
+
+_PACKAGES = ("twostream", "torch", "onnx", "onnxscript", "onnxruntime")
+
+
+def describe(
+    specs: list[ModelSpec],
+    parities: Mapping[Stream, Parity],
+    *,
+    opset: int,
+    quantization: dict[str, Any] | None,
+) -> dict[str, Any]:
+    """Return the contract of an exported folder.
+
+    Args:
+        specs: of its streams.
+        parities: stream -> how the graph agreed with torch, in float32.
+        opset: of the ONNX files.
+        quantization: what int8 was calibrated on and what it costs; None: float32.
+    """
+    first = specs[0]
+    return {
+        "format": FORMAT,
+        "opset": opset,
+        "versions": {name: version(name) for name in _PACKAGES},
+        "classes": list(first.classes),
+        "video": {
+            "fps": first.fps,
+            "short_side_px": first.store.get("short_side"),
+            "size": "shrunk so that the shorter side is short_side_px; never enlarged",
+            "smallest_side_px": first.crop_size,
+            "colours": "RGB, 0 to 255, upright",
+            "codec": first.store.get("codec"),
+            "jpeg_quality": first.store.get("quality"),
+            "codec_note": (
+                "with jpeg, frames and the 8-bit codes of flow went through JPEG of this quality "
+                "in training; scores without it differ a little"
+            ),
+            "flow": {
+                "estimator": first.store.get("flow"),
+                "parameters": first.store.get("parameters"),
+                "bound_px": first.store.get("bound_px"),
+                "of": "grey frames at the stored size, each with its next (or last) one",
+                "unit": "pixels of the stored size per frame; x to the right, y downwards",
+                "codes": (
+                    "128 + round(127 * displacement / range), 1 to 255; range is the largest "
+                    "absolute displacement of that field and component, or bound_px; a range "
+                    "below 1e-6 px is 0"
+                ),
+            },
+        },
+        "fusion": "the mean of the streams' scores",
+        "streams": {
+            spec.stream: {
+                "file": f"{spec.stream}.onnx",
+                "precision": "int8" if quantization else "float32",
+                "inputs": _inputs(spec),
+                "output": {
+                    "name": "scores",
+                    "shape": ["b", len(spec.classes)],
+                    "dtype": "float32",
+                    "meaning": (
+                        "softmax scores of each stack, the mean over its ten crops (four corners, "
+                        "centre, and their mirror images with negated x flow)"
+                        if spec.flips
+                        else "softmax scores of each stack, the mean over its five crops (four "
+                        "corners and centre; nothing is mirrored)"
+                    ),
+                },
+                "frame_size": (
+                    f"the shorter side must be exactly {spec.crop_size} px"
+                    if one_side_fits(spec)
+                    else f"both sides must be at least {spec.crop_size} px"
+                ),
+                "temporal_input": asdict(spec.temporal) if spec.temporal else None,
+                "inside_the_graph": _inside(spec),
+                "samples": _samples(spec),
+                "parity_with_torch": parities[spec.stream].to_json(),
+                "spec": asdict(spec),
+            }
+            for spec in specs
+        },
+        "quantization": quantization,
+    }
+
+
+def _inputs(spec: ModelSpec) -> list[dict[str, Any]]:
+    length = spec.temporal.length if spec.temporal else 1
+    shape: list[str | int] = ["b", length, 2, "h", "w"]
+    order = "consecutive fields, frame i to i + 1, x before y"
+    if spec.temporal and spec.temporal.bidirectional:
+        order = (
+            f"{length // 2} forward fields from the centre frame on, then {length // 2} backward "
+            "fields (frame i to i - 1) from the centre frame back, x before y"
+        )
+    fields: dict[str, dict[str, Any]] = {
+        "frames": {
+            "shape": ["b", length, "h", "w", 3],
+            "dtype": "uint8",
+            "unit": "RGB, 0 to 255",
+            "order": "consecutive frames",
+        },
+        "codes": {"shape": shape, "dtype": "uint8", "unit": "codes, see flow", "order": order},
+        "ranges": {
+            "shape": shape[:3],
+            "dtype": "float32",
+            "unit": "pixels: the displacement of code 255",
+            "order": "as codes",
+        },
+        "fields": {"shape": shape, "dtype": "float32", "unit": "pixels", "order": order},
+    }
+    return [{"name": name, **fields[name]} for name in input_names(spec)]
+
+
+def _inside(spec: ModelSpec) -> list[str]:
+    steps = ["decode the 8-bit codes"] if "codes" in input_names(spec) else []
+    if spec.temporal and spec.is_flow:
+        if spec.temporal.trajectory:
+            steps.append("sample along the motion trajectories")
+        if spec.temporal.subtract_mean:
+            steps.append("subtract the mean vector of each whole field")
+    return [*steps, "crops", "normalisation", "network", "softmax", "mean over the crops"]
+
+
+def _samples(spec: ModelSpec) -> dict[str, Any]:
+    length = spec.temporal.length if spec.temporal else 1
+    what = "fields" if spec.is_flow else "frames"
+    return {
+        "positions": spec.test_positions,
+        "starts": f"n = max(1, number of {what} - {length} + 1) places where a stack can start",
+        "rule": (
+            "position i of p is round_half_up(i * (n - 1) / (p - 1)), from 0 on; one position is "
+            "(n - 1) // 2"
+        ),
+        "short_videos": f"a stack that reaches over the end repeats the last of the {what}",
+        "score": "the mean over the positions",
+    }

@@ -1,0 +1,145 @@
+"""The check of an export: the graph must give what torch gives, on inputs of many shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from twostream.checkpoint import StreamModel
+from twostream.evaluate import score_stacks
+from twostream.export.graph import input_names, one_side_fits
+from twostream.flow.store import decode_fields, encode_field
+from twostream.inputs import flow_stack, rgb_stack
+from twostream.predict.onnx import OnnxStream
+from twostream.types import ModelError, ModelSpec
+
+TOLERANCE = 1e-4
+
+Inputs = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Parity:
+    """How well the graph agrees with torch.
+
+    Attributes:
+        largest_difference: of any score of any input.
+        inputs: number of stacks that were compared.
+        sizes: their (height, width) in pixels.
+        tolerance: what is allowed.
+    """
+
+    largest_difference: float
+    inputs: int
+    sizes: tuple[tuple[int, int], ...]
+    tolerance: float = TOLERANCE
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields."""
+        return asdict(self)
+
+
+def check_parity(model: StreamModel, stream: OnnxStream, *, seed: int = 0) -> Parity:
+    """Compare the graph with torch on random and on smooth moving inputs.
+
+    Torch takes the way of evaluation: decoding and stacking in NumPy, ``score_stacks``.
+
+    Raises:
+        ModelError: a score differs by more than ``TOLERANCE``.
+    """
+    worst, count = 0.0, 0
+    sizes: set[tuple[int, int]] = set()
+    for inputs in _cases(model.spec, np.random.default_rng(seed)):
+        found = stream.run(inputs)
+        wanted = torch_scores(model, inputs)
+        worst = max(worst, float(np.abs(found - wanted).max()))
+        count += len(wanted)
+        first = next(iter(inputs.values()))
+        height, width = first.shape[-2:] if model.spec.is_flow else first.shape[2:4]
+        sizes.add((int(height), int(width)))
+    if not worst <= TOLERANCE:  # NaN too
+        raise ModelError(
+            f"the exported {model.spec.stream} network ({model.spec.architecture}) does not give "
+            f"what torch gives: scores differ by up to {worst:.2g}, allowed is {TOLERANCE:g}; "
+            "nothing was written"
+        )
+    return Parity(worst, count, tuple(sorted(sizes)))
+
+
+def torch_scores(model: StreamModel, inputs: Inputs) -> NDArray[np.float32]:
+    """Return (b, k) scores of stored stacks as evaluation computes them."""
+    temporal = model.spec.temporal
+    rows = []
+    for i in range(len(next(iter(inputs.values())))):
+        if "frames" in inputs:
+            stack = rgb_stack(inputs["frames"][i])
+        else:
+            assert temporal is not None
+            coded = "codes" in inputs
+            fields = (
+                decode_fields(inputs["codes"][i], inputs["ranges"][i])
+                if coded
+                else inputs["fields"][i]
+            )
+            halves = np.split(fields, 2) if temporal.bidirectional else [fields]
+            stack = flow_stack(halves[0], temporal, *halves[1:])
+        rows.append(score_stacks(model, stack[None], np.ones(1, np.float32)).cpu().numpy())
+    return np.stack(rows)
+
+
+def _cases(spec: ModelSpec, rng: np.random.Generator) -> Iterator[Inputs]:
+    size = spec.crop_size
+    shapes = [(1, size, size + 21), (3, size + 10, size), (2, size, size)]
+    if not one_side_fits(spec):
+        shapes += [(2, size + 15, size + 40), (1, size + 1, size + 1)]
+    length = spec.temporal.length if spec.temporal else 1
+    names = input_names(spec)
+    for batch, height, width in shapes:
+        for smooth in (False, True):
+            if names == ("frames",):
+                yield {"frames": _frames(rng, batch, length, height, width, smooth)}
+                continue
+            fields = _fields(rng, batch * length, height, width, smooth)
+            whole = (batch, length, 2, height, width)
+            if names == ("fields",):
+                yield {"fields": fields.reshape(whole)}
+                continue
+            pairs = [encode_field(field) for field in fields]
+            codes, ranges = (np.stack(values) for values in zip(*pairs, strict=True))
+            yield {"codes": codes.reshape(whole), "ranges": ranges.reshape(whole[:3])}
+
+
+def _frames(
+    rng: np.random.Generator, batch: int, length: int, height: int, width: int, smooth: bool
+) -> NDArray[np.uint8]:
+    """Noise, or a soft texture that moves by (2, 1) px a frame."""
+    if not smooth:
+        return rng.integers(0, 256, (batch, length, height, width, 3), np.uint8)
+    margin = 2 * length
+    noise = rng.integers(0, 256, (batch, height + margin, width + margin, 3), np.uint8)
+    soft = [cv2.GaussianBlur(picture, (0, 0), 3) for picture in noise]
+    return np.stack(
+        [
+            np.stack([picture[i : i + height, 2 * i : 2 * i + width] for i in range(length)])
+            for picture in soft
+        ]
+    )
+
+
+def _fields(
+    rng: np.random.Generator, count: int, height: int, width: int, smooth: bool
+) -> NDArray[np.float32]:
+    """Noise of some pixels, or soft motion on top of a pan; one field stands still."""
+    if smooth:
+        coarse = rng.normal(0, 3, (count, 4, 5, 2)).astype(np.float32)
+        soft = [cv2.resize(field, (width, height)) for field in coarse]
+        fields = np.stack(soft).transpose(0, 3, 1, 2) + rng.normal(0, 4, (count, 2, 1, 1))
+    else:
+        fields = rng.normal(0, 5, (count, 2, height, width))
+    fields[0] = 0
+    return np.ascontiguousarray(fields, np.float32)

@@ -1,0 +1,6 @@
+"""Labels for new videos, from a RUN folder (torch) or an exported one (onnxruntime, no torch)."""
+
+from twostream.predict.prediction import Prediction, StreamScorer
+from twostream.predict.predictor import TwoStreamPredictor
+
+__all__ = ["Prediction", "StreamScorer", "TwoStreamPredictor"]

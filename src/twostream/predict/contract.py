@@ -1,0 +1,82 @@
+"""The contract of an exported folder: what goes into its networks, and what comes out.
+
+``DIR/contract.json`` is written by ``export`` and holds everything that another program needs to
+run the networks: inputs with shapes, types, units and order, how videos are stored before, which
+frames and fields make a sample, and how scores become a prediction. ``export.describe`` lists it.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from twostream.types import ModelError, ModelSpec
+
+CONTRACT_NAME = "contract.json"
+FORMAT = "twostream-onnx-1"
+
+
+@dataclass(frozen=True, slots=True)
+class ExportedStream:
+    """One network of an exported folder.
+
+    Attributes:
+        path: the ONNX file.
+        spec: what the network is and sees.
+        precision: "float32" or "int8".
+    """
+
+    path: Path
+    spec: ModelSpec
+    precision: str
+
+
+@dataclass(frozen=True, slots=True)
+class Contract:
+    """What an exported folder holds, as prediction needs it.
+
+    Attributes:
+        streams: its networks.
+        text: the whole contract.
+    """
+
+    streams: tuple[ExportedStream, ...]
+    text: dict[str, Any]
+
+
+def is_exported(folder: Path) -> bool:
+    """Tell whether a folder was written by ``twostream export``."""
+    return (folder / CONTRACT_NAME).is_file()
+
+
+def read_contract(folder: Path) -> Contract:
+    """Read the contract of an exported folder.
+
+    Raises:
+        ModelError: damaged, of another version, or a network is missing.
+    """
+    path = folder / CONTRACT_NAME
+    try:
+        text = json.loads(path.read_text(encoding="utf-8"))
+        if text["format"] != FORMAT:
+            raise ModelError(
+                f"{path} has format {text['format']!r}, this version reads {FORMAT!r}: export again"
+            )
+        streams = tuple(
+            ExportedStream(
+                folder / Path(stream["file"]).name,  # a contract must not lead out of its folder
+                ModelSpec.from_json(stream["spec"]),
+                stream["precision"],
+            )
+            for stream in text["streams"].values()
+        )
+    except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ModelError(f"{path} cannot be read ({error}): export again") from error
+    if not streams:
+        raise ModelError(f"{path} names no network: export again")
+    for stream in streams:
+        if not stream.path.is_file():
+            raise ModelError(f"{path} names {stream.path.name}, which is not there: export again")
+    return Contract(streams, text)

@@ -1,0 +1,243 @@
+"""``TwoStreamPredictor``: flow is computed inside, with what the model files say."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from twostream.extract import extract_to_memory
+from twostream.flow import make_estimator
+from twostream.flow.store import ClipHeader, StoreSettings
+from twostream.loader import Clip, ClipReader, kinds_of
+from twostream.predict.contract import is_exported, read_contract
+from twostream.predict.prediction import Prediction, StreamScorer
+from twostream.predict.window import RecentClip
+from twostream.types import Frame, ModelError, ModelSpec, Stream, UsageError, VideoError
+
+if TYPE_CHECKING:
+    from twostream.checkpoint import StreamModel
+
+
+class TwoStreamPredictor:
+    """A trained run or an exported one, ready for new videos. Safe to use from several threads.
+
+    Args:
+        streams: one or both streams' networks; they must agree on classes and storage.
+
+    Attributes:
+        streams: stream -> its network.
+        spec: what they agree on, as the first stream's file says it.
+
+    >>> import tempfile
+    >>> from twostream.initialise import untrained_model
+    >>> from twostream.video import VideoWriter
+    >>> models = [untrained_model(name, ("walk", "run")) for name in ("spatial", "temporal")]
+    >>> predictor = TwoStreamPredictor.from_models(models)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with VideoWriter(f"{folder}/clip.avi", fps=25, width=80, height=64) as writer:
+    ...         for frame in np.random.default_rng(0).integers(0, 255, (13, 64, 80, 3), np.uint8):
+    ...             writer.write(frame)
+    ...     prediction = predictor.predict(f"{folder}/clip.avi")
+    >>> prediction.label in ("walk", "run"), sorted(prediction.streams)
+    (True, ['spatial', 'temporal'])
+    >>> prediction.end_seconds, round(float(prediction.scores.sum()), 3)
+    (0.52, 1.0)
+    """
+
+    def __init__(self, streams: Sequence[StreamScorer]) -> None:
+        first = streams[0].spec
+        for other in streams[1:]:
+            for name in ("classes", "store", "fps"):
+                if getattr(other.spec, name) != getattr(first, name):
+                    raise ModelError(
+                        f"the {first.stream} and {other.spec.stream} models differ in {name}: "
+                        "they are not of one run"
+                    )
+        self.streams: dict[Stream, StreamScorer] = {s.spec.stream: s for s in streams}
+        self.spec = first
+
+    @classmethod
+    def load(cls, path: Path | str, *, device: str = "cpu") -> Self:
+        """Read a RUN folder, or a folder written by ``twostream export``, which needs no torch.
+
+        Args:
+            path: the folder.
+            device: "cpu", "cuda", or "auto": a GPU if there is one.
+
+        Raises:
+            RunError: it holds no model.
+            ModelError: a model is damaged or of another version, or onnxruntime is not installed.
+        """
+        path = Path(path)
+        if is_exported(path):
+            from twostream.predict.onnx import OnnxStream
+
+            contract = read_contract(path)
+            return cls([OnnxStream(stream, device=device) for stream in contract.streams])
+        from twostream.predict.model_files import load_models
+
+        return cls.from_models(load_models(path), device=device)
+
+    @classmethod
+    def from_models(cls, models: Sequence[StreamModel], *, device: str = "cpu") -> Self:
+        """Take models that are in memory, such as training has just returned."""
+        from twostream.predict.model_files import TorchStream
+
+        return cls([TorchStream(model, device=device) for model in models])
+
+    def predict(self, video: Path | str) -> Prediction:
+        """Score a video file exactly as evaluation would.
+
+        Raises:
+            VideoError: it cannot be decoded, or is smaller than the networks' crop.
+        """
+        specs = [stream.spec for stream in self.streams.values()]
+        clip, header = read_clip(video, specs)
+        frames = header.count + (header.kind != "rgb")
+        seconds = frames / header.fps
+        return self._scored(clip, Path(video), header.warning, end_seconds=seconds)
+
+    def stream(
+        self,
+        frames: Iterable[NDArray[np.uint8] | Frame],
+        *,
+        fps: float,
+        window_seconds: float | None = None,
+        every_seconds: float | None = None,
+        positions: int | None = None,
+    ) -> Iterator[Prediction]:
+        """Score a sliding window over a stream of frames of any length, at constant memory.
+
+        Frames come one by one and predictions as soon as their window is full. Each frame is
+        brought to the model's size and rate, and the flow of each pair is computed once, however
+        many windows see it. A window is scored as a video of its frames would be.
+
+        Args:
+            frames: (h, w, 3) uint8 RGB, all of one size; or ``Frame``, which says its own time.
+            fps: their rate.
+            window_seconds: None: one prediction for all frames, which are then kept.
+            every_seconds: from the end of a window to the end of the next; None: one window.
+            positions: how many frames and stacks of a window are scored; None: as in testing.
+
+        Yields:
+            A prediction a window. The last one ends with the last frame, and is shorter only where
+            the stream is shorter than a window. A stream without frames gives none.
+
+        Raises:
+            UsageError: a rate or a time that is not above 0, or what is no frame.
+            VideoError: frames that change their size, or are smaller than the networks' crop.
+
+        >>> from twostream.initialise import untrained_model
+        >>> model = untrained_model("spatial", ("walk", "run"))
+        >>> predictor = TwoStreamPredictor.from_models([model])
+        >>> frames = np.random.default_rng(0).integers(0, 255, (50, 64, 80, 3), np.uint8)
+        >>> windows = predictor.stream(frames, fps=25, window_seconds=1, every_seconds=0.4)
+        >>> [(window.start_seconds, window.end_seconds) for window in windows]
+        [(0.0, 1.0), (0.4, 1.4), (0.8, 1.8), (1.0, 2.0)]
+        """
+        every_seconds = window_seconds if every_seconds is None else every_seconds
+        for name, value in (
+            ("fps", fps),
+            ("window_seconds", window_seconds),
+            ("every_seconds", every_seconds),
+            ("positions", positions),
+        ):
+            if value is not None and not (math.isfinite(value) and value > 0):
+                raise UsageError(f"{name} must be a number above 0, got {value}")
+        return self._windows(frames, fps, window_seconds, every_seconds, positions)
+
+    def _windows(
+        self,
+        frames: Iterable[NDArray[np.uint8] | Frame],
+        fps: float,
+        window_seconds: float | None,
+        every_seconds: float | None,
+        positions: int | None,
+    ) -> Iterator[Prediction]:
+        rate = self.spec.fps
+        length = None if window_seconds is None else max(1, round(window_seconds * rate))
+        every = None if every_seconds is None else max(1, round(every_seconds * rate))
+        store = stored_as(self.spec).complete()
+        kinds = kinds_of(stream.spec for stream in self.streams.values())
+        flow = any(kind != "rgb" for kind in kinds)
+        estimator = make_estimator(store.flow, **store.parameters) if flow else None
+        recent = RecentClip(store, kinds, estimator, length)
+        scored = 0
+
+        def scores() -> Prediction:
+            end = recent.seen
+            return self._scored(
+                recent.clip(),
+                start_seconds=(end - recent.frames_kept()) / recent.rate,
+                end_seconds=end / recent.rate,
+                positions=positions,
+            )
+
+        for seen in recent.take(frames, fps):
+            if seen == 1:
+                _check_size("stream", *recent.size, self.spec)
+            if length is not None and every is not None and seen >= length:
+                due = length if not scored else scored + every
+                if seen == due:
+                    scored = seen
+                    yield scores()
+        if recent.seen > scored:
+            yield scores()
+
+    def _scored(
+        self,
+        clip: Clip,
+        video: Path | None = None,
+        warning: str | None = None,
+        *,
+        start_seconds: float = 0.0,
+        end_seconds: float,
+        positions: int | None = None,
+    ) -> Prediction:
+        streams = {name: stream.score(clip, positions) for name, stream in self.streams.items()}
+        return Prediction(
+            video,
+            self.spec.classes,
+            np.mean(list(streams.values()), axis=0),
+            streams,
+            warning,
+            start_seconds,
+            end_seconds,
+        )
+
+
+def stored_as(spec: ModelSpec) -> StoreSettings:
+    """Return how a network's videos are stored, at its own frame rate."""
+    return StoreSettings(**{**spec.store, "fps": spec.fps})
+
+
+def read_clip(video: Path | str, specs: Sequence[ModelSpec]) -> tuple[Clip, ClipHeader]:
+    """Decode a video once, with its flow, as the networks of one run see it.
+
+    Returns:
+        The clip, in memory, and what one of its files says about itself.
+
+    Raises:
+        VideoError: it cannot be decoded, or is smaller than the networks' crop.
+    """
+    files = extract_to_memory(Path(video), stored_as(specs[0]), kinds_of(specs))
+    header = files[next(iter(files))].header
+    _check_size(video, header.height, header.width, specs[0])
+    # single frames are picked from the file; overlapping stacks would decode theirs twice
+    stacked = any(spec.temporal and spec.temporal.rgb for spec in specs)
+    readers = {k: ClipReader(file, keep=k != "rgb" or stacked) for k, file in files.items()}
+    return Clip.of(readers), header
+
+
+def _check_size(video: Path | str, height: int, width: int, spec: ModelSpec) -> None:
+    if min(height, width) < spec.crop_size:
+        raise VideoError(
+            video,
+            f"its frames of {width}x{height} px are smaller than the model's "
+            f"crop of {spec.crop_size} px, and frames are never enlarged",
+        )

@@ -1,0 +1,167 @@
+"""The last frames and fields of a stream of frames, each computed once, as a clip."""
+
+from __future__ import annotations
+
+import io
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from twostream.flow import FlowEstimator
+from twostream.flow.opencv import one_opencv_thread
+from twostream.flow.pairs import at_rate, clip_items
+from twostream.flow.store import ClipFile, ClipHeader, ClipWriter, Kind, StoreSettings
+from twostream.flow.store import decode_fields as decode
+from twostream.loader import Clip
+from twostream.types import Frame, UsageError, VideoError
+from twostream.video import shrink
+
+
+class RecentItems:
+    """The frames or fields of a window, decoded: a ``loader.Reader``.
+
+    Args:
+        values: frames (h, w, 3) uint8, fields (2, h, w) float32 px, or pairs of codes (2, h, w)
+            uint8 and ranges (2,) px.
+        size: height and width in pixels.
+        coded: whether they are such pairs.
+    """
+
+    def __init__(self, values: Sequence[Any], size: tuple[int, int], *, coded: bool) -> None:
+        self.values = values
+        self.size = size
+        self.coded = coded
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def frames(self, indices: Sequence[int]) -> NDArray[np.uint8]:
+        """Return (n, h, w, 3) uint8 RGB."""
+        return np.stack([self.values[i] for i in indices])
+
+    def fields(self, indices: Sequence[int]) -> NDArray[np.float32]:
+        """Return (n, 2, h, w) flow in pixels."""
+        if self.coded:
+            return decode(*self.codes(indices))
+        return np.stack([self.values[i] for i in indices])
+
+    def codes(self, indices: Sequence[int]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+        """Return (n, 2, h, w) codes and (n, 2) ranges in pixels."""
+        codes, ranges = zip(*(self.values[i] for i in indices), strict=True)
+        return np.stack(codes), np.stack(ranges)
+
+
+class RecentClip:
+    """Takes frames one after the other and keeps what the last of them hold.
+
+    Args:
+        settings: size, rate, codec and estimator of the model.
+        kinds: any of "rgb", "forward", "backward".
+        estimator: one that no other thread uses; None where no flow is seen.
+        frames: number of frames kept, with the fields between them; None keeps all.
+
+    Attributes:
+        seen: number of frames so far, at the model's rate.
+        rate: frames per second of what is kept; known once ``take`` has begun.
+        size: height and width of what is kept in pixels; likewise.
+    """
+
+    def __init__(
+        self,
+        settings: StoreSettings,
+        kinds: Sequence[Kind],
+        estimator: FlowEstimator | None,
+        frames: int | None,
+    ) -> None:
+        self.settings = settings
+        self.kinds = kinds
+        self.estimator = estimator
+        self.seen = 0
+        self.rate = 0.0
+        self.size = (0, 0)
+        self._limit = frames
+        self._kept: dict[Kind, deque[Any]] = {}
+        for kind in kinds:
+            most = None if frames is None else frames if kind == "rgb" else max(frames - 1, 0)
+            self._kept[kind] = deque(maxlen=most)
+
+    def take(self, frames: Iterable[NDArray[np.uint8] | Frame], fps: float) -> Iterator[int]:
+        """Take frames from an iterable; yields ``seen`` after each one that is kept.
+
+        A frame of a slower video stands for several, of a faster one some are passed over, as in
+        extraction. The flow of each pair is computed once.
+
+        Args:
+            frames: (h, w, 3) uint8 RGB, or ``Frame`` with its own time.
+            fps: of the frames.
+        """
+        self.rate, picked = at_rate(self._prepared(frames, fps), fps, self.settings.fps)
+        groups = clip_items(picked, self.rate, self.kinds, self.estimator)
+        while True:
+            with one_opencv_thread():  # not across a yield: the caller's work is the caller's
+                items = next(groups, None)
+            if items is None:
+                return
+            for step in range(max([1, *(sum(k == kind for k, _ in items) for kind in self.kinds)])):
+                for kind in self.kinds:
+                    own = [item for k, item in items if k == kind]
+                    if step < len(own):
+                        self._kept[kind].append(self._through_codec(kind, own[step]))
+                self.seen += 1
+                yield self.seen
+
+    def clip(self) -> Clip:
+        """Return what is kept now; later frames do not change it."""
+        coded = self.settings.codec == "jpeg"
+        return Clip.of(
+            {
+                kind: RecentItems(list(kept), self.size, coded=coded and kind != "rgb")
+                for kind, kept in self._kept.items()
+            }
+        )
+
+    def frames_kept(self) -> int:
+        """Return how many frames the clip stands for."""
+        return self.seen if self._limit is None else min(self.seen, self._limit)
+
+    def _prepared(self, frames: Iterable[NDArray[np.uint8] | Frame], fps: float) -> Iterator[Frame]:
+        for i, frame in enumerate(frames):
+            rgb = frame.rgb if isinstance(frame, Frame) else np.asarray(frame)
+            if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8:
+                raise UsageError(
+                    f"frame {i} is {rgb.shape} {rgb.dtype}, expected (height, width, 3) uint8 RGB"
+                )
+            rgb = shrink(rgb, self.settings.short_side)
+            if i == 0:
+                self.size = (rgb.shape[0], rgb.shape[1])
+            elif rgb.shape[:2] != self.size:
+                raise VideoError(
+                    "stream",
+                    f"frame {i} is {rgb.shape[1]}x{rgb.shape[0]} px after frames of "
+                    f"{self.size[1]}x{self.size[0]}: start another stream",
+                )
+            yield Frame(rgb, frame.pts_seconds if isinstance(frame, Frame) else i / fps)
+
+    def _through_codec(self, kind: Kind, item: NDArray[np.generic]) -> Any:
+        """Keep an item as the store would: the networks were trained on what comes back."""
+        header = ClipHeader(
+            kind=kind,
+            video_id="stream",
+            height=self.size[0],
+            width=self.size[1],
+            fps=self.rate,
+            codec=self.settings.codec,
+            quality=self.settings.quality,
+            bound_px=self.settings.bound_px,
+        )
+        buffer = io.BytesIO()
+        writer = ClipWriter(buffer, header)
+        writer.append(item)  # type: ignore[arg-type]
+        writer.close()
+        file = ClipFile(buffer.getvalue())
+        if kind == "rgb":
+            return file.frames()[0]
+        return file.raw(0) if self.settings.codec == "jpeg" else file.fields()[0]

@@ -1,0 +1,137 @@
+"""An exported folder predicts what its RUN predicts, without torch."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from twostream.export import export_onnx
+from twostream.predict import TwoStreamPredictor
+from twostream.predict.onnx import OnnxStream
+from twostream.types import ModelError, TemporalInput, UsageError, VideoError
+from untrained import INPUTS, SETTINGS, make_models, save_run, write_clip
+
+FLOW = TemporalInput(length=4)
+HEAVY = ("torch", "torchvision", "lightning", "timm", "sklearn", "onnx", "onnxscript")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A RUN, its export, and a video."""
+    root = tmp_path_factory.mktemp("exported")
+    save_run(root / "run", make_models(FLOW))
+    export_onnx(root / "run", root / "onnx")
+    write_clip(root / "clip.avi", frames=40)
+    return root
+
+
+@pytest.mark.parametrize("name", list(INPUTS))
+@pytest.mark.parametrize("codec", ["jpeg", "lossless"])
+def test_scores_are_those_of_the_run(name: str, codec: str, tmp_path: Path) -> None:
+    models = make_models(INPUTS[name], replace(SETTINGS, codec=codec))
+    export_onnx(models, tmp_path / "onnx")
+    exported = TwoStreamPredictor.load(tmp_path / "onnx")
+    for frames in (1, 2, 13, 40):
+        video = write_clip(tmp_path / f"{frames}.avi", frames=frames)
+        wanted = TwoStreamPredictor.from_models(models).predict(video)
+        found = exported.predict(video)
+        assert found.streams.keys() == wanted.streams.keys()
+        for stream, scores in wanted.streams.items():
+            np.testing.assert_allclose(found.streams[stream], scores, atol=1e-5)
+        np.testing.assert_allclose(found.scores, wanted.scores, atol=1e-5)
+        assert found.label == wanted.label
+        assert np.ptp(found.scores) > 0.05
+
+
+def test_chunks_of_stacks_add_up(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    predictor = TwoStreamPredictor.load(folder / "onnx")
+    whole = predictor.predict(folder / "clip.avi")
+    monkeypatch.setattr(sys.modules[OnnxStream.__module__], "_BATCH_BYTES", 1)
+    single = TwoStreamPredictor.load(folder / "onnx").predict(folder / "clip.avi")
+    np.testing.assert_allclose(single.scores, whole.scores, atol=1e-6)
+
+
+def test_no_torch_is_imported(folder: Path) -> None:
+    wanted = TwoStreamPredictor.load(folder / "run").predict(folder / "clip.avi").to_json()
+    code = (
+        "import sys; from twostream.__main__ import run\n"
+        "status = run(sys.argv[1:])\n"
+        f"print([name for name in {HEAVY} if name in sys.modules])\n"
+        "sys.exit(status)"
+    )
+    arguments = ["predict", str(folder / "onnx"), str(folder / "clip.avi"), "--json"]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True
+    )
+    said, imported = done.stdout.splitlines()
+    assert imported == "[]"
+    (found,) = json.loads(said)
+    assert [row["label"] for row in found["labels"]] == [row["label"] for row in wanted["labels"]]
+    for mine, theirs in zip(found["labels"], wanted["labels"], strict=True):
+        assert mine["score"] == pytest.approx(theirs["score"], abs=1e-4)
+
+
+def test_without_torch_installed_it_works_too(folder: Path) -> None:
+    code = (
+        "import sys\n"
+        "for name in ('torch', 'torchvision', 'lightning', 'timm', 'sklearn', 'safetensors'):\n"
+        "    sys.modules[name] = None\n"
+        "import twostream\n"
+        "print(twostream.TwoStreamPredictor.load(sys.argv[1]).predict(sys.argv[2]).label)"
+    )
+    arguments = [str(folder / "onnx"), str(folder / "clip.avi")]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True
+    )
+    wanted = TwoStreamPredictor.load(folder / "run").predict(folder / "clip.avi")
+    assert done.stdout.strip() == wanted.label
+
+
+def test_onnxruntime_that_is_missing_is_one_sentence(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(ModelError, match=r"not installed: pip install 'twostream\[onnx\]'"):
+        TwoStreamPredictor.load(folder / "onnx")
+
+
+def test_a_gpu_that_is_not_there_is_said(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CPUExecutionProvider"])
+    with pytest.raises(UsageError, match="has no GPU"):
+        TwoStreamPredictor.load(folder / "onnx", device="cuda")
+    assert TwoStreamPredictor.load(folder / "onnx", device="auto").streams
+
+
+def test_a_video_smaller_than_the_crop_is_refused(folder: Path, tmp_path: Path) -> None:
+    video = write_clip(tmp_path / "tiny.avi", size=24)
+    with pytest.raises(VideoError, match="smaller than the model's crop"):
+        TwoStreamPredictor.load(folder / "onnx").predict(video)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda text: "{", "cannot be read"),
+        (lambda text: "[]", "cannot be read"),
+        (lambda text: text.replace("twostream-onnx-1", "twostream-onnx-9"), "has format"),
+        (lambda text: text.replace('"crop_size"', '"crop"'), "cannot be read"),
+        (lambda text: text.replace('"spatial.onnx"', '"../run.onnx"'), "names run.onnx"),
+        (lambda text: json.dumps({**json.loads(text), "streams": {}}), "names no network"),
+    ],
+)
+def test_a_damaged_contract_is_one_sentence(
+    change: object, words: str, folder: Path, tmp_path: Path
+) -> None:
+    for path in (folder / "onnx").iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    text = (tmp_path / "contract.json").read_text()
+    (tmp_path / "contract.json").write_text(change(text))  # type: ignore[operator]
+    with pytest.raises(ModelError, match=words) as error:
+        TwoStreamPredictor.load(tmp_path)
+    assert "\n" not in str(error.value)
