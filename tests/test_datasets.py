@@ -17,9 +17,10 @@ from twostream.datasets import (
     groups_on_both_sides,
     layouts,
     load_dataset,
+    relabeled,
     unlabeled_videos,
 )
-from twostream.types import DataError, DatasetSplit, UsageError
+from twostream.types import DataError, DatasetSplit, LabeledVideo, UsageError
 
 
 def touch(root: Path, *names: str) -> Path:
@@ -505,3 +506,11 @@ def test_reading_a_data_set_imports_nothing_heavy() -> None:
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"
+
+
+def test_labels_follow_the_models_classes_by_name() -> None:
+    videos = [LabeledVideo(str(i), Path(str(i)), label) for i, label in enumerate((0, 1, -1))]
+    found = relabeled(videos, ("run", "walk"), ("jump", "walk", "run"))
+    assert [video.label for video in found] == [2, 1, -1]
+    with pytest.raises(DataError, match="does not know 1 classes of gym, the first is swim"):
+        relabeled(videos, ("run", "swim"), ("jump", "walk", "run"), name="gym")

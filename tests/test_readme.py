@@ -162,6 +162,16 @@ def test_the_main_path_runs_as_written(
     assert len(lines) == 4 and all("_g01_c01.avi" in line for line in lines[:3])
     assert 0 <= float(lines[-1]) <= 1
 
+    guide = ROOT / "docs" / "use.md"
+    exporting = [call for call in commands(guide, "twostream") if "--quantize" not in call]
+    assert [call[0] for call in exporting] == ["export", "predict"]
+    for arguments in exporting:
+        assert run(arguments) == 0, capsys.readouterr().err
+    capsys.readouterr()
+    (example,) = blocks(guide, "python")
+    exec(compile(example, str(guide), "exec"), {})
+    assert "StandUp" in capsys.readouterr().out
+
     text = (ROOT / "docs" / "architecture.md").read_text()
     tree = text.split("## The RUN folder")[1].split("```")[1]
     for path in Path("runs/first").iterdir():

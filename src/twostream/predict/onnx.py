@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import numpy as np
@@ -44,6 +45,12 @@ class OnnxStream:
             providers.insert(0, "CUDAExecutionProvider")
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3  # what matters is raised
+        # threads that spin between operations keep others from working: two of them were slower
+        # than one beside another program, and flow comes from the same cores
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        limit = os.environ.get("OMP_NUM_THREADS", "")
+        if limit.isdecimal():  # torch and OpenCV follow it, onnxruntime does not by itself
+            options.intra_op_num_threads = int(limit)
         try:
             self.session: Any = onnxruntime.InferenceSession(
                 str(stream.path), options, providers=providers

@@ -1,0 +1,141 @@
+"""Prediction of one 7-second clip of 320x240 px against its parts alone, and start-up times.
+
+python benchmarks/predict.py --video CLIP [--run RUN] [--rounds 5] [--json]
+
+Parts: decoding to the stored size, flow of every pair, and both networks on 25 samples that are
+ready in memory. What is above their sum is colour conversion, JPEG of frames and fields, stacking.
+Without a RUN the networks are those of the recipe `quick`, untrained. The rounds take turns and the
+fastest counts: other work on the machine only ever adds time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from twostream.checkpoint import save_model
+from twostream.evaluate import score_stacks
+from twostream.export import export_onnx
+from twostream.flow import make_estimator
+from twostream.flow.opencv import one_opencv_thread
+from twostream.initialise import untrained_model
+from twostream.predict import TwoStreamPredictor
+from twostream.predict.predictor import read_clip, stored_as
+from twostream.video import VideoReader, VideoWriter
+
+SECONDS, FPS = 7, 25
+SIZE = (320, 240)
+ENGINES = ("torch", "onnxruntime")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--video", type=Path, required=True, help="a real clip; looped to 7 s")
+    parser.add_argument("--run", type=Path)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        work = Path(name)
+        run = options.run
+        if run is None:
+            run = work / "run"
+            for stream in ("spatial", "temporal"):
+                model = untrained_model(stream, ("walk", "run"))
+                save_model(run / f"{stream}.safetensors", model)
+        export_onnx(run, work / "onnx")
+        folders = {"torch": run, "onnxruntime": work / "onnx"}
+        clip = seven_seconds(options.video, work / "clip.avi")
+        results = {engine: {**measure(folders[engine], clip, options.rounds)} for engine in ENGINES}
+        for engine in ENGINES:
+            results[engine]["start-up"] = start_up(folders[engine], work, options.rounds)
+    if options.json:
+        print(json.dumps(results))
+        return
+    table = Table(title="seconds", title_justify="left")
+    for column in ("", *ENGINES):
+        table.add_column(column, justify="right" if column else "left")
+    for row in results["torch"]:
+        table.add_row(row, *(f"{results[engine][row]:.3f}" for engine in ENGINES))
+    Console().print(table)
+
+
+def seven_seconds(source: Path, target: Path) -> Path:
+    """Write 7 seconds of a clip at 320x240 px and 25 frames/s, from its start again and again."""
+    with VideoReader(source) as reader:
+        frames = [cv2.resize(frame.rgb, SIZE) for frame in itertools.islice(reader, SECONDS * FPS)]
+    with VideoWriter(target, fps=FPS, width=SIZE[0], height=SIZE[1]) as writer:
+        for frame in itertools.islice(itertools.cycle(frames), SECONDS * FPS):
+            writer.write(frame)
+    return target
+
+
+def measure(folder: Path, video: Path, rounds: int) -> dict[str, float]:
+    """Return the seconds of the parts, of the whole, and their ratio."""
+    predictor = TwoStreamPredictor.load(folder)
+    spec = predictor.spec
+    store = stored_as(spec).complete()
+    with VideoReader(video, short_side=store.short_side) as reader:
+        greys = [cv2.cvtColor(frame.rgb, cv2.COLOR_RGB2GRAY) for frame in reader]
+    estimator = make_estimator(store.flow, **store.parameters)
+    clip, _ = read_clip(video, [stream.spec for stream in predictor.streams.values()])
+
+    def decode() -> None:
+        with VideoReader(video, short_side=store.short_side) as reader:
+            for _ in reader:
+                pass
+
+    def flow() -> None:
+        with one_opencv_thread():
+            for pair in itertools.pairwise(greys):
+                estimator(*pair)
+
+    parts: dict[str, Callable[[], object]] = {"decode": decode, "flow": flow}
+    for name, stream in predictor.streams.items():
+        net = stream.spec
+        if hasattr(stream, "model"):
+            samples = clip.samples(net.temporal, net.test_positions)
+            parts[name] = lambda m=stream.model, s=samples: score_stacks(m, *s)
+        else:
+            places = clip.positions(net.temporal, net.test_positions)
+            stored = [clip.stored(net.temporal, place) for place in places]
+            inputs = [{k: v[None] for k, v in each.items()} for each in stored]
+            whole = {k: np.concatenate([each[k] for each in inputs]) for k in inputs[0]}
+            parts[name] = lambda s=stream, i=whole: s.run(i)
+    parts["predict"] = lambda: predictor.predict(video)
+    best = dict.fromkeys(parts, float("inf"))
+    for _ in range(rounds):
+        for name, work in parts.items():
+            started = time.perf_counter()
+            work()
+            best[name] = min(best[name], time.perf_counter() - started)
+    total = sum(seconds for name, seconds in best.items() if name != "predict")
+    return {**best, "sum of the parts": total, "ratio": best["predict"] / total}
+
+
+def start_up(folder: Path, work: Path, rounds: int) -> float:
+    """Return the seconds of `twostream predict` until the first video is opened, which is none."""
+    command = [sys.executable, "-m", "twostream", "predict", str(folder), str(work / "none.avi")]
+    best = float("inf")
+    for _ in range(rounds):
+        started = time.perf_counter()
+        done = subprocess.run(command, capture_output=True, text=True)
+        best = min(best, time.perf_counter() - started)
+        assert "no such file" in done.stderr, done.stderr
+    return best
+
+
+if __name__ == "__main__":
+    main()
