@@ -28,7 +28,7 @@ from twostream.experiments.statistics import (
 from twostream.experiments.study import Outcome, PlannedRun
 from twostream.recipes import make_recipe
 from twostream.run.folder import write_json
-from twostream.types import RunError, TemporalInput, UsageError, VideoScores
+from twostream.types import DataError, RunError, TemporalInput, UsageError, VideoScores
 
 
 def quiet(message: str) -> None:
@@ -67,6 +67,13 @@ def test_unequal_groups_weigh_by_their_clips() -> None:
     assert (found.low, found.high) == (0, 100)
     with pytest.raises(ValueError):
         group_interval(np.array([]), [])
+
+
+def test_rounding_noise_decides_nothing() -> None:
+    values = np.array([(1 - 2 / 3) - 1 / 3, 0.0] * 6)
+    assert values.max() > 0  # thirds do not cancel
+    found = group_interval(values, [str(i) for i in range(12)])
+    assert verdict(found, "better", MARGIN_POINTS) == "undecided"
 
 
 def test_a_single_group_decides_nothing() -> None:
@@ -271,7 +278,7 @@ def test_files_are_made_from_the_results_alone(faked: Study, tmp_path: Path) -> 
     notes.write_text(
         "# Notes\n\n## Claim 4\n\nInvented <numbers>.\nOn two lines.\n\n## Other\n\nnothing\n"
     )
-    write_results(faked.out, results, notes)
+    write_results(faked.out, results, claim_notes(notes.read_text()))
     text = (faked.out / "reproduction.md").read_text()
     page = (faked.out / "index.html").read_text()
     assert json.loads((faked.out / "results.json").read_text())["claims"][1]["number"] == 2
@@ -352,6 +359,8 @@ def test_a_folder_of_another_study_is_refused(tiny_data: Path, tmp_path: Path) -
     (tmp_path / "full" / "file").touch()
     with pytest.raises(RunError, match="holds something else"):
         study_of(tiny_data, tmp_path / "full").claim()
+    with pytest.raises(DataError, match="cannot be read as notes"):
+        reproduce(study_of(tiny_data, tmp_path / "out"), "claims", notes=tmp_path / "none.md")
     with pytest.raises(UsageError, match="nothing called 'table9'"):
         reproduce(study_of(tiny_data, tmp_path / "out"), "table9", say=quiet)
 

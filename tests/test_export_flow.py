@@ -133,9 +133,10 @@ def test_again_skips_and_a_broken_one_is_continued(
         if done:
             raise KeyboardInterrupt
 
+    before = threading.active_count()  # other tests may have left threads of their libraries
     with pytest.raises(KeyboardInterrupt):
         export_flow(store.root, out, workers=1, progress=interrupt)
-    assert threading.active_count() == 1
+    assert threading.active_count() == before
     finished = {path.name for path in out.iterdir() if not path.name.startswith(".")}
     assert "a" in finished and "c" not in finished
     (out / ".exporting-123").mkdir()  # what a killed run left

@@ -367,7 +367,7 @@ def fit(
                 sync_batchnorm=options.devices > 1 and options.on_gpu(),
                 gradient_clip_val=recipe.gradient_clip,
             )
-        except (ValueError, RuntimeError, TypeError) as error:
+        except (ValueError, RuntimeError, TypeError, ImportError) as error:
             raise UsageError(f"the trainer does not take these options: {error}") from error
         resume = last_checkpoint(checkpoints) if checkpoints else None
         trainer.fit(training, ckpt_path=str(resume) if resume else None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from twostream.experiments.running import Say, run_all
 from twostream.experiments.study import PlannedRun, Study
 from twostream.run.folder import read_json, write_json
 from twostream.train import Progress, TrainerOptions
-from twostream.types import UsageError
+from twostream.types import DataError, UsageError
 
 WHATS = (*TABLES, "figure4", "claims", "all")
 
@@ -60,6 +60,12 @@ def reproduce(
     """
     if what not in WHATS:
         raise UsageError(f"nothing called {what!r} to reproduce: use one of {', '.join(WHATS)}")
+    said: dict[int, str] = {}
+    if notes:
+        try:
+            said = claim_notes(notes.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError) as error:
+            raise DataError(f"{notes} cannot be read as notes ({error})") from error
     for dataset in study.datasets:
         say(dataset.describe())
     study.claim()
@@ -71,7 +77,7 @@ def reproduce(
         "this_call": round(time.monotonic() - started, 1),
         "all_runs": seconds_spent(runs),
     }
-    write_results(study.out, results, notes)
+    write_results(study.out, results, said)
     return results
 
 
@@ -124,13 +130,12 @@ def collect(study: Study, what: str, failed: dict[Path, str]) -> dict[str, Any]:
     }
 
 
-def write_results(out: Path, results: dict[str, Any], notes: Path | None = None) -> None:
-    """Write results.json, and the document and the page that are made from it alone."""
+def write_results(out: Path, results: dict[str, Any], notes: Mapping[int, str]) -> None:
+    """Write results.json, and the document and the page that are made from it and the notes."""
     write_json(out / "results.json", results)
     found = read_json(out / "results.json")
-    said = claim_notes(notes.read_text(encoding="utf-8")) if notes else {}
-    (out / "reproduction.md").write_text(markdown(found, said), encoding="utf-8")
-    (out / "index.html").write_text(html(found, said, out), encoding="utf-8")
+    (out / "reproduction.md").write_text(markdown(found, notes), encoding="utf-8")
+    (out / "index.html").write_text(html(found, notes, out), encoding="utf-8")
 
 
 def claim_notes(text: str) -> dict[int, str]:

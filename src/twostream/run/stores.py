@@ -15,7 +15,7 @@ from twostream.loader import ClipCache, Clips
 from twostream.run.rescore import extract_videos
 from twostream.run.settings import RunSettings
 from twostream.train import Progress
-from twostream.types import DatasetSplit, LabeledVideo, VideoError
+from twostream.types import DataError, DatasetSplit, LabeledVideo, VideoError
 from twostream.video import VideoReader
 
 Say = Callable[[str], None]
@@ -109,9 +109,14 @@ def extract_others(
     say: Say,
 ) -> list[Part]:
     """Bring flow of the data sets that help to train into stores of their own."""
-    found = []
+    found: list[Part] = []
     for i, data in enumerate(settings.others):
         dataset = load_dataset(data)
+        if any(part.split.dataset == dataset.name for part in found):
+            raise DataError(
+                f"two of the other data sets are called {dataset.name}, and their heads are kept "
+                "by name: rename one of the folders or lists"
+            )
         say(f"helps to train: {dataset.describe()}")
         stores = settings.other_stores
         store, unreadable = extract_for_run(
