@@ -41,7 +41,7 @@ def reproduce(
     as_json: bool = typer.Option(False, "--json", help="Print one JSON object as the last line."),
 ) -> int:
     """Run the paper's experiments and check its claims; goes on where it was stopped."""
-    from twostream.experiments import Study, listing
+    from twostream.experiments import Study, check_what, listing
     from twostream.experiments import reproduce as run
     from twostream.experiments.built_in import built_in_data
     from twostream.recipes import make_recipe
@@ -54,15 +54,16 @@ def reproduce(
         raise UsageError("give --data, or --ucf101 and --hmdb51, not both")
     if hmdb51 and not ucf101:
         raise UsageError("--hmdb51 is the second data set of the paper: give --ucf101 too")
+    check_what(what)
     with shown.progress():
-        paths = tuple(official or data or (built_in_data(out, shown.step),))
+        paths = official or data or [built_in_data(out, shown.step)]
         study = Study(
-            data=paths,
+            data=tuple(str(Path(path).resolve()) for path in paths),
             recipe=make_recipe(
                 recipe or ("paper" if official else "quick"), flow=flow, steps=steps
             ),
             out=out,
-            weights=str(weights) if weights else None,
+            weights=str(weights.resolve()) if weights else None,
             seeds=seeds,
             folds=folds,
             official=bool(official),
@@ -109,7 +110,7 @@ def _show_list(shown: Shown, rows: list[dict]) -> None:
     ]
     columns = ("table", "cell", "paper", "state", "M crops", "min spent", "min left")
     shown.table(f"{len(rows)} cells", columns, lines, text_columns=2)
-    shown.result(rows)
+    shown.result({"cells": rows})
 
 
 def _show(shown: Shown, results: dict, out: Path) -> None:

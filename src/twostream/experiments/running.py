@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 from twostream.experiments.nets import NETS, Target
@@ -19,6 +20,10 @@ from twostream.types import TwoStreamError
 
 Say = Callable[[str], None]
 NEWS_SECONDS = 1.0
+ENDED = (
+    "a process of this study was ended from outside, perhaps because memory ran out: the same "
+    "command goes on; try it with --jobs 1"
+)
 
 
 def unfinished(runs: Iterable[PlannedRun]) -> list[PlannedRun]:
@@ -70,7 +75,10 @@ def run_all(
         while waiting:
             ended, waiting = wait(waiting, NEWS_SECONDS, FIRST_COMPLETED)
             for future in ended:
-                why = future.result()
+                try:
+                    why = future.result()
+                except BrokenProcessPool:  # it takes all that are queued with it
+                    why = ENDED
                 if why:
                     failed[futures[future].folder] = why
                     say(f"{_label(futures[future])}: {why}")
@@ -140,4 +148,6 @@ def _one(settings: RunSettings, folder: Path, options: TrainerOptions) -> str | 
         )
     except TwoStreamError as error:
         return str(error)
+    except Exception as error:  # noqa: BLE001  one run must not end a study of days
+        return f"{type(error).__name__}: {error}".splitlines()[0]
     return None
