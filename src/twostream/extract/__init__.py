@@ -18,13 +18,13 @@ from pathlib import Path
 import cv2
 
 from twostream.extract.pool import StoppedError, in_threads
-from twostream.extract.source import source_hash
 from twostream.flow import FlowEstimator, make_estimator
 from twostream.flow.opencv import one_opencv_thread
 from twostream.flow.pairs import at_rate, clip_items, reads_codec, resample
 from twostream.flow.store import ClipFile, ClipHeader, ClipWriter, FlowStore, Kind, StoreSettings
 from twostream.types import LabeledVideo, StoreError, VideoError
 from twostream.video import VideoReader
+from twostream.video.source import source_hash
 
 __all__ = [
     "ExtractSummary",

@@ -32,6 +32,7 @@ from twostream.run.stores import (
     Part,
     extract_for_run,
     extract_others,
+    load_others,
     training_rate,
     without,
 )
@@ -81,8 +82,9 @@ def train_run(
     )
     for note in split.notes:
         say(note)
+    others = load_others(settings, dataset, say)
     with claimed(out, asdict(settings), resume=resume):
-        return _Job(settings, out, dataset, split, options, workers, progress, say).run()
+        return _Job(settings, out, dataset, split, others, options, workers, progress, say).run()
 
 
 @dataclass
@@ -93,6 +95,7 @@ class _Job:
     out: Path
     dataset: Dataset
     split: DatasetSplit
+    other_datasets: list[Dataset]
     options: TrainerOptions | None
     workers: int | None
     progress: Progress | None
@@ -105,7 +108,12 @@ class _Job:
         with self.clock("extract"):
             store, unreadable = self.extract()
             self.others = extract_others(
-                settings, out, workers=self.workers, progress=self.progress, say=self.say
+                settings,
+                self.other_datasets,
+                out,
+                workers=self.workers,
+                progress=self.progress,
+                say=self.say,
             )
         clips = ClipCache(store, settings.kinds())
         readable = replace(self.split, train=without(self.split.train, unreadable))

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from twostream.datasets import load_dataset
+from twostream.datasets import Dataset, load_dataset, refuse_shared_videos
 from twostream.flow import make_estimator
 from twostream.flow.store import FlowStore, Kind, StoreSettings
 from twostream.loader import ClipCache, Clips
@@ -100,8 +100,36 @@ def store_settings(
     )
 
 
+def load_others(settings: RunSettings, own: Dataset, say: Say) -> list[Dataset]:
+    """Read the data sets that help to train, and see that they are apart from the run's own.
+
+    Raises:
+        DataError: one cannot be read, two have one name, or a video stands in two of them.
+    """
+    others: list[Dataset] = []
+    for data in settings.others:
+        dataset = load_dataset(data)
+        if any(other.name == dataset.name for other in others):
+            raise DataError(
+                f"two of the other data sets are called {dataset.name}, and their heads are kept "
+                "by name: rename one of the folders or lists"
+            )
+        say(f"helps to train: {dataset.describe()}")
+        others.append(dataset)
+    refuse_shared_videos([own, *others])
+    return others
+
+
+def other_split(settings: RunSettings, dataset: Dataset) -> DatasetSplit:
+    """Return which videos of another data set train, and which test its head."""
+    if settings.others_whole:
+        return DatasetSplit(dataset.name, "whole", dataset.classes, dataset.videos, ())
+    return dataset.split(seed=settings.seed)
+
+
 def extract_others(
     settings: RunSettings,
+    datasets: Sequence[Dataset],
     out: Path,
     *,
     workers: int | None,
@@ -110,14 +138,7 @@ def extract_others(
 ) -> list[Part]:
     """Bring flow of the data sets that help to train into stores of their own."""
     found: list[Part] = []
-    for i, data in enumerate(settings.others):
-        dataset = load_dataset(data)
-        if any(part.split.dataset == dataset.name for part in found):
-            raise DataError(
-                f"two of the other data sets are called {dataset.name}, and their heads are kept "
-                "by name: rename one of the folders or lists"
-            )
-        say(f"helps to train: {dataset.describe()}")
+    for i, dataset in enumerate(datasets):
         stores = settings.other_stores
         store, unreadable = extract_for_run(
             settings,
@@ -128,9 +149,7 @@ def extract_others(
             progress=progress,
             say=say,
         )
-        split = DatasetSplit(dataset.name, "whole", dataset.classes, dataset.videos, ())
-        if not settings.others_whole:
-            split = dataset.split(seed=settings.seed)
+        split = other_split(settings, dataset)
         split = replace(split, train=without(split.train, unreadable))
         found.append(Part(split, ClipCache(store, settings.other_kinds()), unreadable))
     return found
