@@ -122,6 +122,15 @@ def test_what_cannot_be_done_is_said_before_anything_is_written(
     assert not (tmp_path / "out").exists()
 
 
+def test_the_same_clips_twice_would_train_on_what_is_tested(
+    tiny_data: Path, tmp_path: Path
+) -> None:
+    study = study_of(tiny_data, tmp_path / "out", data=(str(tiny_data), str(tiny_data)))
+    with pytest.raises(DataError, match="g01"):
+        reproduce(study, "table2", say=quiet)
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_killed_worker_is_one_sentence(
     tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

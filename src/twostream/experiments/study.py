@@ -20,7 +20,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
-from twostream.datasets import Dataset, load_dataset
+from twostream.datasets import Dataset, load_dataset, refuse_shared_videos
 from twostream.evaluate import load_scores
 from twostream.experiments.nets import NETS, Target
 from twostream.experiments.statistics import Interval, group_interval
@@ -142,6 +142,7 @@ class Study:
         for target, dataset in zip(targets, self.datasets, strict=False):
             for _, split, fold in self._parts(target, every_split=True):
                 dataset.split(split, fold=fold)
+        refuse_shared_videos(self.datasets)
 
     @contextmanager
     def claimed(self) -> Iterator[None]:
