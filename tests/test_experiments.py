@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from twostream.datasets import GivenSplit
 from twostream.experiments import CLAIMS, EXPERIMENTS, Study
 from twostream.experiments.nets import NETS
 from twostream.experiments.reproduce import claim_notes, collect, planned, write_results
+from twostream.experiments.results import cell_result, runs_of_cell
 from twostream.experiments.study import Outcome
 from twostream.recipes import make_recipe
 from twostream.types import RunError, TemporalInput
@@ -212,6 +214,8 @@ def test_claims_are_judged_by_the_difference(faked: Study) -> None:
     assert found[1]["verdict"] == "not run"
     assert found[1]["comparisons"][0]["state"] == "needs --weights"
     assert found[5]["comparisons"][0]["state"] == "needs a second data set"
+    seeds = {run.settings.seed for run in planned(faked, "claims")}
+    assert seeds == {0, 1}
     # every clip is tested once a seed, whatever fold it is in
     assert found[2]["comparisons"][0]["difference"]["clips"] == 56
     assert found[2]["comparisons"][0]["difference"]["groups"] == 4
@@ -303,6 +307,16 @@ def test_cells_of_all_splits_count_each_clip_in_every_split_that_tests_it(
     assert (first.mean, first.clips) == (100, 28)
     every = study.outcome(["flow-10"], None, 0, every_split=True).accuracy()
     assert (every.mean, every.clips) == (pytest.approx(100 * 28 / 42), 42)
+    cells = [
+        replace(cell, nets=("flow-10",), fusion=None)
+        for cell in EXPERIMENTS
+        if cell.name == "table4/temporal stream/first data set" or cell.table == "table1b"
+    ]
+    for cell in cells:  # table 4 is over all splits, the others on the first
+        assert cell_result(study, cell, {})["accuracy"]["clips"] == (
+            42 if cell.table == "table4" else 28
+        )
+        assert len(runs_of_cell(study, cell)) == (2 if cell.table == "table4" else 1)
 
 
 def test_weights_of_the_recipes_own_network_need_no_second_net_from_scratch(
