@@ -92,7 +92,7 @@ def pretrain(
             model = load_model(out)
         else:
             with _one_sentence():
-                _train(model, split, recipe, seed, folder, options, progress)
+                _train(model, split, recipe, seed, folder, options, progress, say)
             save_model(out, model)
         with _one_sentence():
             top1, top5 = validate(model, split.val, recipe.short_side, options, progress)
@@ -138,6 +138,7 @@ def _train(
     folder: Path,
     options: TrainerOptions,
     progress: Progress | None,
+    say: Say,
 ) -> None:
     data = ImageBatches(
         images=split.train,
@@ -157,6 +158,7 @@ def _train(
         checkpoints=folder / "checkpoints",
         logs=folder / "logs",
         progress=progress,
+        say=say,
     )
 
 

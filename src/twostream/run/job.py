@@ -278,6 +278,7 @@ class _Job:
                 checkpoints=folder / "checkpoints" / stream,
                 logs=folder / "logs" / stream,
                 progress=self.progress,
+                say=self.say,
             )
 
     def note(self, folder: Path, message: str) -> None:
