@@ -22,7 +22,7 @@ from twostream.loader import batches
 from twostream.models import IMAGENET_MEAN, IMAGENET_STD
 from twostream.pretrain.images import ImageBatches, ScoringImages, unreadable_images
 from twostream.recipes import Recipe, make_recipe
-from twostream.train import Progress, TrainerOptions, fit
+from twostream.train import Progress, TrainerOptions, check_batch, fit
 from twostream.types import DataError, RunError, UsageError
 
 Say = Callable[[str], None]
@@ -73,6 +73,8 @@ def pretrain(
     if out.suffix != ".safetensors":
         raise UsageError(f"--out takes a model file to write, FILE.safetensors, got {out}")
     options = options or TrainerOptions()
+    options.check()
+    check_batch((recipe.batch_size,), options.devices)
     images = images.resolve()
     split = load_images(images, val_share=val_share, seed=seed)
     for sentence in (split.describe(), *split.notes):

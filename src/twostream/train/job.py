@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,8 @@ from twostream.train.checkpoints import WholeCheckpoints, last_checkpoint
 from twostream.train.stream import LOG_EVERY, Batches, Progress, StreamTraining
 from twostream.train.trainer import TrainerOptions, make_trainer, quiet_lightning
 from twostream.types import UsageError
+
+TRAIN = ("all", "last-layer")
 
 
 def fit(
@@ -52,10 +54,10 @@ def fit(
         UsageError: the batch does not split over the devices, or an option is wrong.
         KeyboardInterrupt: stopped; the newest checkpoint is kept.
     """
-    if train not in ("all", "last-layer"):
-        raise UsageError(f"--train takes all or last-layer, got {train!r}")
+    if train not in TRAIN:
+        raise UsageError(f"--train takes {' or '.join(TRAIN)}, got {train!r}")
     options = options or TrainerOptions()
-    check_batch(data, options.devices)
+    check_batch(data.shares, options.devices)
     torch.manual_seed(data.seed)
     training = StreamTraining(
         model,
@@ -107,13 +109,13 @@ def _stoppable() -> Iterator[None]:
         raise
 
 
-def check_batch(data: Batches, devices: int) -> None:
+def check_batch(shares: Sequence[int], devices: int) -> None:
     """Raise UsageError where a data set's share of the batch cannot be split over the devices."""
-    if all(share and not share % devices for share in data.shares):
+    if all(share and not share % devices for share in shares):
         return
-    sets = len(data.shares)
+    batch_size, sets = sum(shares), len(shares)
     over = f"{sets} data sets and {devices} devices" if sets > 1 else f"{devices} devices"
     raise UsageError(
-        f"the batch of {data.batch_size} cannot be split over {over}: use "
-        f"--batch-size {max(1, data.batch_size // (sets * devices)) * sets * devices}"
+        f"the batch of {batch_size} cannot be split over {over}: use "
+        f"--batch-size {max(1, batch_size // (sets * devices)) * sets * devices}"
     )
