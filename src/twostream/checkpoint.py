@@ -19,6 +19,7 @@ from twostream.models import build_model, check_input, read_weights
 from twostream.types import ModelError, ModelSpec
 
 FORMAT = "twostream-model-1"
+AGAIN = "delete it and run `twostream train ... --resume` again"
 _CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}  # of 2D and 3D filters
 
 
@@ -96,7 +97,7 @@ def read_spec(path: Path, metadata: Mapping[str, str]) -> ModelSpec:
     except (KeyError, TypeError, ValueError) as error:
         raise ModelError(
             f"the description in {path} cannot be read ({error}): it is damaged or of another "
-            "version of twostream, train again"
+            f"version of twostream, {AGAIN}"
         ) from error
 
 
@@ -108,7 +109,12 @@ def load_model(path: Path) -> StreamModel:
     """
     if not path.is_file():
         raise ModelError(f"no model file {path}: train first (twostream train DATA --out RUN)")
-    tensors, metadata = read_weights(path)
+    try:
+        tensors, metadata = read_weights(path)
+    except ModelError as error:
+        raise ModelError(
+            f"{path} is not a safetensors file, or it is damaged ({error.__cause__}): {AGAIN}"
+        ) from error
     if metadata.get("format") != FORMAT:
         raise ModelError(
             f"{path} is not a twostream model file (format {metadata.get('format')!r}, expected "
@@ -120,6 +126,6 @@ def load_model(path: Path) -> StreamModel:
     except RuntimeError as error:
         # torch lists each weight on a line of its own
         raise ModelError(
-            f"{path} does not hold what it says: {' '.join(str(error).split())}"
+            f"{path} does not hold what it says ({' '.join(str(error).split())}): {AGAIN}"
         ) from error
     return model.eval()

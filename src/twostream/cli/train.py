@@ -100,6 +100,10 @@ def train(
 
     if stream not in ("both", "spatial", "temporal"):
         raise UsageError(f"--stream takes spatial, temporal or both, got {stream!r}")
+    if overlap and how != "added":
+        raise UsageError("--overlap goes with --how added, and only with it")
+    if how != "multitask" and not also:
+        raise UsageError(f"--how {how} needs another data set: give --also DATA")
     settings = RunSettings(
         data=str(data),
         recipe=make_recipe(

@@ -22,7 +22,7 @@ from twostream.loader import batches
 from twostream.models import IMAGENET_MEAN, IMAGENET_STD
 from twostream.pretrain.images import ImageBatches, ScoringImages, unreadable_images
 from twostream.recipes import Recipe, make_recipe
-from twostream.train import Progress, TrainerOptions, fit
+from twostream.train import Progress, TrainerOptions, check_batch, fit
 from twostream.types import DataError, RunError, UsageError
 
 Say = Callable[[str], None]
@@ -73,6 +73,8 @@ def pretrain(
     if out.suffix != ".safetensors":
         raise UsageError(f"--out takes a model file to write, FILE.safetensors, got {out}")
     options = options or TrainerOptions()
+    options.check()
+    check_batch((recipe.batch_size,), options.devices)
     images = images.resolve()
     split = load_images(images, val_share=val_share, seed=seed)
     for sentence in (split.describe(), *split.notes):
@@ -92,7 +94,7 @@ def pretrain(
             model = load_model(out)
         else:
             with _one_sentence():
-                _train(model, split, recipe, seed, folder, options, progress)
+                _train(model, split, recipe, seed, folder, options, progress, say)
             save_model(out, model)
         with _one_sentence():
             top1, top5 = validate(model, split.val, recipe.short_side, options, progress)
@@ -138,6 +140,7 @@ def _train(
     folder: Path,
     options: TrainerOptions,
     progress: Progress | None,
+    say: Say,
 ) -> None:
     data = ImageBatches(
         images=split.train,
@@ -157,6 +160,7 @@ def _train(
         checkpoints=folder / "checkpoints",
         logs=folder / "logs",
         progress=progress,
+        say=say,
     )
 
 

@@ -25,6 +25,7 @@ from twostream.initialise import Start, initial_model
 from twostream.loader import ClipCache, Clips, TrainingBatches
 from twostream.multitask import cut_head, join, read_overlap
 from twostream.report import write_report
+from twostream.run.check import check_request
 from twostream.run.folder import claimed, read_json, write_json
 from twostream.run.rescore import fused
 from twostream.run.settings import STREAMS, RunSettings
@@ -33,6 +34,7 @@ from twostream.run.stores import (
     extract_for_run,
     extract_others,
     load_others,
+    own_root,
     training_rate,
     without,
 )
@@ -83,6 +85,8 @@ def train_run(
     for note in split.notes:
         say(note)
     others = load_others(settings, dataset, say)
+    if not (out / "asked.json").is_file():
+        check_request(settings, split, others, out, options or TrainerOptions())
     with claimed(out, asdict(settings), resume=resume):
         return _Job(settings, out, dataset, split, others, options, workers, progress, say).run()
 
@@ -170,7 +174,7 @@ class _Job:
         return extract_for_run(
             self.settings,
             self.split.videos(),
-            Path(self.settings.store) if self.settings.store else self.out / "flow",
+            own_root(self.settings, self.out),
             kinds=self.settings.kinds(),
             workers=self.workers,
             progress=self.progress,
@@ -278,6 +282,7 @@ class _Job:
                 checkpoints=folder / "checkpoints" / stream,
                 logs=folder / "logs" / stream,
                 progress=self.progress,
+                say=self.say,
             )
 
     def note(self, folder: Path, message: str) -> None:

@@ -50,6 +50,8 @@ def evaluate_run(
     Raises:
         TwoStreamError: with one clear sentence.
     """
+    options = options or TrainerOptions()
+    options.check()
     results = read_json(run / "results.json")
     models = [
         load_model(path) for stream in STREAMS if (path := run / f"{stream}.safetensors").is_file()
@@ -87,7 +89,6 @@ def evaluate_run(
             say=say,
         )
         extracted = time.perf_counter()
-        options = options or TrainerOptions()
         scores: list[VideoScores] = []
         for model in models:
             clips = ClipCache(store, kinds_of([model.spec]))

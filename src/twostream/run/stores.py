@@ -80,14 +80,20 @@ def store_settings(
 
     Imported flow is taken as it is.
     """
+    wanted = asked_settings(settings, root)
+    if wanted.imported:
+        size = f"a short side of {wanted.short_side} px" if wanted.short_side else "its own size"
+        say(f"{root} holds imported flow, used as it is at {size}: --flow and such do not apply")
+    elif settings.fps is None and not (root / "store.json").is_file():
+        wanted = replace(wanted, fps=common_rate(videos, say))
+    return wanted
+
+
+def asked_settings(settings: RunSettings, root: Path) -> StoreSettings:
+    """Return the same as far as it can be told without opening a video: the rate may be missing."""
     made = FlowStore.open(root).settings if (root / "store.json").is_file() else None
     if made is not None and made.imported:
-        size = f"a short side of {made.short_side} px" if made.short_side else "its own size"
-        say(f"{root} holds imported flow, used as it is at {size}: --flow and such do not apply")
         return made
-    fps = settings.fps
-    if fps is None:
-        fps = made.fps if made is not None else common_rate(videos, say)
     estimator = make_estimator(settings.recipe.flow)
     return StoreSettings(
         flow=estimator.name,
@@ -96,7 +102,7 @@ def store_settings(
         codec=settings.codec,
         quality=settings.quality,
         bound_px=settings.bound_px,
-        fps=fps,
+        fps=made.fps if settings.fps is None and made is not None else settings.fps,
     )
 
 
@@ -120,6 +126,18 @@ def load_others(settings: RunSettings, own: Dataset, say: Say) -> list[Dataset]:
     return others
 
 
+def own_root(settings: RunSettings, out: Path) -> Path:
+    """Return the folder of the run's own frames and flow."""
+    return Path(settings.store) if settings.store else out / "flow"
+
+
+def other_roots(settings: RunSettings, datasets: Sequence[Dataset], out: Path) -> list[Path]:
+    """Return the folders of the other data sets' frames and flow."""
+    if settings.other_stores:
+        return [Path(store) for store in settings.other_stores]
+    return [out / f"flow-{i}-{dataset.name}" for i, dataset in enumerate(datasets, start=1)]
+
+
 def other_split(settings: RunSettings, dataset: Dataset) -> DatasetSplit:
     """Return which videos of another data set train, and which test its head."""
     if settings.others_whole:
@@ -138,12 +156,12 @@ def extract_others(
 ) -> list[Part]:
     """Bring flow of the data sets that help to train into stores of their own."""
     found: list[Part] = []
-    for i, dataset in enumerate(datasets):
-        stores = settings.other_stores
+    roots = other_roots(settings, datasets, out)
+    for dataset, root in zip(datasets, roots, strict=True):
         store, unreadable = extract_for_run(
             settings,
             dataset.videos,
-            Path(stores[i]) if stores else out / f"flow-{i + 1}-{dataset.name}",
+            root,
             kinds=settings.other_kinds(),
             workers=workers,
             progress=progress,
