@@ -19,6 +19,7 @@ from twostream.experiments.reproduce import collect, planned
 from twostream.experiments.running import run_all, unfinished
 from twostream.recipes import make_recipe
 from twostream.run.folder import write_json
+from twostream.train import TrainerOptions
 from twostream.types import DataError, ModelError, RunError, UsageError
 
 
@@ -119,6 +120,17 @@ def test_what_cannot_be_done_is_said_before_anything_is_written(
     study = study_of(tiny_data, tmp_path / "out", **changes)
     with pytest.raises(error, match=sentence):
         reproduce(study, "claims", say=quiet)
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_absent_accelerator_is_said_once(tiny_data: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="does not take these options"):
+        reproduce(
+            study_of(tiny_data, tmp_path / "out"),
+            "claims",
+            options=TrainerOptions(accelerator="tpu"),
+            say=quiet,
+        )
     assert not (tmp_path / "out").exists()
 
 

@@ -69,6 +69,7 @@ def reproduce(
     for dataset in study.datasets:
         say(dataset.describe())
     study.check()
+    (options or TrainerOptions()).check()
     with study.claimed():
         started = time.monotonic()
         runs = planned(study, what)
