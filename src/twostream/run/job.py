@@ -21,12 +21,12 @@ from twostream.checkpoint import StreamModel, load_model, save_model
 from twostream.datasets import Dataset, load_dataset
 from twostream.evaluate import evaluate, load_scores, save_scores
 from twostream.flow.store import FlowStore
+from twostream.folder import ASKED, claimed, read_json, refuse_foreign, write_json
 from twostream.initialise import Start, initial_model
 from twostream.loader import ClipCache, Clips, TrainingBatches
 from twostream.multitask import cut_head, join, read_overlap
 from twostream.report import write_report
 from twostream.run.check import check_request
-from twostream.run.folder import claimed, read_json, write_json
 from twostream.run.rescore import fused
 from twostream.run.settings import STREAMS, RunSettings
 from twostream.run.stores import (
@@ -85,7 +85,8 @@ def train_run(
     for note in split.notes:
         say(note)
     others = load_others(settings, dataset, say)
-    if not (out / "asked.json").is_file():
+    refuse_foreign(out)
+    if not (out / ASKED).is_file():
         check_request(settings, split, others, out, options or TrainerOptions())
     with claimed(out, asdict(settings), resume=resume):
         return _Job(settings, out, dataset, split, others, options, workers, progress, say).run()

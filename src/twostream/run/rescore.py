@@ -13,9 +13,9 @@ from twostream.datasets import load_dataset, relabeled
 from twostream.evaluate import evaluate, load_scores, save_scores
 from twostream.extract import extract
 from twostream.flow.store import FlowStore, Kind, StoreSettings
+from twostream.folder import claimed_for_reading, read_json, write_json
 from twostream.fusion import fuse
 from twostream.loader import ClipCache, kinds_of
-from twostream.run.folder import claimed_for_reading, read_json, write_json
 from twostream.run.settings import STREAMS
 from twostream.train import Progress, TrainerOptions
 from twostream.types import LabeledVideo, RunError, VideoScores
