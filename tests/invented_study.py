@@ -12,8 +12,8 @@ from twostream.evaluate import save_scores
 from twostream.experiments import Study
 from twostream.experiments.nets import NETS
 from twostream.experiments.study import PlannedRun
+from twostream.folder import write_json
 from twostream.recipes import make_recipe
-from twostream.run.folder import write_json
 from twostream.types import DatasetSplit, ModelSpec, VideoScores
 
 

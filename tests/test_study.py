@@ -17,8 +17,8 @@ from invented_study import study_of
 from twostream.experiments import Study, listing, reproduce, running
 from twostream.experiments.reproduce import collect, planned
 from twostream.experiments.running import run_all, unfinished
+from twostream.folder import write_json
 from twostream.recipes import make_recipe
-from twostream.run.folder import write_json
 from twostream.train import TrainerOptions
 from twostream.types import DataError, ModelError, RunError, UsageError
 

@@ -27,7 +27,7 @@ from twostream.experiments.results import (
 )
 from twostream.experiments.running import Say, run_all
 from twostream.experiments.study import PlannedRun, Study
-from twostream.run.folder import read_json, write_json
+from twostream.folder import read_json, write_json
 from twostream.train import Progress, TrainerOptions
 from twostream.types import DataError, UsageError
 

@@ -17,9 +17,9 @@ from twostream.experiments.claims import MARGIN_POINTS, Claim, Comparison, Conte
 from twostream.experiments.nets import Target, training_crops
 from twostream.experiments.statistics import Interval, clips_to_decide, verdict
 from twostream.experiments.study import PlannedRun, Study
+from twostream.folder import read_json
 from twostream.models import first_convolution
 from twostream.report.filters import PARTS, DerivativeReading, derivative_reading, figure4_picture
-from twostream.run.folder import read_json
 
 FIGURE4_NET = "flow-10"
 

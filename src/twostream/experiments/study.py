@@ -25,11 +25,11 @@ from twostream.evaluate import load_scores
 from twostream.experiments.nets import NETS, Target
 from twostream.experiments.statistics import Interval, group_interval
 from twostream.flow import ESTIMATOR_NAMES
+from twostream.folder import differences, read_json, write_json
 from twostream.fusion import fuse
 from twostream.models import read_declaration, read_weights
 from twostream.recipes import Recipe
 from twostream.run import RunSettings
-from twostream.run.folder import differences, read_json, write_json
 from twostream.types import RunError, UsageError, VideoScores
 
 
