@@ -1,0 +1,159 @@
+"""The verb predict: labels for videos, and what happens when in long ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from twostream.cli.console import Shown
+
+if TYPE_CHECKING:
+    from twostream.predict import Timeline, TwoStreamPredictor
+
+DEVICES = {"auto": "auto", "cpu": "cpu", "gpu": "cuda"}
+
+
+def predict(
+    run: Path = typer.Argument(
+        ..., metavar="RUN", help="A RUN folder with trained models, or an exported folder."
+    ),
+    videos: list[Path] = typer.Argument(
+        ..., metavar="VIDEO...", help="Video files, or folders of them."
+    ),
+    top: int = typer.Option(5, min=1, help="Labels to print."),
+    timeline: bool = typer.Option(
+        False, "--timeline", help="What happens when: scores over time, and segments."
+    ),
+    window: float = typer.Option(None, help="Seconds that are scored at once; default 2."),
+    every: float = typer.Option(None, help="Seconds from one window to the next; default 0.5."),
+    positions: int = typer.Option(None, help="Frames and stacks scored of a window; default 5."),
+    smooth: float = typer.Option(None, help="Seconds that scores are averaged over; default 1.5."),
+    threshold: float = typer.Option(
+        None, help='A best score below it is "none of these"; default 0.4.'
+    ),
+    csv: Path = typer.Option(None, "--csv", help="Write the segments here as a table."),
+    scores: Path = typer.Option(None, "--scores", help="Write all scores over time here (csv)."),
+    srt: Path = typer.Option(None, "--srt", help="Write the segments here as subtitles."),
+    accelerator: str = typer.Option("auto", help="cpu, gpu or auto."),
+    as_json: bool = typer.Option(False, "--json", help="Print one JSON list as the last line."),
+) -> int:
+    """Label videos: flow is computed inside, with what the model files say.
+
+    Of several videos, --csv, --scores and --srt name folders.
+    """
+    from twostream.predict import TwoStreamPredictor
+    from twostream.predict.videos import find_videos, output_paths
+    from twostream.types import UsageError
+
+    shown = Shown(as_json=as_json)
+    if accelerator not in DEVICES:
+        raise UsageError(f"--accelerator takes cpu, gpu or auto, got {accelerator!r}")
+    asked = {
+        "window_seconds": window,
+        "every_seconds": every,
+        "positions": positions,
+        "smooth_seconds": smooth,
+        "threshold": threshold,
+    }
+    options: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
+    wanted = {"csv": csv, "scores": scores, "srt": srt}
+    outputs = {kind: out for kind, out in wanted.items() if out is not None}
+    if not timeline and (options or outputs):
+        names = ("window", "every", "positions", "smooth", "threshold")
+        given = [n for n, v in zip(names, asked.values(), strict=True) if v is not None]
+        raise UsageError(f"--{[*given, *outputs][0]} is for --timeline: add it")
+    found = find_videos(videos)
+    if not timeline:
+        predictor = TwoStreamPredictor.load(run, device=DEVICES[accelerator])
+        return _each(shown, list(found), lambda video, _: _labels(shown, predictor, video, top))
+    several = len(videos) > 1 or videos[0].is_dir()
+    paths = {
+        kind: output_paths(found, out, ".srt" if kind == "srt" else ".csv", several=several)
+        for kind, out in outputs.items()
+    }
+    predictor = TwoStreamPredictor.load(run, device=DEVICES[accelerator])
+
+    def work(video: Path, progress: Callable[[float, float], None]) -> dict[str, Any]:
+        targets = {kind: path[video] for kind, path in paths.items()}
+        return _timeline(shown, predictor, video, options, targets, progress)
+
+    return _each(shown, list(found), work)
+
+
+def _each(
+    shown: Shown,
+    videos: list[Path],
+    work: Callable[[Path, Callable[[float, float], None]], dict[str, Any]],
+) -> int:
+    """Do something with each video; one that fails is named at the end."""
+    from twostream.types import VideoError
+
+    results, failed = [], []
+    with shown.progress():
+        for number, video in enumerate(videos):
+
+            def part(done: float, total: float, number: int = number, video: Path = video) -> None:
+                if len(videos) == 1:
+                    shown.step("seconds", int(done), int(total), video.name)
+                else:
+                    percent = f"{100 * done / total:.0f}%" if total else ""
+                    shown.step("predict", number, len(videos), f"{video.name} {percent}")
+
+            try:
+                results.append(work(video, part))
+            except VideoError as error:
+                failed.append(error)
+            if len(videos) > 1:
+                shown.step("predict", number + 1, len(videos), video.name)
+    for problem in failed:
+        shown.say(f"not labelled: {problem}")
+    shown.result(results)
+    return 1 if failed else 0
+
+
+def _labels(shown: Shown, predictor: TwoStreamPredictor, video: Path, top: int) -> dict[str, Any]:
+    prediction = predictor.predict(video)
+    if prediction.warning:
+        shown.say(prediction.warning)
+    ranked = [prediction.top(top), *(prediction.top(top, s) for s in prediction.streams)]
+    rows = [
+        [place + 1, *(f"{label} {score:.3f}" for label, score in row)]
+        for place, row in enumerate(zip(*ranked, strict=True))
+    ]
+    shown.table(str(video), ("place", "fused", *prediction.streams), rows)
+    return prediction.to_json(top)
+
+
+def _timeline(
+    shown: Shown,
+    predictor: TwoStreamPredictor,
+    video: Path,
+    options: dict[str, Any],
+    targets: dict[str, Path],
+    progress: Callable[[float, float], None],
+) -> dict[str, Any]:
+    from twostream.predict import timeline_files as files
+
+    timeline = predictor.timeline(video, **options, progress=progress)
+    writers: dict[str, Callable[[Timeline], str]] = {
+        "csv": files.segments_csv,
+        "scores": files.scores_csv,
+        "srt": lambda each: files.srt(each.segments),
+    }
+    for kind, path in targets.items():
+        files.write_text(path, writers[kind](timeline))
+        shown.say(f"{kind}: {path}")
+    if timeline.warning:
+        shown.say(timeline.warning)
+    rows = [
+        (s.title, f"{s.start_seconds:.2f}", f"{s.end_seconds:.2f}", f"{s.score:.3f}")
+        for s in timeline.segments
+    ]
+    shown.table(str(video), ("label", "from, s", "to, s", "score"), rows)
+    return timeline.to_json()
+
+
+COMMANDS = (predict,)
