@@ -13,6 +13,7 @@ from twostream.cli.console import Shown
 if TYPE_CHECKING:
     from twostream.predict import Timeline, TwoStreamPredictor
 
+SUFFIXES = {"csv": ".csv", "scores": ".csv", "srt": ".srt", "video": ".mp4"}
 DEVICES = {"auto": "auto", "cpu": "cpu", "gpu": "cuda"}
 
 
@@ -37,13 +38,17 @@ def predict(
     csv: Path = typer.Option(None, "--csv", help="Write the segments here as a table."),
     scores: Path = typer.Option(None, "--scores", help="Write all scores over time here (csv)."),
     srt: Path = typer.Option(None, "--srt", help="Write the segments here as subtitles."),
+    video: Path = typer.Option(
+        None, "--video", help="Write the video with labels, scores and flow here (.mp4)."
+    ),
     accelerator: str = typer.Option("auto", help="cpu, gpu or auto."),
     as_json: bool = typer.Option(False, "--json", help="Print one JSON list as the last line."),
 ) -> int:
     """Label videos: flow is computed inside, with what the model files say.
 
-    Of several videos, --csv, --scores and --srt name folders.
+    Of several videos, --csv, --scores, --srt and --video name folders.
     """
+    from twostream.flow.film import check_film_name
     from twostream.predict import TwoStreamPredictor
     from twostream.predict.videos import find_videos, output_paths
     from twostream.types import UsageError
@@ -59,7 +64,7 @@ def predict(
         "threshold": threshold,
     }
     options: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
-    wanted = {"csv": csv, "scores": scores, "srt": srt}
+    wanted = {"csv": csv, "scores": scores, "srt": srt, "video": video}
     outputs = {kind: out for kind, out in wanted.items() if out is not None}
     if not timeline and (options or outputs):
         names = ("window", "every", "positions", "smooth", "threshold")
@@ -71,9 +76,11 @@ def predict(
         return _each(shown, list(found), lambda video, _: _labels(shown, predictor, video, top))
     several = len(videos) > 1 or videos[0].is_dir()
     paths = {
-        kind: output_paths(found, out, ".srt" if kind == "srt" else ".csv", several=several)
+        kind: output_paths(found, out, SUFFIXES[kind], several=several)
         for kind, out in outputs.items()
     }
+    if video is not None and not several:
+        check_film_name(video)
     predictor = TwoStreamPredictor.load(run, device=DEVICES[accelerator])
 
     def work(video: Path, progress: Callable[[float, float], None]) -> dict[str, Any]:
@@ -144,7 +151,14 @@ def _timeline(
         "srt": lambda each: files.srt(each.segments),
     }
     for kind, path in targets.items():
-        files.write_text(path, writers[kind](timeline))
+        if kind in writers:
+            files.write_text(path, writers[kind](timeline))
+        else:
+            from twostream.predict.annotate import write_annotated
+
+            path.parent.mkdir(parents=True, exist_ok=True)
+            specs = [stream.spec for stream in predictor.streams.values()]
+            write_annotated(timeline, path, specs, progress=progress)
         shown.say(f"{kind}: {path}")
     if timeline.warning:
         shown.say(timeline.warning)
