@@ -176,5 +176,10 @@ def check_options(
             raise UsageError(f"{name} must be a number above 0, got {value}")
     if not (math.isfinite(smooth_seconds) and smooth_seconds >= 0):
         raise UsageError(f"smooth_seconds must be a number from 0 up, got {smooth_seconds}")
+    check_threshold(threshold)
+
+
+def check_threshold(threshold: float) -> None:
+    """Raise a UsageError for a threshold that is no probability."""
     if not 0 <= threshold <= 1:
         raise UsageError(f"threshold must lie in 0..1, got {threshold}")
