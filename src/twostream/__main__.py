@@ -44,7 +44,8 @@ def run(arguments: list[str]) -> int:
         raise
     if status == 130:
         hint = " (with --resume)" if arguments[:1] in (["train"], ["pretrain"]) else ""
-        return _say(f"stopped; what is finished is kept, the same command goes on{hint}", 130)
+        goes_on = "" if arguments[:1] == ["predict"] else f", the same command goes on{hint}"
+        return _say(f"stopped; what is finished is kept{goes_on}", 130)
     return int(status or 0)
 
 

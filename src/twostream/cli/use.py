@@ -1,4 +1,4 @@
-"""Verbs on a trained run: evaluate, fuse, predict, report."""
+"""Verbs on a trained run: evaluate, fuse, report."""
 
 from __future__ import annotations
 
@@ -91,51 +91,6 @@ def fuse(
     return 0
 
 
-def predict(
-    run: Path = typer.Argument(
-        ..., metavar="RUN", help="A RUN folder with trained models, or an exported folder."
-    ),
-    videos: list[Path] = typer.Argument(..., metavar="VIDEO...", help="Video files."),
-    top: int = typer.Option(5, min=1, help="Labels to print."),
-    accelerator: str = typer.Option("auto", help="cpu, gpu or auto."),
-    as_json: bool = typer.Option(False, "--json", help="Print one JSON list as the last line."),
-) -> int:
-    """Label videos: flow is computed inside, with what the model files say."""
-    from twostream.predict import TwoStreamPredictor
-    from twostream.types import UsageError, VideoError
-
-    shown = Shown(as_json=as_json)
-    devices = {"auto": "auto", "cpu": "cpu", "gpu": "cuda"}
-    if accelerator not in devices:
-        raise UsageError(f"--accelerator takes cpu, gpu or auto, got {accelerator!r}")
-    device = devices[accelerator]
-    predictor = TwoStreamPredictor.load(run, device=device)
-    results, failed = [], []
-    with shown.progress():
-        for done, video in enumerate(videos, start=1):
-            try:
-                prediction = predictor.predict(video)
-            except VideoError as error:
-                failed.append(error)
-                continue
-            finally:
-                if len(videos) > 1:
-                    shown.step("predict", done, len(videos), video.name)
-            results.append(prediction.to_json(top))
-            if prediction.warning:
-                shown.say(prediction.warning)
-            ranked = [prediction.top(top), *(prediction.top(top, s) for s in prediction.streams)]
-            rows = [
-                [place + 1, *(f"{label} {score:.3f}" for label, score in row)]
-                for place, row in enumerate(zip(*ranked, strict=True))
-            ]
-            shown.table(str(video), ("place", "fused", *prediction.streams), rows)
-    for problem in failed:
-        shown.say(f"not labelled: {problem}")
-    shown.result(results)
-    return 1 if failed else 0
-
-
 def report(
     run: Path = typer.Argument(..., metavar="RUN", help="A RUN folder."),
     as_json: bool = typer.Option(False, "--json", help="Print one JSON object as the last line."),
@@ -150,4 +105,4 @@ def report(
     return 0
 
 
-COMMANDS = (evaluate, fuse, predict, report)
+COMMANDS = (evaluate, fuse, report)

@@ -2,5 +2,6 @@
 
 from twostream.predict.prediction import Prediction, StreamScorer
 from twostream.predict.predictor import TwoStreamPredictor
+from twostream.predict.timeline import Segment, Timeline
 
-__all__ = ["Prediction", "StreamScorer", "TwoStreamPredictor"]
+__all__ = ["Prediction", "Segment", "StreamScorer", "Timeline", "TwoStreamPredictor"]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -12,15 +13,31 @@ from numpy.typing import NDArray
 
 from twostream.extract import extract_to_memory
 from twostream.flow import make_estimator
+from twostream.flow.pairs import reads_codec
 from twostream.flow.store import ClipHeader, StoreSettings
 from twostream.loader import Clip, ClipReader, kinds_of
+from twostream.predict.ahead import ahead
 from twostream.predict.contract import is_exported, read_contract
 from twostream.predict.prediction import Prediction, StreamScorer
-from twostream.predict.window import RecentClip
-from twostream.types import Frame, ModelError, ModelSpec, Stream, UsageError, VideoError
+from twostream.predict.timeline import (
+    EVERY_SECONDS,
+    POSITIONS,
+    SMOOTH_SECONDS,
+    THRESHOLD,
+    WINDOW_SECONDS,
+    Timeline,
+    check_options,
+    find_segments,
+    smooth,
+)
+from twostream.predict.window import RecentClip, Window, check_size
+from twostream.types import Frame, ModelError, ModelSpec, Stream, UsageError
+from twostream.video import VideoReader
 
 if TYPE_CHECKING:
     from twostream.checkpoint import StreamModel
+
+WINDOWS_AHEAD = 4  # that decoding and flow may be in front of the networks
 
 
 class TwoStreamPredictor:
@@ -159,35 +176,102 @@ class TwoStreamPredictor:
         every_seconds: float | None,
         positions: int | None,
     ) -> Iterator[Prediction]:
-        rate = self.spec.fps
-        length = None if window_seconds is None else max(1, round(window_seconds * rate))
-        every = None if every_seconds is None else max(1, round(every_seconds * rate))
+        recent = self.recent_clip(window_seconds)
+        every = None if every_seconds is None else max(1, round(every_seconds * self.spec.fps))
+        for window in recent.windows(frames, fps, every):
+            yield self.score(window, positions)
+
+    def recent_clip(self, window_seconds: float | None, name: Path | str = "stream") -> RecentClip:
+        """Return what keeps the last frames and fields of a stream, as the networks see them.
+
+        Args:
+            window_seconds: how much is kept; None: everything.
+            name: of the stream, for errors.
+        """
+        length = None if window_seconds is None else max(1, round(window_seconds * self.spec.fps))
         store = stored_as(self.spec).complete()
         kinds = kinds_of(stream.spec for stream in self.streams.values())
         flow = any(kind != "rgb" for kind in kinds)
         estimator = make_estimator(store.flow, **store.parameters) if flow else None
-        recent = RecentClip(store, kinds, estimator, length)
-        scored = 0
+        return RecentClip(store, kinds, estimator, length, name, self.spec.crop_size)
 
-        def scores() -> Prediction:
-            end = recent.seen
-            return self._scored(
-                recent.clip(),
-                start_seconds=(end - recent.frames_kept()) / recent.rate,
-                end_seconds=end / recent.rate,
-                positions=positions,
-            )
+    def score(self, window: Window, positions: int | None = None) -> Prediction:
+        """Score a window of a stream of frames.
 
-        for seen in recent.take(frames, fps):
-            if seen == 1:
-                _check_size("stream", *recent.size, self.spec)
-            if length is not None and every is not None and seen >= length:
-                due = length if not scored else scored + every
-                if seen == due:
-                    scored = seen
-                    yield scores()
-        if recent.seen > scored:
-            yield scores()
+        Args:
+            window: from ``recent_clip``.
+            positions: how many of its frames and stacks are scored; None: as in testing.
+        """
+        return self._scored(
+            window.clip,
+            start_seconds=window.start_seconds,
+            end_seconds=window.end_seconds,
+            positions=positions,
+        )
+
+    def timeline(
+        self,
+        video: Path | str,
+        *,
+        window_seconds: float = WINDOW_SECONDS,
+        every_seconds: float = EVERY_SECONDS,
+        positions: int = POSITIONS,
+        smooth_seconds: float = SMOOTH_SECONDS,
+        threshold: float = THRESHOLD,
+        progress: Callable[[float, float], None] | None = None,
+    ) -> Timeline:
+        """Tell what happens when in a video of any length, at constant memory.
+
+        A window slides over the video; decoding and flow run in a thread of their own, a few
+        windows ahead of the networks.
+
+        Args:
+            video: the file.
+            window_seconds: length of a window.
+            every_seconds: from one window to the next.
+            positions: how many frames and stacks of a window are scored.
+            smooth_seconds: scores are averaged over so much time; 0: not at all.
+            threshold: where the best score is below it, the label is None.
+            progress: called with (seconds so far, seconds that the file claims).
+
+        Raises:
+            UsageError: an option that is no number, or out of range.
+            VideoError: the video cannot be decoded, or is smaller than the networks' crop.
+        """
+        check_options(
+            window_seconds=window_seconds,
+            every_seconds=every_seconds,
+            positions=positions,
+            smooth_seconds=smooth_seconds,
+            threshold=threshold,
+        )
+        recent = self.recent_clip(window_seconds, video)
+        every = max(1, round(every_seconds * self.spec.fps))
+        times: list[float] = []
+        scores: dict[Stream, list[NDArray[np.float32]]] = {name: [] for name in self.streams}
+        seconds = 0.0
+        codec = reads_codec(recent.estimator)
+        reader = VideoReader(video, short_side=recent.settings.short_side, motion_vectors=codec)
+        with reader:
+            claimed = reader.info.num_frames_claimed / reader.info.fps
+            upcoming = ahead(recent.windows(reader, reader.info.fps, every), WINDOWS_AHEAD)
+            with closing(upcoming):
+                for window in upcoming:
+                    prediction = self.score(window, positions)
+                    times.append((window.start_seconds + window.end_seconds) / 2)
+                    for name, values in prediction.streams.items():
+                        scores[name].append(values)
+                    seconds = window.end_seconds
+                    if progress is not None:
+                        progress(seconds, max(seconds, claimed))
+        streams = {name: np.stack(values) for name, values in scores.items()}
+        centres = np.array(times)
+        fused = smooth(centres, np.mean(list(streams.values()), axis=0), smooth_seconds)
+        classes = self.spec.classes
+        segments = find_segments(centres, fused, classes, threshold=threshold, seconds=seconds)
+        return Timeline(
+            Path(video), classes, centres, fused, streams, segments, reader.warning, seconds
+        )
 
     def _scored(
         self,
@@ -227,17 +311,8 @@ def read_clip(video: Path | str, specs: Sequence[ModelSpec]) -> tuple[Clip, Clip
     """
     files = extract_to_memory(Path(video), stored_as(specs[0]), kinds_of(specs))
     header = files[next(iter(files))].header
-    _check_size(video, header.height, header.width, specs[0])
+    check_size(video, header.height, header.width, specs[0].crop_size)
     # single frames are picked from the file; overlapping stacks would decode theirs twice
     stacked = any(spec.temporal and spec.temporal.rgb for spec in specs)
     readers = {k: ClipReader(file, keep=k != "rgb" or stacked) for k, file in files.items()}
     return Clip.of(readers), header
-
-
-def _check_size(video: Path | str, height: int, width: int, spec: ModelSpec) -> None:
-    if min(height, width) < spec.crop_size:
-        raise VideoError(
-            video,
-            f"its frames of {width}x{height} px are smaller than the model's "
-            f"crop of {spec.crop_size} px, and frames are never enlarged",
-        )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,12 +14,26 @@ from numpy.typing import NDArray
 
 from twostream.flow import FlowEstimator
 from twostream.flow.opencv import one_opencv_thread
-from twostream.flow.pairs import at_rate, clip_items
+from twostream.flow.pairs import at_rate, clip_items, resample
 from twostream.flow.store import ClipFile, ClipHeader, ClipWriter, Kind, StoreSettings
 from twostream.flow.store import decode_fields as decode
 from twostream.loader import Clip
 from twostream.types import Frame, UsageError, VideoError
 from twostream.video import shrink
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What a stretch of a stream of frames holds, ready to score.
+
+    Attributes:
+        clip: its frames and fields.
+        start_seconds, end_seconds: where it lies in the stream.
+    """
+
+    clip: Clip
+    start_seconds: float
+    end_seconds: float
 
 
 class RecentItems:
@@ -62,6 +78,8 @@ class RecentClip:
         kinds: any of "rgb", "forward", "backward".
         estimator: one that no other thread uses; None where no flow is seen.
         frames: number of frames kept, with the fields between them; None keeps all.
+        name: of the stream, for errors.
+        smallest_px: the networks' crop; smaller frames are refused.
 
     Attributes:
         seen: number of frames so far, at the model's rate.
@@ -75,7 +93,11 @@ class RecentClip:
         kinds: Sequence[Kind],
         estimator: FlowEstimator | None,
         frames: int | None,
+        name: Path | str = "stream",
+        smallest_px: int = 1,
     ) -> None:
+        self.name = name
+        self.smallest_px = smallest_px
         self.settings = settings
         self.kinds = kinds
         self.estimator = estimator
@@ -88,7 +110,7 @@ class RecentClip:
             most = None if frames is None else frames if kind == "rgb" else max(frames - 1, 0)
             self._kept[kind] = deque(maxlen=most)
 
-    def take(self, frames: Iterable[NDArray[np.uint8] | Frame], fps: float) -> Iterator[int]:
+    def take(self, frames: Iterable[NDArray[np.uint8] | Frame], fps: float | None) -> Iterator[int]:
         """Take frames from an iterable; yields ``seen`` after each one that is kept.
 
         A frame of a slower video stands for several, of a faster one some are passed over, as in
@@ -96,9 +118,15 @@ class RecentClip:
 
         Args:
             frames: (h, w, 3) uint8 RGB, or ``Frame`` with its own time.
-            fps: of the frames.
+            fps: of the frames; None: unknown or uneven, the times of ``Frame`` alone count.
         """
-        self.rate, picked = at_rate(self._prepared(frames, fps), fps, self.settings.fps)
+        prepared = self._prepared(frames, fps)
+        if fps is not None:
+            self.rate, picked = at_rate(prepared, fps, self.settings.fps)
+        elif self.settings.fps is not None:
+            self.rate, picked = self.settings.fps, resample(prepared, self.settings.fps)
+        else:
+            raise UsageError("frames of an unknown rate need a model that has one")
         groups = clip_items(picked, self.rate, self.kinds, self.estimator)
         while True:
             with one_opencv_thread():  # not across a yield: the caller's work is the caller's
@@ -113,6 +141,33 @@ class RecentClip:
                 self.seen += 1
                 yield self.seen
 
+    def windows(
+        self, frames: Iterable[NDArray[np.uint8] | Frame], fps: float | None, every: int | None
+    ) -> Iterator[Window]:
+        """Take frames and yield what is kept, each time that a window is due.
+
+        Args:
+            frames, fps: as in ``take``.
+            every: frames at the model's rate from the end of a window to the end of the next; None:
+                one window, at the end.
+
+        Yields:
+            The first window as soon as it is full; the last one ends with the last frame.
+        """
+        due = None if self._limit is None or every is None else self._limit
+        yielded = 0
+        for seen in self.take(frames, fps):
+            if due is not None and every is not None and seen == due:
+                yielded, due = seen, due + every
+                yield self.window()
+        if self.seen > yielded:
+            yield self.window()
+
+    def window(self) -> Window:
+        """Return what is kept now, and where it lies."""
+        kept = self.seen if self._limit is None else min(self.seen, self._limit)
+        return Window(self.clip(), (self.seen - kept) / self.rate, self.seen / self.rate)
+
     def clip(self) -> Clip:
         """Return what is kept now; later frames do not change it."""
         coded = self.settings.codec == "jpeg"
@@ -123,11 +178,9 @@ class RecentClip:
             }
         )
 
-    def frames_kept(self) -> int:
-        """Return how many frames the clip stands for."""
-        return self.seen if self._limit is None else min(self.seen, self._limit)
-
-    def _prepared(self, frames: Iterable[NDArray[np.uint8] | Frame], fps: float) -> Iterator[Frame]:
+    def _prepared(
+        self, frames: Iterable[NDArray[np.uint8] | Frame], fps: float | None
+    ) -> Iterator[Frame]:
         for i, frame in enumerate(frames):
             rgb = frame.rgb if isinstance(frame, Frame) else np.asarray(frame)
             if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8:
@@ -137,13 +190,19 @@ class RecentClip:
             rgb = shrink(rgb, self.settings.short_side)
             if i == 0:
                 self.size = (rgb.shape[0], rgb.shape[1])
+                check_size(self.name, *self.size, self.smallest_px)
             elif rgb.shape[:2] != self.size:
                 raise VideoError(
-                    "stream",
+                    self.name,
                     f"frame {i} is {rgb.shape[1]}x{rgb.shape[0]} px after frames of "
                     f"{self.size[1]}x{self.size[0]}: start another stream",
                 )
-            yield Frame(rgb, frame.pts_seconds if isinstance(frame, Frame) else i / fps)
+            if isinstance(frame, Frame):
+                yield replace(frame, rgb=rgb)  # with its motion, where the flow is the codec's
+            elif fps is None:
+                raise UsageError("arrays need a rate: give fps, or Frame with its own time")
+            else:
+                yield Frame(rgb, i / fps)
 
     def _through_codec(self, kind: Kind, item: NDArray[np.generic]) -> Any:
         """Keep an item as the store would: the networks were trained on what comes back."""
@@ -165,3 +224,13 @@ class RecentClip:
         if kind == "rgb":
             return file.frames()[0]
         return file.raw(0) if self.settings.codec == "jpeg" else file.fields()[0]
+
+
+def check_size(video: Path | str, height: int, width: int, crop_size: int) -> None:
+    """Raise a VideoError for frames that are smaller than the networks' crop."""
+    if min(height, width) < crop_size:
+        raise VideoError(
+            video,
+            f"its frames of {width}x{height} px are smaller than the model's "
+            f"crop of {crop_size} px, and frames are never enlarged",
+        )

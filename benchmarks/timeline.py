@@ -1,0 +1,164 @@
+"""A long video through `predict --timeline`: speed over real time, and memory on the way.
+
+python benchmarks/timeline.py --video CLIP [--run RUN] [--minutes 60] [--out FILE.md] [--json]
+
+The clip is looped into a real file of 320x240 px at 25 frames/s. Each engine goes through it in a
+process of its own, with the defaults of the command; memory is that process's peak so far, all
+libraries included. Without a RUN the networks are those of the recipe `quick`, untrained.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import multiprocessing
+import os
+import resource
+import sys
+import tempfile
+import time
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import cv2
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from twostream.predict import TwoStreamPredictor
+from twostream.predict.timeline import EVERY_SECONDS, POSITIONS, WINDOW_SECONDS
+from twostream.video import VideoReader, VideoWriter
+
+FPS = 25
+SIZE = (320, 240)
+SHARES = (0.1, 0.5, 1.0)
+COLUMNS = (
+    "times real time",
+    "cores busy",
+    *(f"MB at {100 * share:.0f}%" for share in SHARES),
+)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--video", type=Path, required=True, help="a real clip, to be looped")
+    parser.add_argument("--run", type=Path)
+    parser.add_argument("--minutes", type=float, default=60)
+    parser.add_argument("--out", type=Path, help="write the table here as Markdown")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        work = Path(name)
+        folders = engines(options.run, work)
+        video = looped(options.video, work / "long.avi", round(options.minutes * 60 * FPS))
+        results = {engine: alone(folder, video) for engine, folder in folders.items()}
+    rows = {
+        engine: [
+            f"{result['seconds'] / result['took']:.1f}",
+            f"{result['cpu'] / result['took']:.2f}",
+            *(f"{megabytes:.0f}" for megabytes in result["megabytes"]),
+        ]
+        for engine, result in results.items()
+    }
+    if options.out:
+        options.out.write_text(page(options.minutes, options.run, rows), encoding="utf-8")
+    if options.json:
+        print(json.dumps(results))
+        return
+    table = Table(title=f"{options.minutes:g} minutes of video", title_justify="left")
+    for column in ("", *COLUMNS):
+        table.add_column(column, justify="right" if column else "left")
+    for engine, row in rows.items():
+        table.add_row(engine, *row)
+    Console().print(table)
+
+
+def engines(run: Path | None, work: Path) -> dict[str, Path]:
+    """Return a folder for each engine: the RUN, or untrained networks, and its export."""
+    from twostream.checkpoint import save_model
+    from twostream.export import export_onnx
+    from twostream.initialise import untrained_model
+
+    if run is None:
+        run = work / "run"
+        for stream in ("spatial", "temporal"):
+            save_model(run / f"{stream}.safetensors", untrained_model(stream, ("walk", "run")))
+    export_onnx(run, work / "onnx")
+    return {"torch": run, "onnxruntime": work / "onnx"}
+
+
+def looped(source: Path, target: Path, frames: int) -> Path:
+    """Write a clip at 320x240 px and 25 frames/s, from its start again and again."""
+    with VideoReader(source) as reader:
+        pictures = [cv2.resize(frame.rgb, SIZE) for frame in itertools.islice(reader, 20 * FPS)]
+    with VideoWriter(target, fps=FPS, width=SIZE[0], height=SIZE[1]) as writer:
+        endless = itertools.cycle(pictures)
+        for _ in track(range(frames), "writing the video", console=Console(stderr=True)):
+            writer.write(next(endless))
+    return target
+
+
+def alone(folder: Path, video: Path) -> dict[str, object]:
+    """Measure in a fresh process, whose memory is its own."""
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=context) as pool:
+        return pool.submit(measure, folder, video).result()
+
+
+def measure(folder: Path, video: Path) -> dict[str, object]:
+    """Return the video's seconds, those it took, those of all cores, and peak memory at SHARES."""
+    predictor = TwoStreamPredictor.load(folder)
+    megabytes: list[float] = []
+
+    def progress(done: float, total: float) -> None:
+        if len(megabytes) < len(SHARES) and done >= SHARES[len(megabytes)] * total:
+            megabytes.append(peak_megabytes())
+            told = f"{done / (time.perf_counter() - started):.1f} times real time"
+            print(f"{folder.name}: {100 * done / total:.0f}%, {told}", file=sys.stderr)
+
+    started, worked = time.perf_counter(), time.process_time()
+    timeline = predictor.timeline(video, progress=progress)
+    took = time.perf_counter() - started
+    cpu = time.process_time() - worked
+    return {"seconds": timeline.seconds, "took": took, "cpu": cpu, "megabytes": megabytes}
+
+
+def peak_megabytes() -> float:
+    """Return the most memory that this process has had in RAM so far."""
+    status = Path("/proc/self/status")
+    if status.is_file():  # what getrusage tells on Linux includes the process that started this
+        lines = dict(line.split(":", 1) for line in status.read_text().splitlines())
+        return int(lines["VmHWM"].split()[0]) / 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)
+
+
+def page(minutes: float, run: Path | None, rows: dict[str, list[str]]) -> str:
+    """Return the results as a document."""
+    threads = os.environ.get("OMP_NUM_THREADS", "")
+    each = f"OMP_NUM_THREADS={threads}" if threads else "threads as the libraries choose"
+    table = [
+        f"| | {' | '.join(COLUMNS)} |",
+        f"|---|{'---|' * len(COLUMNS)}",
+        *(f"| {engine} | {' | '.join(row)} |" for engine, row in rows.items()),
+    ]
+    nets = "of a trained run" if run else "of the recipe `quick`, untrained (speed does not care)"
+    return f"""# Speed and memory of `predict --timeline`
+
+Written by `benchmarks/timeline.py`, not by hand. A real clip looped to {minutes:g} minutes of \
+{SIZE[0]}x{SIZE[1]} px at {FPS} frames/s, as a file;
+both streams, networks {nets}.
+The command's defaults: windows of {WINDOW_SECONDS:g} s every {EVERY_SECONDS:g} s, \
+{POSITIONS} positions of ten crops each.
+
+A machine of {os.cpu_count()} cores that others use too, {each};
+"cores busy" is how much of them the process was given. Memory is the peak of the whole process so
+far, libraries included, when that share of the video is done.
+
+{chr(10).join(table)}
+"""
+
+
+if __name__ == "__main__":
+    main()

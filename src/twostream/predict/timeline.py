@@ -1,0 +1,185 @@
+"""What happens when in a long video: scores over time, smoothed, and the segments they make."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from twostream.types import Stream, UsageError
+
+WINDOW_SECONDS = 2.0
+EVERY_SECONDS = 0.5
+POSITIONS = 5
+SMOOTH_SECONDS = 1.5
+THRESHOLD = 0.4
+NONE_LABEL = "none of these"
+_TIME_TOLERANCE = 1e-6
+_DIGITS = 4  # of scores and seconds in JSON
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A stretch of a video with one label.
+
+    Attributes:
+        start_seconds, end_seconds: where it lies.
+        label: the best class; None: no class reaches the threshold.
+        score: mean of the best class's score over its windows, in 0..1.
+    """
+
+    start_seconds: float
+    end_seconds: float
+    label: str | None
+    score: float
+
+    @property
+    def title(self) -> str:
+        """The label in words."""
+        return NONE_LABEL if self.label is None else self.label
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Timeline:
+    """Scores of a video over time, and what they say.
+
+    Attributes:
+        video: the file.
+        classes: k class names.
+        times: (n,) float64, centres of the windows in seconds, increasing.
+        scores: (n, k) probabilities: the mean of the streams, smoothed.
+        streams: stream -> (n, k) probabilities of each window, as they came.
+        segments: what follows from ``scores``; they cover the video without gaps.
+        warning: a sentence when the video broke off early.
+        seconds: length of the video.
+    """
+
+    video: Path
+    classes: tuple[str, ...]
+    times: NDArray[np.float64]
+    scores: NDArray[np.float32]
+    streams: dict[Stream, NDArray[np.float32]]
+    segments: tuple[Segment, ...]
+    warning: str | None
+    seconds: float
+
+    def segment_at(self, seconds: float) -> Segment:
+        """Return the segment of a moment; the first or last one outside the video."""
+        return next((s for s in self.segments if seconds < s.end_seconds), self.segments[-1])
+
+    def to_json(self) -> dict[str, Any]:
+        """Return everything in plain values, scores rounded to 4 digits."""
+
+        def plain(values: NDArray[np.floating[Any]]) -> list[Any]:
+            return np.round(values.astype(np.float64), _DIGITS).tolist()
+
+        return {
+            "video": str(self.video),
+            "seconds": round(self.seconds, _DIGITS),
+            "segments": [
+                {
+                    name: round(value, _DIGITS) if isinstance(value, float) else value
+                    for name, value in asdict(segment).items()
+                }
+                for segment in self.segments
+            ],
+            "classes": list(self.classes),
+            "times": plain(self.times),
+            "scores": plain(self.scores),
+            "streams": {stream: plain(scores) for stream, scores in self.streams.items()},
+            "warning": self.warning,
+        }
+
+
+def smooth(
+    times: NDArray[np.float64], scores: NDArray[np.float32], seconds: float
+) -> NDArray[np.float32]:
+    """Return the moving mean of scores over time.
+
+    Args:
+        times: (n,) seconds, increasing.
+        scores: (n, k).
+        seconds: width of the stretch around each time, whose windows are averaged; 0: none.
+
+    >>> smooth(np.arange(4.0), np.array([[0.0], [3.0], [0.0], [0.0]], np.float32), 2).ravel()
+    array([1.5, 1. , 1. , 0. ], dtype=float32)
+    """
+    reach = seconds / 2 + _TIME_TOLERANCE
+    first = np.searchsorted(times, times - reach)
+    after = np.searchsorted(times, times + reach)
+    sums = np.concatenate([np.zeros((1, scores.shape[1])), np.cumsum(scores, 0, np.float64)])
+    return ((sums[after] - sums[first]) / (after - first)[:, None]).astype(np.float32)
+
+
+def find_segments(
+    times: NDArray[np.float64],
+    scores: NDArray[np.float32],
+    classes: Sequence[str],
+    *,
+    threshold: float,
+    seconds: float,
+) -> tuple[Segment, ...]:
+    """Join neighbouring windows of one best class; boundaries lie midway between their centres.
+
+    Args:
+        times: (n,) centres of the windows in seconds, increasing.
+        scores: (n, k) probabilities.
+        classes: k names.
+        threshold: a best score below it is "none of these".
+        seconds: length of the video: the first segment starts at 0, the last one ends here.
+
+    >>> times, scores = np.array([1.0, 2.0, 3.0]), np.array([[0.9, 0.1], [0.2, 0.8], [0.1, 0.9]])
+    >>> for s in find_segments(times, scores, ("walk", "run"), threshold=0.5, seconds=4.0):
+    ...     print(s.start_seconds, s.end_seconds, s.label, round(s.score, 2))
+    0.0 1.5 walk 0.9
+    1.5 4.0 run 0.85
+    """
+    best = scores.argmax(axis=1)
+    top = scores.max(axis=1)
+    keys = np.where(top >= threshold, best, -1).tolist()
+    edges = [0.0, *((times[:-1] + times[1:]) / 2).tolist(), seconds]
+    segments = []
+    for key, group in groupby(range(len(keys)), keys.__getitem__):
+        rows = list(group)
+        segments.append(
+            Segment(
+                edges[rows[0]],
+                edges[rows[-1] + 1],
+                classes[key] if key >= 0 else None,
+                float(top[rows].mean()),
+            )
+        )
+    return tuple(segments)
+
+
+def check_options(
+    *,
+    window_seconds: float,
+    every_seconds: float,
+    positions: int,
+    smooth_seconds: float,
+    threshold: float,
+) -> None:
+    """Raise a UsageError for options of a timeline that make no sense, NaN included."""
+    for name, value in (
+        ("window_seconds", window_seconds),
+        ("every_seconds", every_seconds),
+        ("positions", positions),
+    ):
+        if not (math.isfinite(value) and value > 0):
+            raise UsageError(f"{name} must be a number above 0, got {value}")
+    if not (math.isfinite(smooth_seconds) and smooth_seconds >= 0):
+        raise UsageError(f"smooth_seconds must be a number from 0 up, got {smooth_seconds}")
+    check_threshold(threshold)
+
+
+def check_threshold(threshold: float) -> None:
+    """Raise a UsageError for a threshold that is no probability."""
+    if not 0 <= threshold <= 1:
+        raise UsageError(f"threshold must lie in 0..1, got {threshold}")

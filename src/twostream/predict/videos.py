@@ -1,0 +1,88 @@
+"""Which videos a command is about, and what the files that it writes for them are called."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from twostream.types import VIDEO_SUFFIXES, DataError, UsageError
+
+
+def find_videos(paths: Sequence[Path]) -> dict[Path, Path]:
+    """Return the videos of files and folders, in order, each once, and how it is called.
+
+    Args:
+        paths: video files, which may turn out missing; and folders, searched to the bottom.
+
+    Returns:
+        Video -> its name: of a folder the path below it, else the file's.
+
+    Raises:
+        DataError: a folder without a video.
+    """
+    found: dict[Path, Path] = {}
+    for path in paths:
+        if not path.is_dir():
+            found.setdefault(path, Path(path.name))
+            continue
+        inside = [video for video in sorted(path.rglob("*")) if _is_video(video.relative_to(path))]
+        if not inside:
+            known = ", ".join(sorted(VIDEO_SUFFIXES))
+            raise DataError(f"{path} is a folder without videos, looked for {known}")
+        for video in inside:
+            found.setdefault(video, video.relative_to(path))
+    return found
+
+
+def output_paths(
+    videos: dict[Path, Path], out: Path, suffix: str, *, several: bool
+) -> dict[Path, Path]:
+    """Return where the file that is written for each video goes.
+
+    Args:
+        videos: from ``find_videos``.
+        out: a file for one video, a folder for several.
+        suffix: of the files; of the name of a file for one video it is the user's.
+        several: whether ``out`` is a folder.
+
+    Returns:
+        Video -> path. ``a/clip.avi`` of a folder becomes ``OUT/a/clip.srt``; videos that differ in
+        their suffix alone keep it: ``OUT/a/clip.avi.srt``.
+
+    Raises:
+        UsageError: two videos would share one file, a file would replace a video, ``out`` is a
+            folder where a file is wanted or the other way round, or its folder is not there.
+    """
+    if not several:
+        (video,) = videos
+        if out.is_dir():
+            raise UsageError(f"{out} is a folder: for one video name a file")
+        if not out.parent.is_dir():
+            raise UsageError(f"{out} cannot be written: no folder {out.parent}")
+        paths = {video: out}
+    else:
+        if out.exists() and not out.is_dir():
+            raise UsageError(f"{out} is a file: for several videos name a folder")
+        stems = Counter(name.with_suffix("") for name in videos.values())
+        paths = {}
+        for video, name in videos.items():
+            shared = stems[name.with_suffix("")] > 1
+            paths[video] = out / name.with_name((name.name if shared else name.stem) + suffix)
+        uses = Counter(paths.values())
+        for video, path in paths.items():
+            if uses[path] > 1:
+                raise UsageError(
+                    f"several videos are called {video.name}, and {path} can hold only one: "
+                    "give their common folder instead of the files"
+                )
+    own = {video.resolve() for video in videos}
+    for path in paths.values():
+        if path.resolve() in own:
+            raise UsageError(f"{path} is one of the videos: give another name")
+    return paths
+
+
+def _is_video(path: Path) -> bool:
+    hidden = any(part.startswith(".") for part in path.parts)
+    return path.suffix.lower() in VIDEO_SUFFIXES and not hidden

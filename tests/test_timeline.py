@@ -1,0 +1,518 @@
+"""Timelines: smoothing and segments by known answers, and real videos from end to end."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from twostream.__main__ import run
+from twostream.flow.opencv import Dis
+from twostream.predict import Segment, Timeline, TwoStreamPredictor
+from twostream.predict.ahead import ahead
+from twostream.predict.annotate import (
+    PANEL_HEIGHT_PX,
+    class_colour,
+    draw,
+    draw_strip,
+    write_annotated,
+)
+from twostream.predict.timeline import find_segments, smooth
+from twostream.predict.timeline_files import scores_csv, segments_csv, srt, write_text
+from twostream.predict.videos import find_videos, output_paths
+from twostream.types import DataError, TemporalInput, UsageError, VideoError
+from twostream.video import VideoReader, VideoWriter
+from untrained import INPUTS, make_models, save_run, write_clip
+
+FPS = 25
+
+
+@pytest.fixture(scope="module")
+def predictor() -> TwoStreamPredictor:
+    return TwoStreamPredictor.from_models(make_models(INPUTS["stack"]))
+
+
+@pytest.fixture(scope="module")
+def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_run(tmp_path_factory.mktemp("runs") / "run", make_models(INPUTS["stack"]))
+
+
+def scenes(path: Path, *parts: tuple[tuple[int, int, int], float]) -> Path:
+    """A video that shows one colour after another, each for its seconds."""
+    with VideoWriter(path, fps=FPS, width=64, height=48, quality=1) as writer:
+        for colour, seconds in parts:
+            for _ in range(round(seconds * FPS)):
+                writer.write(np.full((48, 64, 3), colour, np.uint8))
+    return path
+
+
+# --- smoothing and segments
+
+
+def test_smoothing_is_the_mean_of_the_windows_around() -> None:
+    times = np.array([0.5, 1.0, 1.5, 2.0, 9.0])
+    scores = np.array([[0], [4], [2], [6], [8]], np.float32)
+    np.testing.assert_array_equal(smooth(times, scores, 0), scores)
+    np.testing.assert_array_equal(smooth(times, scores, 0.9), scores)
+    wanted = [[2], [2], [4], [4], [8]]  # half a second to either side; 9.0 stands alone
+    np.testing.assert_allclose(smooth(times, scores, 1.0), wanted)
+    np.testing.assert_allclose(smooth(times, scores, 100), np.full((5, 1), 4.0))
+
+
+def test_smoothing_keeps_probabilities_and_the_place_of_a_boundary() -> None:
+    rng = np.random.default_rng(0)
+    scores = rng.dirichlet(np.ones(5), 40).astype(np.float32)
+    times = 1 + 0.5 * np.arange(40)
+    np.testing.assert_allclose(smooth(times, scores, 3.0).sum(axis=1), 1, atol=1e-5)
+    sharp = np.repeat(np.eye(2, dtype=np.float32), [20, 20], axis=0)
+    first, second = find_segments(
+        times, smooth(times, sharp, 3.0), ("a", "b"), threshold=0.4, seconds=22
+    )
+    assert (first.label, second.label) == ("a", "b")
+    assert first.end_seconds == second.start_seconds == 10.75  # midway between 10.5 and 11.0
+
+
+def test_a_short_flicker_disappears() -> None:
+    scores = np.tile(np.array([[0.8, 0.2]], np.float32), (20, 1))
+    scores[10] = (0.3, 0.7)
+    times = 1 + 0.5 * np.arange(20)
+
+    def labels(seconds: float) -> list[str | None]:
+        smoothed = smooth(times, scores, seconds)
+        return [s.label for s in find_segments(times, smoothed, "ab", threshold=0.4, seconds=11.5)]
+
+    assert labels(0) == ["a", "b", "a"]
+    assert labels(1.5) == ["a"]
+
+
+def test_below_the_threshold_it_is_none_of_these() -> None:
+    times = np.array([1.0, 2.0, 3.0, 4.0])
+    scores = np.array([[0.9, 0.1], [0.55, 0.45], [0.48, 0.52], [0.3, 0.7]], np.float32)
+    found = find_segments(times, scores, ("walk", "run"), threshold=0.6, seconds=5.0)
+    assert [(s.start_seconds, s.end_seconds, s.label) for s in found] == [
+        (0.0, 1.5, "walk"),
+        (1.5, 3.5, None),
+        (3.5, 5.0, "run"),
+    ]
+    assert found[1].score == pytest.approx((0.55 + 0.52) / 2)
+    assert found[1].title == "none of these"
+    # the threshold itself is enough
+    (at,) = find_segments(times[:1], scores[1:2], "ab", threshold=float(scores[1, 0]), seconds=2.0)
+    assert at.label == "a"
+
+
+# --- whole videos
+
+
+def test_two_actions_one_after_the_other_are_two_segments(
+    predictor: TwoStreamPredictor, tmp_path: Path
+) -> None:
+    red, blue = (200, 30, 30), (30, 30, 200)
+    spatial = TwoStreamPredictor.from_models(make_models(None)[:1])
+    alone = [spatial.predict(scenes(tmp_path / "one.avi", (c, 1))).label for c in (red, blue)]
+    assert alone[0] != alone[1]
+    video = scenes(tmp_path / "both.avi", (red, 6), (blue, 4))
+    for options in ({}, {"window_seconds": 1.0, "every_seconds": 0.2, "positions": 2}):
+        timeline = spatial.timeline(video, threshold=0, **options)
+        assert [s.label for s in timeline.segments] == alone
+        first, second = timeline.segments
+        assert (first.start_seconds, second.end_seconds) == (0, 10)
+        window = options.get("window_seconds", 2.0)
+        assert abs(first.end_seconds - 6) <= window / 2
+        assert first.end_seconds == second.start_seconds
+    strict = spatial.timeline(video, threshold=1)
+    assert [s.label for s in strict.segments] == [None]
+
+
+def test_a_window_scores_what_the_stream_scores(
+    predictor: TwoStreamPredictor, tmp_path: Path
+) -> None:
+    video = write_clip(tmp_path / "clip.avi", frames=60)
+    told: list[tuple[float, float]] = []
+    timeline = predictor.timeline(
+        str(video),
+        window_seconds=0.8,
+        every_seconds=0.4,
+        positions=3,
+        smooth_seconds=0,
+        progress=lambda done, total: told.append((done, total)),
+    )
+    with VideoReader(video, short_side=40) as reader:
+        options = {"fps": 25, "window_seconds": 0.8, "every_seconds": 0.4, "positions": 3}
+        wanted = list(predictor.stream(reader, **options))
+    assert len(wanted) == 5
+    for name in ("spatial", "temporal"):
+        np.testing.assert_array_equal(
+            timeline.streams[name], [each.streams[name] for each in wanted]
+        )
+    np.testing.assert_allclose(timeline.scores, [each.scores for each in wanted], atol=1e-6)
+    np.testing.assert_allclose(timeline.times, [0.4, 0.8, 1.2, 1.6, 2.0])
+    assert told == [(pytest.approx(each.end_seconds), 2.4) for each in wanted]
+    assert (timeline.video, timeline.seconds, timeline.warning) == (video, 2.4, None)
+    assert timeline.segments[0].start_seconds == 0
+    assert timeline.segments[-1].end_seconds == 2.4
+    assert timeline.segment_at(2.39) == timeline.segment_at(99) == timeline.segments[-1]
+    said = json.loads(json.dumps(timeline.to_json()))
+    assert set(said) == {
+        *("video", "seconds", "segments", "classes", "times", "scores", "streams", "warning")
+    }
+    assert np.array(said["streams"]["temporal"]).shape == np.array(said["scores"]).shape == (5, 7)
+
+
+def test_each_field_is_computed_once(
+    predictor: TwoStreamPredictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pairs = []
+    compute = Dis.__call__
+    monkeypatch.setattr(
+        Dis,
+        "__call__",
+        lambda self, a, b: pairs.append(threading.current_thread()) or compute(self, a, b),
+    )
+    video = write_clip(tmp_path / "clip.avi", frames=50)
+    timeline = predictor.timeline(video, window_seconds=0.8, every_seconds=0.04, positions=1)
+    assert len(timeline.times) == 31
+    assert len(pairs) == 49
+    assert threading.current_thread() not in pairs  # flow has a thread of its own
+
+
+def test_short_and_broken_videos(predictor: TwoStreamPredictor, tmp_path: Path) -> None:
+    short = predictor.timeline(write_clip(tmp_path / "short.avi", frames=5))
+    assert short.times.tolist() == [0.1] and len(short.segments) == 1
+    single = predictor.timeline(write_clip(tmp_path / "single.avi", frames=1))
+    assert single.seconds == 0.04
+    whole = write_clip(tmp_path / "whole.avi", frames=60)
+    cut = tmp_path / "cut.avi"
+    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size * 6 // 10])
+    broken = predictor.timeline(cut)
+    assert broken.warning is not None and "cut.avi" in broken.warning
+    assert 0 < broken.seconds < 2.4
+    tiny = write_clip(tmp_path / "tiny.avi", size=24)
+    with pytest.raises(VideoError, match=r"tiny\.avi.*smaller than the model's crop of 32 px"):
+        predictor.timeline(tiny)
+    assert threading.active_count() == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("window_seconds", float("nan"), "must be a number above 0"),
+        ("every_seconds", 0, "must be a number above 0"),
+        ("positions", 0, "must be a number above 0"),
+        ("smooth_seconds", float("nan"), "must be a number from 0 up"),
+        ("smooth_seconds", -1, "must be a number from 0 up"),
+        ("threshold", float("nan"), r"must lie in 0\.\.1"),
+        ("threshold", 1.5, r"must lie in 0\.\.1"),
+    ],
+)
+def test_wrong_options_are_refused_before_anything_is_opened(
+    name: str, value: float, words: str, predictor: TwoStreamPredictor
+) -> None:
+    with pytest.raises(UsageError, match=f"{name} {words}"):
+        predictor.timeline("nowhere.avi", **{name: value})  # type: ignore[arg-type]
+
+
+def test_flow_of_the_codec_is_seen(tmp_path: Path) -> None:
+    """The flow of `mv` comes with the frames, from the file."""
+    from twostream.flow.store import StoreSettings
+
+    settings = StoreSettings(flow="mv", short_side=40).complete()
+    predictor = TwoStreamPredictor.from_models(make_models(TemporalInput(length=4), settings))
+    video = write_clip(tmp_path / "clip.avi", frames=20)
+    timeline = predictor.timeline(video, positions=6, smooth_seconds=0)
+    wanted = predictor.predict(video)
+    np.testing.assert_array_equal(timeline.streams["temporal"][0], wanted.streams["temporal"])
+
+
+# --- working ahead
+
+
+def test_working_ahead_keeps_order_and_stays_within_its_depth() -> None:
+    taken = []
+
+    def numbers() -> Iterator[int]:
+        for i in range(20):
+            taken.append(i)
+            yield i
+
+    with closing(ahead(numbers(), depth=2)) as items:
+        assert next(items) == 0
+        for i in range(1, 20):
+            assert next(items) == i
+            assert len(taken) <= i + 5  # two wait, one is in hand, one in the making
+        assert list(items) == []
+
+
+def test_what_fails_ahead_fails_here_after_what_was_good() -> None:
+    def numbers() -> Iterator[int]:
+        yield 1
+        raise VideoError("clip", "broke")
+
+    items = ahead(numbers(), depth=3)
+    assert next(items) == 1
+    with pytest.raises(VideoError, match="broke"):
+        next(items)
+
+
+def test_leaving_early_ends_the_thread() -> None:
+    def endless() -> Iterator[int]:
+        while True:
+            yield 1
+
+    with closing(ahead(endless(), depth=1)) as items:
+        next(items)
+        assert threading.active_count() == 2
+    assert threading.active_count() == 1
+
+
+# --- files
+
+
+TIMELINE = Timeline(
+    Path("a, b.mp4"),
+    ("walk", "run, fast"),
+    np.array([1.0, 2.0]),
+    np.array([[0.75, 0.25], [0.375, 0.625]], np.float32),
+    {"temporal": np.array([[1, 0], [0, 1]], np.float32)},
+    (Segment(0, 1.5, "walk", 0.75), Segment(1.5, 3, "run, fast", 0.625), Segment(3, 4, None, 0.3)),
+    None,
+    4.0,
+)
+
+
+def test_tables_can_be_read_back() -> None:
+    head, *rows = csv.reader(io.StringIO(segments_csv(TIMELINE)))
+    assert head == ["video", "start_seconds", "end_seconds", "label", "score"]
+    assert rows == [
+        ["a, b.mp4", "0.000", "1.500", "walk", "0.7500"],
+        ["a, b.mp4", "1.500", "3.000", "run, fast", "0.6250"],
+        ["a, b.mp4", "3.000", "4.000", "", "0.3000"],
+    ]
+    head, *rows = csv.reader(io.StringIO(scores_csv(TIMELINE)))
+    assert head == [
+        "seconds",
+        *("fused walk", "fused run, fast", "temporal walk", "temporal run, fast"),
+    ]
+    assert rows[1] == ["2.000", "0.3750", "0.6250", "0.0000", "1.0000"]
+
+
+def test_subtitles_are_those_of_the_format() -> None:
+    assert srt(TIMELINE.segments) == (
+        "1\n00:00:00,000 --> 00:00:01,500\nwalk (75%)\n\n"
+        "2\n00:00:01,500 --> 00:00:03,000\nrun, fast (62%)\n\n"
+        "3\n00:00:03,000 --> 00:00:04,000\nnone of these (30%)\n\n"
+    )
+
+
+def test_a_file_is_whole_or_not_there(tmp_path: Path) -> None:
+    write_text(tmp_path / "new" / "a.srt", "text")
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["a.srt"]
+    with pytest.raises(DataError, match="cannot be written"):
+        write_text(tmp_path / "new" / "a.srt" / "b.srt", "text")
+
+
+def test_videos_of_folders_and_the_names_of_what_is_written(tmp_path: Path) -> None:
+    for name in ("b/clip.avi", "b/clip.mp4", "a/clip.avi", "a/notes.txt", "a/.hidden.avi"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    found = find_videos([tmp_path, tmp_path / "b" / "clip.avi"])
+    names = [name.as_posix() for name in found.values()]
+    assert names == ["a/clip.avi", "b/clip.avi", "b/clip.mp4"]
+    out = tmp_path / "out"
+    paths = output_paths(found, out, ".srt", several=True)
+    assert [path.relative_to(out).as_posix() for path in paths.values()] == [
+        *("a/clip.srt", "b/clip.avi.srt", "b/clip.mp4.srt")
+    ]
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="folder without videos"):
+        find_videos([tmp_path / "empty"])
+    twins = find_videos([tmp_path / "a" / "clip.avi", tmp_path / "b" / "clip.avi"])
+    with pytest.raises(UsageError, match=r"several videos are called clip\.avi"):
+        output_paths(twins, out, ".srt", several=True)
+    one = find_videos([tmp_path / "a" / "clip.avi"])
+    for wrong, words in (
+        (tmp_path, "is a folder"),
+        (tmp_path / "no" / "x.srt", "no folder"),
+        (tmp_path / "b" / ".." / "a" / "clip.avi", "is one of the videos"),
+    ):
+        with pytest.raises(UsageError, match=words):
+            output_paths(one, wrong, ".srt", several=False)
+    with pytest.raises(UsageError, match="is a file"):
+        output_paths(twins, tmp_path / "a" / "notes.txt", ".srt", several=True)
+
+
+# --- the film
+
+
+def test_the_film_shows_labels_scores_flow_and_the_place(
+    predictor: TwoStreamPredictor, tmp_path: Path
+) -> None:
+    video = write_clip(tmp_path / "clip.avi", frames=40)
+    timeline = predictor.timeline(video, window_seconds=0.4, every_seconds=0.2, threshold=0)
+    told: list[tuple[float, float]] = []
+    specs = [stream.spec for stream in predictor.streams.values()]
+    out = tmp_path / "film.mp4"
+    write_annotated(timeline, out, specs, progress=lambda *seconds: told.append(seconds))
+    with VideoReader(out) as reader:
+        frames = [frame.rgb for frame in reader]
+    assert len(frames) == 40 and told[-1] == (1.6, 1.6)
+    assert frames[0].shape == (240 + PANEL_HEIGHT_PX, 320, 3)  # 48 px, five times enlarged
+    inset = [frame[8:60, 230:312] for frame in frames]
+    assert inset[0].mean() > 250  # no motion before the first pair
+    red, _, blue = inset[20].reshape(-1, 3).mean(axis=0)
+    assert blue > red + 100  # the texture drifts to the left
+    places = [int(frame[-12, :, :].min(axis=1).argmax()) for frame in (frames[4], frames[36])]
+    assert places == [pytest.approx(320 * t / 1.6, abs=3) for t in (4 / 25, 36 / 25)]
+    alone = draw(np.zeros((64, 48, 3), np.uint8), None, timeline, 99.0, draw_strip(timeline, 10))
+    assert alone.shape == (256 + PANEL_HEIGHT_PX, 320, 3)
+    assert [path.name for path in tmp_path.iterdir() if path.suffix == ".mp4"] == ["film.mp4"]
+
+
+def test_a_film_that_is_stopped_leaves_nothing(
+    predictor: TwoStreamPredictor, tmp_path: Path
+) -> None:
+    video = write_clip(tmp_path / "clip.avi", frames=40)
+    timeline = predictor.timeline(video)
+
+    def stop(done: float, total: float) -> None:
+        if done > 0.5:
+            raise KeyboardInterrupt
+
+    out = tmp_path / "film.mp4"
+    with pytest.raises(KeyboardInterrupt):
+        write_annotated(timeline, out, [], progress=stop)
+    assert [path.name for path in tmp_path.iterdir()] == ["clip.avi"]
+    with pytest.raises(UsageError, match="a film is written as one of"):
+        write_annotated(timeline, tmp_path / "film.txt", [])
+
+
+def test_colours_and_strip_follow_the_segments() -> None:
+    colours = {class_colour(TIMELINE, name) for name in (*TIMELINE.classes, None)}
+    assert len(colours) == 3
+    (row,) = draw_strip(TIMELINE, 8)
+    wanted = [class_colour(TIMELINE, label) for label in ("walk", "run, fast", None)]
+    assert [tuple(c) for c in row.tolist()] == [
+        *[wanted[0]] * 3,
+        *[wanted[1]] * 3,
+        *[wanted[2]] * 2,
+    ]
+
+
+# --- the command
+
+
+def test_the_command_writes_what_it_is_asked_for(
+    run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    video = write_clip(tmp_path / "clip.avi", frames=60)
+    outputs = [f"--{kind}={tmp_path / kind}" for kind in ("csv", "scores", "srt")]
+    outputs.append(f"--video={tmp_path / 'film.mp4'}")
+    command = ["predict", str(run_folder), str(video), "--timeline", "--json", *outputs]
+    assert run([*command, "--threshold", "0", "--every", "0.2", "--window", "1"]) == 0
+    (found,) = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert found["seconds"] == 2.4 and len(found["times"]) == 8
+    rows = list(csv.DictReader(io.StringIO((tmp_path / "csv").read_text())))
+    assert [row["label"] for row in rows] == [s["label"] for s in found["segments"]]
+    assert len((tmp_path / "scores").read_text().splitlines()) == 9
+    assert (tmp_path / "srt").read_text().startswith("1\n00:00:00,000 --> ")
+    with VideoReader(tmp_path / "film.mp4") as reader:
+        assert len(list(reader)) == 60
+
+
+def test_one_bad_video_does_not_end_the_run(
+    run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clips = tmp_path / "clips"
+    clips.mkdir()
+    (clips / "a.avi").write_text("no video")
+    for name in ("b.avi", "c.avi"):
+        write_clip(clips / name)
+    command = ["predict", str(run_folder), str(clips)]
+    assert run([*command, "--timeline", "--csv", str(tmp_path / "out"), "--json"]) == 1
+    captured = capsys.readouterr()
+    assert len(json.loads(captured.out.splitlines()[-1])) == 2
+    assert captured.err.count("a.avi") == 1 and "not labelled" in captured.err
+    assert "predict: 3/3" in captured.err
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["b.csv", "c.csv"]
+    assert run([*command, "--json"]) == 1
+    assert len(json.loads(capsys.readouterr().out.splitlines()[-1])) == 2
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of Unix")
+def test_ctrl_c_leaves_whole_files_only(run_folder: Path, tmp_path: Path) -> None:
+    """One video is done, the other is at work: of the first everything is there."""
+    clips, out = tmp_path / "clips", tmp_path / "out"
+    clips.mkdir()
+    write_clip(clips / "a.avi", frames=30)
+    scenes(clips / "b.avi", ((90, 90, 90), 600))
+    outputs = [f"--{kind}={out / kind}" for kind in ("csv", "srt", "video")]
+    command = ["predict", str(run_folder), str(clips), "--timeline", *outputs]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "twostream", *command], stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 100
+    while not (out / "video" / "a.mp4").is_file():
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in said and "stopped" in said
+    assert sorted(path.name for path in out.rglob("*.*")) == ["a.csv", "a.mp4", "a.srt"]
+    with VideoReader(out / "video" / "a.mp4") as reader:
+        assert len(list(reader)) == 30
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--srt", "x.srt"], "--srt is for --timeline"),
+        (["--timeline", "--video", "x.txt"], "a film is written as one of"),
+        (["--window", "3"], "--window is for --timeline"),
+        (["--timeline", "--window", "nan"], "window_seconds must be a number above 0"),
+        (["--timeline", "--threshold", "2"], "threshold must lie in 0..1"),
+        (["--timeline", "--csv", "nowhere/x.csv"], "no folder nowhere"),
+    ],
+)
+def test_wrong_usage_is_one_sentence(
+    arguments: list[str],
+    words: str,
+    run_folder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    video = write_clip(tmp_path / "clip.avi")
+    assert run(["predict", str(run_folder), str(video), *arguments]) == 2
+    said = capsys.readouterr().err
+    assert words in said and "Traceback" not in said
+
+
+def test_an_exported_folder_needs_no_torch(run_folder: Path, tmp_path: Path) -> None:
+    from twostream.export import export_onnx
+
+    export_onnx(run_folder, tmp_path / "onnx")
+    video = write_clip(tmp_path / "clip.avi", frames=60)
+    code = (
+        "import sys\n"
+        "for name in ('torch', 'torchvision', 'lightning', 'timm', 'sklearn', 'safetensors'):\n"
+        "    sys.modules[name] = None\n"
+        "from twostream.__main__ import run\n"
+        "sys.exit(run(sys.argv[1:]))"
+    )
+    arguments = ["predict", str(tmp_path / "onnx"), str(video), "--timeline", "--json"]
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    (found,) = json.loads(done.stdout.splitlines()[-1])
+    wanted = TwoStreamPredictor.load(run_folder).timeline(video)
+    np.testing.assert_allclose(found["scores"], wanted.scores, atol=2e-4)
