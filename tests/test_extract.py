@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import cv2
 import numpy as np
@@ -241,7 +242,10 @@ class TestManyClips:
     def test_frames_alone_need_no_flow(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(sys.modules[extract.__module__], "make_estimator", None)
+        def none_is_made(*settings: object) -> None:
+            raise AssertionError("frames alone need no estimator")
+
+        monkeypatch.setattr(sys.modules[extract.__module__], "make_on_device", none_is_made)
         summary = extract(
             make_data(tmp_path / "d", 2), store=tmp_path / "s", settings=SETTINGS, kinds=("rgb",)
         )
@@ -274,13 +278,12 @@ class TestManyClips:
     ) -> None:
         class Broken:
             name = "farneback"
+            parameters: ClassVar[dict[str, int]] = {}
 
             def __call__(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
                 raise cv2.error("out of luck")
 
-        monkeypatch.setattr(
-            sys.modules[extract.__module__], "make_estimator", lambda *a, **k: Broken()
-        )
+        monkeypatch.setattr(sys.modules[extract.__module__], "make_on_device", lambda *a: Broken())
         summary = extract(make_data(tmp_path / "d", 2), store=tmp_path / "s", settings=SETTINGS)
         assert len(summary.failed) == 2
         assert "out of luck" in next(iter(summary.failed.values()))
@@ -409,11 +412,12 @@ class TestInterruption:
             "from twostream.types import LabeledVideo\n"
             "videos = [LabeledVideo(a, Path(sys.argv[2]) / a, 0) for a in sys.argv[3:]]\n"
             "slow = StoreSettings(short_side=48, flow='farneback')\n"
-            "import time; e = sys.modules[extract.__module__]; real = e.make_estimator\n"
+            "import time; e = sys.modules[extract.__module__]; real = e.make_on_device\n"
             "class Slow:\n"
-            "    def __init__(self): self.real = real('farneback')\n"
+            "    parameters = {}\n"
+            "    def __init__(self): self.real = real('farneback', {}, 'cpu')\n"
             "    def __call__(self, a, b): time.sleep(.02); return self.real(a, b)\n"
-            "e.make_estimator = lambda *a, **k: Slow()\n"
+            "e.make_on_device = lambda *a: Slow()\n"
             "extract(videos, store=sys.argv[1], settings=slow, workers=2)\n"
         )
         process = subprocess.Popen(

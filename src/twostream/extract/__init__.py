@@ -1,8 +1,8 @@
 """Extraction: every video is decoded once, and its frames and flow go into the flow store.
 
-Pairs of different clips are computed in parallel, one clip and one flow estimator per thread
-(decoding, OpenCV and compression release Python's lock), so that the results do not depend on
-the number of workers. Memory does not grow with the length of a video.
+Clips are computed in parallel, one clip and one flow estimator per thread (decoding, solvers and
+compression release Python's lock); threads that find no clip compute pairs of those that are left.
+The results do not depend on the number of workers, and memory not on the length of a video.
 """
 
 from __future__ import annotations
@@ -13,15 +13,25 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import cv2
 
-from twostream.extract.pool import StoppedError, in_threads
+from twostream.extract.ahead import Helpers, pairs_per_run, with_flow_ahead
+from twostream.extract.pool import StoppedError, in_threads, num_cores
 from twostream.extract.source import source_hash
-from twostream.flow import FlowEstimator, make_estimator
+from twostream.flow.device import choose_device, make_on_device
 from twostream.flow.opencv import one_opencv_thread
-from twostream.flow.pairs import at_rate, clip_items, reads_codec, resample
+from twostream.flow.pairs import (
+    at_rate,
+    clip_items,
+    directions_of,
+    reads_codec,
+    resample,
+    with_flow,
+)
 from twostream.flow.store import ClipFile, ClipHeader, ClipWriter, FlowStore, Kind, StoreSettings
 from twostream.types import LabeledVideo, StoreError, VideoError
 from twostream.video import VideoReader
@@ -51,6 +61,7 @@ class ExtractSummary:
         warnings: video id -> what is odd about it (it broke off early), done or skipped.
         pairs: number of pairs of frames whose flow was computed.
         seconds: wall-clock time.
+        device: where the flow was computed: "cpu", "cuda", or "auto" where the method chooses.
     """
 
     videos: int
@@ -60,6 +71,7 @@ class ExtractSummary:
     warnings: dict[str, str] = field(default_factory=dict)
     pairs: int = 0
     seconds: float = 0.0
+    device: str = "cpu"
 
     @property
     def pairs_per_second(self) -> float:
@@ -73,7 +85,8 @@ def extract_clip(
     kinds: Sequence[Kind],
     *,
     open_writer: Callable[[ClipHeader], ClipWriter],
-    estimator: FlowEstimator | None = None,
+    estimator: Any = None,
+    helpers: Helpers | None = None,
     video_id: str | None = None,
     fingerprint: str = "",
     on_frame: Callable[[int], None] = lambda pairs: None,
@@ -89,6 +102,7 @@ def extract_clip(
         kinds: any of "rgb", "forward", "backward".
         open_writer: makes the writer for a header.
         estimator: one that no other thread uses; None makes one.
+        helpers: threads that compute some of the pairs; None: this thread computes all.
         video_id: for the header; None takes the file's name.
         fingerprint: ``source_hash`` of the file, for the header.
         on_frame: called after each frame with the pairs computed for it (0 or 1); what it raises
@@ -102,9 +116,9 @@ def extract_clip(
         StoreError: the writer's disk refuses.
     """
     settings = settings.complete()
-    directions = [kind for kind in kinds if kind != "rgb"]
+    directions = directions_of(kinds)
     if estimator is None and directions:
-        estimator = make_estimator(settings.flow, **settings.parameters)
+        estimator = make_on_device(settings.flow, settings.parameters, "cpu")
     from_codec = reads_codec(estimator)
     with VideoReader(path, short_side=settings.short_side, motion_vectors=from_codec) as reader:
         rate, picked = at_rate(reader, reader.info.fps, settings.fps)
@@ -118,7 +132,7 @@ def extract_clip(
         writers: dict[Kind, ClipWriter] = {}
         try:
             for kind in kinds:
-                flow = kind != "rgb"
+                is_flow = kind != "rgb"
                 header = ClipHeader(
                     kind=kind,
                     video_id=video_id or path.name,
@@ -127,14 +141,19 @@ def extract_clip(
                     fps=rate,
                     codec=settings.codec,
                     quality=settings.quality,
-                    method=settings.flow if flow else "",
-                    parameters=settings.parameters if flow else {},
-                    bound_px=settings.bound_px if flow else None,
+                    method=settings.flow if is_flow else "",
+                    parameters=settings.parameters if is_flow else {},
+                    bound_px=settings.bound_px if is_flow else None,
                     source_hash=fingerprint,
                     source_name=path.name,
                 )
                 writers[kind] = open_writer(header)
-            for items in clip_items(picked, rate, kinds, estimator):
+            if helpers is None or not directions:
+                flow = with_flow(picked, estimator, directions)
+            else:
+                pairs = pairs_per_run(estimator, *reader.size)
+                flow = with_flow_ahead(picked, directions, pairs=pairs, helpers=helpers)
+            for items in clip_items(flow, rate, kinds):
                 for kind, item in items:
                     writers[kind].append(item)  # type: ignore[arg-type]
                 on_frame(int(any(kind != "rgb" for kind, _ in items)))
@@ -172,14 +191,14 @@ def extract_to_memory(
 class _Job:
     """What the workers of one extraction share."""
 
-    def __init__(self, store: FlowStore, kinds: Sequence[Kind]) -> None:
+    def __init__(self, store: FlowStore, kinds: Sequence[Kind], helpers: Helpers) -> None:
         self.store = store
         self.kinds = tuple(dict.fromkeys(kinds))
+        self.helpers = helpers
         self.stop = threading.Event()
         self.pairs = 0
         self.current = ""
         self._lock = threading.Lock()
-        self._own = threading.local()
 
     def on_frame(self, pairs: int) -> None:
         if self.stop.is_set():
@@ -187,16 +206,16 @@ class _Job:
         with self._lock:
             self.pairs += pairs
 
-    def estimator(self) -> FlowEstimator:
-        if not hasattr(self._own, "estimator"):
-            settings = self.store.settings
-            self._own.estimator = make_estimator(settings.flow, **settings.parameters)
-        return self._own.estimator
-
     def run(self, video: LabeledVideo) -> tuple[bool, str | None]:
         """Return whether anything had to be extracted, and the clip's warning."""
         if self.stop.is_set():
             raise StoppedError
+        try:
+            return self._run(video)
+        finally:
+            self.helpers.clip_ended()
+
+    def _run(self, video: LabeledVideo) -> tuple[bool, str | None]:
         self.current = video.video_id
         fingerprint = source_hash(video.path)
         missing = [
@@ -209,13 +228,13 @@ class _Job:
             )
         if not missing:
             return False, self.store.clip(video.video_id, self.kinds[0]).header.warning
-        flow = any(kind != "rgb" for kind in missing)
         warning = extract_clip(
             video.path,
             self.store.settings,
             missing,
             open_writer=self.store.writer,
-            estimator=self.estimator() if flow else None,
+            estimator=self.helpers.estimator() if directions_of(missing) else None,
+            helpers=self.helpers,
             video_id=video.video_id,
             fingerprint=fingerprint,
             on_frame=self.on_frame,
@@ -230,6 +249,7 @@ def extract(
     settings: StoreSettings,
     kinds: Sequence[Kind] = ("rgb", "forward"),
     workers: int | None = None,
+    device: str = "auto",
     progress: Progress | None = None,
 ) -> ExtractSummary:
     """Extract videos into a store, in parallel; what is finished and valid is skipped.
@@ -243,26 +263,33 @@ def extract(
         settings: what all clips of the store are made with.
         kinds: any of "rgb", "forward", "backward"; more may be added by a later call.
         workers: number of threads; None uses every core.
+        device: where the flow is computed: "cpu", "cuda", or "auto" (see ``choose_device``).
         progress: called in the calling thread, several times a second and after each video, with
             (a video id that is being worked on, videos ended, videos in all, pairs so far).
 
     Raises:
         StoreError: the store was made with other settings, or the disk refuses; finished clips
             are kept.
+        UsageError: the device is not here, or does not compute this flow.
     """
     started = time.monotonic()
     flow_store = FlowStore.create(store, settings)
     flow_store.clean()
     unique = _unique(videos)
-    job = _Job(flow_store, kinds)
+    threads, settings = workers or num_cores(), flow_store.settings
+    if directions_of(kinds) and not settings.imported and unique:
+        device = choose_device(device, settings.flow, settings.parameters, threads=threads)
+    make = partial(make_on_device, settings.flow, settings.parameters, device)
+    helpers = Helpers(make, threads=threads, clips=len(unique))
+    job = _Job(flow_store, kinds, helpers)
     failed: dict[str, str] = {}
     warnings: dict[str, str] = {}
     done = skipped = 0
     # The longest first: no worker is left alone with a long clip at the end.
     order = sorted(unique, key=lambda video: -_file_size(video.path))
     ended = 0
-    running = in_threads(job.run, order, stop=job.stop, workers=workers)
-    with one_opencv_thread(), closing(running):
+    running = in_threads(job.run, order, stop=job.stop, workers=threads)
+    with one_opencv_thread(), closing(helpers), closing(running):
         for finished in running:
             ended += len(finished)
             for video, future in finished:
@@ -288,6 +315,7 @@ def extract(
         warnings=dict(sorted(warnings.items())),
         pairs=job.pairs,
         seconds=time.monotonic() - started,
+        device=device,
     )
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from twostream.flow import FlowEstimator
 from twostream.flow.opencv import one_opencv_thread
-from twostream.flow.pairs import at_rate, clip_items
+from twostream.flow.pairs import at_rate, clip_items, directions_of, with_flow
 from twostream.flow.store import ClipFile, ClipHeader, ClipWriter, Kind, StoreSettings
 from twostream.flow.store import decode_fields as decode
 from twostream.loader import Clip
@@ -99,7 +99,8 @@ class RecentClip:
             fps: of the frames.
         """
         self.rate, picked = at_rate(self._prepared(frames, fps), fps, self.settings.fps)
-        groups = clip_items(picked, self.rate, self.kinds, self.estimator)
+        flow = with_flow(picked, self.estimator, directions_of(self.kinds))
+        groups = clip_items(flow, self.rate, self.kinds)
         while True:
             with one_opencv_thread():  # not across a yield: the caller's work is the caller's
                 items = next(groups, None)
