@@ -309,7 +309,7 @@ class TestManyClips:
 
     def test_progress(self, tmp_path: Path) -> None:
         videos = make_data(tmp_path / "data", 4)
-        calls: list[tuple[str, int, int, int]] = []
+        calls: list[tuple[str, int, int, int, float | None]] = []
         extract(
             videos,
             store=tmp_path / "s",
@@ -318,7 +318,28 @@ class TestManyClips:
         )
         assert {call[0] for call in calls} <= set(ids(videos))
         assert [call[1] for call in calls] == sorted(call[1] for call in calls)
-        assert calls[-1][1:] == (4, 4, 4 + 7 + 10 + 13)
+        assert calls[-1][1:] == (4, 4, 4 + 7 + 10 + 13, 0)
+
+    def test_time_left(self, tmp_path: Path) -> None:
+        """By the share of one long clip that is done; what was there before does not count."""
+        videos = make_data(tmp_path / "data", 2)
+        settings = StoreSettings(short_side=48, flow="dis")
+        extract(videos, store=tmp_path / "s", settings=settings)
+        videos.append(LabeledVideo("long.avi", make_clip(tmp_path / "data/long.avi", 400), 0))
+        calls: list[tuple[int, float, float]] = []
+        started = time.monotonic()
+
+        def note(video_id: str, done: int, total: int, pairs: int, left: float | None) -> None:
+            if left is not None and pairs:
+                calls.append((pairs, time.monotonic() - started, left))
+
+        summary = extract(videos, store=tmp_path / "s", settings=settings, progress=note)
+        halfway = [call for call in calls if 100 < call[0] < 300]
+        assert halfway
+        for pairs, elapsed, left in halfway:
+            assert 0.5 < left / (elapsed * (399 - pairs) / pairs) < 2
+        assert calls[-1][2] == 0
+        assert summary.pairs == 399
 
     def test_nothing_to_do(self, tmp_path: Path) -> None:
         summary = extract([], store=tmp_path / "s", settings=SETTINGS)
@@ -376,7 +397,7 @@ class TestInterruption:
         videos = make_data(tmp_path / "data", 5)
         store = tmp_path / "s"
 
-        def interrupt(video_id: str, done: int, total: int, pairs: int) -> None:
+        def interrupt(video_id: str, done: int, total: int, pairs: int, left: object) -> None:
             if done >= 2:
                 raise KeyboardInterrupt
 
@@ -394,7 +415,7 @@ class TestInterruption:
         videos = [LabeledVideo("long.avi", make_clip(tmp_path / "long.avi", 400), 0)]
         settings = StoreSettings(short_side=48, flow="tvl1-opencv")  # 400 pairs take many seconds
 
-        def interrupt(video_id: str, done: int, total: int, pairs: int) -> None:
+        def interrupt(video_id: str, done: int, total: int, pairs: int, left: object) -> None:
             raise KeyboardInterrupt
 
         with pytest.raises(KeyboardInterrupt):

@@ -46,7 +46,8 @@ __all__ = [
     "source_hash",
 ]
 
-Progress = Callable[[str, int, int, int], None]
+Progress = Callable[[str, int, int, int, float | None], None]
+OnFrame = Callable[[int, float], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +90,7 @@ def extract_clip(
     helpers: Helpers | None = None,
     video_id: str | None = None,
     fingerprint: str = "",
-    on_frame: Callable[[int], None] = lambda pairs: None,
+    on_frame: OnFrame = lambda pairs, share: None,
 ) -> str | None:
     """Decode a video once and write its frames and flow; memory is constant in its length.
 
@@ -105,8 +106,9 @@ def extract_clip(
         helpers: threads that compute some of the pairs; None: this thread computes all.
         video_id: for the header; None takes the file's name.
         fingerprint: ``source_hash`` of the file, for the header.
-        on_frame: called after each frame with the pairs computed for it (0 or 1); what it raises
-            ends the extraction and leaves nothing.
+        on_frame: called after each frame with the pairs computed for it (0 or 1) and the share of
+            the video that is done, as far as the file tells its length; what it raises ends the
+            extraction and leaves nothing.
 
     Returns:
         The reader's warning, if the video broke off early.
@@ -156,7 +158,8 @@ def extract_clip(
             for items in clip_items(flow, rate, kinds):
                 for kind, item in items:
                     writers[kind].append(item)  # type: ignore[arg-type]
-                on_frame(int(any(kind != "rgb" for kind, _ in items)))
+                share = reader.frames_read / max(reader.info.num_frames_claimed, reader.frames_read)
+                on_frame(int(any(kind != "rgb" for kind, _ in items)), share)
             for writer in writers.values():
                 writer.close(warning=reader.warning)
         finally:
@@ -170,7 +173,7 @@ def extract_to_memory(
     settings: StoreSettings,
     kinds: Sequence[Kind] = ("rgb", "forward"),
     *,
-    on_frame: Callable[[int], None] = lambda pairs: None,
+    on_frame: OnFrame = lambda pairs, share: None,
 ) -> dict[Kind, ClipFile]:
     """Extract one video without a store on disk, through the same encoding and decoding.
 
@@ -191,7 +194,17 @@ def extract_to_memory(
 class _Job:
     """What the workers of one extraction share."""
 
-    def __init__(self, store: FlowStore, kinds: Sequence[Kind], helpers: Helpers) -> None:
+    def __init__(
+        self,
+        videos: Sequence[LabeledVideo],
+        store: FlowStore,
+        kinds: Sequence[Kind],
+        helpers: Helpers,
+    ) -> None:
+        self._sizes = {video.video_id: _file_size(video.path) for video in videos}
+        self._waiting = sum(self._sizes.values())  # bytes of videos that have not ended
+        self._extracted = 0  # bytes of those that have, without those that were there before
+        self._running: dict[str, float] = {}  # bytes done of those that are worked on
         self.store = store
         self.kinds = tuple(dict.fromkeys(kinds))
         self.helpers = helpers
@@ -200,20 +213,34 @@ class _Job:
         self.current = ""
         self._lock = threading.Lock()
 
-    def on_frame(self, pairs: int) -> None:
+    def on_frame(self, video_id: str, pairs: int, share: float) -> None:
         if self.stop.is_set():
             raise StoppedError
         with self._lock:
             self.pairs += pairs
+            self._running[video_id] = share * self._sizes[video_id]
+
+    def seconds_left(self, elapsed: float) -> float | None:
+        """Estimate the rest; a video takes time by its bytes, one that is there takes none."""
+        with self._lock:
+            running = sum(self._running.values())
+            done, left = self._extracted + running, self._waiting - running
+        return elapsed * left / done if done else None
 
     def run(self, video: LabeledVideo) -> tuple[bool, str | None]:
         """Return whether anything had to be extracted, and the clip's warning."""
         if self.stop.is_set():
             raise StoppedError
+        fresh = True
         try:
-            return self._run(video)
+            fresh, warning = self._run(video)
         finally:
             self.helpers.clip_ended()
+            with self._lock:
+                self._running.pop(video.video_id, None)
+                self._waiting -= self._sizes[video.video_id]
+                self._extracted += fresh * self._sizes[video.video_id]
+        return fresh, warning
 
     def _run(self, video: LabeledVideo) -> tuple[bool, str | None]:
         self.current = video.video_id
@@ -237,7 +264,7 @@ class _Job:
             helpers=self.helpers,
             video_id=video.video_id,
             fingerprint=fingerprint,
-            on_frame=self.on_frame,
+            on_frame=partial(self.on_frame, video.video_id),
         )
         return True, warning
 
@@ -265,7 +292,8 @@ def extract(
         workers: number of threads; None uses every core.
         device: where the flow is computed: "cpu", "cuda", or "auto" (see ``choose_device``).
         progress: called in the calling thread, several times a second and after each video, with
-            (a video id that is being worked on, videos ended, videos in all, pairs so far).
+            (a video id that is being worked on, videos ended, videos in all, pairs so far, seconds
+            left by the share of the files' bytes that is done, None while nothing is).
 
     Raises:
         StoreError: the store was made with other settings, or the disk refuses; finished clips
@@ -273,15 +301,15 @@ def extract(
         UsageError: the device is not here, or does not compute this flow.
     """
     started = time.monotonic()
+    threads, unique = workers or num_cores(), _unique(videos)
+    if directions_of(kinds) and unique and not settings.imported:
+        device = choose_device(device, settings.flow, settings.parameters, threads=threads)
     flow_store = FlowStore.create(store, settings)
     flow_store.clean()
-    unique = _unique(videos)
-    threads, settings = workers or num_cores(), flow_store.settings
-    if directions_of(kinds) and not settings.imported and unique:
-        device = choose_device(device, settings.flow, settings.parameters, threads=threads)
+    settings = flow_store.settings
     make = partial(make_on_device, settings.flow, settings.parameters, device)
     helpers = Helpers(make, threads=threads, clips=len(unique))
-    job = _Job(flow_store, kinds, helpers)
+    job = _Job(unique, flow_store, kinds, helpers)
     failed: dict[str, str] = {}
     warnings: dict[str, str] = {}
     done = skipped = 0
@@ -306,7 +334,8 @@ def extract(
                 if warning:
                     warnings[video.video_id] = warning
             if progress is not None:
-                progress(job.current, ended, len(unique), job.pairs)
+                elapsed = time.monotonic() - started
+                progress(job.current, ended, len(unique), job.pairs, job.seconds_left(elapsed))
     return ExtractSummary(
         videos=len(unique),
         done=done,

@@ -105,7 +105,12 @@ class _Job:
         with self.clock("extract"):
             store, unreadable = self.extract()
             self.others = extract_others(
-                settings, out, workers=self.workers, progress=self.progress, say=self.say
+                settings,
+                out,
+                workers=self.workers,
+                device=self.flow_device(),
+                progress=self.progress,
+                say=self.say,
             )
         clips = ClipCache(store, settings.kinds())
         readable = replace(self.split, train=without(self.split.train, unreadable))
@@ -165,9 +170,13 @@ class _Job:
             Path(self.settings.store) if self.settings.store else self.out / "flow",
             kinds=self.settings.kinds(),
             workers=self.workers,
+            device=self.flow_device(),
             progress=self.progress,
             say=self.say,
         )
+
+    def flow_device(self) -> str:
+        return (self.options or TrainerOptions()).flow_device()
 
     def check_readable(self, readable: DatasetSplit, unreadable: dict[str, str]) -> None:
         """Refuse to train where a class has no readable clip left; say what is left out."""

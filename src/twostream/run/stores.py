@@ -53,6 +53,7 @@ def extract_for_run(
     *,
     kinds: tuple[Kind, ...],
     workers: int | None,
+    device: str = "auto",
     progress: Progress | None,
     say: Say,
 ) -> tuple[FlowStore, dict[str, str]]:
@@ -68,6 +69,7 @@ def extract_for_run(
         kinds=kinds,
         crop_size=settings.recipe.crop_size,
         workers=workers,
+        device=device,
         progress=progress,
         say=say,
     )
@@ -105,6 +107,7 @@ def extract_others(
     out: Path,
     *,
     workers: int | None,
+    device: str = "auto",
     progress: Progress | None,
     say: Say,
 ) -> list[Part]:
@@ -125,6 +128,7 @@ def extract_others(
             Path(stores[i]) if stores else out / f"flow-{i + 1}-{dataset.name}",
             kinds=settings.other_kinds(),
             workers=workers,
+            device=device,
             progress=progress,
             say=say,
         )
