@@ -51,6 +51,9 @@ def extract(
     bound: float = typer.Option(None, help="Fixed range in pixels; default: each field's own."),
     fps: float = typer.Option(None, help="Resample to this rate; default: keep each clip's."),
     workers: int = typer.Option(None, min=1, help="Threads; default: one a core."),
+    device: str = typer.Option(
+        "auto", help="cpu, cuda, or auto: a GPU where it computes this flow faster."
+    ),
     as_json: bool = typer.Option(False, "--json", help="Print one JSON object as the last line."),
 ) -> int:
     """Compute frames and optical flow of every video into a store; continues where it stopped."""
@@ -81,6 +84,7 @@ def extract(
             settings=settings,
             kinds=("rgb", "forward", "backward") if backward else ("rgb", "forward"),
             workers=workers,
+            device=device,
             progress=extraction_progress(shown.step),
         )
     for video_id, why in summary.warnings.items():
@@ -94,6 +98,7 @@ def extract(
         "failed": len(summary.failed),
         "pairs": summary.pairs,
         "pairs_per_second": round(summary.pairs_per_second, 1),
+        "device": summary.device,
     }
     shown.table(f"flow store {store}", tuple(result), [tuple(result.values())])
     shown.result(result)

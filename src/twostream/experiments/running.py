@@ -58,7 +58,7 @@ def run_all(
     todo = unfinished(runs)
     if not todo:
         return {}
-    extract_all(study, todo, progress=progress, say=say)
+    extract_all(study, todo, device=options.flow_device(), progress=progress, say=say)
     cores = os.cpu_count() or 1
     jobs = max(1, min(jobs or (1 if options.on_gpu() else cores), len(todo)))
     failed: dict[Path, str] = {}
@@ -101,7 +101,12 @@ def run_all(
 
 
 def extract_all(
-    study: Study, runs: Sequence[PlannedRun], *, progress: Progress | None, say: Say
+    study: Study,
+    runs: Sequence[PlannedRun],
+    *,
+    device: str,
+    progress: Progress | None,
+    say: Say,
 ) -> None:
     """Extract the flow of every data set once, with all that any run will read of it."""
     kinds: dict[Target, set[Kind]] = {}
@@ -117,6 +122,7 @@ def extract_all(
             study.store(target),
             kinds=tuple(sorted(wanted)),
             workers=None,
+            device=device,
             progress=progress,
             say=say,
         )

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from twostream.flow import FlowEstimator
 from twostream.flow.opencv import one_opencv_thread
-from twostream.flow.pairs import at_rate, clip_items, resample
+from twostream.flow.pairs import at_rate, clip_items, directions_of, resample, with_flow
 from twostream.flow.store import ClipFile, ClipHeader, ClipWriter, Kind, StoreSettings
 from twostream.flow.store import decode_fields as decode
 from twostream.loader import Clip
@@ -127,7 +127,8 @@ class RecentClip:
             self.rate, picked = self.settings.fps, resample(prepared, self.settings.fps)
         else:
             raise UsageError("frames of an unknown rate need a model that has one")
-        groups = clip_items(picked, self.rate, self.kinds, self.estimator)
+        flow = with_flow(picked, self.estimator, directions_of(self.kinds))
+        groups = clip_items(flow, self.rate, self.kinds)
         while True:
             with one_opencv_thread():  # not across a yield: the caller's work is the caller's
                 items = next(groups, None)

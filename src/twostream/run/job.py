@@ -117,6 +117,7 @@ class _Job:
                 self.other_datasets,
                 out,
                 workers=self.workers,
+                device=self.flow_device(),
                 progress=self.progress,
                 say=self.say,
             )
@@ -178,9 +179,13 @@ class _Job:
             own_root(self.settings, self.out),
             kinds=self.settings.kinds(),
             workers=self.workers,
+            device=self.flow_device(),
             progress=self.progress,
             say=self.say,
         )
+
+    def flow_device(self) -> str:
+        return (self.options or TrainerOptions()).flow_device()
 
     def check_readable(self, readable: DatasetSplit, unreadable: dict[str, str]) -> None:
         """Refuse to train where a class has no readable clip left; say what is left out."""

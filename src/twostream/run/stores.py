@@ -53,6 +53,7 @@ def extract_for_run(
     *,
     kinds: tuple[Kind, ...],
     workers: int | None,
+    device: str = "auto",
     progress: Progress | None,
     say: Say,
 ) -> tuple[FlowStore, dict[str, str]]:
@@ -68,6 +69,7 @@ def extract_for_run(
         kinds=kinds,
         crop_size=settings.recipe.crop_size,
         workers=workers,
+        device=device,
         progress=progress,
         say=say,
     )
@@ -151,6 +153,7 @@ def extract_others(
     out: Path,
     *,
     workers: int | None,
+    device: str = "auto",
     progress: Progress | None,
     say: Say,
 ) -> list[Part]:
@@ -164,6 +167,7 @@ def extract_others(
             root,
             kinds=settings.other_kinds(),
             workers=workers,
+            device=device,
             progress=progress,
             say=say,
         )

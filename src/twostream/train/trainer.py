@@ -36,6 +36,10 @@ class TrainerOptions:
         """Tell whether training will run on an accelerator."""
         return self.accelerator != "cpu" and torch.cuda.is_available()
 
+    def flow_device(self) -> str:
+        """Return where flow may be computed: a GPU where it pays, unless training keeps off it."""
+        return "cpu" if self.accelerator == "cpu" else "auto"
+
     def workers(self) -> int:
         """Return the number of loader processes."""
         if self.loader_workers is not None:
