@@ -7,12 +7,13 @@ from pathlib import Path
 import typer
 
 from twostream.cli.console import FLOW_HELP, Shown
+from twostream.cli.options import AsJson
 
 
 def doctor(
     target: Path = typer.Argument(..., metavar="DATA_OR_VIDEO", help="A data set or one video."),
     length: int = typer.Option(10, help="Stack length that clips must be long enough for."),
-    as_json: bool = typer.Option(False, "--json", help="Print one JSON object as the last line."),
+    as_json: AsJson = False,
 ) -> int:
     """Decode everything and list what is wrong with it."""
     from twostream.doctor import examine
@@ -51,7 +52,7 @@ def extract(
     bound: float = typer.Option(None, help="Fixed range in pixels; default: each field's own."),
     fps: float = typer.Option(None, help="Resample to this rate; default: keep each clip's."),
     workers: int = typer.Option(None, min=1, help="Threads; default: one a core."),
-    as_json: bool = typer.Option(False, "--json", help="Print one JSON object as the last line."),
+    as_json: AsJson = False,
 ) -> int:
     """Compute frames and optical flow of every video into a store; continues where it stopped."""
     from twostream.datasets import load_dataset
