@@ -74,7 +74,7 @@ def test_extract_prints_its_json_and_fails_where_a_video_fails(
     assert run(command) == 0
     first = last_line(capsys)
     assert isinstance(first, dict)
-    keys = {"videos", "done", "skipped", "failed", "pairs", "pairs_per_second"}
+    keys = {"videos", "done", "skipped", "failed", "pairs", "pairs_per_second", "device"}
     assert set(first) == keys and (first["videos"], first["done"]) == (8, 8)
     next(data.glob("*/*.avi")).write_text("text")
     assert run(command) == 1
