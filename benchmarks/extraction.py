@@ -28,6 +28,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from extraction_parts import (
+    WARM_PAIRS,
     end_to_end,
     looped,
     overhead_per_clip,
@@ -36,6 +37,7 @@ from extraction_parts import (
     scaling,
     start_up,
     timed,
+    warm_start,
 )
 from flow import SHARED, markdown, processor
 from twostream.flow import make_estimator
@@ -47,6 +49,8 @@ HEIGHT, WIDTH, SHORT_SIDE, QUALITY, FPS = 256, 340, 256, 90, 25.0
 TEXTURE_MARGIN = 200
 CALM = SHARED / "robustness" / "v_ApplyEyeMakeup_g01_c01.avi"
 MOVING = SHARED / "skateboard" / "kickflip" / "kickflip000.mp4"
+SMALL = SHARED / "weizmann" / "run" / "daria_run.mp4"
+WARM_CLIP_PAIRS = 16
 SCALED = ("dis", "brox", "tvl1")
 SCALING_CLIPS = 4
 MADE_FRAMES = 20
@@ -147,9 +151,8 @@ def against_a_bare_loop(paths: list[Path], folder: Path, rounds: int) -> list[li
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--video", type=Path, default=VIDEO, help="a real clip of 41 frames or more"
-    )
+    parser.add_argument("--video", type=Path, default=CALM, help="a real clip, looped")
+    parser.add_argument("--moving", type=Path, default=MOVING, help="one in which more moves")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--flows", nargs="+", default=["dis", "brox", "dis-brox", "tvl1"])
     parser.add_argument("--out", type=Path, help="also write the tables, as Markdown")
@@ -187,7 +190,7 @@ def measure(
         one_opencv_thread(),
     ):
         folder = Path(temporary)
-        task = progress.add_task("measuring", total=3 * rounds + 5)
+        task = progress.add_task("measuring", total=3 * rounds + 6)
         yield (
             "Start",
             "A process that computes one pair with each of tvl1, brox and dis-brox; the first "
@@ -233,6 +236,14 @@ def measure(
             "CPU ms a frame at 320 x 240, one thread, fastest of five.",
             ["part", "ms"],
             parts_of_a_pair(clip, flows),
+        )
+        progress.advance(task)
+        yield (
+            "Warm start",
+            f"warm_start={WARM_PAIRS} over {WARM_CLIP_PAIRS} pairs: CPU time and warping error "
+            "(grey values).",
+            ["clip", "flow", "time, warm / cold", "warping, cold", "warm"],
+            warm_start((video, moving, SMALL), WARM_CLIP_PAIRS, rounds),
         )
         progress.advance(task)
         paths = []
