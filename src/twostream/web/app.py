@@ -17,9 +17,6 @@ from twostream.web.page import HERE, build_page, theme
 from twostream.web.service import Service
 from twostream.web.uploads import Uploads, shown_name
 
-SWEEP_SECONDS = 60.0
-STALE_SECONDS = 600.0  # what was sent and never looked at
-
 
 @contextmanager
 def open_app(
@@ -58,8 +55,8 @@ def _application(service: Service) -> Any:
     ended = threading.Event()
 
     def sweep() -> None:
-        while not ended.wait(SWEEP_SECONDS):
-            service.uploads.sweep(STALE_SECONDS)
+        while not ended.wait(service.limits.time_limit):
+            service.uploads.sweep(service.limits.stale_seconds)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

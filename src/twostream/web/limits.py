@@ -34,7 +34,7 @@ class Limits:
         max_mb: size of a video file, in 10^6 bytes.
         max_seconds: length of a video.
         time_limit: seconds that the work on a video may take.
-        at_once: videos that are worked on at the same time; as many again may wait threefold.
+        at_once: videos that are worked on at the same time; three times as many may wait.
 
     Raises:
         UsageError: a limit that is not above 0.
@@ -61,6 +61,11 @@ class Limits:
     def max_files(self) -> int:
         """How many videos may lie on the disk, being worked on or waiting."""
         return 4 * self.at_once
+
+    @property
+    def stale_seconds(self) -> float:
+        """After so long nobody waits any more for what was sent: not even last in the queue."""
+        return self.time_limit * self.max_files / self.at_once
 
     def check_bytes(self, count: int) -> None:
         """Refuse a file of more bytes than are allowed."""

@@ -10,10 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twostream.predict import Prediction, Timeline
+from twostream.predict.timeline import SMOOTH_SECONDS
 from twostream.types import Stream
 from twostream.web.explain import SEES, which_decided
 
 BARS = 6
+_LEGEND = {"together": f"together, over {SMOOTH_SECONDS:g} s"}
 _GOLDEN_ANGLE = 137.508  # hues of neighbouring classes lie far apart
 
 
@@ -30,8 +32,8 @@ def headline(prediction: Prediction, name: str, warning: str | None) -> str:
     )
 
 
-def track(timeline: Timeline) -> str:
-    """Return the time line: a row of segments, a row a stream, and a handle to move."""
+def track(timeline: Timeline, at_seconds: float) -> str:
+    """Return the time line: a row of segments, a row a stream, and a handle at a moment."""
     seconds = timeline.seconds
     rows = [
         "".join(
@@ -68,9 +70,10 @@ def track(timeline: Timeline) -> str:
     return (
         '<section class="ts-card"><h3>When</h3>'
         f'<div class="ts-track" role="slider" tabindex="0" aria-label="moment" aria-valuemin="0" '
-        f'aria-valuemax="{seconds:.2f}" aria-valuenow="0" data-seconds="{seconds:.4f}">'
+        f'aria-valuemax="{seconds:.2f}" aria-valuenow="{at_seconds:.2f}" '
+        f'style="--at:{at_seconds / seconds:.4f}" data-seconds="{seconds:.4f}">'
         f'{lines}<i class="ts-hand"></i></div>'
-        f'<p class="ts-ends"><span>0 s</span><span>click, or use the arrow keys</span>'
+        '<p class="ts-ends"><span>0 s</span><span>click, or use the arrow keys</span>'
         f"<span>{seconds:.1f} s</span></p></section>"
     )
 
@@ -115,7 +118,7 @@ def bars(
 ) -> str:
     """Return score bars of the best classes: each stream's and fused."""
     parts = {"together": fused, **{SEES[name]: scores for name, scores in streams.items()}}
-    legend = "".join(f'<span class="ts-{name}">{name}</span>' for name in parts)
+    legend = "".join(f'<span class="ts-{name}">{_LEGEND.get(name, name)}</span>' for name in parts)
     best = np.argsort(-fused, kind="stable")[:BARS]
     rows = "".join(
         f'<div class="ts-class"><span style="--hue:{hue(int(k))}">{escape(classes[k])}</span><div>'

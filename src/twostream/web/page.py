@@ -53,7 +53,12 @@ def build_page(service: Service) -> Any:
         seconds = float(timeline.times[int(timeline.scores.max(axis=1).argmax())])
         state = (analysis, timeline)
         head = markup.headline(prediction, name, analysis.warning)
-        return state, head, markup.track(timeline), show_moment(analysis, timeline, seconds)
+        return (
+            state,
+            head,
+            markup.track(timeline, seconds),
+            show_moment(analysis, timeline, seconds),
+        )
 
     def sent(event: gr.EventData, progress=gr.Progress()) -> tuple[Any, str, str, str]:  # type: ignore[no-untyped-def]  # noqa: B008
         told = event._data if isinstance(event._data, dict) else {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import secrets
 import threading
@@ -15,6 +16,7 @@ from twostream.web.limits import Limits, RefusedError
 
 _TOKEN = re.compile(r"[0-9a-f]{32}")
 _NAME_CHARACTERS = 80
+_BUSY = float("inf")  # the age of a file that arrives, or that is worked on
 
 
 class Uploads:
@@ -39,7 +41,7 @@ class Uploads:
             name: as the visitor calls it; only a known suffix is taken from it.
 
         Raises:
-            RefusedError: empty, too large, or too many files wait.
+            RefusedError: empty, too large or too slow, or too many files wait.
         """
         suffix = Path(name).suffix.lower()
         token = secrets.token_hex(16)
@@ -47,16 +49,22 @@ class Uploads:
         with self._lock:
             if len(self._known) >= self.limits.max_files:
                 raise RefusedError("too many videos wait: try again in a minute", 503)
-            self._known[token] = (path, time.monotonic())
+            self._known[token] = (path, _BUSY)
         size = 0
         try:
-            with path.open("xb") as file:
-                async for chunk in chunks:
-                    size += len(chunk)
-                    self.limits.check_bytes(size)
-                    file.write(chunk)
+            async with asyncio.timeout(self.limits.stale_seconds):
+                with path.open("xb") as file:
+                    async for chunk in chunks:
+                        size += len(chunk)
+                        self.limits.check_bytes(size)
+                        file.write(chunk)
             if not size:
                 raise RefusedError("the file is empty", 422)
+            with self._lock:
+                self._known[token] = (path, time.monotonic())
+        except TimeoutError as error:
+            self._remove(token)
+            raise RefusedError("the file came too slowly: send a smaller one", 408) from error
         except BaseException:  # a visitor who goes away too
             self._remove(token)
             raise
@@ -74,8 +82,8 @@ class Uploads:
             with self._lock:
                 known = self._known.get(token)
                 if known is not None:  # nobody else may take it, and it may not grow old
-                    self._known[token] = (known[0], float("inf"))
-        if known is None or known[1] == float("inf"):
+                    self._known[token] = (known[0], _BUSY)
+        if known is None or known[1] == _BUSY:
             raise RefusedError("this video is not here any more: send it again", 410)
         try:
             yield known[0]
