@@ -27,6 +27,7 @@ FLAGS = (
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--hide-scrollbars",
 )
 
 
@@ -178,3 +179,24 @@ def serving(run: Path, folder: Path, *options: str) -> Iterator[Server]:
             process.communicate()
     left = [path.name for path in temporary.iterdir() if path.name.startswith("twostream")]
     assert not left
+
+
+def main(run: str, video: str, out: str) -> None:
+    """Write the picture of docs/use.md: python tests/web/browser.py RUN VIDEO docs/page.png."""
+    import tempfile
+
+    from PIL import Image
+
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        serving(Path(run), Path(folder)) as running,
+        Browser(running.url, Path(folder), width=1000) as browser,
+    ):
+        browser.send(Path(video).resolve())
+        browser.wait("#ts-moment")
+        picture = Image.open(browser.picture("docs"))
+    picture.convert("RGB").quantize(128, dither=Image.Dither.NONE).save(out, optimize=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

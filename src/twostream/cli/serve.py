@@ -51,8 +51,8 @@ def serve(
     own = list(find_videos(videos)) if videos else []
     predictor = TwoStreamPredictor.load(run, device=DEVICES[accelerator])
     with (
-        open_app(predictor, run.resolve().name, limits=limits, videos=own, auth=secret) as app,
         _listening(host, port) as listener,
+        open_app(predictor, run.resolve().name, limits=limits, videos=own, auth=secret) as app,
     ):
         import uvicorn
 

@@ -77,7 +77,7 @@ def _application(service: Service) -> Any:
     async def receive(request: Request) -> str:
         if request.headers.get("content-type", "").startswith("multipart/"):
             raise RefusedError(
-                "send the bytes of the video alone, such as curl --data-binary @clip.avi", 415
+                "send the bytes of the video alone, as curl -X POST -T clip.avi does", 415
             )
         length = request.headers.get("content-length", "")
         if length.isdigit():
