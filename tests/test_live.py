@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -28,6 +29,11 @@ from untrained import INPUTS, make_models, save_run, write_clip
 
 FPS = 25
 PICTURES = np.random.default_rng(0).integers(0, 255, (50, 40, 50, 3), np.uint8)
+
+
+def own_threads() -> int:
+    """How many threads of prediction run."""
+    return sum(thread.name.startswith("twostream ") for thread in threading.enumerate())
 
 
 @pytest.fixture(scope="module")
@@ -207,7 +213,7 @@ def test_windows_score_what_the_stream_scores(predictor: TwoStreamPredictor) -> 
         assert found.prediction.end_seconds == pytest.approx(window.end_seconds + 0.04)
     summary = live.summary()
     assert (summary.frames, summary.predictions, summary.dropped, summary.skipped) == (47, 4, 0, 0)
-    assert threading.active_count() == 1
+    assert own_threads() == 0
 
 
 def test_a_slow_flow_drops_the_oldest_frames_and_counts_them(
@@ -298,7 +304,7 @@ def test_what_never_worked_is_an_error(predictor: TwoStreamPredictor) -> None:
     small.frames = lambda clock: iter([Frame(PICTURES[0, :20], 0.0)])  # type: ignore[method-assign]
     with pytest.raises(VideoError, match="camera: its frames of 50x20 px are smaller"):
         list(Live(predictor, small, clock=FakeClock()))
-    assert threading.active_count() == 1
+    assert own_threads() == 0
 
 
 def test_it_ends_when_its_seconds_are_over(predictor: TwoStreamPredictor) -> None:
@@ -306,7 +312,7 @@ def test_it_ends_when_its_seconds_are_over(predictor: TwoStreamPredictor) -> Non
     for event in live:
         assert isinstance(event, LivePrediction)
     assert live.summary().seconds >= 20
-    assert threading.active_count() == 1
+    assert own_threads() == 0
 
 
 @pytest.mark.parametrize(
@@ -327,26 +333,21 @@ def test_flow_of_the_codec_is_refused() -> None:
 # --- over the network
 
 
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[tuple[str, list[int]]]:
-    """An address whose first connection breaks in the middle of a stream, and the bytes it sent."""
-    clip = tmp_path / "stream.ts"
-    with VideoWriter(clip, fps=FPS, width=64, height=48, codec="libx264") as writer:
-        for picture in np.random.default_rng(2).integers(0, 255, (50, 48, 64, 3), np.uint8):
-            writer.write(picture)
-    data = clip.read_bytes()
-    sent: list[int] = []
+@contextmanager
+def serving(*answers: bytes, length: bool = False) -> Iterator[int]:
+    """A server's port; connection after connection gives another answer, the last one for good."""
+    left = list(answers)
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            part = data[: len(data) // 2] if not sent else data
+            data = left.pop(0) if len(left) > 1 else left[0]
             self.send_response(200)
-            self.send_header("Content-Type", "video/mp2t")  # no length: it goes on and on
+            if length:  # else it goes on and on, as far as the reader knows
+                self.send_header("Content-Length", str(len(data)))
             self.end_headers()
-            sent.append(len(part))
             try:
-                for start in range(0, len(part), 4096):
-                    self.wfile.write(part[start : start + 4096])
+                for start in range(0, len(data), 4096):
+                    self.wfile.write(data[start : start + 4096])
                     time.sleep(0.002)
             except (BrokenPipeError, ConnectionResetError):
                 pass  # the reader has seen enough
@@ -356,26 +357,39 @@ def server(tmp_path: Path) -> Iterator[tuple[str, list[int]]]:
 
     http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     http.daemon_threads = True
-    thread = threading.Thread(target=http.serve_forever, daemon=True)
+    thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
-    yield f"http://127.0.0.1:{http.server_port}/stream.ts", sent
-    http.shutdown()
-    http.server_close()
-    thread.join()
+    try:
+        yield http.server_port
+    finally:
+        http.shutdown()
+        http.server_close()
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def stream(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A transport stream of two seconds."""
+    path = tmp_path_factory.mktemp("streams") / "stream.ts"
+    with VideoWriter(path, fps=FPS, width=64, height=48, codec="libx264") as writer:
+        for picture in np.random.default_rng(2).integers(0, 255, (50, 48, 64, 3), np.uint8):
+            writer.write(picture)
+    return path
 
 
 def test_a_stream_that_breaks_is_connected_again(
-    predictor: TwoStreamPredictor, server: tuple[str, list[int]]
+    predictor: TwoStreamPredictor, stream: Path
 ) -> None:
-    address, sent = server
-    live = Live(predictor, open_source(address, short_side=40), window_seconds=0.4, seconds=60)
-    events = []
-    for event in live:
-        events.append(event)
-        mended = [e for e in events if isinstance(e, Gap) and e.seconds is not None]
-        if mended and isinstance(event, LivePrediction):
-            break
-    assert len(sent) >= 2 and sent[0] < sent[1]
+    data = stream.read_bytes()
+    events: list[LivePrediction | Gap] = []
+    with serving(data[: len(data) // 2], data) as port:
+        source = open_source(f"http://127.0.0.1:{port}/stream.ts", short_side=40)
+        live = Live(predictor, source, window_seconds=0.4, seconds=60)
+        for event in live:
+            events.append(event)
+            mended = [e for e in events if isinstance(e, Gap) and e.seconds is not None]
+            if mended and isinstance(event, LivePrediction):
+                break
     told = [event for event in events if isinstance(event, Gap)]
     assert told[0].seconds is None and told[1].seconds is not None
     assert told[1].seconds >= 0.5
@@ -388,16 +402,37 @@ def test_no_server_is_one_sentence(run_folder: Path, capsys: pytest.CaptureFixtu
     assert "cannot be opened as a stream" in said and "Traceback" not in said
 
 
-def test_network_frames_are_those_of_the_file(
-    tmp_path: Path, server: tuple[str, list[int]]
-) -> None:
-    address, sent = server
-    sent.append(0)  # the second connection gives everything
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_file_on_a_server_is_played_at_its_own_speed(whole: bool, tmp_path: Path) -> None:
+    clip = tmp_path / "clip.avi"
+    with VideoWriter(clip, fps=FPS, width=64, height=48) as writer:
+        for picture in np.random.default_rng(2).integers(0, 255, (100, 48, 64, 3), np.uint8):
+            writer.write(picture)
+    data = clip.read_bytes()
+    address = "http://127.0.0.1:{}/clip.avi"
+    clock = FakeClock()
     frames = []
-    with pytest.raises(VideoError, match=r"the stream (ended|broke)"):
-        for frame in NetworkSource(address).frames(Clock()):
-            frames.append(frame)
-    with VideoReader(tmp_path / "stream.ts") as reader:
+    with serving(data if whole else data[: len(data) // 2], length=True) as port:
+        try:
+            for frame in NetworkSource(address.format(port)).frames(clock):
+                frames.append(frame)
+                assert clock.now() >= 100 + frame.pts_seconds - 1e-6
+        except VideoError as error:
+            assert not whole and "broke" in error.cause
+        else:
+            assert whole
+    assert clock.now() == pytest.approx(100 + frames[-1].pts_seconds)
+    assert len(frames) == 100 if whole else 30 < len(frames) < 70
+
+
+def test_network_frames_are_those_of_the_file(stream: Path) -> None:
+    frames = []
+    with serving(stream.read_bytes()) as port:
+        source = NetworkSource(f"http://127.0.0.1:{port}/stream.ts")
+        with pytest.raises(VideoError, match=r"the stream (ended|broke)"):
+            for frame in source.frames(Clock()):
+                frames.append(frame)
+    with VideoReader(stream) as reader:
         wanted = list(reader)
     assert len(wanted) == 50 and 45 <= len(frames) <= 50  # the decoder keeps the last few
     np.testing.assert_allclose(

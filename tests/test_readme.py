@@ -163,10 +163,11 @@ def test_the_main_path_runs_as_written(
     assert 0 <= float(lines[-1]) <= 1
 
     guide = ROOT / "docs" / "use.md"
-    exporting = [call for call in commands(guide, "twostream") if "--quantize" not in call]
-    exporting = [call for call in exporting if call[0] != "serve"]  # it stays; see tests/web
-    assert [call[0] for call in exporting] == ["export", "predict"]
-    for arguments in exporting:
+    # more data, cameras, and what stays (see tests/web)
+    elsewhere = {"--quantize", "0", "rtsp://camera.example/stream", "serve"}
+    calls = [call for call in commands(guide, "twostream") if not elsewhere & set(call)]
+    assert [call[0] for call in calls] == ["export", "predict", "predict", "predict", "predict"]
+    for arguments in calls:
         assert run(arguments) == 0, capsys.readouterr().err
     capsys.readouterr()
     (example,) = blocks(guide, "python")

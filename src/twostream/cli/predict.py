@@ -138,9 +138,10 @@ def _each(
     work: Callable[[Path, Callable[[float, float], None]], dict[str, Any]],
 ) -> int:
     """Do something with each video; one that fails is named at the end."""
-    from twostream.types import VideoError
+    from twostream.types import StoreError, TwoStreamError, VideoError
 
-    results, failed = [], []
+    results: list[dict[str, Any]] = []
+    failed: list[TwoStreamError] = []
     with shown.progress():
         for number, video in enumerate(videos):
 
@@ -153,7 +154,7 @@ def _each(
 
             try:
                 results.append(work(video, part))
-            except VideoError as error:
+            except (VideoError, StoreError) as error:  # of the video, or of its flow
                 failed.append(error)
             if len(videos) > 1:
                 shown.step("predict", number + 1, len(videos), video.name)

@@ -264,7 +264,8 @@ class Live:
     def __iter__(self) -> Iterator[LivePrediction | Gap]:
         self._started = self.clock.now()
         threads = [
-            threading.Thread(target=work, daemon=True) for work in (self._capture, self._flow)
+            threading.Thread(target=work, name="twostream live", daemon=True)
+            for work in (self._capture, self._flow)
         ]
         for thread in threads:
             thread.start()

@@ -101,8 +101,8 @@ class NetworkSource:
         except (av.FFmpegError, OSError) as error:
             raise VideoError(self.name, f"cannot be opened as a stream ({cause(error)})") from error
         with container:
-            seconds = (container.duration or 0) / av.time_base
             decoded = self._decoded(container)
+            seconds = _claimed_seconds(container)
             if not seconds:  # it never ends by itself
                 yield from decoded
                 raise VideoError(self.name, "the stream ended")
@@ -158,7 +158,10 @@ class CameraSource:
 
     def frames(self, clock: Clock) -> Iterator[Frame]:
         """Yield frames as they come, timed by their arrival; raises VideoError when none comes."""
+        logging = cv2.utils.logging
+        level = logging.setLogLevel(logging.LOG_LEVEL_SILENT)  # what it says is raised here
         camera = cv2.VideoCapture(self._index)
+        logging.setLogLevel(level)
         try:
             if not camera.isOpened():
                 raise VideoError(
@@ -199,6 +202,17 @@ def open_source(
     if scheme.lower() not in _SCHEMES:
         raise UsageError(f"{name}: an address starts with one of {', '.join(_SCHEMES)}")
     return NetworkSource(name, short_side=short_side)
+
+
+def _claimed_seconds(container: Any) -> float:
+    """Return how long the video is; 0 for a stream that goes on and on.
+
+    The duration of an AVI shrinks with a file that is cut off, its number of frames does not.
+    """
+    seconds = (container.duration or 0) / av.time_base
+    for stream in container.streams.video[:1]:
+        seconds = max(seconds, stream.frames / float(stream.average_rate or 25))
+    return seconds
 
 
 def paced(frames: Iterator[Frame], clock: Clock) -> Iterator[Frame]:
