@@ -92,7 +92,7 @@ class Analysis:
         expected = min(info.num_frames_claimed / info.fps, limits.max_seconds) * specs[0].fps
         seen = 0
 
-        def on_frame(pairs: int) -> None:
+        def on_frame(pairs: int, share: float) -> None:
             nonlocal seen
             seen += 1
             deadline.check()
