@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: install demo test test-all lint check format clean
+.PHONY: install demo test test-web test-all lint check format clean
 
 install: .venv/installed
 
@@ -16,10 +16,18 @@ demo: install
 	$(BIN)/twostream demo --out demo-run
 
 test: install
-	$(BIN)/python -m pytest -m "not slow" --doctest-modules tests src
+	$(BIN)/python -m pytest -m "not slow and not web" --doctest-modules tests src
+
+# the page in a real browser: Debian's Chromium, installed where we may
+test-web: install
+	@{ command -v chromium && command -v chromedriver; } >/dev/null || \
+	{ test "$$(id -u)" = 0 && command -v apt-get && apt-get update && \
+	apt-get install -y --no-install-recommends chromium chromium-driver; } >/dev/null 2>&1 || \
+	{ echo "the page is tested in a browser: install chromium and chromium-driver" >&2; exit 1; }
+	$(BIN)/python -m pytest -m web tests/web
 
 test-all: install
-	$(BIN)/python -m pytest --doctest-modules tests src
+	$(BIN)/python -m pytest -m "not web" --doctest-modules tests src
 
 lint: install
 	$(BIN)/ruff format --check .

@@ -75,7 +75,7 @@ def test_extract_prints_its_json_and_fails_where_a_video_fails(
     assert run(command) == 0
     first = last_line(capsys)
     assert isinstance(first, dict)
-    keys = {"videos", "done", "skipped", "failed", "pairs", "pairs_per_second"}
+    keys = {"videos", "done", "skipped", "failed", "pairs", "pairs_per_second", "device"}
     assert set(first) == keys and (first["videos"], first["done"]) == (8, 8)
     next(data.glob("*/*.avi")).write_text("text")
     assert run(command) == 1
@@ -288,3 +288,27 @@ def test_a_full_disk_is_one_sentence(
     monkeypatch.setattr(job, "save_model", full)
     said = fails(capsys, 1, "train", str(tiny_data), "--out", str(tmp_path / "run"), *FAST)
     assert "no space left" in said
+
+
+@pytest.mark.parametrize("out", ["folder", "file/x.npz"])
+def test_a_place_that_cannot_be_written_is_one_sentence(
+    out: str, tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    scores = str(tiny_run / "scores" / "spatial-test.npz")
+    said = fails(capsys, 1, "fuse", scores, "--out", str(tmp_path / out))
+    assert "or choose another place" in said and out.split("/")[0] in said
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
+
+
+def test_a_link_that_leads_to_itself_is_passed_over(
+    tiny_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clips = sorted(tiny_data.glob("*/*.avi"))
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "self").symlink_to("self")
+        shutil.copy(clips.pop(), tmp_path / name / "1.avi")
+    assert run(["doctor", str(tmp_path), "--json"]) == 0
+    assert last_line(capsys)["videos"] == 2  # type: ignore[call-overload,index]

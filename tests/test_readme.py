@@ -61,6 +61,8 @@ def test_options_and_verbs_in_the_text_exist(document: Path) -> None:
         for option in [*parameter.opts, *parameter.secondary_opts]
     }
     options |= {"--help", "--version"}
+    for script in (ROOT / "benchmarks").glob("*.py"):
+        options |= set(re.findall(r'"(--[a-z-]+)"', script.read_text()))
     text = document.read_text()
     unknown = sorted(set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]*", text)) - options)
     assert not unknown
@@ -163,7 +165,8 @@ def test_the_main_path_runs_as_written(
     assert 0 <= float(lines[-1]) <= 1
 
     guide = ROOT / "docs" / "use.md"
-    elsewhere = {"--quantize", "0", "rtsp://camera.example/stream"}  # more data, cameras
+    # more data, cameras, and what stays (see tests/web)
+    elsewhere = {"--quantize", "0", "rtsp://camera.example/stream", "serve"}
     calls = [call for call in commands(guide, "twostream") if not elsewhere & set(call)]
     assert [call[0] for call in calls] == ["export", "predict", "predict", "predict", "predict"]
     for arguments in calls:

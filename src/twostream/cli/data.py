@@ -7,12 +7,13 @@ from pathlib import Path
 import typer
 
 from twostream.cli.console import FLOW_HELP, Shown
+from twostream.cli.options import AsJson
 
 
 def doctor(
     target: Path = typer.Argument(..., metavar="DATA_OR_VIDEO", help="A data set or one video."),
     length: int = typer.Option(10, help="Stack length that clips must be long enough for."),
-    as_json: bool = typer.Option(False, "--json", help="Print one JSON object as the last line."),
+    as_json: AsJson = False,
 ) -> int:
     """Decode everything and list what is wrong with it."""
     from twostream.doctor import examine
@@ -54,7 +55,7 @@ def extract(
     device: str = typer.Option(
         "auto", help="cpu, cuda, or auto: a GPU where it computes this flow faster."
     ),
-    as_json: bool = typer.Option(False, "--json", help="Print one JSON object as the last line."),
+    as_json: AsJson = False,
 ) -> int:
     """Compute frames and optical flow of every video into a store; continues where it stopped."""
     from twostream.datasets import load_dataset

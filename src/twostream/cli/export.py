@@ -7,6 +7,7 @@ from pathlib import Path
 import typer
 
 from twostream.cli.console import Shown, percent
+from twostream.cli.options import AsJson
 
 
 def export(
@@ -25,7 +26,7 @@ def export(
     split: int = typer.Option(None, help="Number of a split that came with that data."),
     fold: str = typer.Option(None, help="i/k: fold i of k of that data."),
     test_groups: str = typer.Option(None, help="Groups to measure on, with commas."),
-    as_json: bool = typer.Option(False, "--json", help="Print one JSON object as the last line."),
+    as_json: AsJson = False,
 ) -> int:
     """Write ONNX networks with labels and a contract; `twostream predict OUT` needs no torch."""
     from twostream.export import export_onnx

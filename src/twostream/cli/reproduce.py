@@ -7,6 +7,7 @@ from pathlib import Path
 import typer
 
 from twostream.cli.console import Shown
+from twostream.cli.options import Accelerator, AsJson, Devices, LoaderWorkers, Precision
 
 
 def reproduce(
@@ -34,11 +35,11 @@ def reproduce(
         None, help='Text with headings "Claim 1" and so on, to stand beside the results.'
     ),
     list_: bool = typer.Option(False, "--list", help="Show all cells, their state and cost only."),
-    accelerator: str = typer.Option("auto", help="cpu, gpu or auto (the Trainer's option)."),
-    devices: int = typer.Option(1, min=1, help="Number of devices."),
-    precision: str = typer.Option("32-true", help="32-true, 16-mixed or bf16-mixed."),
-    loader_workers: int = typer.Option(None, min=0, help="Processes that make batches."),
-    as_json: bool = typer.Option(False, "--json", help="Print one JSON object as the last line."),
+    accelerator: Accelerator = "auto",
+    devices: Devices = 1,
+    precision: Precision = "32-true",
+    loader_workers: LoaderWorkers = None,
+    as_json: AsJson = False,
 ) -> int:
     """Run the paper's experiments and check its claims; goes on where it was stopped."""
     from twostream.experiments import Study, check_what, listing

@@ -105,6 +105,41 @@ class ClipReader:
         return codes[window], ranges[window]
 
 
+class Stretch:
+    """A stretch of another reader's frames or fields: a ``Reader``.
+
+    Args:
+        reader: the whole.
+        start, count: first index, and how many.
+    """
+
+    def __init__(self, reader: Reader, start: int, count: int) -> None:
+        self.reader = reader
+        self.start = start
+        self.count = count
+        self.coded = reader.coded
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return self.reader.size
+
+    def __len__(self) -> int:
+        return self.count
+
+    def frames(self, indices: Sequence[int]) -> NDArray[np.uint8]:
+        """Return (n, h, w, 3) uint8 RGB."""
+        return self.reader.frames([self.start + i for i in indices])
+
+    def fields(self, indices: Sequence[int]) -> NDArray[np.float32]:
+        """Return (n, 2, h, w) flow in pixels."""
+        return self.reader.fields([self.start + i for i in indices])
+
+    def codes(self, indices: Sequence[int]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+        """Return (n, 2, h, w) codes and (n, 2) ranges in pixels."""
+        return self.reader.codes([self.start + i for i in indices])
+
+
 @dataclass
 class Clip:
     """One stored video, as the streams see it.
@@ -124,6 +159,20 @@ class Clip:
     def of(cls, readers: Mapping[Kind, Reader]) -> Self:
         """Return the clip of these files."""
         return cls(readers.get("rgb"), readers.get("forward"), readers.get("backward"))
+
+    def stretch(self, start: int, end: int) -> Clip:
+        """Return the frames ``start`` up to ``end``, without it, and the fields between them."""
+
+        def part(reader: Reader | None, count: int) -> Reader | None:
+            return None if reader is None else Stretch(reader, start, max(0, count))
+
+        fields = end - start - 1
+        return Clip(
+            part(self.rgb, end - start),
+            part(self.forward, fields),
+            part(self.backward, fields),
+            self.flow_scale,
+        )
 
     def num_positions(self, temporal: TemporalInput | None) -> int:
         """Count the frames, or the places where a stack can start; never less than one."""

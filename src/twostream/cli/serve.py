@@ -1,0 +1,84 @@
+"""The verb serve: a page and a JSON API for new videos."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from pathlib import Path
+
+import typer
+
+from twostream.cli.console import Shown
+from twostream.cli.predict import DEVICES
+
+
+def serve(
+    run: Path = typer.Argument(
+        ..., metavar="RUN", help="A RUN folder with trained models, or an exported folder."
+    ),
+    host: str = typer.Option("127.0.0.1", help="Address to listen at; 0.0.0.0: every one."),
+    port: int = typer.Option(7860, min=0, max=65535, help="0 takes a free one."),
+    auth: str = typer.Option(
+        None, "--auth", metavar="USER:PASSWORD", help="Asked of every visitor (HTTP basic)."
+    ),
+    auth_file: Path = typer.Option(
+        None, "--auth-file", metavar="FILE", help="The same, from a file's first line."
+    ),
+    max_mb: float = typer.Option(100, "--max-mb", help="Largest video file, in MB."),
+    max_seconds: float = typer.Option(60, "--max-seconds", help="Longest video."),
+    time_limit: float = typer.Option(
+        120, "--time-limit", help="Seconds that the work on a video may take."
+    ),
+    at_once: int = typer.Option(2, "--at-once", help="Videos worked on at the same time."),
+    videos: list[Path] = typer.Option(
+        None, "--video", metavar="VIDEO", help="A video, or a folder of them, to pick from."
+    ),
+    accelerator: str = typer.Option("auto", help="cpu, gpu or auto."),
+    as_json: bool = typer.Option(False, "--json", help="Print one JSON object: where it listens."),
+) -> int:
+    """Serve a page and a JSON API that label new videos; Ctrl-C ends it."""
+    from twostream.predict import TwoStreamPredictor
+    from twostream.predict.videos import find_videos
+    from twostream.types import UsageError
+    from twostream.web.app import open_app, read_auth
+    from twostream.web.limits import Limits
+
+    shown = Shown(as_json=as_json)
+    if accelerator not in DEVICES:
+        raise UsageError(f"--accelerator takes cpu, gpu or auto, got {accelerator!r}")
+    limits = Limits(max_mb=max_mb, max_seconds=max_seconds, time_limit=time_limit, at_once=at_once)
+    secret = read_auth(auth, auth_file)
+    own = list(find_videos(videos)) if videos else []
+    predictor = TwoStreamPredictor.load(run, device=DEVICES[accelerator])
+    with (
+        _listening(host, port) as listener,
+        open_app(predictor, run.resolve().name, limits=limits, videos=own, auth=secret) as app,
+    ):
+        import uvicorn
+
+        bound = listener.getsockname()
+        shown_host = f"[{bound[0]}]" if ":" in bound[0] else bound[0]
+        url = f"http://{shown_host}:{bound[1]}"
+        shown.out.print(f"page: {url}  API: {url}/api/predict", soft_wrap=True)
+        if not ipaddress.ip_address(bound[0].partition("%")[0]).is_loopback and secret is None:
+            shown.say("whoever reaches this address may use it: --auth asks for a password")
+        shown.result({"page": url, "api": f"{url}/api/predict"})
+        config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=5)
+        uvicorn.Server(config).run(sockets=[listener])
+    return 0
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    """Return a socket that listens at an address; raises UsageError where it cannot."""
+    from twostream.types import UsageError
+
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((host, port), family=family)
+    except OSError as error:
+        raise UsageError(
+            f"cannot listen at {host}:{port} ({error.strerror or error}): another --port, or --host"
+        ) from error
+
+
+COMMANDS = (serve,)

@@ -1,0 +1,164 @@
+"""What the server knows of a visitor's video: decoded once, kept small, looked at often."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from twostream.extract import extract_to_memory
+from twostream.loader import Clip, ClipReader, kinds_of
+from twostream.predict import Prediction, Timeline, TwoStreamPredictor
+from twostream.predict.predictor import stored_as
+from twostream.predict.timeline import (
+    EVERY_SECONDS,
+    POSITIONS,
+    SMOOTH_SECONDS,
+    THRESHOLD,
+    WINDOW_SECONDS,
+    find_segments,
+    smooth,
+)
+from twostream.predict.window import Window, check_size
+from twostream.types import Stream, VideoError
+from twostream.video import VideoReader
+from twostream.web.limits import Deadline, Limits
+
+Progress = Callable[[float, str], None]  # share of the work that is done, in words
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Moment:
+    """What the networks see at one moment.
+
+    Attributes:
+        seconds: of the frame.
+        frame: (h, w, 3) uint8 RGB.
+        field: (2, h, w) flow to the next frame in px; None: the run sees no flow, or one frame.
+        stacks: stream -> (length, c, h, w), what its network sees around the moment.
+    """
+
+    seconds: float
+    frame: NDArray[np.uint8]
+    field: NDArray[np.float32] | None
+    stacks: dict[Stream, NDArray[np.float32]]
+
+
+class Analysis:
+    """A visitor's video in memory, compressed as in a flow store; its file is not needed any more.
+
+    Args:
+        predictor: the run.
+        path: the file.
+        name: as the visitor calls it.
+        limits: of length and size.
+        deadline: for all that is computed here.
+        progress: called now and then.
+
+    Attributes:
+        name: likewise.
+        clip: frames and flow.
+        rate: frames per second.
+        frames: their number.
+        warning: a sentence when the video broke off early.
+
+    Raises:
+        RefusedError: it goes beyond a limit.
+        VideoError: it cannot be decoded, or is smaller than the networks' crop.
+    """
+
+    def __init__(
+        self,
+        predictor: TwoStreamPredictor,
+        path: Path,
+        name: str,
+        *,
+        limits: Limits,
+        deadline: Deadline,
+        progress: Progress = lambda share, words: None,
+    ) -> None:
+        self.predictor = predictor
+        self.name = name
+        self._deadline = deadline
+        specs = [stream.spec for stream in predictor.streams.values()]
+        settings = stored_as(specs[0])
+        kinds = tuple(sorted({"rgb", *kinds_of(specs)}))  # frames are shown, whoever sees them
+        with VideoReader(path) as reader:
+            info = reader.info
+            limits.check_pixels(info.width, info.height)
+        expected = min(info.num_frames_claimed / info.fps, limits.max_seconds) * specs[0].fps
+        seen = 0
+
+        def on_frame(pairs: int, share: float) -> None:
+            nonlocal seen
+            seen += 1
+            deadline.check()
+            limits.check_seconds(seen / min(specs[0].fps, info.fps))
+            if seen % 10 == 0:
+                progress(min(1.0, seen / max(expected, 1.0)), f"frames and flow: {seen}")
+
+        files = extract_to_memory(path, settings, kinds, on_frame=on_frame)
+        header = files["rgb"].header
+        check_size(path, header.height, header.width, specs[0].crop_size)
+        self.clip = Clip.of({kind: ClipReader(file, keep=False) for kind, file in files.items()})
+        self.rate = header.fps
+        self.frames = header.count
+        self.warning = header.warning and header.warning.replace(str(path), name)
+
+    @property
+    def seconds(self) -> float:
+        """Length of the video."""
+        return self.frames / self.rate
+
+    def predict(self) -> Prediction:
+        """Score the whole video, exactly as ``TwoStreamPredictor.predict`` would."""
+        self._deadline.check()
+        return self.predictor.score(Window(self.clip, 0.0, self.seconds))
+
+    def timeline(self, progress: Progress = lambda share, words: None) -> Timeline:
+        """Score it over time, exactly as ``TwoStreamPredictor.timeline`` would."""
+        fps = self.predictor.spec.fps
+        length, every = (max(1, round(s * fps)) for s in (WINDOW_SECONDS, EVERY_SECONDS))
+        ends = [*range(length, self.frames + 1, every)]
+        if not ends or ends[-1] != self.frames:
+            ends.append(self.frames)
+        times, scored = [], []
+        for done, end in enumerate(ends):
+            self._deadline.check()
+            progress(done / len(ends), f"scores over time: {done} of {len(ends)}")
+            start = max(0, end - length)
+            window = Window(self.clip.stretch(start, end), start / self.rate, end / self.rate)
+            scored.append(self.predictor.score(window, POSITIONS))
+            times.append((window.start_seconds + window.end_seconds) / 2)
+        centres = np.array(times)
+        streams = {s: np.stack([p.streams[s] for p in scored]) for s in self.predictor.streams}
+        fused = smooth(centres, np.mean(list(streams.values()), axis=0), SMOOTH_SECONDS)
+        classes = self.predictor.spec.classes
+        segments = find_segments(centres, fused, classes, threshold=THRESHOLD, seconds=self.seconds)
+        return Timeline(
+            Path(self.name), classes, centres, fused, streams, segments, self.warning, self.seconds
+        )
+
+    def moment(self, seconds: float) -> Moment:
+        """Return what is seen at a moment; the nearest frame outside the video."""
+        index = min(max(0, round(seconds * self.rate)), self.frames - 1)
+        frame = self.clip.stack(None, index)[0].transpose(1, 2, 0)
+        field = None
+        if self.clip.forward is not None and len(self.clip.forward):
+            field = self.clip.forward.fields([min(index, len(self.clip.forward) - 1)])[0]
+        stacks = {}
+        for name, stream in self.predictor.streams.items():
+            temporal = stream.spec.temporal
+            start = index - (temporal.length // 2 if temporal else 0)
+            last = self.clip.num_positions(temporal) - 1
+            stacks[name] = self.clip.stack(temporal, min(max(0, start), last))
+        pixels = np.round(frame * 255).astype(np.uint8)
+        return Moment(index / self.rate, pixels, field, stacks)
+
+
+def in_words(error: Exception, name: str) -> str:
+    """Return what went wrong with a visitor's video, under the visitor's name for it."""
+    return f"{name}: {error.cause if isinstance(error, VideoError) else error}"

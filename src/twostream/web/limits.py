@@ -1,0 +1,135 @@
+"""What a visitor may ask for: sizes, lengths, times and numbers, and the words of a refusal."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from twostream.types import TwoStreamError, UsageError
+
+MAX_PIXELS = 8192 * 4320  # of a frame: a few of them decoded are a gigabyte
+
+
+class RefusedError(TwoStreamError):
+    """A visitor's wish goes beyond a limit.
+
+    Attributes:
+        http_status: of the answer.
+    """
+
+    def __init__(self, message: str, http_status: int) -> None:
+        super().__init__(message)
+        self.http_status = http_status
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Of every visitor.
+
+    Attributes:
+        max_mb: size of a video file, in 10^6 bytes.
+        max_seconds: length of a video.
+        time_limit: seconds that the work on a video may take.
+        at_once: videos that are worked on at the same time; three times as many may wait.
+
+    Raises:
+        UsageError: a limit that is not above 0.
+    """
+
+    max_mb: float = 100.0
+    max_seconds: float = 60.0
+    time_limit: float = 120.0
+    at_once: int = 2
+
+    def __post_init__(self) -> None:
+        for name in ("max_mb", "max_seconds", "time_limit", "at_once"):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value > 0):
+                option = "--" + name.replace("_", "-")
+                raise UsageError(f"{option} must be a number above 0, got {value}")
+
+    @property
+    def max_bytes(self) -> int:
+        """Size of a video file in bytes."""
+        return int(self.max_mb * 1e6)
+
+    @property
+    def max_files(self) -> int:
+        """How many videos may lie on the disk, being worked on or waiting."""
+        return 4 * self.at_once
+
+    @property
+    def stale_seconds(self) -> float:
+        """After so long nobody waits any more for what was sent: not even last in the queue."""
+        return self.time_limit * self.max_files / self.at_once
+
+    def check_bytes(self, count: int) -> None:
+        """Refuse a file of more bytes than are allowed."""
+        if count > self.max_bytes:
+            raise RefusedError(f"the file is larger than {self.max_mb:g} MB: cut it", 413)
+
+    def check_seconds(self, seconds: float) -> None:
+        """Refuse a video that is longer than allowed; half a second is forgiven."""
+        if seconds > self.max_seconds + 0.5:
+            raise RefusedError(f"the video is longer than {self.max_seconds:g} s: cut it", 422)
+
+    def check_pixels(self, width: int, height: int) -> None:
+        """Refuse frames of a size that no camera has."""
+        if width * height > MAX_PIXELS:
+            raise RefusedError(f"frames of {width}x{height} px are too large: shrink them", 422)
+
+
+class Deadline:
+    """The time that one piece of work has, from now on.
+
+    >>> Deadline(60).check()
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self._end = time.monotonic() + seconds
+
+    def check(self) -> None:
+        """Refuse to go on when the time is over."""
+        if time.monotonic() > self._end:
+            raise RefusedError(
+                f"the work on this video took more than {self.seconds:g} s: send a shorter one", 504
+            )
+
+
+@dataclass
+class Gate:
+    """Lets so many pieces of work through at once; the others wait.
+
+    >>> gate = Gate(1)
+    >>> with gate.opened(wait_seconds=0):
+    ...     gate.free
+    0
+    """
+
+    at_once: int
+    free: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.free = self.at_once
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def opened(self, wait_seconds: float) -> Iterator[None]:
+        """Take a place, waiting for one if need be; raises RefusedError where none gets free."""
+        with self._changed:
+            if not self._changed.wait_for(lambda: self.free > 0, wait_seconds):
+                raise RefusedError(
+                    f"{self.at_once} videos are being worked on: try again in a minute", 503
+                )
+            self.free -= 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self.free += 1
+                self._changed.notify()

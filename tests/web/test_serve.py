@@ -1,0 +1,68 @@
+"""The verb serve: wrong options are one sentence, and nothing is told that is secret."""
+
+from __future__ import annotations
+
+import socket
+import sys
+from pathlib import Path
+
+import pytest
+
+from twostream.__main__ import run
+from twostream.types import UsageError
+from twostream.web.app import read_auth
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--max-mb", "0"], "--max-mb must be a number above 0"),
+        (["--max-seconds", "nan"], "--max-seconds must be a number above 0"),
+        (["--at-once", "-1"], "--at-once must be a number above 0"),
+        (["--time-limit", "0"], "--time-limit must be a number above 0"),
+        (["--accelerator", "tpu"], "--accelerator takes cpu, gpu or auto"),
+        (["--auth", "secret"], "--auth takes user:password"),
+        (["--auth", "a:b", "--auth-file", "x"], "exclude each other"),
+        (["--auth-file", "missing"], "missing cannot be read"),
+        (["--host", "no.such.host.invalid"], "cannot listen at no.such.host.invalid"),
+        (["--host", "192.0.2.1"], "cannot listen at 192.0.2.1"),
+    ],
+)
+def test_wrong_options(
+    web_run: Path, options: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["serve", str(web_run), "--port", "0", *options]) == 2
+    said = capsys.readouterr().err
+    assert words in said and said.count("\n") == 1 and "secret" not in said
+
+
+def test_a_port_in_use(web_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert run(["serve", str(web_run), "--port", str(port)]) == 2
+    assert f"cannot listen at 127.0.0.1:{port}" in capsys.readouterr().err
+
+
+def test_no_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["serve", str(tmp_path)]) == 1
+    assert "holds no trained model" in capsys.readouterr().err
+
+
+def test_without_gradio(
+    web_run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "gradio", None)
+    assert run(["serve", str(web_run)]) == 2
+    assert "pip install 'twostream[web]'" in capsys.readouterr().err
+
+
+def test_a_password_from_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "auth"
+    file.write_text("anna:pass:word \nmore\n")
+    assert read_auth(None, file) == "anna:pass:word"
+    assert read_auth("a:b", None) == "a:b" and read_auth(None, None) is None
+    for content in (b"", b"anna\n", b":x\n", b"anna:\n", b"\xff\xfe"):
+        file.write_bytes(content)
+        with pytest.raises(UsageError) as caught:
+            read_auth(None, file)
+        assert "anna" not in str(caught.value)
