@@ -96,8 +96,9 @@ def _picture(name: str, title: str, event: LivePrediction, top: int) -> Table:
         f"delay {event.delay_seconds:.2f} s, {event.frames} frames, "
         f"{event.dropped} dropped, {event.skipped} windows skipped"
     )
+    short = name.rpartition("/")[2] or name
     table = Table(
-        title=Text(f"{name}, {event.prediction.end_seconds:.1f} s: {title}"),
+        title=Text(f"{short}, {event.prediction.end_seconds:.1f} s: {title}"),
         caption=caption,
         title_justify="left",
         caption_justify="left",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from twostream.predict import Timeline, TwoStreamPredictor
 
 SUFFIXES = {"csv": ".csv", "scores": ".csv", "srt": ".srt", "video": ".mp4"}
+Progress = Callable[[str, float, float], None]  # what is done, seconds so far, seconds in all
 DEVICES = {"auto": "auto", "cpu": "cpu", "gpu": "cuda"}
 
 
@@ -105,7 +108,7 @@ def predict(
         check_film_name(video)
     predictor = TwoStreamPredictor.load(run, device=device)
 
-    def work(video: Path, progress: Callable[[float, float], None]) -> dict[str, Any]:
+    def work(video: Path, progress: Progress) -> dict[str, Any]:
         targets = {kind: path[video] for kind, path in paths.items()}
         return _timeline(shown, predictor, video, options, targets, progress)
 
@@ -135,7 +138,7 @@ def _watch(
 def _each(
     shown: Shown,
     videos: list[Path],
-    work: Callable[[Path, Callable[[float, float], None]], dict[str, Any]],
+    work: Callable[[Path, Progress], dict[str, Any]],
 ) -> int:
     """Do something with each video; one that fails is named at the end."""
     from twostream.types import StoreError, TwoStreamError, VideoError
@@ -145,12 +148,15 @@ def _each(
     with shown.progress():
         for number, video in enumerate(videos):
 
-            def part(done: float, total: float, number: int = number, video: Path = video) -> None:
-                if len(videos) == 1:
-                    shown.step("seconds", int(done), int(total), video.name)
-                else:
+            def part(
+                task: str, done: float, total: float, number: int = number, video: Path = video
+            ) -> None:
+                if len(videos) > 1:
                     percent = f"{100 * done / total:.0f}%" if total else ""
                     shown.step("predict", number, len(videos), f"{video.name} {percent}")
+                    return
+                whole = max(1, math.ceil(total))
+                shown.step(task, whole if done >= total else int(done), whole, video.name)
 
             try:
                 results.append(work(video, part))
@@ -183,11 +189,11 @@ def _timeline(
     video: Path,
     options: dict[str, Any],
     targets: dict[str, Path],
-    progress: Callable[[float, float], None],
+    progress: Progress,
 ) -> dict[str, Any]:
     from twostream.predict import timeline_files as files
 
-    timeline = predictor.timeline(video, **options, progress=progress)
+    timeline = predictor.timeline(video, **options, progress=partial(progress, "seconds"))
     writers: dict[str, Callable[[Timeline], str]] = {
         "csv": files.segments_csv,
         "scores": files.scores_csv,
@@ -201,7 +207,7 @@ def _timeline(
 
             path.parent.mkdir(parents=True, exist_ok=True)
             specs = [stream.spec for stream in predictor.streams.values()]
-            write_annotated(timeline, path, specs, progress=progress)
+            write_annotated(timeline, path, specs, progress=partial(progress, "film"))
         shown.say(f"{kind}: {path}")
     if timeline.warning:
         shown.say(timeline.warning)
