@@ -172,12 +172,15 @@ def test_the_main_path_runs_as_written(
     assert 0 <= float(lines[-1]) <= 1
 
     guide = ROOT / "docs" / "use.md"
-    # more data, cameras, and what stays (see tests/web)
-    elsewhere = {"--quantize", "0", "rtsp://camera.example/stream", "serve"}
+    # more data, cameras, what stays (see tests/web), and the Hub (see tests/test_hub.py)
+    elsewhere = {"--quantize", "0", "rtsp://camera.example/stream", "serve", "push", "pull"}
     calls = [call for call in commands(guide, "twostream") if not elsewhere & set(call)]
     assert [call[0] for call in calls] == ["export", "predict", "predict", "predict", "predict"]
     for arguments in calls:
         assert run(arguments) == 0, capsys.readouterr().err
+    for arguments in commands(guide, "twostream"):
+        if arguments[0] in ("push", "pull") and not any("anna/" in each for each in arguments):
+            assert run(arguments) == 0, capsys.readouterr().err
     capsys.readouterr()
     (example,) = blocks(guide, "python")
     exec(compile(example, str(guide), "exec"), {})
