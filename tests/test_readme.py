@@ -38,6 +38,9 @@ def main_path() -> list[list[str]]:
     return [shlex.split(line)[1:] for line in block.splitlines()]
 
 
+BENCHMARK = r"benchmarks/(\w+\.py)((?:\\\n|[^`\n])*)"  # a benchmark and its options
+
+
 def test_the_readme_has_commands_to_check() -> None:
     verbs = [call[0] for call in commands(README, "twostream")]
     assert {"doctor", "train", "predict", "extract", "fuse"} <= set(verbs)
@@ -64,6 +67,10 @@ def test_options_and_verbs_in_the_text_exist(document: Path) -> None:
     for script in (ROOT / "benchmarks").glob("*.py"):
         options |= set(re.findall(r'"(--[a-z-]+)"', script.read_text()))
     text = document.read_text()
+    for name, rest in re.findall(BENCHMARK, text):
+        known = (ROOT / "benchmarks" / name).read_text()
+        assert all(f'"{option}"' in known for option in re.findall(r"--[a-z-]+", rest))
+    text = re.sub(BENCHMARK, "", text)
     unknown = sorted(set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]*", text)) - options)
     assert not unknown
     verbs = set(re.findall(r"`twostream ([a-z][a-z-]*)", text))
@@ -165,12 +172,15 @@ def test_the_main_path_runs_as_written(
     assert 0 <= float(lines[-1]) <= 1
 
     guide = ROOT / "docs" / "use.md"
-    # more data, cameras, and what stays (see tests/web)
-    elsewhere = {"--quantize", "0", "rtsp://camera.example/stream", "serve"}
+    # more data, cameras, what stays (see tests/web), and the Hub (see tests/test_hub.py)
+    elsewhere = {"--quantize", "0", "rtsp://camera.example/stream", "serve", "push", "pull"}
     calls = [call for call in commands(guide, "twostream") if not elsewhere & set(call)]
     assert [call[0] for call in calls] == ["export", "predict", "predict", "predict", "predict"]
     for arguments in calls:
         assert run(arguments) == 0, capsys.readouterr().err
+    for arguments in commands(guide, "twostream"):
+        if arguments[0] in ("push", "pull") and not any("anna/" in each for each in arguments):
+            assert run(arguments) == 0, capsys.readouterr().err
     capsys.readouterr()
     (example,) = blocks(guide, "python")
     exec(compile(example, str(guide), "exec"), {})

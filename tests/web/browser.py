@@ -150,7 +150,9 @@ class Server:
 
 
 @contextmanager
-def serving(run: Path, folder: Path, *options: str) -> Iterator[Server]:
+def serving(
+    run: Path, folder: Path, *options: str, stop: signal.Signals = signal.SIGINT
+) -> Iterator[Server]:
     """Run ``twostream serve`` as people do, stop it as Ctrl-C does, and see what it leaves."""
     temporary = folder / f"tmp-{time.monotonic_ns()}"
     temporary.mkdir(parents=True)
@@ -171,7 +173,7 @@ def serving(run: Path, folder: Path, *options: str) -> Iterator[Server]:
         yield Server(process, json.loads(line)["page"], temporary, log)
         assert process.poll() is None, log.read_text()
     finally:
-        process.send_signal(signal.SIGINT)
+        process.send_signal(stop)
         try:
             process.wait(30)
         finally:
@@ -179,6 +181,7 @@ def serving(run: Path, folder: Path, *options: str) -> Iterator[Server]:
             process.communicate()
     left = [path.name for path in temporary.iterdir() if path.name.startswith("twostream")]
     assert not left
+    assert process.returncode == 0, log.read_text()
 
 
 def main(run: str, video: str, out: str) -> None:

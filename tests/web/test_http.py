@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import re
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -276,3 +277,41 @@ def test_everything_asks_for_the_password(web_run: Path, clip: Path, tmp_path: P
         assert ours.status_code == 200
         assert not running.files()
     assert "secret" not in (tmp_path / "server.log").read_text()
+
+
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "terminate"])
+def test_a_stop_in_the_middle_of_work_leaves_nothing(
+    web_run: Path, tmp_path: Path, stop: signal.Signals
+) -> None:
+    """Videos are being sent, waited for and worked on; ``serving`` looks what is left."""
+    long = tmp_path / "long.avi"
+    noise = np.random.default_rng(0).integers(0, 255, (4, 240, 320, 3), np.uint8)
+    with VideoWriter(long, fps=25, width=320, height=240) as writer:
+        for i in range(1000):
+            writer.write(noise[i % 4])
+    with serving(web_run, tmp_path, "--at-once", "1", stop=stop) as running:
+        connection = http.client.HTTPConnection(running.url.removeprefix("http://"), timeout=60)
+        connection.putrequest("POST", "/api/upload?name=a.avi")
+        connection.putheader("Content-Length", "1000")
+        connection.endheaders(b"the first bytes")
+        address = f"{running.url}/api/predict"
+        answers: list[int] = []
+
+        def ask_for_long() -> None:
+            try:
+                answers.append(httpx.post(address, content=long.read_bytes()).status_code)
+            except httpx.HTTPError:
+                answers.append(0)
+
+        threads = [threading.Thread(target=ask_for_long) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        end = time.monotonic() + 30
+        while len(running.files()) < 3 and time.monotonic() < end:
+            time.sleep(0.01)
+        assert len(running.files()) >= 3
+        began = time.monotonic()
+    assert time.monotonic() - began < 20
+    for thread in threads:
+        thread.join()
+    connection.close()

@@ -20,7 +20,7 @@ from twostream.web.explain import which_decided
 from twostream.web.limits import Deadline, Gate, Limits, RefusedError
 from twostream.web.markup import bars, headline, problem, track
 from twostream.web.pictures import heat
-from twostream.web.service import Service
+from twostream.web.service import KEEP, Service
 from twostream.web.uploads import Uploads
 from untrained import INPUTS, make_model, make_models, write_clip
 
@@ -97,7 +97,7 @@ def test_the_gate_lets_so_many_through() -> None:
 
     def work() -> None:
         nonlocal most, inside
-        with gate.opened(30):
+        with gate.opened(Deadline(30)):
             with lock:
                 inside += 1
                 most = max(most, inside)
@@ -111,10 +111,16 @@ def test_the_gate_lets_so_many_through() -> None:
     for thread in threads:
         thread.join()
     assert most == 2 and gate.free == 2
-    refused = pytest.raises(RefusedError, match="2 videos are being worked on")
-    with gate.opened(0), gate.opened(0), refused, gate.opened(0.01):
+    refused = pytest.raises(RefusedError, match=r"took more than 0\.01 s")
+    with gate.opened(Deadline(9)), gate.opened(Deadline(9)), refused, gate.opened(Deadline(0.01)):
         pass
-    with pytest.raises(ValueError, match="x"), gate.opened(0):
+    stopped = threading.Event()
+    stopped.set()
+    refused = pytest.raises(RefusedError, match="being stopped")
+    last = Deadline(60, stopped)
+    with gate.opened(Deadline(9)), gate.opened(Deadline(9)), refused, gate.opened(last):
+        pass
+    with pytest.raises(ValueError, match="x"), gate.opened(Deadline(9)):
         raise ValueError("x")
     assert gate.free == 2
 
@@ -187,7 +193,7 @@ def test_limits_hold_while_decoding(tmp_path: Path) -> None:
     video = write_clip(tmp_path / "a.avi", frames=60)
     for limits, words in (
         (Limits(max_seconds=1), "longer than 1 s"),
-        (Limits(time_limit=1e-9), "took more than 1e-09 s"),
+        (Limits(time_limit=1e-9), "took more than 1e-09 s: send"),
     ):
         with pytest.raises(RefusedError, match=words):
             Analysis(predictor, video, "a", limits=limits, deadline=Deadline(limits.time_limit))
@@ -215,6 +221,22 @@ def test_a_service_keeps_its_own_videos_and_removes_the_visitors(tmp_path: Path)
     assert words.startswith("notes.mp4: cannot be opened") and str(tmp_path) not in words
     assert isinstance(caught.value, TwoStreamError) and service.gate.free == 1
     assert not list((tmp_path / "sent").iterdir())
+
+
+def test_only_so_many_videos_stay_in_memory(tmp_path: Path) -> None:
+    predictor = TwoStreamPredictor.from_models([make_model(None)])
+    limits = Limits(at_once=1)
+    service = Service(predictor, "run", limits, Uploads(tmp_path, limits))
+    video = write_clip(tmp_path / "a.avi", frames=5)
+    analysis = Analysis(predictor, video, "a", limits=limits, deadline=Deadline(60))
+    timeline = analysis.timeline()
+    first, second, *_ = [service.keep(analysis, timeline) for _ in range(KEEP)]
+    assert service.kept(first) == (analysis, timeline)  # seen now: the second is the oldest
+    third = service.keep(analysis, timeline)
+    assert service.kept(second) is None and service.kept(first) and service.kept(third)
+    service.forget(first)
+    service.forget(None)
+    assert service.kept(first) is None and service.kept(None) is None
 
 
 @pytest.mark.parametrize(

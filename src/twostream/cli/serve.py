@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import ipaddress
+import signal
 import socket
+from contextlib import suppress
 from pathlib import Path
 
 import typer
 
 from twostream.cli.console import Shown
 from twostream.cli.predict import DEVICES
+
+GRACE_SECONDS = 3  # for answers that are under way when the server is stopped
 
 
 def serve(
@@ -63,8 +67,12 @@ def serve(
         if not ipaddress.ip_address(bound[0].partition("%")[0]).is_loopback and secret is None:
             shown.say("whoever reaches this address may use it: --auth asks for a password")
         shown.result({"page": url, "api": f"{url}/api/predict"})
-        config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=5)
-        uvicorn.Server(config).run(sockets=[listener])
+        config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=GRACE_SECONDS)
+        # uvicorn ends in order and then raises the signal again: it must not end us before the
+        # temporary files are gone
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        with suppress(KeyboardInterrupt):
+            uvicorn.Server(config).run(sockets=[listener])
     return 0
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 import cv2
 import numpy as np
@@ -77,6 +77,10 @@ class Dis:
     """
 
     name = "dis"
+    presets: ClassVar[dict[str, dict[str, int | float]]] = {
+        "fast": {"patch_stride": 4, "gradient_descent_iterations": 8, "refinement_iterations": 3},
+        "default": {},
+    }
 
     def __init__(
         self,

@@ -26,6 +26,7 @@ from twostream.initialise import Start, initial_model
 from twostream.loader import ClipCache, Clips, TrainingBatches
 from twostream.multitask import cut_head, join, read_overlap
 from twostream.report import write_report
+from twostream.report.card import write_card
 from twostream.run.check import check_request
 from twostream.run.rescore import fused
 from twostream.run.settings import STREAMS, RunSettings
@@ -163,6 +164,7 @@ class _Job:
         }
         write_json(out / "results.json", results)
         write_report(out, videos={video.video_id: video for video in self.split.videos()})
+        write_card(out)
         return results
 
     @contextmanager

@@ -52,10 +52,8 @@ def _application(service: Service) -> Any:
     from fastapi.concurrency import run_in_threadpool
     from fastapi.responses import JSONResponse
 
-    ended = threading.Event()
-
     def sweep() -> None:
-        while not ended.wait(service.limits.time_limit):
+        while not service.stopped.wait(service.limits.time_limit):
             service.uploads.sweep(service.limits.stale_seconds)
 
     @asynccontextmanager
@@ -63,7 +61,7 @@ def _application(service: Service) -> Any:
         sweeper = threading.Thread(target=sweep, daemon=True)
         sweeper.start()
         yield
-        ended.set()
+        service.stopped.set()
         sweeper.join()
 
     app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from twostream.types import TwoStreamError, UsageError
 
+_LOOK_SECONDS = 0.2  # how soon one who waits sees that it is over
 MAX_PIXELS = 8192 * 4320  # of a frame: a few of them decoded are a gigabyte
 
 
@@ -86,18 +87,25 @@ class Limits:
 class Deadline:
     """The time that one piece of work has, from now on.
 
+    Args:
+        seconds: how long.
+        stopped: set when the server ends.
+
     >>> Deadline(60).check()
     """
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, stopped: threading.Event | None = None) -> None:
         self.seconds = seconds
+        self.stopped = stopped
         self._end = time.monotonic() + seconds
 
     def check(self) -> None:
-        """Refuse to go on when the time is over."""
+        """Refuse to go on when the time is over, or the server ends."""
+        if self.stopped is not None and self.stopped.is_set():
+            raise RefusedError("the server is being stopped", 503)
         if time.monotonic() > self._end:
             raise RefusedError(
-                f"the work on this video took more than {self.seconds:g} s: send a shorter one", 504
+                f"waiting and work took more than {self.seconds:g} s: send a shorter video", 504
             )
 
 
@@ -106,7 +114,7 @@ class Gate:
     """Lets so many pieces of work through at once; the others wait.
 
     >>> gate = Gate(1)
-    >>> with gate.opened(wait_seconds=0):
+    >>> with gate.opened(Deadline(60)):
     ...     gate.free
     0
     """
@@ -119,13 +127,12 @@ class Gate:
         self._changed = threading.Condition()
 
     @contextmanager
-    def opened(self, wait_seconds: float) -> Iterator[None]:
+    def opened(self, deadline: Deadline) -> Iterator[None]:
         """Take a place, waiting for one if need be; raises RefusedError where none gets free."""
         with self._changed:
-            if not self._changed.wait_for(lambda: self.free > 0, wait_seconds):
-                raise RefusedError(
-                    f"{self.at_once} videos are being worked on: try again in a minute", 503
-                )
+            while not self.free:
+                self._changed.wait(_LOOK_SECONDS)
+                deadline.check()
             self.free -= 1
         try:
             yield

@@ -37,7 +37,7 @@ def build_page(service: Service) -> Any:
         raise UsageError("the page needs gradio: pip install 'twostream[web]'") from error
 
     def show(taken: Any, name: str, progress: Any) -> tuple[Any, str, str, str]:
-        """Return the state, headline, time line and first moment of a video, or what is wrong."""
+        """Return the key, headline, time line and first moment of a video, or what is wrong."""
         try:
             with service.analysed(
                 taken, name, lambda share, words: progress(share, desc=words)
@@ -72,18 +72,18 @@ def build_page(service: Service) -> Any:
         video = service.videos[index]
         return show(video, video.name, progress)
 
-    def looked(state: Any, event: gr.EventData) -> str:
+    def looked(key: str | None, event: gr.EventData) -> str:
         told = event._data if isinstance(event._data, dict) else {}
         seconds = told.get("seconds")
-        if state is None:
+        found = service.kept(key)
+        if found is None:
             return markup.problem("this video is not in memory any more: send it again")
         if not isinstance(seconds, int | float) or not np.isfinite(seconds):
             return markup.problem("a moment is a number of seconds")
-        analysis, timeline = state
-        return show_moment(analysis, timeline, float(seconds))
+        return show_moment(*found, float(seconds))
 
     with gr.Blocks(title="twostream", analytics_enabled=False, fill_width=True) as page:
-        state = gr.State(None, time_to_live=KEEP_SECONDS)
+        key = gr.State(None, time_to_live=KEEP_SECONDS, delete_callback=service.forget)
         gr.HTML(_head(service), elem_classes="ts")
         send = gr.HTML(
             _form(service), js_on_load=(HERE / "send.js").read_text("utf-8"), elem_classes="ts"
@@ -91,9 +91,9 @@ def build_page(service: Service) -> Any:
         result = gr.HTML("", elem_classes="ts", elem_id="ts-result", min_height=90)
         when = gr.HTML("", js_on_load=(HERE / "track.js").read_text("utf-8"), elem_classes="ts")
         now = gr.HTML("", elem_classes="ts", elem_id="ts-now")
-        # no input but the state: nothing that a visitor sends reaches gradio's handling of files
+        # no input but the key: nothing that a visitor sends reaches gradio's handling of files
         work = {
-            "outputs": [state, result, when, now],
+            "outputs": [key, result, when, now],
             "concurrency_limit": service.limits.at_once,
             "concurrency_id": "videos",
             "show_progress_on": result,
@@ -103,7 +103,7 @@ def build_page(service: Service) -> Any:
         send.picked(picked, **work)
         when.moment(
             looked,
-            inputs=[state],
+            inputs=[key],
             outputs=[now],
             show_progress="hidden",
             trigger_mode="always_last",

@@ -1,0 +1,308 @@
+"""A run on the Hugging Face Hub, or in a folder of the same layout: push and pull.
+
+Only what predicts and what judges travels: the model files, the card, results and settings, with
+absolute paths cut down to names. No flow store, no scores of clips, nothing that is unpickled.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from twostream.predict.contract import is_exported
+from twostream.predict.model_files import STREAMS, load_models
+from twostream.report.card import CARD_NAME, card, without_paths
+from twostream.report.contents import read_run
+from twostream.types import RunError, UsageError
+
+MODELS = tuple(f"{stream}.safetensors" for stream in STREAMS)
+JSON_FILES = ("results.json", "settings.json")
+FILES = (*MODELS, CARD_NAME, *JSON_FILES)
+_EXTRA = frozenset({".gitattributes"})  # the Hub's own
+_REPO = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
+_TOKEN = re.compile(r"hf_\w+")
+_LICENSE = re.compile(r"^license:.*$", re.M)
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a run is pushed to or pulled from.
+
+    Attributes:
+        folder: a local folder; None: on the Hub.
+        repo: "user/name" on the Hub; empty for a folder.
+    """
+
+    folder: Path | None
+    repo: str = ""
+
+    @classmethod
+    def of(cls, text: str) -> Place:
+        """Read what a user wrote.
+
+        "file:FOLDER" is a folder and "hub:user/name" a repository of the Hub. Without these words,
+        what has a parent folder here is a folder, and "user/name" else is a repository.
+
+        Raises:
+            UsageError: it is neither.
+        """
+        if text.startswith("file:"):
+            return cls(Path(text.removeprefix("file:").removeprefix("//")).expanduser())
+        repo = text.removeprefix("hub:")
+        path = Path(text).expanduser()
+        if repo == text and (text.startswith((".", "/", "~")) or path.parent.is_dir()):
+            return cls(path)
+        if not _REPO.fullmatch(repo):
+            raise UsageError(
+                f"{text!r} is no folder and no repository: expected user/name, or file:FOLDER"
+            )
+        return cls(None, repo)
+
+    def __str__(self) -> str:
+        return str(self.folder) if self.folder is not None else f"{self.repo} on the Hub"
+
+
+def push(
+    run: Path,
+    target: str,
+    *,
+    force: bool = False,
+    private: bool = False,
+    license_id: str | None = None,
+) -> dict[str, Any]:
+    """Bring a finished run to the Hub, or into a folder of the Hub's layout.
+
+    Args:
+        run: the RUN folder.
+        target: "user/name", or a folder; see ``Place``.
+        force: replace what is there.
+        private: a repository that is made is private.
+        license_id: as the Hub names it, for the card; None: what the card says.
+
+    Returns:
+        {"target", "files": name -> bytes}.
+
+    Raises:
+        UsageError: the target makes no sense, or ``run`` is an exported folder.
+        RunError: the run is not finished, the target holds something, or the Hub refuses.
+    """
+    place = Place.of(target)
+    if is_exported(run):
+        raise UsageError(f"{run} is an export: push the RUN folder that it was made from")
+    if license_id is not None and not re.fullmatch(r"[\w.-]+", license_id):
+        raise UsageError(f"--license takes a word such as mit or cc-by-4.0, got {license_id!r}")
+    if place.folder is not None:
+        _check_free(place.folder, force=force)
+    name = place.folder.name if place.folder is not None else place.repo.split("/")[-1]
+    with _stage(place.folder) as stage:
+        _collect(run, stage, name, license_id)
+        load_models(stage)
+        if place.folder is not None:
+            _put(stage, place.folder, force=force)
+        else:
+            _upload(stage, place.repo, force=force, private=private)
+        files = _sizes(stage if place.folder is None else place.folder)
+    return {"target": str(place), "files": files}
+
+
+def pull(
+    source: str, out: Path, *, revision: str | None = None, force: bool = False
+) -> dict[str, Any]:
+    """Fetch a run, ready for ``twostream predict``.
+
+    Args:
+        source: "user/name" on the Hub, or a folder of the same layout.
+        out: the folder to make.
+        revision: branch, tag or commit on the Hub.
+        force: replace a folder that holds a pulled run.
+
+    Returns:
+        {"source", "run", "files": name -> bytes}.
+
+    Raises:
+        UsageError: the source makes no sense.
+        RunError: nothing there, no model in it, ``out`` holds something, or the Hub refuses.
+        ModelError: a model file is damaged or of another version.
+    """
+    place = Place.of(source)
+    if revision is not None and place.folder is not None:
+        raise UsageError("--revision is for repositories of the Hub, not for folders")
+    _check_free(out, force=force)
+    with _stage(out) as stage:
+        if place.folder is None:
+            with tempfile.TemporaryDirectory(dir=stage.parent, prefix=".pull-") as folder:
+                _download(place.repo, Path(folder), revision)
+                _copy(Path(folder), stage, str(place))
+        else:
+            _copy(place.folder, stage, str(place))
+        load_models(stage)  # before anything is replaced
+        _put(stage, out, force=force)
+    return {"source": str(place), "run": str(out), "files": _sizes(out)}
+
+
+def _collect(run: Path, stage: Path, name: str, license_id: str | None) -> None:
+    """Put what travels into a folder."""
+    if not run.is_dir():
+        raise RunError(f"no RUN folder {run}: train first (twostream train DATA --out RUN)")
+    models = [run / model for model in MODELS if (run / model).is_file()]
+    if not models or not (run / "results.json").is_file():
+        raise RunError(
+            f"{run} is not a finished run, it has no "
+            f"{'results.json' if models else 'model file'}: finish it (twostream train --resume)"
+        )
+    for model in models:
+        shutil.copyfile(model, stage / model.name)
+    for each in JSON_FILES:
+        if (run / each).is_file():
+            content = _public(_read_json(run / each))
+            if each == "results.json" and "run" in content:
+                content["run"] = name
+            _write(stage / each, json.dumps(content, indent=1, ensure_ascii=False))
+    if (run / CARD_NAME).is_file():
+        text = (run / CARD_NAME).read_text(encoding="utf-8")
+    else:
+        text = card(read_run(run), name)
+    if license_id is not None:
+        head, mark, rest = text.partition("\n---\n")
+        if not mark or not _LICENSE.search(head):
+            raise RunError(f"{run / CARD_NAME} has no licence field to set: edit it by hand")
+        text = _LICENSE.sub(f'license: "{license_id}"', head) + mark + rest
+    _write(stage / CARD_NAME, text)
+
+
+def _public(value: Any) -> Any:
+    """Return JSON without absolute paths."""
+    if isinstance(value, dict):
+        return {key: _public(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_public(each) for each in value]
+    if isinstance(value, str):
+        return Path(value).name if os.path.isabs(value) else without_paths(value)
+    return value
+
+
+def _copy(source: Path, stage: Path, said: str) -> None:
+    """Copy what belongs to a run, and nothing else."""
+    if not source.is_dir():
+        raise RunError(f"no folder {source}")
+    found = [name for name in FILES if (source / name).is_file()]
+    if not set(found) & set(MODELS):
+        raise RunError(f"{said} holds no model file ({' or '.join(MODELS)})")
+    for name in found:
+        shutil.copyfile(source / name, stage / name)
+
+
+@contextmanager
+def _stage(target: Path | None) -> Iterator[Path]:
+    """Give an empty folder on the target's disk, gone afterwards unless it was moved there."""
+    parent = None if target is None else target.absolute().parent
+    if parent is not None and not parent.is_dir():
+        raise RunError(f"no folder {parent}: make it first, or choose another place")
+    try:
+        folder = Path(tempfile.mkdtemp(dir=parent, prefix=".twostream-"))
+    except OSError as error:
+        raise RunError(f"{parent} cannot be written ({error.strerror or error})") from error
+    stage = folder / "run"
+    stage.mkdir()
+    try:
+        yield stage
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _check_free(target: Path, *, force: bool) -> None:
+    """Refuse a target that holds anything, or, by force, anything but a pushed or pulled run."""
+    if target.is_dir() and not any(target.iterdir()):
+        return
+    if not target.exists() and not target.is_symlink():
+        return
+    if not target.is_dir():
+        raise RunError(f"{target} is a file: choose another place")
+    others = sorted({path.name for path in target.iterdir()} - {*FILES, *_EXTRA})
+    if others:
+        raise RunError(f"{target} holds other things, such as {others[0]}: choose another place")
+    if not force:
+        raise RunError(f"{target} holds a run: add --force to replace it")
+
+
+def _put(stage: Path, target: Path, *, force: bool) -> None:
+    """Move a complete folder to its place; what stood there is gone only once it is replaced."""
+    _check_free(target, force=force)
+    before = stage.with_name("before")
+    try:
+        try:
+            if target.exists():
+                os.rename(target, before)
+            os.rename(stage, target)
+        except BaseException:  # Ctrl-C too
+            if before.exists() and not target.exists():
+                os.rename(before, target)
+            raise
+    except OSError as error:
+        raise RunError(f"{target} cannot be written ({error.strerror or error})") from error
+
+
+def _upload(stage: Path, repo: str, *, force: bool, private: bool) -> None:
+    from huggingface_hub import HfApi
+
+    api = HfApi()
+    with _hub_errors(repo):
+        if api.repo_exists(repo):
+            if not force:
+                raise RunError(f"{repo} is on the Hub already: add --force to add to it")
+        else:
+            api.create_repo(repo, private=private)
+        api.upload_folder(
+            repo_id=repo,
+            folder_path=stage,
+            commit_message="twostream push",
+            allow_patterns=list(FILES),
+        )
+
+
+def _download(repo: str, folder: Path, revision: str | None) -> None:
+    from huggingface_hub import snapshot_download
+
+    with _hub_errors(repo):
+        snapshot_download(repo, revision=revision, local_dir=folder, allow_patterns=list(FILES))
+
+
+@contextmanager
+def _hub_errors(repo: str) -> Iterator[None]:
+    """Turn the Hub library's errors into one sentence, without what could be a token."""
+    try:
+        yield
+    except RunError:
+        raise
+    except Exception as error:  # noqa: BLE001 - a dozen kinds, of three libraries
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        why = _TOKEN.sub("hf_...", lines[0] if lines else type(error).__name__)
+        raise RunError(
+            f"the Hub did not take or give {repo} ({type(error).__name__}: {why}): check the name, "
+            "the network, and that `hf auth login` was done"
+        ) from None
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path} cannot be read ({error})") from error
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
+
+
+def _sizes(folder: Path) -> dict[str, int]:
+    return {name: (folder / name).stat().st_size for name in FILES if (folder / name).is_file()}
