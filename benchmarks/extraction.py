@@ -1,12 +1,11 @@
-"""How much of a bare loop's speed extraction keeps, how it scales, and what memory it needs.
+"""Extraction: against OpenCV's TV-L1, its scaling, parts, memory, start-up; and a bare loop.
 
-    python benchmarks/extraction.py                    clips made on the spot
-    python benchmarks/extraction.py --clips FOLDER     every video below a folder
+    python benchmarks/extraction.py [--video CLIP] [--rounds 5] [--out docs/extraction-results.md]
 
-The bare loop is PyAV decode + DIS + two JPEGs per pair, one thread, nothing else: no store, no
-index, no checks. Both sides run in one process with ``cv2.setNumThreads(1)``, at the same size
-and quality, interleaved; medians of the ratios of each round are printed. On a machine that is
-busy with something else, look at the ratio by CPU time, and at the scaling not at all.
+Every comparison takes turns in one process, with one OpenCV thread. Ratios are of CPU time where
+that is what is asked, so that they hold on a busy machine. 2 workers against 1 can only be seen by
+the clock, so two processes that share nothing run in the same rounds. The bare loop is PyAV decode
++ DIS + two JPEGs per pair, one thread, nothing else: no store, no index, no checks.
 """
 
 from __future__ import annotations
@@ -18,8 +17,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import av
@@ -29,15 +27,34 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from twostream.extract import extract
+from extraction_parts import (
+    WARM_PAIRS,
+    end_to_end,
+    looped,
+    overhead_per_clip,
+    parts_of_a_pair,
+    run_extraction,
+    scaling,
+    start_up,
+    timed,
+    warm_start,
+)
+from flow import SHARED, markdown, processor
 from twostream.flow import make_estimator
 from twostream.flow.opencv import Dis, one_opencv_thread
-from twostream.flow.store import Kind, StoreSettings
-from twostream.types import VIDEO_SUFFIXES, LabeledVideo
-from twostream.video import VideoReader, VideoWriter, stored_size
+from twostream.flow.store import Kind
+from twostream.video import VideoWriter, stored_size
 
 HEIGHT, WIDTH, SHORT_SIDE, QUALITY, FPS = 256, 340, 256, 90, 25.0
 TEXTURE_MARGIN = 200
+CALM = SHARED / "robustness" / "v_ApplyEyeMakeup_g01_c01.avi"
+MOVING = SHARED / "skateboard" / "kickflip" / "kickflip000.mp4"
+SMALL = SHARED / "weizmann" / "run" / "daria_run.mp4"
+WARM_CLIP_PAIRS = 16
+SCALED = ("dis", "brox", "tvl1")
+SCALING_CLIPS = 4
+MADE_FRAMES = 20
+MEMORY_FRAMES = (60, 1200)
 
 
 def texture(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
@@ -95,17 +112,6 @@ def bare_loop(paths: Sequence[Path], folder: Path, *, rgb: bool) -> int:
     return pairs
 
 
-def extraction(
-    videos: Sequence[LabeledVideo], folder: Path, kinds: Sequence[Kind], workers: int
-) -> int:
-    """Extract into a new store; returns the number of pairs."""
-    settings = StoreSettings(short_side=SHORT_SIDE, quality=QUALITY)
-    with tempfile.TemporaryDirectory(dir=folder) as store:
-        summary = extract(videos, store=store, settings=settings, kinds=kinds, workers=workers)
-    assert not summary.failed, summary.failed
-    return summary.pairs
-
-
 def peak_memory_mib(path: Path) -> float:
     """Extract one video in a process of its own and return the largest memory it held."""
     command = [sys.executable, __file__, "--peak-of", str(path)]
@@ -113,100 +119,163 @@ def peak_memory_mib(path: Path) -> float:
 
 
 def print_peak(path: Path) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        extraction([LabeledVideo(path.name, path, 0)], Path(folder), ("rgb", "forward"), 1)
+    run_extraction([path], "brox:fast", kinds=("rgb", "forward"))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     print(peak / (1024**2 if sys.platform == "darwin" else 1024))
 
 
-def measure_speed(console: Console, paths: list[Path], folder: Path, rounds: int) -> None:
-    videos = [LabeledVideo(str(i), path, 0) for i, path in enumerate(paths)]
+def against_a_bare_loop(paths: list[Path], folder: Path, rounds: int) -> list[list[str]]:
+    """Return rows of (what, ratio by the clock, by CPU time), medians of the rounds."""
     both: tuple[Kind, ...] = ("rgb", "forward")
+    size = {"short_side": SHORT_SIDE}
     runs = {
-        "bare loop, flow": lambda: bare_loop(paths, folder, rgb=False),
-        "extract, flow, 1 worker": lambda: extraction(videos, folder, ("forward",), 1),
-        "bare loop, flow and frames": lambda: bare_loop(paths, folder, rgb=True),
-        "extract, flow and frames, 1 worker": lambda: extraction(videos, folder, both, 1),
-        "extract, flow and frames, 2 workers": lambda: extraction(videos, folder, both, 2),
+        "flow": (
+            lambda: bare_loop(paths, folder, rgb=False),
+            lambda: run_extraction(paths, "dis", **size),
+        ),
+        "flow and frames": (
+            lambda: bare_loop(paths, folder, rgb=True),
+            lambda: run_extraction(paths, "dis", kinds=both, **size),
+        ),
     }
-    rates: dict[str, list[float]] = {name: [] for name in runs}
-    cpu_rates: dict[str, list[float]] = {name: [] for name in runs}
-    with Progress(console=console, transient=True) as progress, one_opencv_thread():
-        task = progress.add_task("measuring", total=rounds * len(runs))
-        for _ in range(rounds):
-            for name, run in runs.items():
-                started, cpu_started = time.perf_counter(), time.process_time()
-                pairs = run()
-                rates[name].append(pairs / (time.perf_counter() - started))
-                cpu_rates[name].append(pairs / (time.process_time() - cpu_started))
-                progress.advance(task)
-    table = Table("median of the rounds", "pairs/s", "pairs per CPU second")
-    for name in runs:
-        medians = (statistics.median(values[name]) for values in (rates, cpu_rates))
-        table.add_row(name, *(f"{median:.1f}" for median in medians))
-    console.print(table)
-    names = list(runs)
-    ratios = Table("ratio", "by time", "rounds", "by CPU time", "wanted")
-    for title, above, below, wanted in (
-        ("extract / bare loop, flow", names[1], names[0], 0.9),
-        ("extract / bare loop, flow and frames", names[3], names[2], 0.9),
-        ("2 workers / 1 worker", names[4], names[3], 1.8),
-    ):
-        by_time, by_cpu = (
-            [a / b for a, b in zip(values[above], values[below], strict=True)]
-            for values in (rates, cpu_rates)
-        )
-        ratios.add_row(
-            title,
-            f"{statistics.median(by_time):.2f}",
-            " ".join(f"{value:.2f}" for value in by_time),
-            f"{statistics.median(by_cpu):.2f}",
-            f">= {wanted}",
-        )
-    console.print(ratios)
-
-
-def measure_memory(console: Console, folder: Path, frames: int) -> None:
-    table = Table("frames", "peak memory, MiB")
-    for count in (frames, 20 * frames):
-        path = folder / f"memory-{count}.mp4"
-        make_clip(path, count, 0, "libx264")
-        table.add_row(str(count), f"{peak_memory_mib(path):.1f}")
-    console.print(table)
+    ratios: dict[str, list[tuple[float, float]]] = {name: [] for name in runs}
+    for _ in range(rounds):
+        for name, (bare, whole) in runs.items():
+            one, other = timed(bare), timed(whole)
+            ratios[name].append((one[0] / other[0], one[1] / other[1]))
+    return [
+        [name, *(f"{statistics.median(values):.2f}" for values in zip(*found, strict=True))]
+        for name, found in ratios.items()
+    ]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--clips", type=Path, help="folder of videos; made on the spot without it")
-    parser.add_argument("--num-clips", type=int, default=6)
-    parser.add_argument("--frames", type=int, default=40, help="per clip that is made")
+    parser.add_argument("--video", type=Path, default=CALM, help="a real clip, looped")
+    parser.add_argument("--moving", type=Path, default=MOVING, help="one in which more moves")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--flows", nargs="+", default=["dis", "brox", "dis-brox", "tvl1"])
+    parser.add_argument("--out", type=Path, help="also write the tables, as Markdown")
     parser.add_argument("--peak-of", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.peak_of:
         print_peak(arguments.peak_of)
         return
     console = Console()
-    with tempfile.TemporaryDirectory() as temporary:
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    text = (
+        f"{processor()}, {os.cpu_count()} cores, OpenCV {cv2.__version__}, PyAV {av.__version__}; "
+        f"load {load:.1f} before the start, {arguments.rounds} rounds in turn."
+    )
+    console.print(text)
+    page = f"<!-- written by benchmarks/extraction.py -->\n# Extraction, measured\n\n{text}\n"
+    tables = measure(arguments.video, arguments.moving, arguments.flows, arguments.rounds, console)
+    for title, note, header, rows in tables:
+        table = Table(*header, title=title)
+        for row in rows:
+            table.add_row(*row)
+        console.print(table)
+        page += f"\n## {title}\n\n{note}\n\n{markdown(header, rows)}"
+    if arguments.out:
+        arguments.out.write_text(page, encoding="utf-8")
+
+
+def measure(
+    video: Path, moving: Path, flows: Sequence[str], rounds: int, console: Console
+) -> Iterator[tuple[str, str, list[str], list[list[str]]]]:
+    """Yield title, note, header and rows of each table."""
+    with (
+        tempfile.TemporaryDirectory() as temporary,
+        Progress(console=console, transient=True) as progress,
+        one_opencv_thread(),
+    ):
         folder = Path(temporary)
-        if arguments.clips:
-            paths = sorted(
-                path for path in arguments.clips.rglob("*") if path.suffix.lower() in VIDEO_SUFFIXES
-            )[: arguments.num_clips]
-        else:
-            paths = []
-            for i in range(arguments.num_clips):
-                suffix, codec = ((".avi", "mpeg4"), (".mp4", "libx264"))[i % 2]
-                paths.append(folder / f"clip{i}{suffix}")
-                make_clip(paths[-1], arguments.frames, i, codec)
-        with VideoReader(paths[0], short_side=SHORT_SIDE) as reader:
-            height, width = reader.size
-        console.print(
-            f"{len(paths)} clips, the first {width} x {height} px, {os.cpu_count()} cores, "
-            f"OpenCV {cv2.__version__}, PyAV {av.__version__}"
+        task = progress.add_task("measuring", total=3 * rounds + 6)
+        yield (
+            "Start",
+            "A process that computes one pair with each of tvl1, brox and dis-brox; the first "
+            "finds an empty cache of compiled code.",
+            ["process", "seconds", "CPU seconds", "kernels compiled", "says"],
+            start_up(),
         )
-        measure_speed(console, paths, folder, arguments.rounds)
-        measure_memory(console, folder, arguments.frames)
+        progress.advance(task)
+        clip = looped(video, folder / "clip.avi", 41, (240, 320))
+        for flow in flows:
+            run_extraction([clip], flow)  # compiles
+        table: list[list[str]] = []
+        for source in (video, moving):
+            own = looped(source, folder / f"{source.stem}.avi", 41, (240, 320))
+            for rows in end_to_end(source.stem, own, flows, rounds):  # noqa: B007
+                progress.advance(task)
+            table += rows
+        yield (
+            "Against OpenCV's TV-L1, one core",
+            "Decoding, flow and storing of 40 pairs at 320 x 240, one worker, against the flow "
+            "alone of DualTVL1OpticalFlow with its defaults on every fifth of the pairs; CPU time. "
+            "That takes longer the more moves, the others (but tvl1) always the same.",
+            ["clip", "flow", "times OpenCV's TV-L1", "rounds", "CPU ms a pair, best", "OpenCV's"],
+            table,
+        )
+        clips = [
+            looped(video, folder / f"clip{i}.avi", 16, (240, 320)) for i in range(SCALING_CLIPS)
+        ]
+        wanted = [flow for flow in flows if flow in SCALED]
+        for rows in scaling(clips, wanted, rounds):  # noqa: B007
+            progress.advance(task)
+        yield (
+            "2 workers against 1",
+            "By the clock, on a machine with other work (see the load): fastest rounds. Two "
+            "processes that share nothing show what it gives to two threads; workers over "
+            "processes (median of the rounds) is what is lost by sharing. By CPU time: what is "
+            "left where each worker has a core to itself.",
+            ["flow", "of", "2 workers", "2 processes", "workers / processes", "by CPU time"],
+            rows,
+        )
+        yield (
+            "Parts of a pair",
+            "CPU ms a frame at 320 x 240, one thread, fastest of five.",
+            ["part", "ms"],
+            parts_of_a_pair(clip, flows),
+        )
+        progress.advance(task)
+        yield (
+            "Warm start",
+            f"warm_start={WARM_PAIRS} over {WARM_CLIP_PAIRS} pairs: CPU time and warping error "
+            "(grey values).",
+            ["clip", "flow", "time, warm / cold", "warping, cold", "warm"],
+            warm_start((video, moving, SMALL), WARM_CLIP_PAIRS, rounds),
+        )
+        progress.advance(task)
+        paths = []
+        for i, (suffix, codec) in enumerate(((".avi", "mpeg4"), (".mp4", "libx264"))):
+            paths.append(folder / f"made{i}{suffix}")
+            make_clip(paths[-1], MADE_FRAMES, i, codec)
+        yield (
+            "Speed kept of a bare loop",
+            f"dis at {WIDTH} x {HEIGHT}, one worker.",
+            ["what", "by the clock", "by CPU time"],
+            against_a_bare_loop(paths, folder, rounds),
+        )
+        progress.advance(task)
+        overhead = overhead_per_clip(video, folder, 60)
+        yield (
+            "Many short clips",
+            "60 clips of one second, 64 x 48, brox, one worker, against their frames in one file.",
+            ["what", "CPU ms a clip"],
+            [["opening, headers, renaming, checks", f"{overhead:.1f}"]],
+        )
+        progress.advance(task)
+        rows = []
+        for count in MEMORY_FRAMES:
+            path = looped(video, folder / f"memory{count}.avi", count, (240, 320))
+            rows.append([str(count), f"{peak_memory_mib(path):.0f}"])
+        yield (
+            "Memory",
+            "Peak of a process that extracts one looped clip, frames and flow, brox:fast.",
+            ["frames", "MiB"],
+            rows,
+        )
+        progress.advance(task)
 
 
 if __name__ == "__main__":

@@ -18,8 +18,10 @@ import resource
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import cv2
 from rich.console import Console
@@ -52,7 +54,7 @@ def main() -> None:
         work = Path(name)
         folders = engines(options.run, work)
         video = looped(options.video, work / "long.avi", round(options.minutes * 60 * FPS))
-        results = {engine: alone(folder, video) for engine, folder in folders.items()}
+        results = {engine: alone(folder, video, measure) for engine, folder in folders.items()}
     rows = {
         engine: [
             f"{result['seconds'] / result['took']:.1f}",
@@ -99,14 +101,16 @@ def looped(source: Path, target: Path, frames: int) -> Path:
     return target
 
 
-def alone(folder: Path, video: Path) -> dict[str, object]:
+def alone(
+    folder: Path, video: Path, work: Callable[..., dict[str, Any]], *options: str
+) -> dict[str, Any]:
     """Measure in a fresh process, whose memory is its own."""
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=context) as pool:
-        return pool.submit(measure, folder, video).result()
+        return pool.submit(work, folder, video, *options).result()
 
 
-def measure(folder: Path, video: Path) -> dict[str, object]:
+def measure(folder: Path, video: Path) -> dict[str, Any]:
     """Return the video's seconds, those it took, those of all cores, and peak memory at SHARES."""
     predictor = TwoStreamPredictor.load(folder)
     megabytes: list[float] = []

@@ -51,6 +51,14 @@ def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def other_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Other clips of the same classes."""
+    from twostream.synthetic import render_dataset
+
+    return render_dataset(tmp_path_factory.mktemp("other") / "others", seed=7, groups=3)
+
+
+@pytest.fixture(scope="session")
 def tiny_run(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run of a few steps on the tiny data set; tests must not change it."""
     from twostream.recipes import make_recipe

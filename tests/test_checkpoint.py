@@ -218,3 +218,14 @@ def test_weights_that_contradict_the_description_are_refused(tmp_path: Path) -> 
         load_model(path)
     assert "classifier.weight" in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_a_truncated_model_file_says_what_to_do(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    save_model(path, trained(spec()))
+    whole = path.read_bytes()
+    for length in (0, 7, 100, len(whole) // 2, len(whole) - 1):
+        path.write_bytes(whole[:length])
+        with pytest.raises(ModelError, match=r"damaged .*: delete it and run .*--resume") as error:
+            load_model(path)
+        assert "\n" not in str(error.value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import shutil
 import subprocess
@@ -74,7 +75,7 @@ def test_extract_prints_its_json_and_fails_where_a_video_fails(
     assert run(command) == 0
     first = last_line(capsys)
     assert isinstance(first, dict)
-    keys = {"videos", "done", "skipped", "failed", "pairs", "pairs_per_second"}
+    keys = {"videos", "done", "skipped", "failed", "pairs", "pairs_per_second", "device"}
     assert set(first) == keys and (first["videos"], first["done"]) == (8, 8)
     next(data.glob("*/*.avi")).write_text("text")
     assert run(command) == 1
@@ -123,35 +124,120 @@ def test_doctor_prints_problems_as_json(
     assert any(problem["problem"] == "rotated" for problem in report["problems"])
 
 
-@pytest.mark.parametrize(
-    ("status", "words", "options"),
-    [
-        (2, "learning_rate", ("--learning-rate", "nan")),
-        (2, "dropout", ("--dropout", "1.5")),
-        (2, "unknown recipe", ("--recipe", "gourmet")),
-        (2, "crop", ("--crop-size", "100")),
-        (2, "even length", ("--length", "5", "--bidirectional")),
-        (2, "--stream", ("--stream", "audio")),
-        (1, "no weights file", ("--weights", "nowhere.safetensors")),
-        (1, "unknown architecture", ("--arch", "transformer-9000")),
-        (2, "groups", ("--test-groups", "nobody")),
-        (2, "fold", ("--fold", "9/3")),
-        (1, "frame rate", ("--fps", "nan")),
-        (2, "fit_scores", ("--fit-scores", "maybe")),
-        (2, "Invalid value", ("--steps", "many")),
-    ],
-)
-def test_wrong_options_get_one_sentence(
+@pytest.fixture(scope="module")
+def things(tmp_path_factory: pytest.TempPathFactory, tiny_data: Path, tiny_run: Path) -> Path:
+    """Files that options may name wrongly."""
+    folder = tmp_path_factory.mktemp("things")
+    (folder / "damaged.safetensors").write_bytes(b"\x00" * 100)
+    (folder / "three.csv").write_text("a,b,c\n1,2,3\n")
+    (folder / "unknown.csv").write_text("mine,theirs\nSwim,Swim\n")
+    (folder / "full" / "mine").mkdir(parents=True)
+    shutil.copytree(tiny_data / sorted(os.listdir(tiny_data))[0], folder / "one-class" / "walk")
+    for name in ("walk", "run"):
+        (folder / "texts" / name).mkdir(parents=True)
+        for i in range(3):
+            (folder / "texts" / name / f"{i}.mp4").write_text(f"no video {name} {i}")
+    return folder
+
+
+WRONG = [
+    (2, "learning_rate", "--learning-rate nan"),
+    (2, "learning_rate", "--learning-rate inf"),
+    (2, "dropout", "--dropout 1.5"),
+    (2, "dropout", "--dropout nan"),
+    (2, "bound must be a number above 0, got nan", "--bound nan"),
+    (2, "bound must be a number above 0, got inf", "--bound inf"),
+    (2, "frame rate must be a number above 0, got nan", "--fps nan"),
+    (2, "frame rate must be a number above 0, got 0", "--fps 0"),
+    (2, "unknown recipe", "--recipe gourmet"),
+    (2, "crop", "--crop-size 100"),
+    (2, "even length", "--length 5 --bidirectional"),
+    (2, "--stream", "--stream audio"),
+    (2, "--train takes all or last-layer", "--train some"),
+    (2, "codec", "--codec png"),
+    (1, "no weights file", "--weights nowhere.safetensors"),
+    (1, "is damaged", "--weights {things}/damaged.safetensors"),
+    (1, "is a folder", "--weights {things}/full"),
+    (1, "do not belong", "--weights {run}/spatial.safetensors --arch squeezenet1_0"),
+    (1, "no weights file", "--temporal-weights nowhere.safetensors"),
+    (1, "unknown architecture", "--arch transformer-9000"),
+    (1, "does not take crops of 64 px", "--arch vit_tiny_patch16_224"),
+    (2, "sees a stack of RGB frames", "--temporal-arch slow-fusion-small"),
+    (2, "groups", "--test-groups nobody"),
+    (2, "fold", "--fold 9/3"),
+    (2, "fold", "--fold 5/3"),
+    (2, "split 9", "--split 9"),
+    (2, "fit_scores", "--fit-scores maybe"),
+    (2, "Invalid value", "--steps many"),
+    (2, "no flow estimator", "--flow magic"),
+    (2, "the trainer does not take", "--precision 3-bit"),
+    (2, "the trainer does not take", "--accelerator abacus"),
+    (2, "cannot be split over 2 devices", "--batch-size 7 --devices 2"),
+    (1, "no such file or folder", "--also nowhere"),
+    (1, "at least two classes", "--also {things}/one-class"),
+    (1, "at least two classes", "--also {things}/texts"),
+    (2, "as many stores", "--also-store nowhere"),
+    (2, "--how added", "--overlap {things}/three.csv"),
+    (2, "--how added", "--how added"),
+    (1, "two columns", "--also {other} --how added --overlap {things}/three.csv"),
+    (1, "names Swim", "--also {other} --how added --overlap {things}/unknown.csv"),
+    (1, "cannot be read as a list", "--also {other} --how added --overlap {things}/nothing.csv"),
+    (1, "overlaps", "--also {other} --how added"),
+    (1, "holds no flow store", "--store {things}/full"),
+    (1, "is a file", "--store {things}/three.csv"),
+    (1, "made with other settings", "--store {run}/flow --short-side 80"),
+    (1, "holds no flow store", "--also {other} --also-store {things}/full"),
+]
+
+
+@pytest.mark.parametrize(("status", "words", "options"), WRONG, ids=[case[2] for case in WRONG])
+def test_a_wrong_option_is_one_sentence_and_leaves_nothing(
     status: int,
     words: str,
-    options: tuple[str, ...],
+    options: str,
     tiny_data: Path,
+    tiny_run: Path,
+    other_data: Path,
+    things: Path,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     out = tmp_path / "run"
-    said = fails(capsys, status, "train", str(tiny_data), "--out", str(out), *options)
+    named = {"things": things, "run": tiny_run, "other": other_data}
+    given = [option.format(**named) for option in options.split()]
+    said = fails(capsys, status, "train", str(tiny_data), "--out", str(out), *given)
     assert words in said
+    assert not out.exists()
+
+
+def test_an_absent_accelerator_is_one_sentence_and_leaves_nothing(
+    tiny_data: Path, tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU here")
+    out = tmp_path / "run"
+    command = ["train", str(tiny_data), "--out", str(out), "--accelerator", "gpu"]
+    assert "the trainer does not take" in fails(capsys, 2, *command)
+    assert not out.exists()
+    command = ["evaluate", str(tiny_run), "--out", str(out), "--accelerator", "gpu"]
+    assert "the trainer does not take" in fails(capsys, 2, *command)
+    assert not out.exists()
+
+
+def test_the_corrected_command_runs_and_a_wrong_one_leaves_a_run_as_it_was(
+    tiny_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    command = ["train", str(tiny_data), "--out", str(out), "--stream", "spatial", *FAST]
+    fails(capsys, 1, *command, "--weights", "nowhere.safetensors")
+    assert run([*command]) == 0
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
+    fails(capsys, 2, *command, "--resume", "--bound", "nan")
+    fails(capsys, 1, *command, "--resume", "--weights", "nowhere.safetensors")
+    assert {path: path.stat().st_mtime_ns for path in out.rglob("*")} == before
+    assert run([*command, "--resume"]) == 0
 
 
 @pytest.mark.parametrize("case", ["missing", "empty class", "one class", "text videos", "a file"])
@@ -183,6 +269,7 @@ def test_wrong_data_gets_one_sentence(
         "a file": "one video",
     }
     assert words[case] in said
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_full_disk_is_one_sentence(
@@ -201,3 +288,27 @@ def test_a_full_disk_is_one_sentence(
     monkeypatch.setattr(job, "save_model", full)
     said = fails(capsys, 1, "train", str(tiny_data), "--out", str(tmp_path / "run"), *FAST)
     assert "no space left" in said
+
+
+@pytest.mark.parametrize("out", ["folder", "file/x.npz"])
+def test_a_place_that_cannot_be_written_is_one_sentence(
+    out: str, tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    scores = str(tiny_run / "scores" / "spatial-test.npz")
+    said = fails(capsys, 1, "fuse", scores, "--out", str(tmp_path / out))
+    assert "or choose another place" in said and out.split("/")[0] in said
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
+
+
+def test_a_link_that_leads_to_itself_is_passed_over(
+    tiny_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clips = sorted(tiny_data.glob("*/*.avi"))
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "self").symlink_to("self")
+        shutil.copy(clips.pop(), tmp_path / name / "1.avi")
+    assert run(["doctor", str(tmp_path), "--json"]) == 0
+    assert last_line(capsys)["videos"] == 2  # type: ignore[call-overload,index]

@@ -380,5 +380,34 @@ def test_foreign_files_are_one_sentence(tmp_path: Path, content: str) -> None:
             np.save(file, np.zeros(3))
     else:
         path.write_text("hello" if content == "text" else "")
-    with pytest.raises(DataError, match=r"scores\.npz is not a score file of twostream"):
+    with pytest.raises(
+        DataError, match=r"scores\.npz is damaged, or not a score file of twostream"
+    ):
+        load_scores(path)
+
+
+def test_every_damaged_score_file_is_one_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "scores.npz"
+    save_scores(
+        path,
+        VideoScores(
+            ("a", "b"), np.array([0, 1]), ("x", "y"), np.eye(2, dtype=np.float32), stream="s"
+        ),
+    )
+    whole = path.read_bytes()
+    damaged = [whole[:length] for length in range(0, len(whole), 97)]
+    for place in range(0, len(whole), 53):
+        damaged.append(whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :])
+    refused = 0
+    for content in damaged:
+        path.write_bytes(content)
+        try:
+            load_scores(path)
+        except DataError as error:
+            assert "delete it" in str(error) and "\n" not in str(error)
+            refused += 1
+    assert refused > len(damaged) / 2  # in padding and in dates a byte says nothing
+    with path.open("wb") as file:
+        np.save(file, np.eye(2))
+    with pytest.raises(DataError, match="delete it"):
         load_scores(path)

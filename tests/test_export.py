@@ -7,6 +7,8 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from shutil import copytree
+from typing import Any
 
 import numpy as np
 import onnx
@@ -15,8 +17,10 @@ import torch
 
 from twostream.__main__ import run
 from twostream.checkpoint import StreamModel
+from twostream.datasets import load_dataset
 from twostream.export import export_onnx, graph
 from twostream.export.graph import OPSET, StackScorer, follow_trajectories
+from twostream.export.job import _sides
 from twostream.export.parity import TOLERANCE, check_parity
 from twostream.export.quantize import compare
 from twostream.inputs import follow_trajectories as follow_in_numpy
@@ -233,7 +237,7 @@ def test_int8_says_what_it_costs(clips: Path, tmp_path: Path) -> None:
     folder = save_run(tmp_path / "run", make_models(FLOW))
     plain = export_onnx(folder, tmp_path / "plain")
     assert plain.quantization is None
-    report = export_onnx(folder, tmp_path / "int8", quantize_on=clips)
+    report = export_onnx(folder, tmp_path / "int8", int8=True, calibrate=clips)
     cost = report.quantization
     assert cost is not None
     assert cost["calibration_clips"] == 4 and cost["clips"] == 2
@@ -246,6 +250,24 @@ def test_int8_says_what_it_costs(clips: Path, tmp_path: Path) -> None:
     contract = read_contract(tmp_path / "int8")
     assert [stream.precision for stream in contract.streams] == ["int8", "int8"]
     assert contract.text["quantization"] == json.loads(json.dumps(cost))
+
+
+def test_int8_is_not_tested_on_what_the_run_was_trained_on(clips: Path, tmp_path: Path) -> None:
+    """The run's own split, seed and all, unless other data or another split is asked for."""
+    dataset = load_dataset(clips)
+    own = {"data": str(clips), "split": None, "fold": "2/3", "test_groups": None, "seed": 7}
+    nothing: dict[str, Any] = {"split": None, "fold": None, "test_groups": None}
+    expected = dataset.split(fold="2/3", seed=7)
+    assert expected.test != dataset.split(fold="2/3").test
+    for data in (None, clips, clips.parent / "." / clips.name):
+        assert _sides(own, data, **nothing).test == expected.test
+    chosen = _sides(own, clips, **{**nothing, "fold": "1/3"})
+    assert chosen.test == dataset.split(fold="1/3", seed=7).test
+    other = copytree(clips, tmp_path / "other")
+    found = _sides(own, other, **nothing)
+    assert [v.video_id for v in found.test] == [v.video_id for v in dataset.split().test]
+    with pytest.raises(UsageError, match="name their data set"):
+        _sides(None, None, **nothing)
 
 
 def test_the_cost_is_counted_against_the_labels() -> None:
@@ -278,7 +300,7 @@ def test_the_verb(clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert said["parity"]["temporal"]["largest_difference"] <= TOLERANCE
     assert said["quantization"]["clips"] == 2
     assert "torch and onnxruntime differ by at most" in printed.err
-    assert run([*asked, "--quantize"]) == UsageError.exit_status
+    assert run([*asked, "--quantize"]) == UsageError.exit_status  # a run without asked.json
     assert run([*asked, "--calibrate", str(clips)]) == UsageError.exit_status
     assert run(["export", str(tmp_path / "nothing"), "--out", str(out)]) == 1
     assert capsys.readouterr().err.splitlines()[-1].startswith("twostream: ")

@@ -196,7 +196,7 @@ def test_wrong_options(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
         UsageError, match="'flownet' to export: use one of denseflow, tsn, mmaction2"
     ):
         export_flow(store, tmp_path / "out", layout="flownet")
-    with pytest.raises(StoreError, match="bound must be a number above 0"):
+    with pytest.raises(UsageError, match="bound must be a number above 0"):
         export_flow(store, tmp_path / "out", bound_px=-1)
     assert run(["export-flow", "--store", str(tmp_path), "--out", str(tmp_path / "out")]) == 1
     assert "holds no flow store" in capsys.readouterr().err

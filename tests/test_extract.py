@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import cv2
 import numpy as np
@@ -241,7 +242,10 @@ class TestManyClips:
     def test_frames_alone_need_no_flow(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(sys.modules[extract.__module__], "make_estimator", None)
+        def none_is_made(*settings: object) -> None:
+            raise AssertionError("frames alone need no estimator")
+
+        monkeypatch.setattr(sys.modules[extract.__module__], "make_on_device", none_is_made)
         summary = extract(
             make_data(tmp_path / "d", 2), store=tmp_path / "s", settings=SETTINGS, kinds=("rgb",)
         )
@@ -274,13 +278,12 @@ class TestManyClips:
     ) -> None:
         class Broken:
             name = "farneback"
+            parameters: ClassVar[dict[str, int]] = {}
 
             def __call__(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
                 raise cv2.error("out of luck")
 
-        monkeypatch.setattr(
-            sys.modules[extract.__module__], "make_estimator", lambda *a, **k: Broken()
-        )
+        monkeypatch.setattr(sys.modules[extract.__module__], "make_on_device", lambda *a: Broken())
         summary = extract(make_data(tmp_path / "d", 2), store=tmp_path / "s", settings=SETTINGS)
         assert len(summary.failed) == 2
         assert "out of luck" in next(iter(summary.failed.values()))
@@ -306,7 +309,7 @@ class TestManyClips:
 
     def test_progress(self, tmp_path: Path) -> None:
         videos = make_data(tmp_path / "data", 4)
-        calls: list[tuple[str, int, int, int]] = []
+        calls: list[tuple[str, int, int, int, float | None]] = []
         extract(
             videos,
             store=tmp_path / "s",
@@ -315,7 +318,28 @@ class TestManyClips:
         )
         assert {call[0] for call in calls} <= set(ids(videos))
         assert [call[1] for call in calls] == sorted(call[1] for call in calls)
-        assert calls[-1][1:] == (4, 4, 4 + 7 + 10 + 13)
+        assert calls[-1][1:] == (4, 4, 4 + 7 + 10 + 13, 0)
+
+    def test_time_left(self, tmp_path: Path) -> None:
+        """By the share of one long clip that is done; what was there before does not count."""
+        videos = make_data(tmp_path / "data", 2)
+        settings = StoreSettings(short_side=48, flow="dis")
+        extract(videos, store=tmp_path / "s", settings=settings)
+        videos.append(LabeledVideo("long.avi", make_clip(tmp_path / "data/long.avi", 400), 0))
+        calls: list[tuple[int, float, float]] = []
+        started = time.monotonic()
+
+        def note(video_id: str, done: int, total: int, pairs: int, left: float | None) -> None:
+            if left is not None and pairs:
+                calls.append((pairs, time.monotonic() - started, left))
+
+        summary = extract(videos, store=tmp_path / "s", settings=settings, progress=note)
+        halfway = [call for call in calls if 100 < call[0] < 300]
+        assert halfway
+        for pairs, elapsed, left in halfway:
+            assert 0.5 < left / (elapsed * (399 - pairs) / pairs) < 2
+        assert calls[-1][2] == 0
+        assert summary.pairs == 399
 
     def test_nothing_to_do(self, tmp_path: Path) -> None:
         summary = extract([], store=tmp_path / "s", settings=SETTINGS)
@@ -373,7 +397,7 @@ class TestInterruption:
         videos = make_data(tmp_path / "data", 5)
         store = tmp_path / "s"
 
-        def interrupt(video_id: str, done: int, total: int, pairs: int) -> None:
+        def interrupt(video_id: str, done: int, total: int, pairs: int, left: object) -> None:
             if done >= 2:
                 raise KeyboardInterrupt
 
@@ -391,7 +415,7 @@ class TestInterruption:
         videos = [LabeledVideo("long.avi", make_clip(tmp_path / "long.avi", 400), 0)]
         settings = StoreSettings(short_side=48, flow="tvl1-opencv")  # 400 pairs take many seconds
 
-        def interrupt(video_id: str, done: int, total: int, pairs: int) -> None:
+        def interrupt(video_id: str, done: int, total: int, pairs: int, left: object) -> None:
             raise KeyboardInterrupt
 
         with pytest.raises(KeyboardInterrupt):
@@ -409,11 +433,12 @@ class TestInterruption:
             "from twostream.types import LabeledVideo\n"
             "videos = [LabeledVideo(a, Path(sys.argv[2]) / a, 0) for a in sys.argv[3:]]\n"
             "slow = StoreSettings(short_side=48, flow='farneback')\n"
-            "import time; e = sys.modules[extract.__module__]; real = e.make_estimator\n"
+            "import time; e = sys.modules[extract.__module__]; real = e.make_on_device\n"
             "class Slow:\n"
-            "    def __init__(self): self.real = real('farneback')\n"
+            "    parameters = {}\n"
+            "    def __init__(self): self.real = real('farneback', {}, 'cpu')\n"
             "    def __call__(self, a, b): time.sleep(.02); return self.real(a, b)\n"
-            "e.make_estimator = lambda *a, **k: Slow()\n"
+            "e.make_on_device = lambda *a: Slow()\n"
             "extract(videos, store=sys.argv[1], settings=slow, workers=2)\n"
         )
         process = subprocess.Popen(

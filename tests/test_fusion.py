@@ -96,9 +96,9 @@ def test_weights_are_shares() -> None:
     ("options", "words"),
     [
         ({"method": "max"}, "unknown fusion method 'max': use one of average, weighted, svm"),
-        ({"method": "weighted"}, "weights go with"),
+        ({"method": "weighted"}, "needs weights, one a stream: give --weights 1,2"),
         ({"weights": [1, 2]}, "weights go with"),
-        ({"method": "svm"}, "fit.* go with method svm"),
+        ({"method": "svm"}, "scores of training clips: give --fit FILE once a stream"),
         ({"fit": [stream()]}, "fit.* go with method svm"),
         ({"method": "weighted", "weights": [1]}, "needs 2 weights"),
         ({"method": "weighted", "weights": [1, -1]}, "0 or more"),

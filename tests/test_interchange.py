@@ -379,7 +379,7 @@ class TestBadFolders:
 
     def test_impossible_options(self) -> None:
         for bound in (0.0, -1.0, float("nan")):
-            with pytest.raises(StoreError, match="bound must be a number above 0"):
+            with pytest.raises(UsageError, match="bound must be a number above 0"):
                 import_settings(bound_px=bound)
 
 
@@ -520,8 +520,8 @@ class TestTraining:
         assert run([*command, "--data", str(tiny_data)]) == 1
         assert "no folder of" in capsys.readouterr().err
         assert run([*command, "--fps", "nan"]) == UsageError.exit_status
-        assert run([*command, "--bound", "0"]) == 1
-        assert run([*command, "--codec", "mp3"]) == 1
+        assert run([*command, "--bound", "0"]) == 2
+        assert run([*command, "--codec", "mp3"]) == 2
         assert not (tmp_path / "s").exists()
 
 

@@ -124,7 +124,7 @@ def test_every_device_gets_the_same_share_of_each_data_set() -> None:
         labels = data.labels[rows[rank::2]]
         assert (labels < 6).sum() == 4 and (labels >= 6).sum() == 4
     with pytest.raises(UsageError, match="over 2 data sets and 4 devices: use --batch-size 24"):
-        check_batch(joined_batches(batch_size=30), 4)
+        check_batch(joined_batches(batch_size=30).shares, 4)
 
 
 def test_clips_are_found_in_their_own_store_even_under_the_same_id() -> None:
@@ -236,13 +236,6 @@ def test_a_head_gives_its_part_of_the_scores(architecture: str) -> None:
     crops = torch.rand(2, 1, 3, 64, 64)
     with torch.no_grad():
         torch.testing.assert_close(head(crops), model(crops)[:, 3:])
-
-
-@pytest.fixture(scope="module")
-def other_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from twostream.synthetic import render_dataset
-
-    return render_dataset(tmp_path_factory.mktemp("other") / "others", seed=7, groups=3)
 
 
 def joint_run(tiny_data: Path, other: Path, out: Path, **changes: object) -> dict:

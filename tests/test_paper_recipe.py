@@ -16,7 +16,7 @@ from twostream.checkpoint import ModelSpec, StreamModel
 from twostream.initialise import Start
 from twostream.loader import Clip, TrainingBatches
 from twostream.recipes import PAPER, Recipe
-from twostream.run import RunSettings, job, train_run
+from twostream.run import RunSettings, check, job, train_run
 from twostream.train import StreamTraining, TrainerOptions, fit
 from twostream.types import LabeledVideo, TemporalInput
 from twostream.video import VideoWriter
@@ -215,6 +215,7 @@ def test_a_run_that_starts_from_weights_fine_tunes(
     clips_of_224_px: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(job, "initial_model", lambda *_, **__: small_model())
+    monkeypatch.setattr(check, "check_network", lambda *_: None)  # it would ask the hub
     _, data, recipe = handed_over(
         monkeypatch,
         clips_of_224_px,

@@ -270,7 +270,7 @@ def test_a_resumed_training_equals_an_uninterrupted_one(images: Path, tmp_path: 
     assert not resumed.exists()
     with pytest.raises(RunError, match="unfinished training: add --resume"):
         pretrain(images, resumed, **values, say=silent)
-    with pytest.raises(RunError, match=r"another seed: resume with the same"):
+    with pytest.raises(RunError, match=r"other settings .seed: 0 -> 1.: resume with the same"):
         pretrain(images, resumed, **values, seed=1, resume=True, say=silent)
     found = pretrain(images, resumed, **values, resume=True, say=silent)
     first, second = load_file(whole), load_file(resumed)
@@ -335,7 +335,9 @@ def test_unreadable_images_are_named_and_left_out(damaged: Path, tmp_path: Path)
     assert "rows 1.JPEG cannot be decoded" in " ".join(said)
     assert tasks == {"validate"}
     (damaged / "val" / "rows" / "rows 9.JPEG").unlink()
-    with pytest.raises(RunError, match="another checksum"):
+    with pytest.raises(
+        RunError, match=r"other settings \(checksum of the image names: \d+ -> \d+\)"
+    ):
         pretrain(damaged, tmp_path / "net.safetensors", **values, resume=True, say=silent)
 
 
@@ -365,6 +367,9 @@ def test_an_image_that_goes_bad_meanwhile_is_one_sentence(
         (2, "unknown recipe", ("--recipe", "gourmet")),
         (2, "its own val folder", ("--val-share", "0.5")),
         (2, "FILE.safetensors", ("--out", "no-such/net.bin")),
+        (2, "--val-share", ("--val-share", "nan")),
+        (2, "the trainer does not take", ("--accelerator", "abacus")),
+        (2, "cannot be split over 2 devices", ("--batch-size", "7", "--devices", "2")),
         (1, "unknown architecture", ("--arch", "transformer-9000")),
     ],
 )

@@ -61,6 +61,8 @@ def test_options_and_verbs_in_the_text_exist(document: Path) -> None:
         for option in [*parameter.opts, *parameter.secondary_opts]
     }
     options |= {"--help", "--version"}
+    for script in (ROOT / "benchmarks").glob("*.py"):
+        options |= set(re.findall(r'"(--[a-z-]+)"', script.read_text()))
     text = document.read_text()
     unknown = sorted(set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]*", text)) - options)
     assert not unknown
@@ -163,12 +165,11 @@ def test_the_main_path_runs_as_written(
     assert 0 <= float(lines[-1]) <= 1
 
     guide = ROOT / "docs" / "use.md"
-    exporting = [call for call in commands(guide, "twostream") if "--quantize" not in call]
-    # serve stays, see tests/web; the Hub is not asked, see tests/test_hub.py
-    others = {"serve", "push", "pull"}
-    exporting = [call for call in exporting if call[0] not in others]
-    assert [call[0] for call in exporting] == ["export", "predict"]
-    for arguments in exporting:
+    # more data, cameras, what stays (see tests/web), and the Hub (see tests/test_hub.py)
+    elsewhere = {"--quantize", "0", "rtsp://camera.example/stream", "serve", "push", "pull"}
+    calls = [call for call in commands(guide, "twostream") if not elsewhere & set(call)]
+    assert [call[0] for call in calls] == ["export", "predict", "predict", "predict", "predict"]
+    for arguments in calls:
         assert run(arguments) == 0, capsys.readouterr().err
     for arguments in commands(guide, "twostream"):
         if arguments[0] in ("push", "pull") and not any("anna/" in each for each in arguments):

@@ -12,10 +12,10 @@ from filelock import FileLock
 
 from twostream.datasets import load_dataset
 from twostream.evaluate import load_scores
+from twostream.folder import differences
 from twostream.initialise import Start
 from twostream.recipes import Recipe, make_recipe
 from twostream.run import RunSettings, evaluate_run, train_run
-from twostream.run.folder import differences
 from twostream.types import DataError, RunError, TemporalInput, UsageError
 
 

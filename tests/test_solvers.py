@@ -111,6 +111,17 @@ class TestEdges:
             assert flow.dtype == np.float32
             assert np.isfinite(flow).all()
 
+    @pytest.mark.slow
+    @pytest.mark.parametrize(("height", "width"), [(2160, 3840), (2161, 3839)])
+    def test_4k(self, name: str, height: int, width: int) -> None:
+        noise = np.random.default_rng(0).standard_normal((height + 2, width + 3))
+        smooth = cv2.GaussianBlur(noise.astype(np.float32), (0, 0), 4)
+        picture = cv2.normalize(smooth, None, 0, 255, cv2.NORM_MINMAX).astype(np.uint8)
+        flow = make_estimator(name)(picture[2:, :-3], picture[:-2, 3:])
+        assert flow.shape == (2, height, width)
+        assert np.isfinite(flow).all()
+        assert inner_error(flow, np.array([-3.0, 2.0])[:, None, None]) < 0.05
+
     @pytest.mark.parametrize(("before", "after"), [(0, 0), (0, 255), (255, 0), (100, 103)])
     def test_constant_frames_have_no_motion(self, name: str, before: int, after: int) -> None:
         first, second = np.full((37, 53), before, np.uint8), np.full((37, 53), after, np.uint8)

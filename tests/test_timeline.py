@@ -5,9 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import json
+import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -19,6 +21,13 @@ from twostream.__main__ import run
 from twostream.flow.opencv import Dis
 from twostream.predict import Segment, Timeline, TwoStreamPredictor
 from twostream.predict.ahead import ahead
+from twostream.predict.annotate import (
+    PANEL_HEIGHT_PX,
+    class_colour,
+    draw,
+    draw_strip,
+    write_annotated,
+)
 from twostream.predict.timeline import find_segments, smooth
 from twostream.predict.timeline_files import scores_csv, segments_csv, srt, write_text
 from twostream.predict.videos import find_videos, output_paths
@@ -27,6 +36,11 @@ from twostream.video import VideoReader, VideoWriter
 from untrained import INPUTS, make_models, save_run, write_clip
 
 FPS = 25
+
+
+def own_threads() -> int:
+    """How many threads of prediction run."""
+    return sum(thread.name.startswith("twostream ") for thread in threading.enumerate())
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +119,8 @@ def test_below_the_threshold_it_is_none_of_these() -> None:
 
 # --- whole videos
 
+PROGRESS = [(0.8, 2.4), (1.2, 2.4), (1.6, 2.4), (2.0, 2.4), (2.4, 2.8), (2.4, 2.4)]
+
 
 def test_two_actions_one_after_the_other_are_two_segments(
     predictor: TwoStreamPredictor, tmp_path: Path
@@ -149,7 +165,7 @@ def test_a_window_scores_what_the_stream_scores(
         )
     np.testing.assert_allclose(timeline.scores, [each.scores for each in wanted], atol=1e-6)
     np.testing.assert_allclose(timeline.times, [0.4, 0.8, 1.2, 1.6, 2.0])
-    assert told == [(pytest.approx(each.end_seconds), 2.4) for each in wanted]
+    assert told == [(pytest.approx(s), pytest.approx(total)) for s, total in PROGRESS]
     assert (timeline.video, timeline.seconds, timeline.warning) == (video, 2.4, None)
     assert timeline.segments[0].start_seconds == 0
     assert timeline.segments[-1].end_seconds == 2.4
@@ -192,7 +208,7 @@ def test_short_and_broken_videos(predictor: TwoStreamPredictor, tmp_path: Path) 
     tiny = write_clip(tmp_path / "tiny.avi", size=24)
     with pytest.raises(VideoError, match=r"tiny\.avi.*smaller than the model's crop of 32 px"):
         predictor.timeline(tiny)
-    assert threading.active_count() == 1
+    assert own_threads() == 0
 
 
 @pytest.mark.parametrize(
@@ -200,7 +216,9 @@ def test_short_and_broken_videos(predictor: TwoStreamPredictor, tmp_path: Path) 
     [
         ("window_seconds", float("nan"), "must be a number above 0"),
         ("every_seconds", 0, "must be a number above 0"),
-        ("positions", 0, "must be a number above 0"),
+        ("positions", 0, "must be a whole number from 1 up"),
+        ("positions", 2.5, "must be a whole number from 1 up"),
+        ("positions", float("nan"), "must be a whole number from 1 up"),
         ("smooth_seconds", float("nan"), "must be a number from 0 up"),
         ("smooth_seconds", -1, "must be a number from 0 up"),
         ("threshold", float("nan"), r"must lie in 0\.\.1"),
@@ -263,8 +281,8 @@ def test_leaving_early_ends_the_thread() -> None:
 
     with closing(ahead(endless(), depth=1)) as items:
         next(items)
-        assert threading.active_count() == 2
-    assert threading.active_count() == 1
+        assert own_threads() == 1
+    assert own_threads() == 0
 
 
 # --- files
@@ -343,6 +361,63 @@ def test_videos_of_folders_and_the_names_of_what_is_written(tmp_path: Path) -> N
         output_paths(twins, tmp_path / "a" / "notes.txt", ".srt", several=True)
 
 
+# --- the film
+
+
+def test_the_film_shows_labels_scores_flow_and_the_place(
+    predictor: TwoStreamPredictor, tmp_path: Path
+) -> None:
+    video = write_clip(tmp_path / "clip.avi", frames=40)
+    timeline = predictor.timeline(video, window_seconds=0.4, every_seconds=0.2, threshold=0)
+    told: list[tuple[float, float]] = []
+    specs = [stream.spec for stream in predictor.streams.values()]
+    out = tmp_path / "film.mp4"
+    write_annotated(timeline, out, specs, progress=lambda *seconds: told.append(seconds))
+    with VideoReader(out) as reader:
+        frames = [frame.rgb for frame in reader]
+    assert len(frames) == 40 and told[-1] == (1.6, 1.6)
+    assert frames[0].shape == (240 + PANEL_HEIGHT_PX, 320, 3)  # 48 px, five times enlarged
+    inset = [frame[8:60, 230:312] for frame in frames]
+    assert inset[0].mean() > 250  # no motion before the first pair
+    red, _, blue = inset[20].reshape(-1, 3).mean(axis=0)
+    assert blue > red + 100  # the texture drifts to the left
+    places = [int(frame[-12, :, :].min(axis=1).argmax()) for frame in (frames[4], frames[36])]
+    assert places == [pytest.approx(320 * t / 1.6, abs=3) for t in (4 / 25, 36 / 25)]
+    alone = draw(np.zeros((64, 48, 3), np.uint8), None, timeline, 99.0, draw_strip(timeline, 10))
+    assert alone.shape == (256 + PANEL_HEIGHT_PX, 320, 3)
+    assert [path.name for path in tmp_path.iterdir() if path.suffix == ".mp4"] == ["film.mp4"]
+
+
+def test_a_film_that_is_stopped_leaves_nothing(
+    predictor: TwoStreamPredictor, tmp_path: Path
+) -> None:
+    video = write_clip(tmp_path / "clip.avi", frames=40)
+    timeline = predictor.timeline(video)
+
+    def stop(done: float, total: float) -> None:
+        if done > 0.5:
+            raise KeyboardInterrupt
+
+    out = tmp_path / "film.mp4"
+    with pytest.raises(KeyboardInterrupt):
+        write_annotated(timeline, out, [], progress=stop)
+    assert [path.name for path in tmp_path.iterdir()] == ["clip.avi"]
+    with pytest.raises(UsageError, match="a film is written as one of"):
+        write_annotated(timeline, tmp_path / "film.txt", [])
+
+
+def test_colours_and_strip_follow_the_segments() -> None:
+    colours = {class_colour(TIMELINE, name) for name in (*TIMELINE.classes, None)}
+    assert len(colours) == 3
+    (row,) = draw_strip(TIMELINE, 8)
+    wanted = [class_colour(TIMELINE, label) for label in ("walk", "run, fast", None)]
+    assert [tuple(c) for c in row.tolist()] == [
+        *[wanted[0]] * 3,
+        *[wanted[1]] * 3,
+        *[wanted[2]] * 2,
+    ]
+
+
 # --- the command
 
 
@@ -351,6 +426,7 @@ def test_the_command_writes_what_it_is_asked_for(
 ) -> None:
     video = write_clip(tmp_path / "clip.avi", frames=60)
     outputs = [f"--{kind}={tmp_path / kind}" for kind in ("csv", "scores", "srt")]
+    outputs.append(f"--video={tmp_path / 'film.mp4'}")
     command = ["predict", str(run_folder), str(video), "--timeline", "--json", *outputs]
     assert run([*command, "--threshold", "0", "--every", "0.2", "--window", "1"]) == 0
     (found,) = json.loads(capsys.readouterr().out.splitlines()[-1])
@@ -359,6 +435,8 @@ def test_the_command_writes_what_it_is_asked_for(
     assert [row["label"] for row in rows] == [s["label"] for s in found["segments"]]
     assert len((tmp_path / "scores").read_text().splitlines()) == 9
     assert (tmp_path / "srt").read_text().startswith("1\n00:00:00,000 --> ")
+    with VideoReader(tmp_path / "film.mp4") as reader:
+        assert len(list(reader)) == 60
 
 
 def test_one_bad_video_does_not_end_the_run(
@@ -380,10 +458,36 @@ def test_one_bad_video_does_not_end_the_run(
     assert len(json.loads(capsys.readouterr().out.splitlines()[-1])) == 2
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of Unix")
+def test_ctrl_c_leaves_whole_files_only(run_folder: Path, tmp_path: Path) -> None:
+    """One video is done, the other is at work: of the first everything is there."""
+    clips, out = tmp_path / "clips", tmp_path / "out"
+    clips.mkdir()
+    write_clip(clips / "a.avi", frames=30)
+    scenes(clips / "b.avi", ((90, 90, 90), 600))
+    outputs = [f"--{kind}={out / kind}" for kind in ("csv", "srt", "video")]
+    command = ["predict", str(run_folder), str(clips), "--timeline", *outputs]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "twostream", *command], stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 100
+    while not (out / "video" / "a.mp4").is_file():
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in said and "stopped" in said
+    assert sorted(path.name for path in out.rglob("*.*")) == ["a.csv", "a.mp4", "a.srt"]
+    with VideoReader(out / "video" / "a.mp4") as reader:
+        assert len(list(reader)) == 30
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (["--srt", "x.srt"], "--srt is for --timeline"),
+        (["--timeline", "--video", "x.txt"], "a film is written as one of"),
         (["--window", "3"], "--window is for --timeline"),
         (["--timeline", "--window", "nan"], "window_seconds must be a number above 0"),
         (["--timeline", "--threshold", "2"], "threshold must lie in 0..1"),

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +23,7 @@ from twostream.loader import ClipCache, TrainingBatches
 from twostream.models import classifier
 from twostream.recipes import QUICK
 from twostream.train import TrainerOptions, fit, last_checkpoint
+from twostream.train.checkpoints import WholeCheckpoints
 from twostream.types import TemporalInput, UsageError
 
 CPU = TrainerOptions(accelerator="cpu")
@@ -97,6 +104,81 @@ def test_a_resumed_run_equals_an_uninterrupted_one(data: TrainingBatches, tmp_pa
     assert histories[0][-1]["loss"] == histories[1][-1]["loss"]
 
 
+def test_a_truncated_checkpoint_is_named_and_training_goes_back(
+    data: TrainingBatches, tmp_path: Path
+) -> None:
+    class KilledError(Exception):
+        pass
+
+    def kill(task: str, step: int, steps: int, detail: str) -> None:
+        raise KilledError
+
+    folder = tmp_path / "checkpoints"
+    with pytest.raises(KilledError):
+        fit(new_model(), data, RECIPE, options=CPU, checkpoints=folder, progress=kill)
+    older = last_checkpoint(folder)
+    assert older is not None
+    newer = folder / "step=12.ckpt"  # where this training would write one itself
+    newer.write_bytes(older.read_bytes()[: older.stat().st_size // 2])
+    said: list[str] = []
+    assert last_checkpoint(folder, said.append) == older
+    assert len(said) == 1 and str(newer) in said[0] and "is damaged" in said[0]
+    older.unlink()
+    whole = fit(new_model(), data, RECIPE, options=CPU)
+    again = fit(new_model(), data, RECIPE, options=CPU, checkpoints=folder, say=said.append)
+    assert torch.equal(weights(whole), weights(again))
+    assert len(said) == 2
+    assert [path.name for path in folder.iterdir()] == ["step=20.ckpt"]
+
+
+def test_a_checkpoint_on_a_full_disk_leaves_the_one_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "step=4.ckpt"
+    WholeCheckpoints().save_checkpoint({"step": 4}, path)
+
+    def full(self: Path, content: object) -> int:
+        self.touch()
+        raise OSError(errno.ENOSPC, "No space left on device", str(self))
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OSError, match="No space left"):
+        WholeCheckpoints().save_checkpoint({"step": 5}, path)
+    assert torch.load(path) == {"step": 4}
+    assert [each.name for each in tmp_path.iterdir()] == ["step=4.ckpt"]
+
+
+@pytest.mark.parametrize("loader_workers", [0, 1])
+def test_ctrl_c_in_training_is_one_sentence(
+    loader_workers: int, tiny_data: Path, tmp_path: Path
+) -> None:
+    options = "--steps 2000 --batch-size 8 --stream spatial --accelerator cpu --loader-workers"
+    out = tmp_path / "run"
+    command = [sys.executable, "-m", "twostream", "train", str(tiny_data), "--out", str(out)]
+    # a process group of its own, as a shell makes one: Ctrl-C reaches all processes in it
+    started = subprocess.Popen(
+        [*command, *options.split(), str(loader_workers)],
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        for _ in range(600):
+            if list(out.glob("checkpoints/spatial/step=*.ckpt")) or started.poll() is not None:
+                break
+            time.sleep(0.1)
+        os.killpg(started.pid, signal.SIGINT)
+        _, said = started.communicate(timeout=60)
+    finally:
+        if started.poll() is None:
+            started.kill()
+    assert started.returncode == 130, said
+    assert "Traceback" not in said
+    assert said.strip().splitlines()[-1].startswith("twostream: stopped;")
+    assert "--resume" in said.splitlines()[-1]
+    assert last_checkpoint(out / "checkpoints" / "spatial") is not None
+
+
 def test_another_seed_trains_another_net(data: TrainingBatches) -> None:
     first = fit(new_model(), data, RECIPE, options=CPU)
     other = fit(new_model(), replace(data, seed=6), RECIPE, options=CPU)
@@ -144,5 +226,11 @@ def test_a_batch_that_does_not_split_is_refused(data: TrainingBatches) -> None:
 def test_wrong_options_are_usage_errors(data: TrainingBatches) -> None:
     with pytest.raises(UsageError, match="all or last-layer"):
         fit(new_model(), data, RECIPE, train="some", options=CPU)
-    with pytest.raises(UsageError, match="does not take these options"):
-        fit(new_model(), data, RECIPE, options=TrainerOptions(precision="3-bit"))
+    wrong = [TrainerOptions(precision="3-bit"), TrainerOptions(accelerator="abacus")]
+    if not torch.cuda.is_available():
+        wrong.append(TrainerOptions(accelerator="gpu"))
+    for options in wrong:
+        with pytest.raises(UsageError, match="does not take these options"):
+            options.check()
+        with pytest.raises(UsageError, match="does not take these options"):
+            fit(new_model(), data, RECIPE, options=options)

@@ -39,12 +39,16 @@ def run(arguments: list[str]) -> int:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             name = error.filename or "the disk"
             return _say(f"no space left for {name}: free some; what is finished is kept", 1)
-        if isinstance(error, PermissionError):
-            return _say(f"{error.filename}: permission denied: choose another place", 1)
-        raise
+        if error.filename is None:  # not about a file: a defect
+            raise
+        reason = (error.strerror or type(error).__name__).lower()
+        return _say(
+            f"{error.filename2 or error.filename}: {reason}: check it, or choose another place", 1
+        )
     if status == 130:
         hint = " (with --resume)" if arguments[:1] in (["train"], ["pretrain"]) else ""
-        return _say(f"stopped; what is finished is kept, the same command goes on{hint}", 130)
+        goes_on = "" if arguments[:1] == ["predict"] else f", the same command goes on{hint}"
+        return _say(f"stopped; what is finished is kept{goes_on}", 130)
     return int(status or 0)
 
 

@@ -12,13 +12,14 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from twostream.models import build_model, check_input, read_weights
 from twostream.types import ModelError, ModelSpec
 
 FORMAT = "twostream-model-1"
+AGAIN = "delete it and run `twostream train ... --resume` again"
 _CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}  # of 2D and 3D filters
 
 
@@ -79,7 +80,8 @@ def save_model(path: Path, model: StreamModel) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        save_file(tensors, temporary, metadata)
+        # safetensors' own writing hides in an error of its own that a disk is full
+        temporary.write_bytes(save(tensors, metadata))
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -96,7 +98,7 @@ def read_spec(path: Path, metadata: Mapping[str, str]) -> ModelSpec:
     except (KeyError, TypeError, ValueError) as error:
         raise ModelError(
             f"the description in {path} cannot be read ({error}): it is damaged or of another "
-            "version of twostream, train again"
+            f"version of twostream, {AGAIN}"
         ) from error
 
 
@@ -108,7 +110,12 @@ def load_model(path: Path) -> StreamModel:
     """
     if not path.is_file():
         raise ModelError(f"no model file {path}: train first (twostream train DATA --out RUN)")
-    tensors, metadata = read_weights(path)
+    try:
+        tensors, metadata = read_weights(path)
+    except ModelError as error:
+        raise ModelError(
+            f"{path} is not a safetensors file, or it is damaged ({error.__cause__}): {AGAIN}"
+        ) from error
     if metadata.get("format") != FORMAT:
         raise ModelError(
             f"{path} is not a twostream model file (format {metadata.get('format')!r}, expected "
@@ -120,6 +127,6 @@ def load_model(path: Path) -> StreamModel:
     except RuntimeError as error:
         # torch lists each weight on a line of its own
         raise ModelError(
-            f"{path} does not hold what it says: {' '.join(str(error).split())}"
+            f"{path} does not hold what it says ({' '.join(str(error).split())}): {AGAIN}"
         ) from error
     return model.eval()

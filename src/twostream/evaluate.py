@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import zlib
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -185,8 +186,18 @@ def load_scores(path: Path) -> VideoScores:
                 stream=str(file["stream"]),
                 unreadable=json.loads(str(file["unreadable"])),
             )
-    except (KeyError, TypeError, ValueError, OSError, EOFError, BadZipFile) as error:
+    except (
+        DataError,  # its parts do not fit together
+        AttributeError,  # one array alone, as np.save writes
+        KeyError,
+        TypeError,
+        ValueError,
+        OSError,
+        EOFError,
+        BadZipFile,
+        zlib.error,
+    ) as error:
         raise DataError(
-            f"{path} is not a score file of twostream ({error}): it needs names, labels, scores "
-            "and classes"
+            f"{path} is damaged, or not a score file of twostream ({error}): delete it, then "
+            "`twostream train ... --resume` or `twostream evaluate RUN` writes it again"
         ) from error

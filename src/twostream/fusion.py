@@ -44,10 +44,19 @@ def fuse(
     """
     if method not in METHODS:
         raise UsageError(f"unknown fusion method {method!r}: use one of {', '.join(METHODS)}")
-    if (weights is not None) != (method == "weighted"):
+    if method == "weighted" and weights is None:
+        raise UsageError("method weighted needs weights, one a stream: give --weights 1,2")
+    if method != "weighted" and weights is not None:
         raise UsageError(f"weights go with method weighted, and only with it, got {method}")
-    if (fit is not None) != (method == "svm"):
-        raise UsageError("training scores (fit) go with method svm, and only with it")
+    if method == "svm" and fit is None:
+        raise UsageError(
+            "method svm learns from scores of training clips: give --fit FILE once a stream, in "
+            "the same order, such as RUN/scores/spatial-crossfit.npz or -train.npz"
+        )
+    if method != "svm" and fit is not None:
+        raise UsageError(
+            f"training scores (fit) go with method svm, and only with it, got {method}"
+        )
     matched = match(streams)
     if method == "svm":
         return _svm(matched, match(fit or ()), seed)

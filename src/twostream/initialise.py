@@ -6,12 +6,13 @@ Section 5's initialisations and, for the temporal net, Wang et al. 2016's cross-
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from twostream.checkpoint import FORMAT, StreamModel, read_spec
 from twostream.flow.store import StoreSettings
@@ -21,6 +22,7 @@ from twostream.models import (
     IMAGENET_STD,
     Declaration,
     build_model,
+    check_input,
     cross_modality_weights,
     first_layer_name,
     load_weights,
@@ -101,23 +103,28 @@ def initial_model(
     Raises:
         ModelError: no such architecture, or weights that do not belong to it.
     """
-    file = start.file(stream)
-    tensors, metadata = read_weights(file) if file else ({}, {})
     sees = temporal if stream == "temporal" else None
-    from_colours = stream == "temporal" and start.cross_modality
-    said = _declared(file, metadata, None if from_colours else sees, say) if file else Declaration()
-    name = architecture or said.architecture or recipe.architecture(stream)
+    network, said = starting_network(
+        stream,
+        start=start,
+        recipe=recipe,
+        architecture=architecture,
+        temporal=temporal,
+        num_classes=len(split.classes),
+        seed=seed,
+        say=say,
+    )
     colours = not _is_flow(sees)
     mean, std = said.mean, said.std
     if sees is not None and not colours:
         mean, std = (0.0,), (flow_rms_px(clips, split.train, sees),)
-        if from_colours:
+        if start.cross_modality:
             # filters made for inputs of 0..255 would hardly answer to flow of a deviation of one
             spread = said.value_range * np.mean(IMAGENET_STD) / np.mean(said.std)
             std = (std[0] / float(spread),)
     spec = ModelSpec(
         stream=stream,
-        architecture=name,
+        architecture=said.architecture or recipe.architecture(stream),
         classes=split.classes,
         temporal=sees,
         crop_size=recipe.crop_size,
@@ -134,12 +141,47 @@ def initial_model(
         channel_order=said.channel_order if colours else "rgb",
         value_range=said.value_range if colours else 1,
     )
+    return StreamModel(spec, network)
+
+
+def starting_network(
+    stream: Stream,
+    *,
+    start: Start,
+    recipe: Recipe,
+    architecture: str | None,
+    temporal: TemporalInput,
+    num_classes: int,
+    seed: int,
+    say: Callable[[str], None],
+) -> tuple[nn.Module, Declaration]:
+    """Build a stream's network and load what it starts from; needs no video.
+
+    Args:
+        num_classes: k.
+        stream, start, recipe, architecture, temporal, seed, say: see ``initial_model``.
+
+    Returns:
+        The network, and its name with how it wants its colours.
+
+    Raises:
+        ModelError: no such architecture, or weights that do not belong to it.
+        UsageError: the network does not take this input.
+    """
+    file = start.file(stream)
+    tensors, metadata = read_weights(file) if file else ({}, {})
+    sees = temporal if stream == "temporal" else None
+    from_colours = stream == "temporal" and start.cross_modality
+    said = _declared(file, metadata, None if from_colours else sees, say) if file else Declaration()
+    name = architecture or said.architecture or recipe.architecture(stream)
+    check_input(name, sees)
+    in_channels = sees.num_channels if sees else 3
     torch.manual_seed(seed)
     network = build_model(
         name,
-        len(split.classes),
+        num_classes,
         stream=stream,
-        in_channels=spec.in_channels,
+        in_channels=in_channels,
         dropout=recipe.dropout,
         input_size=recipe.crop_size,
         pretrained=start.pretrained,
@@ -149,10 +191,10 @@ def initial_model(
             first = first_layer_name(network)
             if first not in tensors:
                 raise ModelError(f"{file} has no first layer {first}: it is not a {name}")
-            tensors = cross_modality_weights(tensors, first, spec.in_channels)
-            say(f"{stream}: first layer averaged over colour and repeated {spec.in_channels} times")
+            tensors = cross_modality_weights(tensors, first, in_channels)
+            say(f"{stream}: first layer averaged over colour and repeated {in_channels} times")
         say(f"{stream}: {name} from {file.name}: {load_weights(network, tensors).describe()}")
-    return StreamModel(spec, network)
+    return network, replace(said, architecture=name)
 
 
 def untrained_model(

@@ -53,13 +53,14 @@ def extract(
     fps: float | None = None,
     backward: bool = False,
     workers: int | None = None,
+    device: str = "auto",
 ) -> ExtractSummary:
     """Compute frames and optical flow of every video into a store; what is there is kept.
 
     Args:
         data: a split, a data set, or where one lies.
         store: folder of the store; made where it does not exist.
-        estimator: name of the flow estimator.
+        estimator: name of the flow estimator, with a preset if wanted: "brox:fast".
         recipe: whose stored size to use.
         short_side: shorter side in pixels instead of the recipe's; frames only ever shrink.
         codec: "jpeg" (8 bit, as in the paper) or "lossless".
@@ -67,6 +68,7 @@ def extract(
             then the commonest.
         backward: backward flow too, for bi-directional input.
         workers: threads; None: one a core.
+        device: "cpu", "cuda", or "auto": a GPU where it computes this flow faster.
 
     Returns:
         What was done; videos that could not be decoded are named in ``failed``.
@@ -90,6 +92,7 @@ def extract(
         settings=settings,
         kinds=("rgb", "forward", "backward") if backward else ("rgb", "forward"),
         workers=workers,
+        device=device,
     )
 
 

@@ -114,21 +114,13 @@ def join(
     Raises:
         DataError: nothing of the other sets is left.
     """
+    splits = [split for split, _ in parts]
     classes: list[str] = []
     videos: list[LabeledVideo] = []
     outputs: list[range] = []
-    own = parts[0][0].classes
-    for number, (split, _) in enumerate(parts):
-        if number and overlap is not None:
-            _check_overlap(overlap, parts[0][0], split)
-        kept = list(range(len(split.classes)))
-        if number and how == "added":
-            kept = [i for i in kept if not _overlaps(split.classes[i], own, overlap)]
-            if not kept:
-                raise DataError(
-                    f"every class of {split.dataset} overlaps with one of {parts[0][0].dataset}, "
-                    "so none can be added"
-                )
+    for number, (split, kept) in enumerate(
+        zip(splits, kept_classes(splits, how, overlap), strict=True)
+    ):
         label = {old: len(classes) + new for new, old in enumerate(kept)}
         for video in split.train:
             if video.label in label:
@@ -150,6 +142,31 @@ def join(
     clips = JoinedClips([clips for _, clips in parts], scales)
     heads = tuple(map(len, outputs)) if how == "multitask" else None
     return JoinedData(joined, clips, tuple(outputs), heads)
+
+
+def kept_classes(
+    splits: Sequence[DatasetSplit], how: How, overlap: frozenset[tuple[str, str]] | None
+) -> list[list[int]]:
+    """Return which classes of each data set the net has: all, but for overlapping added ones.
+
+    Raises:
+        DataError: nothing of another set is left, or the list names a class that is not there.
+    """
+    first = splits[0]
+    kept = [list(range(len(first.classes)))]
+    for split in splits[1:]:
+        if overlap is not None:
+            _check_overlap(overlap, first, split)
+        labels = list(range(len(split.classes)))
+        if how == "added":
+            labels = [i for i in labels if not _overlaps(split.classes[i], first.classes, overlap)]
+            if not labels:
+                raise DataError(
+                    f"every class of {split.dataset} overlaps with one of {first.dataset}, so none "
+                    "can be added"
+                )
+        kept.append(labels)
+    return kept
 
 
 def cut_head(

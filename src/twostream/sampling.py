@@ -118,6 +118,15 @@ def sample_rng(seed: int, step: int, index: int) -> np.random.Generator:
     return np.random.default_rng(np.random.SeedSequence([seed, step, index]))
 
 
+def even_shares(total: int, count: int) -> tuple[int, ...]:
+    """Divide a whole number into ``count`` parts that differ by one at the most.
+
+    >>> even_shares(32, 3)
+    (10, 11, 11)
+    """
+    return tuple((i + 1) * total // count - i * total // count for i in range(count))
+
+
 def class_uniform_batch(
     labels: Sequence[int] | NDArray[np.integer], *, seed: int, step: int, batch_size: int
 ) -> NDArray[np.int64]:

@@ -7,12 +7,13 @@ from pathlib import Path
 import typer
 
 from twostream.cli.console import FLOW_HELP, Shown
+from twostream.cli.options import AsJson
 
 
 def doctor(
     target: Path = typer.Argument(..., metavar="DATA_OR_VIDEO", help="A data set or one video."),
     length: int = typer.Option(10, help="Stack length that clips must be long enough for."),
-    as_json: bool = typer.Option(False, "--json", help="Print one JSON object as the last line."),
+    as_json: AsJson = False,
 ) -> int:
     """Decode everything and list what is wrong with it."""
     from twostream.doctor import examine
@@ -51,7 +52,10 @@ def extract(
     bound: float = typer.Option(None, help="Fixed range in pixels; default: each field's own."),
     fps: float = typer.Option(None, help="Resample to this rate; default: keep each clip's."),
     workers: int = typer.Option(None, min=1, help="Threads; default: one a core."),
-    as_json: bool = typer.Option(False, "--json", help="Print one JSON object as the last line."),
+    device: str = typer.Option(
+        "auto", help="cpu, cuda, or auto: a GPU where it computes this flow faster."
+    ),
+    as_json: AsJson = False,
 ) -> int:
     """Compute frames and optical flow of every video into a store; continues where it stopped."""
     from twostream.datasets import load_dataset
@@ -81,6 +85,7 @@ def extract(
             settings=settings,
             kinds=("rgb", "forward", "backward") if backward else ("rgb", "forward"),
             workers=workers,
+            device=device,
             progress=extraction_progress(shown.step),
         )
     for video_id, why in summary.warnings.items():
@@ -94,6 +99,7 @@ def extract(
         "failed": len(summary.failed),
         "pairs": summary.pairs,
         "pairs_per_second": round(summary.pairs_per_second, 1),
+        "device": summary.device,
     }
     shown.table(f"flow store {store}", tuple(result), [tuple(result.values())])
     shown.result(result)

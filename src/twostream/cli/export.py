@@ -7,39 +7,40 @@ from pathlib import Path
 import typer
 
 from twostream.cli.console import Shown, percent
+from twostream.cli.options import AsJson
 
 
 def export(
     run: Path = typer.Argument(..., metavar="RUN", help="A RUN folder with trained models."),
     out: Path = typer.Option(..., "--out", help="The folder to write."),
     quantize: bool = typer.Option(
-        False, "--quantize", help="Int8 networks, calibrated and measured on --calibrate."
+        False, "--quantize", help="Int8 networks, calibrated and measured on clips."
     ),
     calibrate: Path = typer.Option(
         None,
         "--calibrate",
         metavar="DATA",
-        help="For --quantize: its training clips calibrate, its test clips tell the accuracy.",
+        help="For --quantize: its training clips calibrate, its test clips tell the accuracy. "
+        "Default: the run's own data and split.",
     ),
-    split: int = typer.Option(None, help="Number of a split that came with --calibrate DATA."),
-    fold: str = typer.Option(None, help="i/k: fold i of k of --calibrate DATA."),
+    split: int = typer.Option(None, help="Number of a split that came with that data."),
+    fold: str = typer.Option(None, help="i/k: fold i of k of that data."),
     test_groups: str = typer.Option(None, help="Groups to measure on, with commas."),
-    as_json: bool = typer.Option(False, "--json", help="Print one JSON object as the last line."),
+    as_json: AsJson = False,
 ) -> int:
     """Write ONNX networks with labels and a contract; `twostream predict OUT` needs no torch."""
     from twostream.export import export_onnx
     from twostream.types import UsageError
 
-    if quantize and calibrate is None:
-        raise UsageError("--quantize needs clips of the run's classes: give --calibrate DATA")
-    if calibrate is not None and not quantize:
-        raise UsageError("--calibrate goes with --quantize, and only with it")
+    if not quantize and (calibrate or split is not None or fold or test_groups):
+        raise UsageError("--calibrate and its split go with --quantize, and only with it")
     shown = Shown(as_json=as_json)
     with shown.progress():
         report = export_onnx(
             run,
             out,
-            quantize_on=calibrate,
+            int8=quantize,
+            calibrate=calibrate,
             split=split,
             fold=fold,
             test_groups=tuple(test_groups.split(",")) if test_groups else None,

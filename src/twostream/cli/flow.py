@@ -8,6 +8,7 @@ from typing import Any
 import typer
 
 from twostream.cli.console import FLOW_HELP, Shown
+from twostream.cli.options import AsJson
 
 NAMED = 5  # names that are printed of a longer list
 
@@ -32,7 +33,7 @@ def import_flow(
     codec: str = typer.Option("jpeg", help="jpeg (8 bit) or lossless."),
     quality: int = typer.Option(95, min=1, max=100, help="Of the JPEG."),
     workers: int = typer.Option(None, min=1, help="Threads; default: one a core."),
-    as_json: bool = typer.Option(False, "--json", help="Print one JSON object as the last line."),
+    as_json: AsJson = False,
 ) -> int:
     """Take flow that other tools wrote as images into a store; continues where it stopped."""
     from twostream.datasets import load_dataset
@@ -124,7 +125,7 @@ def export_flow(
     bound: float = typer.Option(20.0, help="Range of the 8-bit code in pixels."),
     quality: int = typer.Option(95, min=1, max=100, help="Of the JPEG."),
     workers: int = typer.Option(None, min=1, help="Threads; default: one a core."),
-    as_json: bool = typer.Option(False, "--json", help="Print one JSON object as the last line."),
+    as_json: AsJson = False,
 ) -> int:
     """Write a store's frames and flow as images for other tools; continues where it stopped."""
     from twostream.interchange import export_flow as run
@@ -182,7 +183,7 @@ def flow(
     scale: float = typer.Option(
         None, help="Displacement in pixels that gets full colour; default: the video's usual."
     ),
-    as_json: bool = typer.Option(False, "--json", help="Print one JSON object as the last line."),
+    as_json: AsJson = False,
 ) -> int:
     """Show the flow of a video in colours beside it, or compute that of two images."""
     from twostream.flow import make_estimator

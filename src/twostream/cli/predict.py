@@ -1,8 +1,10 @@
-"""The verb predict: labels for videos, and what happens when in long ones."""
+"""The verb predict: labels for videos, what happens when in long ones, and what a camera shows."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from twostream.predict import Timeline, TwoStreamPredictor
 
 SUFFIXES = {"csv": ".csv", "scores": ".csv", "srt": ".srt", "video": ".mp4"}
+Progress = Callable[[str, float, float], None]  # what is done, seconds so far, seconds in all
 DEVICES = {"auto": "auto", "cpu": "cpu", "gpu": "cuda"}
 
 
@@ -22,15 +25,26 @@ def predict(
         ..., metavar="RUN", help="A RUN folder with trained models, or an exported folder."
     ),
     videos: list[Path] = typer.Argument(
-        ..., metavar="VIDEO...", help="Video files, or folders of them."
+        None, metavar="[VIDEO...]", help="Video files, or folders of them."
     ),
     top: int = typer.Option(5, min=1, help="Labels to print."),
     timeline: bool = typer.Option(
         False, "--timeline", help="What happens when: scores over time, and segments."
     ),
+    live: str = typer.Option(
+        None,
+        "--live",
+        metavar="SOURCE",
+        help="Watch a camera (0, 1, ...), an address (rtsp://, http://), or a file at its speed.",
+    ),
+    seconds: float = typer.Option(None, help="End --live after so many; default: never."),
     window: float = typer.Option(None, help="Seconds that are scored at once; default 2."),
-    every: float = typer.Option(None, help="Seconds from one window to the next; default 0.5."),
-    positions: int = typer.Option(None, help="Frames and stacks scored of a window; default 5."),
+    every: float = typer.Option(
+        None, help="Seconds from one window to the next; default 0.5, with --live 0.2."
+    ),
+    positions: int = typer.Option(
+        None, help="Frames and stacks scored of a window; default 5, with --live 3."
+    ),
     smooth: float = typer.Option(None, help="Seconds that scores are averaged over; default 1.5."),
     threshold: float = typer.Option(
         None, help='A best score below it is "none of these"; default 0.4.'
@@ -48,7 +62,6 @@ def predict(
 
     Of several videos, --csv, --scores, --srt and --video name folders.
     """
-    from twostream.flow.film import check_film_name
     from twostream.predict import TwoStreamPredictor
     from twostream.predict.videos import find_videos, output_paths
     from twostream.types import UsageError
@@ -56,62 +69,98 @@ def predict(
     shown = Shown(as_json=as_json)
     if accelerator not in DEVICES:
         raise UsageError(f"--accelerator takes cpu, gpu or auto, got {accelerator!r}")
-    asked = {
+    device = DEVICES[accelerator]
+    common = {"window": window, "every": every, "positions": positions, "threshold": threshold}
+    files = {"csv": csv, "scores": scores, "srt": srt, "video": video}
+    if timeline and live is not None:
+        raise UsageError("--timeline is for videos and --live for a source: give one of them")
+    _refuse({"seconds": seconds}, live is not None, "--live")
+    _refuse({"smooth": smooth, **files}, timeline, "--timeline")
+    _refuse(common, timeline or live is not None, "--timeline or --live")
+    options: dict[str, Any] = {
         "window_seconds": window,
         "every_seconds": every,
         "positions": positions,
-        "smooth_seconds": smooth,
         "threshold": threshold,
+        "smooth_seconds": smooth,
+        "seconds": seconds,
     }
-    options: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
-    wanted = {"csv": csv, "scores": scores, "srt": srt, "video": video}
-    outputs = {kind: out for kind, out in wanted.items() if out is not None}
-    if not timeline and (options or outputs):
-        names = ("window", "every", "positions", "smooth", "threshold")
-        given = [n for n, v in zip(names, asked.values(), strict=True) if v is not None]
-        raise UsageError(f"--{[*given, *outputs][0]} is for --timeline: add it")
+    options = {name: value for name, value in options.items() if value is not None}
+    if live is not None:
+        if videos:
+            raise UsageError(f"--live takes its frames from {live}: leave {videos[0]} out")
+        return _watch(shown, TwoStreamPredictor.load(run, device=device), live, options, top)
+    if not videos:
+        raise UsageError("predict needs a VIDEO, or --live SOURCE")
     found = find_videos(videos)
     if not timeline:
-        predictor = TwoStreamPredictor.load(run, device=DEVICES[accelerator])
+        predictor = TwoStreamPredictor.load(run, device=device)
         return _each(shown, list(found), lambda video, _: _labels(shown, predictor, video, top))
     several = len(videos) > 1 or videos[0].is_dir()
     paths = {
         kind: output_paths(found, out, SUFFIXES[kind], several=several)
-        for kind, out in outputs.items()
+        for kind, out in files.items()
+        if out is not None
     }
     if video is not None and not several:
-        check_film_name(video)
-    predictor = TwoStreamPredictor.load(run, device=DEVICES[accelerator])
+        from twostream.flow.film import check_film_name
 
-    def work(video: Path, progress: Callable[[float, float], None]) -> dict[str, Any]:
+        check_film_name(video)
+    predictor = TwoStreamPredictor.load(run, device=device)
+
+    def work(video: Path, progress: Progress) -> dict[str, Any]:
         targets = {kind: path[video] for kind, path in paths.items()}
         return _timeline(shown, predictor, video, options, targets, progress)
 
     return _each(shown, list(found), work)
 
 
+def _refuse(options: dict[str, Any], wanted: bool, switch: str) -> None:
+    """Raise a UsageError for an option that would have no effect."""
+    from twostream.types import UsageError
+
+    for name, value in options.items():
+        if value is not None and not wanted:
+            raise UsageError(f"--{name} is for {switch}: add it")
+
+
+def _watch(
+    shown: Shown, predictor: TwoStreamPredictor, source: str, options: dict[str, Any], top: int
+) -> int:
+    from twostream.cli.live import watch
+    from twostream.predict.timeline import THRESHOLD, check_threshold
+
+    threshold = options.pop("threshold", THRESHOLD)
+    check_threshold(threshold)
+    return watch(shown, predictor, source, options, top=top, threshold=threshold)
+
+
 def _each(
     shown: Shown,
     videos: list[Path],
-    work: Callable[[Path, Callable[[float, float], None]], dict[str, Any]],
+    work: Callable[[Path, Progress], dict[str, Any]],
 ) -> int:
     """Do something with each video; one that fails is named at the end."""
-    from twostream.types import VideoError
+    from twostream.types import StoreError, TwoStreamError, VideoError
 
-    results, failed = [], []
+    results: list[dict[str, Any]] = []
+    failed: list[TwoStreamError] = []
     with shown.progress():
         for number, video in enumerate(videos):
 
-            def part(done: float, total: float, number: int = number, video: Path = video) -> None:
-                if len(videos) == 1:
-                    shown.step("seconds", int(done), int(total), video.name)
-                else:
+            def part(
+                task: str, done: float, total: float, number: int = number, video: Path = video
+            ) -> None:
+                if len(videos) > 1:
                     percent = f"{100 * done / total:.0f}%" if total else ""
                     shown.step("predict", number, len(videos), f"{video.name} {percent}")
+                    return
+                whole = max(1, math.ceil(total))
+                shown.step(task, whole if done >= total else int(done), whole, video.name)
 
             try:
                 results.append(work(video, part))
-            except VideoError as error:
+            except (VideoError, StoreError) as error:  # of the video, or of its flow
                 failed.append(error)
             if len(videos) > 1:
                 shown.step("predict", number + 1, len(videos), video.name)
@@ -140,11 +189,11 @@ def _timeline(
     video: Path,
     options: dict[str, Any],
     targets: dict[str, Path],
-    progress: Callable[[float, float], None],
+    progress: Progress,
 ) -> dict[str, Any]:
     from twostream.predict import timeline_files as files
 
-    timeline = predictor.timeline(video, **options, progress=progress)
+    timeline = predictor.timeline(video, **options, progress=partial(progress, "seconds"))
     writers: dict[str, Callable[[Timeline], str]] = {
         "csv": files.segments_csv,
         "scores": files.scores_csv,
@@ -158,7 +207,7 @@ def _timeline(
 
             path.parent.mkdir(parents=True, exist_ok=True)
             specs = [stream.spec for stream in predictor.streams.values()]
-            write_annotated(timeline, path, specs, progress=progress)
+            write_annotated(timeline, path, specs, progress=partial(progress, "film"))
         shown.say(f"{kind}: {path}")
     if timeline.warning:
         shown.say(timeline.warning)

@@ -7,6 +7,7 @@ from pathlib import Path
 import typer
 
 from twostream.cli.console import Shown, percent
+from twostream.cli.options import Accelerator, AsJson, Devices, LoaderWorkers, Precision
 
 
 def pretrain(
@@ -27,11 +28,11 @@ def pretrain(
     crop_size: int = typer.Option(None, help="Side of the crops in pixels."),
     seed: int = typer.Option(0, min=0, help="Decides initialisation, samples and who validates."),
     resume: bool = typer.Option(False, "--resume", help="Continue a training that was stopped."),
-    loader_workers: int = typer.Option(None, min=0, help="Processes that make batches."),
-    accelerator: str = typer.Option("auto", help="cpu, gpu or auto (the Trainer's option)."),
-    devices: int = typer.Option(1, min=1, help="Number of devices."),
-    precision: str = typer.Option("32-true", help="32-true, 16-mixed or bf16-mixed."),
-    as_json: bool = typer.Option(False, "--json", help="Print one JSON object as the last line."),
+    loader_workers: LoaderWorkers = None,
+    accelerator: Accelerator = "auto",
+    devices: Devices = 1,
+    precision: Precision = "32-true",
+    as_json: AsJson = False,
 ) -> int:
     """Train a spatial net on images (ImageNet), for `train --weights FILE` to start from."""
     from twostream.pretrain import pretrain as run

@@ -7,6 +7,7 @@ from pathlib import Path
 import typer
 
 from twostream.cli.console import Shown
+from twostream.cli.options import Accelerator, AsJson, Devices, LoaderWorkers, Precision
 
 
 def reproduce(
@@ -34,14 +35,14 @@ def reproduce(
         None, help='Text with headings "Claim 1" and so on, to stand beside the results.'
     ),
     list_: bool = typer.Option(False, "--list", help="Show all cells, their state and cost only."),
-    accelerator: str = typer.Option("auto", help="cpu, gpu or auto (the Trainer's option)."),
-    devices: int = typer.Option(1, min=1, help="Number of devices."),
-    precision: str = typer.Option("32-true", help="32-true, 16-mixed or bf16-mixed."),
-    loader_workers: int = typer.Option(None, min=0, help="Processes that make batches."),
-    as_json: bool = typer.Option(False, "--json", help="Print one JSON object as the last line."),
+    accelerator: Accelerator = "auto",
+    devices: Devices = 1,
+    precision: Precision = "32-true",
+    loader_workers: LoaderWorkers = None,
+    as_json: AsJson = False,
 ) -> int:
     """Run the paper's experiments and check its claims; goes on where it was stopped."""
-    from twostream.experiments import Study, listing
+    from twostream.experiments import Study, check_what, listing
     from twostream.experiments import reproduce as run
     from twostream.experiments.built_in import built_in_data
     from twostream.recipes import make_recipe
@@ -54,15 +55,16 @@ def reproduce(
         raise UsageError("give --data, or --ucf101 and --hmdb51, not both")
     if hmdb51 and not ucf101:
         raise UsageError("--hmdb51 is the second data set of the paper: give --ucf101 too")
+    check_what(what)
     with shown.progress():
-        paths = tuple(official or data or (built_in_data(out, shown.step),))
+        paths = official or data or [built_in_data(out, shown.step)]
         study = Study(
-            data=paths,
+            data=tuple(str(Path(path).resolve()) for path in paths),
             recipe=make_recipe(
                 recipe or ("paper" if official else "quick"), flow=flow, steps=steps
             ),
             out=out,
-            weights=str(weights) if weights else None,
+            weights=str(weights.resolve()) if weights else None,
             seeds=seeds,
             folds=folds,
             official=bool(official),
@@ -109,7 +111,7 @@ def _show_list(shown: Shown, rows: list[dict]) -> None:
     ]
     columns = ("table", "cell", "paper", "state", "M crops", "min spent", "min left")
     shown.table(f"{len(rows)} cells", columns, lines, text_columns=2)
-    shown.result(rows)
+    shown.result({"cells": rows})
 
 
 def _show(shown: Shown, results: dict, out: Path) -> None:

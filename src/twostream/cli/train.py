@@ -8,6 +8,7 @@ from typing import Any
 import typer
 
 from twostream.cli.console import FLOW_HELP, Shown, percent
+from twostream.cli.options import Accelerator, AsJson, Devices, LoaderWorkers, Precision
 
 STREAM_NAMES = ("spatial", "temporal", "average", "svm")
 
@@ -85,11 +86,11 @@ def train(
     seed: int = typer.Option(0, min=0, help="Decides folds, initialisation and samples."),
     resume: bool = typer.Option(False, "--resume", help="Continue a run that was stopped."),
     workers: int = typer.Option(None, min=1, help="Threads of the extraction."),
-    loader_workers: int = typer.Option(None, min=0, help="Processes that make batches."),
-    accelerator: str = typer.Option("auto", help="cpu, gpu or auto (the Trainer's option)."),
-    devices: int = typer.Option(1, min=1, help="Number of devices."),
-    precision: str = typer.Option("32-true", help="32-true, 16-mixed or bf16-mixed."),
-    as_json: bool = typer.Option(False, "--json", help="Print one JSON object as the last line."),
+    loader_workers: LoaderWorkers = None,
+    accelerator: Accelerator = "auto",
+    devices: Devices = 1,
+    precision: Precision = "32-true",
+    as_json: AsJson = False,
 ) -> int:
     """Train both streams on DATA and do everything around it: flow, scores, fusion, report."""
     from twostream.initialise import Start
@@ -100,6 +101,10 @@ def train(
 
     if stream not in ("both", "spatial", "temporal"):
         raise UsageError(f"--stream takes spatial, temporal or both, got {stream!r}")
+    if overlap and how != "added":
+        raise UsageError("--overlap goes with --how added, and only with it")
+    if how != "multitask" and not also:
+        raise UsageError(f"--how {how} needs another data set: give --also DATA")
     settings = RunSettings(
         data=str(data),
         recipe=make_recipe(
@@ -192,7 +197,7 @@ def show_results(shown: Shown, results: dict[str, Any]) -> None:
 def demo(
     out: Path = typer.Option(Path("demo-run"), "--out", help="The RUN folder."),
     seed: int = typer.Option(0, min=0, help="Of the data set and of training."),
-    as_json: bool = typer.Option(False, "--json", help="Print one JSON object as the last line."),
+    as_json: AsJson = False,
 ) -> int:
     """Write the built-in data set, do the main job on it and label one held-out clip."""
     from twostream.demo import run_demo

@@ -8,6 +8,7 @@ from typing import Any
 import typer
 
 from twostream.cli.console import Shown, percent
+from twostream.cli.options import AsJson
 from twostream.cli.train import show_results
 
 
@@ -25,7 +26,7 @@ def evaluate(
     ),
     workers: int = typer.Option(None, min=1, help="Threads of the extraction."),
     accelerator: str = typer.Option("auto", help="cpu, gpu or auto."),
-    as_json: bool = typer.Option(False, "--json", help="Print one JSON object as the last line."),
+    as_json: AsJson = False,
 ) -> int:
     """Score videos with a run's models, 25 positions x 10 crops, and write the score files."""
     from twostream.run import evaluate_run
@@ -60,7 +61,7 @@ def fuse(
         help="For svm: scores on training clips, one file a stream, in the same order.",
     ),
     out: Path = typer.Option(None, "--out", help="Write the fused scores here (npz)."),
-    as_json: bool = typer.Option(False, "--json", help="Print one JSON object as the last line."),
+    as_json: AsJson = False,
 ) -> int:
     """Fuse the scores of streams, matched by video id."""
     from twostream.evaluate import load_scores, save_scores
@@ -93,7 +94,7 @@ def fuse(
 
 def report(
     run: Path = typer.Argument(..., metavar="RUN", help="A RUN folder."),
-    as_json: bool = typer.Option(False, "--json", help="Print one JSON object as the last line."),
+    as_json: AsJson = False,
 ) -> int:
     """Write RUN/report.html again: one file with everything in it."""
     from twostream.report import write_report

@@ -1,7 +1,8 @@
 """Data sets on disk -> `Dataset` -> `DatasetSplit`; nothing is decoded here.
 
 `layouts` reads folders (class folders, UCF-101, HMDB-51), `lists` reads CSV and plain lists,
-`dataset` says who trains and who tests, and `images` reads folders of images for pre-training.
+`dataset` says who trains and who tests, `shared` finds clips that two data sets have in common,
+and `images` reads folders of images for pre-training.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from twostream.datasets.dataset import Dataset, GivenSplit, groups_on_both_sides
 from twostream.datasets.images import ImageSplit, LabeledImages, load_images
 from twostream.datasets.layouts import read_folder, unlabeled_videos
 from twostream.datasets.lists import read_list
+from twostream.datasets.shared import refuse_shared_videos, shared_videos
 from twostream.types import VIDEO_SUFFIXES, DataError
 
 __all__ = [
@@ -22,7 +24,9 @@ __all__ = [
     "groups_on_both_sides",
     "load_dataset",
     "load_images",
+    "refuse_shared_videos",
     "relabeled",
+    "shared_videos",
     "unlabeled_videos",
 ]
 

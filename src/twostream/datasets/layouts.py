@@ -68,7 +68,10 @@ def _scan(path: Path, above: tuple[tuple[int, int], ...] = ()) -> _Folder:
         return found
     for entry in entries:
         name = entry.name
-        is_folder = entry.is_dir()
+        try:
+            is_folder = entry.is_dir()
+        except OSError:  # a link that leads to itself
+            is_folder = False
         if name.startswith(".") or (is_folder and name == "__MACOSX"):
             found.others += not is_folder
         elif is_folder:

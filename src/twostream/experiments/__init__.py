@@ -2,7 +2,7 @@
 
 from twostream.experiments.cells import EXPERIMENTS, Experiment
 from twostream.experiments.claims import CLAIMS, Claim
-from twostream.experiments.reproduce import WHATS, reproduce
+from twostream.experiments.reproduce import WHATS, check_what, reproduce
 from twostream.experiments.results import listing
 from twostream.experiments.study import Study
 
@@ -13,6 +13,7 @@ __all__ = [
     "Claim",
     "Experiment",
     "Study",
+    "check_what",
     "listing",
     "reproduce",
 ]

@@ -7,6 +7,8 @@ from typing import Any
 
 from twostream.experiments.cells import TITLES
 
+MOST_NAMED = 20
+
 
 def markdown(results: Mapping[str, Any], notes: Mapping[int, str]) -> str:
     """Return the document.
@@ -46,11 +48,29 @@ def about(results: Mapping[str, Any]) -> str:
     return (
         f"Data: {data}. Recipe `{results['recipe']}` ({results['steps']} steps), flow "
         f"`{results['flow']}`, {folds}, {results['seeds']} seed(s), pre-trained weights: "
-        f"{weights}. All runs together took {seconds['all_runs'] / 60:.0f} process minutes on "
-        f"{place}, torch {machine['torch']}, twostream {machine['twostream']}.\n\n"
+        f"{weights}. The runs took {seconds['all_runs'] / 60:.0f} process minutes, without what "
+        f"was lost where one was stopped, on {place}, torch {machine['torch']}, twostream "
+        f"{machine['twostream']}.{_unreadable(results)}\n\n"
         "Accuracies are in per cent of the test clips, with 95% intervals in brackets (bootstrap "
-        "over groups). The paper's figures are of UCF-101 and HMDB-51 and stand beside ours for "
-        "orientation: on other data only the differences can be compared."
+        "over groups, widened where they are few; see [method.md](method.md)). The paper's "
+        "figures are of UCF-101 and HMDB-51 and stand beside ours for orientation: on other data "
+        "only the differences can be compared."
+    )
+
+
+def _unreadable(results: Mapping[str, Any]) -> str:
+    """Name the videos that no run could use."""
+    named = [
+        f"{video_id} ({why})"
+        for problems in results["unreadable"].values()
+        for video_id, why in problems.items()
+    ]
+    if not named:
+        return ""
+    more = f" and {len(named) - MOST_NAMED} more" if len(named) > MOST_NAMED else ""
+    return (
+        f" {len(named)} videos cannot be read; those among the test clips count as wrong: "
+        f"{', '.join(named[:MOST_NAMED])}{more}."
     )
 
 
@@ -104,6 +124,8 @@ def sentence(comparison: Mapping[str, Any]) -> str:
         text += (
             f" About {needed:,} clips would decide, were the difference to stay as it is."
             if needed
+            else " A single group says nothing of others: it takes clips of more groups."
+            if difference["low"] is None
             else " No number of clips would decide a difference on the line itself."
         )
     return text

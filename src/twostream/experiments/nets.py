@@ -23,6 +23,7 @@ class Net:
         stream: which one.
         start: of the spatial net: from scratch, all layers fine-tuned from the weights file, or
             only the last layer trained on top of them.
+        like_weights: from scratch, but the network that the weights file is for.
         dropout: of the fully connected layers; None takes the recipe's.
         temporal: what the temporal net sees.
         slow_fusion: the recipe's slow-fusion network instead of its temporal one.
@@ -32,6 +33,7 @@ class Net:
 
     stream: Stream
     start: Literal["scratch", "fine-tuned", "last-layer"] = "scratch"
+    like_weights: bool = False
     dropout: float | None = None
     temporal: TemporalInput = field(default_factory=TemporalInput)
     slow_fusion: bool = False
@@ -40,8 +42,8 @@ class Net:
 
     @property
     def needs_weights(self) -> bool:
-        """Tell whether the net starts from a weights file."""
-        return self.start != "scratch"
+        """Tell whether the net cannot be made without a weights file."""
+        return self.start != "scratch" or self.like_weights
 
     def settings(
         self,
@@ -51,6 +53,7 @@ class Net:
         store: str,
         other: tuple[str, str] | None,
         weights: str | None,
+        weights_architecture: str | None = None,
         split: int | None,
         fold: str | None,
         seed: int,
@@ -62,6 +65,7 @@ class Net:
             data, store: the data set that is tested, and its frames and flow.
             other: the other data set and its store, for nets that need one.
             weights: a weights file for spatial nets that need one.
+            weights_architecture: the network that it names.
             split: an official split, or None.
             fold: "i/k" instead.
             seed: of folds, initialisation and samples.
@@ -79,7 +83,8 @@ class Net:
             split=split,
             fold=fold,
             seed=seed,
-            start=Start(weights=weights if self.needs_weights else None),
+            start=Start(weights=None if self.start == "scratch" else weights),
+            spatial_architecture=weights_architecture if self.like_weights else None,
             train="last-layer" if self.start == "last-layer" else "all",
             temporal_architecture=recipe.slow_fusion_architecture if self.slow_fusion else None,
             store=store,
@@ -106,6 +111,7 @@ def _frames(length: int, *, slow_fusion: bool) -> Net:
 
 NETS: dict[str, Net] = {
     "scratch": _spatial("scratch", None),
+    "scratch-like-weights": replace(_spatial("scratch", None), like_weights=True, fits_svm=False),
     "fine-tuned": _spatial("fine-tuned", None),
     # the paper's best for this way of training, which its two-stream tables use
     "last-layer": _spatial("last-layer", 0.5),
@@ -132,7 +138,7 @@ NETS: dict[str, Net] = {
 def training_crops(name: str, recipe: Recipe) -> int:
     """Return how many crops one training of a net takes: the measure of its cost."""
     net = NETS[name]
-    steps = recipe.fine_tuning_steps if net.needs_weights else recipe.steps
+    steps = recipe.steps if net.start == "scratch" else recipe.fine_tuning_steps
     if net.how == "pretrain":
         steps = recipe.steps + recipe.fine_tuning_steps
     return steps * recipe.batch_size

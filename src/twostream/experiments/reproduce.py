@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -23,10 +23,11 @@ from twostream.experiments.results import (
     runs_of_cell,
     runs_of_claim,
     seconds_spent,
+    unreadable,
 )
 from twostream.experiments.running import Say, run_all
 from twostream.experiments.study import PlannedRun, Study
-from twostream.run.folder import read_json, write_json
+from twostream.folder import read_json, write_json
 from twostream.train import Progress, TrainerOptions
 from twostream.types import DataError, UsageError
 
@@ -58,8 +59,7 @@ def reproduce(
         UsageError: no such experiment.
         RunError: OUT is of another study.
     """
-    if what not in WHATS:
-        raise UsageError(f"nothing called {what!r} to reproduce: use one of {', '.join(WHATS)}")
+    check_what(what)
     said: dict[int, str] = {}
     if notes:
         try:
@@ -68,17 +68,25 @@ def reproduce(
             raise DataError(f"{notes} cannot be read as notes ({error})") from error
     for dataset in study.datasets:
         say(dataset.describe())
-    study.claim()
-    started = time.monotonic()
-    runs = planned(study, what)
-    failed = run_all(study, runs, jobs=jobs, options=options, progress=progress, say=say)
-    results = collect(study, what, failed)
-    results["seconds"] = {
-        "this_call": round(time.monotonic() - started, 1),
-        "all_runs": seconds_spent(runs),
-    }
-    write_results(study.out, results, said)
+    study.check()
+    (options or TrainerOptions()).check()
+    with study.claimed():
+        started = time.monotonic()
+        runs = planned(study, what)
+        failed = run_all(study, runs, jobs=jobs, options=options, progress=progress, say=say)
+        results = collect(study, what, failed)
+        results["seconds"] = {
+            "this_call": round(time.monotonic() - started, 1),
+            "all_runs": seconds_spent(runs),
+        }
+        write_results(study.out, results, said)
     return results
+
+
+def check_what(what: str) -> None:
+    """Raise UsageError where there is no such experiment."""
+    if what not in WHATS:
+        raise UsageError(f"nothing called {what!r} to reproduce: use one of {', '.join(WHATS)}")
 
 
 def planned(study: Study, what: str) -> list[PlannedRun]:
@@ -97,13 +105,19 @@ def planned(study: Study, what: str) -> list[PlannedRun]:
 
 
 def collect(study: Study, what: str, failed: dict[Path, str]) -> dict[str, Any]:
-    """Compute everything that was asked for from the finished runs."""
-    wanted: Sequence[str] = TABLES if what in ("all", "claims") else (what,)
-    cells = [cell_result(study, cell, failed) for cell in EXPERIMENTS if cell.table in wanted]
-    if what == "claims":  # cells that happen to be there are shown, the others are not listed
-        cells = [cell for cell in cells if cell["state"] == "done"]
-    claims = CLAIMS if what in ("claims", "all") else ()
-    figure4 = what in ("figure4", "claims", "all")
+    """Compute everything that was asked for, and everything else that is there.
+
+    One study holds many experiments: asking for one more does not make the pages forget the others.
+    """
+    cells = [cell_result(study, cell, failed) for cell in EXPERIMENTS]
+    cells = [c for c in cells if what in (c["table"], "all") or c["state"] == "done"]
+    claims = [claim_result(study, claim, failed) for claim in CLAIMS]
+    judged = any(each["state"] == "done" for claim in claims for each in claim["comparisons"])
+    if what not in ("claims", "all") and not judged:
+        claims = []
+    figure4: dict[str, Any] | None = figure4_result(study, failed)
+    if what not in ("figure4", "claims", "all") and figure4 and figure4["state"] != "done":
+        figure4 = None
     return {
         "what": what,
         "data": [
@@ -123,9 +137,10 @@ def collect(study: Study, what: str, failed: dict[Path, str]) -> dict[str, Any]:
         "folds": None if study.official else study.folds,
         "machine": machine(),
         "cells": cells,
-        "claims": [claim_result(study, claim, failed) for claim in claims],
+        "claims": claims,
         "overfitting": overfitting(study) if claims else None,
-        "figure4": figure4_result(study, failed) if figure4 else None,
+        "figure4": figure4,
+        "unreadable": unreadable(study),
         "failed": {str(folder): why for folder, why in failed.items()},
     }
 
@@ -134,8 +149,11 @@ def write_results(out: Path, results: dict[str, Any], notes: Mapping[int, str]) 
     """Write results.json, and the document and the page that are made from it and the notes."""
     write_json(out / "results.json", results)
     found = read_json(out / "results.json")
-    (out / "reproduction.md").write_text(markdown(found, notes), encoding="utf-8")
-    (out / "index.html").write_text(html(found, notes, out), encoding="utf-8")
+    pages = {"reproduction.md": markdown(found, notes), "index.html": html(found, notes, out)}
+    for name, text in pages.items():
+        temporary = out / f".{name}.tmp"
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, out / name)
 
 
 def claim_notes(text: str) -> dict[int, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,13 @@ import numpy as np
 
 from twostream.checkpoint import load_model
 from twostream.experiments.cells import EXPERIMENTS, Experiment
-from twostream.experiments.claims import CLAIMS, MARGIN_POINTS, Claim, Comparison, Contender
+from twostream.experiments.claims import MARGIN_POINTS, Claim, Comparison, Contender
 from twostream.experiments.nets import Target, training_crops
 from twostream.experiments.statistics import Interval, clips_to_decide, verdict
 from twostream.experiments.study import PlannedRun, Study
+from twostream.folder import read_json
 from twostream.models import first_convolution
 from twostream.report.filters import PARTS, DerivativeReading, derivative_reading, figure4_picture
-from twostream.run.folder import read_json
 
 FIGURE4_NET = "flow-10"
 
@@ -141,7 +142,9 @@ def figure4_result(study: Study, failed: dict[Path, str]) -> dict[str, Any]:
         weight = first_convolution(network).weight.detach().numpy()
         reading = derivative_reading(weight)
         if not readings:
-            cv2.imwrite(str(study.out / "figure4.png"), figure4_picture(weight))
+            temporary = study.out / ".figure4.tmp.png"
+            cv2.imwrite(str(temporary), figure4_picture(weight))
+            os.replace(temporary, study.out / "figure4.png")
         readings.append(reading)
         for kind, count in reading.counts().items():
             counts[kind] = counts.get(kind, 0) + count
@@ -203,7 +206,7 @@ def listing(study: Study) -> list[dict[str, Any]]:
                 "paper": cell.paper,
                 "state": _state(runs, {}),
                 "runs": len(planned),
-                "training_crops": cell.cost(study.recipe) * len(planned) // len(cell.nets),
+                "training_crops": sum(crops.values()),
                 "seconds_spent": seconds_spent(planned),
                 "seconds_left": round(sum(estimate), 1) if len(estimate) == len(left) else None,
             }
@@ -236,14 +239,10 @@ def seconds_spent(runs: list[PlannedRun]) -> float:
     return round(total, 1)
 
 
-__all__ = [
-    "CLAIMS",
-    "cell_result",
-    "claim_result",
-    "figure4_result",
-    "listing",
-    "overfitting",
-    "runs_of_cell",
-    "runs_of_claim",
-    "seconds_spent",
-]
+def unreadable(study: Study) -> dict[str, dict[str, str]]:
+    """Return data set -> video id -> why the runs could not use it; test videos count as wrong."""
+    found: dict[str, dict[str, str]] = {name: {} for name in study.names}
+    for name in study.names:
+        for path in sorted((study.out / "runs" / name).glob("*/*/results.json")):
+            found[name] |= read_json(path).get("unreadable", {})
+    return {name: problems for name, problems in found.items() if problems}

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 from twostream.experiments.nets import NETS, Target
@@ -19,6 +20,10 @@ from twostream.types import TwoStreamError
 
 Say = Callable[[str], None]
 NEWS_SECONDS = 1.0
+ENDED = (
+    "a process of this study was ended from outside, perhaps because memory ran out: the same "
+    "command goes on; try it with --jobs 1"
+)
 
 
 def unfinished(runs: Iterable[PlannedRun]) -> list[PlannedRun]:
@@ -53,7 +58,7 @@ def run_all(
     todo = unfinished(runs)
     if not todo:
         return {}
-    extract_all(study, todo, progress=progress, say=say)
+    extract_all(study, todo, device=options.flow_device(), progress=progress, say=say)
     cores = os.cpu_count() or 1
     jobs = max(1, min(jobs or (1 if options.on_gpu() else cores), len(todo)))
     failed: dict[Path, str] = {}
@@ -70,7 +75,10 @@ def run_all(
         while waiting:
             ended, waiting = wait(waiting, NEWS_SECONDS, FIRST_COMPLETED)
             for future in ended:
-                why = future.result()
+                try:
+                    why = future.result()
+                except BrokenProcessPool:  # it takes all that are queued with it
+                    why = ENDED
                 if why:
                     failed[futures[future].folder] = why
                     say(f"{_label(futures[future])}: {why}")
@@ -93,7 +101,12 @@ def run_all(
 
 
 def extract_all(
-    study: Study, runs: Sequence[PlannedRun], *, progress: Progress | None, say: Say
+    study: Study,
+    runs: Sequence[PlannedRun],
+    *,
+    device: str,
+    progress: Progress | None,
+    say: Say,
 ) -> None:
     """Extract the flow of every data set once, with all that any run will read of it."""
     kinds: dict[Target, set[Kind]] = {}
@@ -109,6 +122,7 @@ def extract_all(
             study.store(target),
             kinds=tuple(sorted(wanted)),
             workers=None,
+            device=device,
             progress=progress,
             say=say,
         )
@@ -140,4 +154,6 @@ def _one(settings: RunSettings, folder: Path, options: TrainerOptions) -> str | 
         )
     except TwoStreamError as error:
         return str(error)
+    except Exception as error:  # noqa: BLE001  one run must not end a study of days
+        return f"{type(error).__name__}: {error}".splitlines()[0]
     return None

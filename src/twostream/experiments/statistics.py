@@ -13,6 +13,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import norm, t
 
 DRAWS = 10_000
 Verdict = Literal["confirmed", "refuted", "undecided"]
@@ -24,7 +25,7 @@ class Interval:
 
     Attributes:
         mean: over all clips.
-        low, high: 2.5% and 97.5% quantile over draws of groups.
+        low, high: its bounds, see ``group_interval``.
         clips, groups: what it rests on.
     """
 
@@ -36,14 +37,26 @@ class Interval:
 
 
 def group_interval(
-    values: NDArray[np.float64], groups: Sequence[str], *, draws: int = DRAWS
+    values: NDArray[np.float64],
+    groups: Sequence[str],
+    *,
+    least: float = -1.0,
+    draws: int = DRAWS,
 ) -> Interval:
-    """Return the mean of per-clip values and its bootstrap interval over groups.
+    """Return the mean of per-clip values and its 95% bootstrap interval over groups.
+
+    The quantiles of a bootstrap of few groups lie too near (of 9 groups they hold the truth about
+    91 times in 100), so their distances from the mean are stretched as a t interval's are against
+    a normal one's of the plain variance: by t(G - 1) / 1.96 * sqrt(G / (G - 1)) for G groups.
+    Clips that all agree would give no width at all, which is no certainty either: then up to
+    ``-ln(0.025)`` clips more could have differed unseen (the "rule of three", two-sided).
 
     Args:
         values: (n,) one value a clip: the share of seeds that were right, or a difference of two
             such shares (paired, because it is of the same clip).
         groups: the group of each clip.
+        least: the least value that a clip can have: 0 for shares, -1 for differences; 1 is the
+            most. The interval stays between.
         draws: resamples of the groups, with replacement; their random numbers are fixed.
 
     Returns:
@@ -53,23 +66,28 @@ def group_interval(
     Raises:
         ValueError: no clips.
 
-    >>> result = group_interval(np.array([1.0, 1.0, 0.0, 0.0]), ["a", "a", "b", "b"])
-    >>> result.mean, result.low, result.high
-    (50.0, 0.0, 100.0)
+    >>> result = group_interval(np.tile([0.0, 0.1, 0.2, 0.3], 5), list("abcd" * 5))
+    >>> result.mean, round(result.low, 1), round(result.high, 1)
+    (15.0, -3.7, 33.7)
     """
     if not len(values) or len(values) != len(groups):
         raise ValueError(f"needs a group for each clip, got {len(values)} and {len(groups)}")
     names, member = np.unique(np.array(groups), return_inverse=True)
     sums = np.bincount(member, weights=values)
     counts = np.bincount(member)
-    mean = 100 * float(values.mean())
-    if len(names) < 2:
-        return Interval(mean, -math.inf, math.inf, len(values), len(names))
-    drawn = np.random.default_rng(0).integers(len(names), size=(draws, len(names)))
-    means = 100 * sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
     # thirds of three seeds do not cancel exactly: rounding noise must not decide a verdict
-    low, high = np.quantile(means, [0.025, 0.975]).round(9)
-    return Interval(round(mean, 9), float(low), float(high), len(values), len(names))
+    mean = round(100 * float(values.mean()), 9)
+    count = len(names)
+    if count < 2:
+        return Interval(mean, -math.inf, math.inf, len(values), count)
+    drawn = np.random.default_rng(0).integers(count, size=(draws, count))
+    means = 100 * sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
+    below, above = mean - np.quantile(means, 0.025), np.quantile(means, 0.975) - mean
+    stretch = t.ppf(0.975, count - 1) / norm.ppf(0.975) * math.sqrt(count / (count - 1))
+    unseen = 100 * -math.log(0.025) / len(values) if np.ptp(values) < 1e-9 else 0.0
+    low = max(100 * least, mean - max(float(stretch * below), unseen))
+    high = min(100.0, mean + max(float(stretch * above), unseen))
+    return Interval(mean, round(low, 9), round(high, 9), len(values), count)
 
 
 def verdict(
@@ -96,13 +114,23 @@ def clips_to_decide(
 ) -> int | None:
     """Return how many clips of such groups would decide, if the difference stayed as it is.
 
-    The interval's half-width falls with the square root of the number of groups. None: no number
-    of clips decides, because the difference lies on the line itself.
+    Each bound comes nearer to the mean with the square root of the number of groups; what counts
+    are the bounds that have to come off a line, 0 or a margin. None: no number of clips decides,
+    because the difference lies on the line itself, or nothing is known of the interval.
     """
-    reach = abs(difference.mean)
-    if kind == "similar":
-        reach = abs(margin_points - reach)
-    half = max(difference.high - difference.mean, difference.mean - difference.low)
-    if reach < 1e-9 or not math.isfinite(half):
+    below, above = difference.mean - difference.low, difference.high - difference.mean
+    if not (math.isfinite(below) and math.isfinite(above)):
         return None
-    return math.ceil(difference.clips * max(1.0, (half / reach) ** 2))
+    reach = abs(difference.mean)
+    towards_zero = below if difference.mean > 0 else above
+    if kind == "better":
+        needed = [(towards_zero, reach)]
+    elif reach > margin_points:
+        needed = [(towards_zero, reach - margin_points)]
+    else:
+        away = above if difference.mean > 0 else below
+        needed = [(towards_zero, margin_points + reach), (away, margin_points - reach)]
+    if any(distance < 1e-9 for _, distance in needed):
+        return None
+    factor = max(1.0, *(width / distance for width, distance in needed))
+    return math.ceil(difference.clips * factor**2)

@@ -9,23 +9,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
-from twostream.datasets import Dataset, load_dataset
+from twostream.datasets import Dataset, load_dataset, refuse_shared_videos
 from twostream.evaluate import load_scores
 from twostream.experiments.nets import NETS, Target
 from twostream.experiments.statistics import Interval, group_interval
+from twostream.flow import ESTIMATOR_NAMES
+from twostream.folder import differences, read_json, write_json
 from twostream.fusion import fuse
+from twostream.models import read_declaration, read_weights
 from twostream.recipes import Recipe
 from twostream.run import RunSettings
-from twostream.run.folder import differences, read_json, write_json
 from twostream.types import RunError, UsageError, VideoScores
 
 
@@ -67,7 +71,7 @@ class Outcome:
 
     def accuracy(self) -> Interval:
         """Return the mean accuracy in per cent."""
-        return group_interval(self.values, self.groups)
+        return group_interval(self.values, self.groups, least=0)
 
     def minus(self, other: Outcome) -> Interval:
         """Return the paired difference in points.
@@ -121,8 +125,57 @@ class Study:
         """Return the folder of a data set's frames and flow."""
         return self.out / "flow" / self.names[target]
 
-    def claim(self) -> None:
-        """Write OUT/study.json; raises RunError where OUT is of another study."""
+    def check(self) -> None:
+        """Raise for what would make every run fail, before anything is written.
+
+        Raises:
+            UsageError: more folds than groups, or an unknown flow estimator.
+            DataError: a data set that cannot be read, or the two share a video.
+            ModelError: weights that cannot be read.
+        """
+        if self.recipe.flow not in ESTIMATOR_NAMES:
+            known = ", ".join(ESTIMATOR_NAMES)
+            raise UsageError(f"no flow estimator {self.recipe.flow!r}: use one of {known}")
+        if self.weights:
+            _ = self.weights_architecture
+        targets: tuple[Target, ...] = (0, 1)
+        for target, dataset in zip(targets, self.datasets, strict=False):
+            for _, split, fold in self._parts(target, every_split=True):
+                dataset.split(split, fold=fold)
+        refuse_shared_videos(self.datasets)
+
+    @contextmanager
+    def claimed(self) -> Iterator[None]:
+        """Hold OUT for one process, and say in OUT/study.json what it is for.
+
+        Raises:
+            RunError: OUT is of another study, is none, is in use, or cannot be written.
+        """
+        path = self.out / "study.json"
+        if self.out.exists() and not self.out.is_dir():
+            raise RunError(f"{self.out} is a file: --out needs a folder")
+        foreign = self.out.is_dir() and not path.is_file()
+        if foreign and any(not p.name.startswith(".") for p in self.out.iterdir()):
+            raise RunError(f"{self.out} holds something else, not a study: choose another --out")
+        try:
+            self.out.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(self.out / ".lock")
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise RunError(
+                f"{self.out} is in use by another process: wait, or choose another --out"
+            ) from None
+        except OSError as error:
+            raise RunError(
+                f"{self.out} cannot be written ({error}): choose another --out"
+            ) from error
+        try:
+            self._remember(path)
+            yield
+        finally:
+            lock.release()
+
+    def _remember(self, path: Path) -> None:
         asked = {
             "data": list(self.data),
             "recipe": asdict(self.recipe),
@@ -130,18 +183,15 @@ class Study:
             "folds": self.folds,
             "official": self.official,
         }
-        path = self.out / "study.json"
-        if path.is_file():
-            found = differences(read_json(path), _plain(asked))
-            if found:
-                raise RunError(
-                    f"{self.out} holds a study with other settings ({'; '.join(found)}): choose "
-                    "another --out, or the same settings"
-                )
+        if not path.is_file():
+            write_json(path, asked)
             return
-        if self.out.is_dir() and any(not p.name.startswith(".") for p in self.out.iterdir()):
-            raise RunError(f"{self.out} holds something else, not a study: choose another --out")
-        write_json(path, asked)
+        found = differences(_resolved(read_json(path)), _resolved(_plain(asked)))
+        if found:
+            raise RunError(
+                f"{self.out} holds a study with other settings ({'; '.join(found)}): choose "
+                "another --out, or the same settings"
+            )
 
     def missing(self, net: str, target: Target) -> str | None:
         """Say what a net lacks here, None where it can be trained."""
@@ -153,16 +203,31 @@ class Study:
             return "needs --weights"
         return None
 
+    @cached_property
+    def weights_architecture(self) -> str | None:
+        """The network that the weights file names; None where it names none: the recipe's."""
+        if not self.weights:
+            return None
+        path = Path(self.weights)
+        return read_declaration(path, read_weights(path)[1]).architecture
+
     def stands_in(self, nets: Sequence[str]) -> tuple[str, ...]:
-        """Return the nets of a fusion: without weights the spatial one is trained from scratch."""
-        if self.weights or len(nets) < 2:
-            return tuple(nets)
-        return tuple("scratch" if NETS[net].needs_weights else net for net in nets)
+        """Return the nets that are trained for those that are named.
+
+        Without weights the spatial net of a fusion is trained from scratch; weights of the recipe's
+        own network need no other net from scratch.
+        """
+        if not self.weights:
+            lacking = len(nets) > 1
+            return tuple("scratch" if lacking and NETS[n].needs_weights else n for n in nets)
+        own = self.weights_architecture in (None, self.recipe.spatial_architecture)
+        return tuple("scratch" if own and NETS[net].like_weights else net for net in nets)
 
     def runs(self, net: str, target: Target, *, every_split: bool = False) -> list[PlannedRun]:
         """Return the runs that a net needs: one a seed and part of the data."""
         other = 1 - target
         store = [str(self.store(i)) for i in range(len(self.data))]
+        like = self.weights_architecture if NETS[net].like_weights else None
         found = []
         for seed in range(self.seeds):
             for name, split, fold in self._parts(target, every_split):
@@ -172,6 +237,7 @@ class Study:
                     store=store[target],
                     other=(self.data[other], store[other]) if len(self.data) > 1 else None,
                     weights=self.weights,
+                    weights_architecture=like,
                     split=split,
                     fold=fold,
                     seed=seed,
@@ -241,6 +307,15 @@ class Study:
 def _scores(run: PlannedRun, subset: str) -> VideoScores:
     stream = NETS[run.net].stream
     return load_scores(run.folder / "scores" / f"{stream}-{subset}.npz")
+
+
+def _resolved(asked: dict[str, Any]) -> dict[str, Any]:
+    """Return the same with whole paths: the place from which they were named does not matter."""
+    weights = asked["weights"]
+    return asked | {
+        "data": [str(Path(data).resolve()) for data in asked["data"]],
+        "weights": str(Path(weights).resolve()) if weights else None,
+    }
 
 
 def _plain(value: dict[str, Any]) -> dict[str, Any]:

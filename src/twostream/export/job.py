@@ -18,13 +18,21 @@ from twostream.export.describe import describe
 from twostream.export.graph import OPSET, write_graph
 from twostream.export.parity import Parity, check_parity
 from twostream.export.quantize import calibration_inputs, compare, quantize
+from twostream.folder import read_json
 from twostream.loader import Clip
 from twostream.predict.contract import CONTRACT_NAME, ExportedStream, is_exported
 from twostream.predict.model_files import load_models
 from twostream.predict.onnx import OnnxStream
 from twostream.predict.predictor import read_clip
 from twostream.sampling import even_indices
-from twostream.types import LabeledVideo, RunError, Stream, VideoError
+from twostream.types import (
+    DatasetSplit,
+    LabeledVideo,
+    RunError,
+    Stream,
+    UsageError,
+    VideoError,
+)
 
 CALIBRATION_CLIPS = 24
 
@@ -64,7 +72,8 @@ def export_onnx(
     run: Path | str | Sequence[StreamModel],
     out: Path | str,
     *,
-    quantize_on: Path | str | None = None,
+    int8: bool = False,
+    calibrate: Path | str | None = None,
     split: int | None = None,
     fold: str | None = None,
     test_groups: tuple[str, ...] | None = None,
@@ -76,9 +85,11 @@ def export_onnx(
     Args:
         run: a RUN folder, or models that are in memory.
         out: the folder to write; made where it does not exist, an export in it is replaced.
-        quantize_on: data for int8 networks: they are calibrated on its training clips, and what
-            they cost is measured on its test clips. None: float32.
-        split, fold, test_groups: of that data (``Dataset.split``).
+        int8: networks of 8-bit numbers instead of float32.
+        calibrate: their data: ranges are measured on its training clips, and what they cost on its
+            test clips. None: the run's own data and split.
+        split, fold, test_groups: of that data (``Dataset.split``); none: the run's, where it is the
+            run's data.
         progress: called as (task, done, total, detail).
         say: told what a user should read.
 
@@ -90,6 +101,11 @@ def export_onnx(
     models = [model.cpu().eval() for model in models]
     out = Path(out)
     _check_folder(out)
+    sides = None
+    if int8:
+        asked = Path(run) / "asked.json" if isinstance(run, Path | str) else None
+        own = read_json(asked) if asked and asked.is_file() else None
+        sides = _sides(own, calibrate, split=split, fold=fold, test_groups=test_groups)
     with _staged(out) as folder:
         parity: dict[Stream, Parity] = {}
         streams = []
@@ -105,23 +121,15 @@ def export_onnx(
                 f"(allowed {parity[name].tolerance:.0e})"
             )
         quantization = None
-        if quantize_on is not None:
-            sides = load_dataset(quantize_on).split(split, fold=fold, test_groups=test_groups)
+        if sides is not None:
             train, test = (
                 relabeled(videos, sides.classes, models[0].spec.classes, name=sides.dataset)
                 for videos in (sides.train, sides.test)
             )
             quantization = {
-                "data": str(quantize_on),
+                "data": sides.dataset,
                 "split": sides.name,
-                **_quantized(
-                    streams,
-                    folder,
-                    train,
-                    test,
-                    progress,
-                    say,
-                ),
+                **_quantized(streams, folder, train, test, progress, say),
             }
         specs = [model.spec for model in models]
         contract = describe(specs, parity, opset=OPSET, quantization=quantization)
@@ -130,6 +138,33 @@ def export_onnx(
         (folder / "labels.txt").write_text("\n".join(specs[0].classes) + "\n", encoding="utf-8")
         files = tuple(sorted(path.name for path in folder.iterdir()))
     return ExportReport(out, files, parity, quantization, OPSET)
+
+
+def _sides(
+    own: dict[str, Any] | None,
+    data: Path | str | None,
+    *,
+    split: int | None,
+    fold: str | None,
+    test_groups: tuple[str, ...] | None,
+) -> DatasetSplit:
+    """Return the clips that calibrate and those that are tested: never tested what was trained on.
+
+    Args:
+        own: what the run was asked for; None for models that are in memory.
+        data, split, fold, test_groups: see ``export_onnx``.
+    """
+    if data is None:
+        if own is None:
+            raise UsageError("int8 networks need clips of the run's classes: name their data set")
+        data = own["data"]
+    dataset = load_dataset(data)
+    seed = 0
+    if own is not None and Path(own["data"]).resolve() == Path(data).resolve():
+        seed = own["seed"]
+        if split is None and not fold and not test_groups:
+            split, fold, test_groups = own["split"], own["fold"], own["test_groups"]
+    return dataset.split(split, fold=fold, test_groups=test_groups, seed=seed)
 
 
 def _quantized(

@@ -90,7 +90,7 @@ def compare(
         for precision, streams in (("float32", before), ("int8", after)):
             scores[precision].append(np.stack([stream.score(clip) for stream in streams]))
     if not labels:
-        raise ModelError("no clip to measure int8 on: give --calibrate data with test clips")
+        raise ModelError("no clip to measure int8 on: --calibrate takes data with test clips")
     accuracy: dict[str, dict[str, float]] = {}
     fused = {}
     for precision, rows in scores.items():

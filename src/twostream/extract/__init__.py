@@ -1,8 +1,8 @@
 """Extraction: every video is decoded once, and its frames and flow go into the flow store.
 
-Pairs of different clips are computed in parallel, one clip and one flow estimator per thread
-(decoding, OpenCV and compression release Python's lock), so that the results do not depend on
-the number of workers. Memory does not grow with the length of a video.
+Clips are computed in parallel, one clip and one flow estimator per thread (decoding, solvers and
+compression release Python's lock); threads that find no clip compute pairs of those that are left.
+The results do not depend on the number of workers, and memory not on the length of a video.
 """
 
 from __future__ import annotations
@@ -13,18 +13,28 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import cv2
 
-from twostream.extract.pool import StoppedError, in_threads
-from twostream.extract.source import source_hash
-from twostream.flow import FlowEstimator, make_estimator
+from twostream.extract.ahead import Helpers, pairs_per_run, with_flow_ahead
+from twostream.extract.pool import StoppedError, in_threads, num_cores
+from twostream.flow.device import choose_device, make_on_device
 from twostream.flow.opencv import one_opencv_thread
-from twostream.flow.pairs import at_rate, clip_items, reads_codec, resample
+from twostream.flow.pairs import (
+    at_rate,
+    clip_items,
+    directions_of,
+    reads_codec,
+    resample,
+    with_flow,
+)
 from twostream.flow.store import ClipFile, ClipHeader, ClipWriter, FlowStore, Kind, StoreSettings
 from twostream.types import LabeledVideo, StoreError, VideoError
 from twostream.video import VideoReader
+from twostream.video.source import source_hash
 
 __all__ = [
     "ExtractSummary",
@@ -36,7 +46,8 @@ __all__ = [
     "source_hash",
 ]
 
-Progress = Callable[[str, int, int, int], None]
+Progress = Callable[[str, int, int, int, float | None], None]
+OnFrame = Callable[[int, float], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +62,7 @@ class ExtractSummary:
         warnings: video id -> what is odd about it (it broke off early), done or skipped.
         pairs: number of pairs of frames whose flow was computed.
         seconds: wall-clock time.
+        device: where the flow was computed: "cpu", "cuda", or "auto" where the method chooses.
     """
 
     videos: int
@@ -60,6 +72,7 @@ class ExtractSummary:
     warnings: dict[str, str] = field(default_factory=dict)
     pairs: int = 0
     seconds: float = 0.0
+    device: str = "cpu"
 
     @property
     def pairs_per_second(self) -> float:
@@ -73,10 +86,11 @@ def extract_clip(
     kinds: Sequence[Kind],
     *,
     open_writer: Callable[[ClipHeader], ClipWriter],
-    estimator: FlowEstimator | None = None,
+    estimator: Any = None,
+    helpers: Helpers | None = None,
     video_id: str | None = None,
     fingerprint: str = "",
-    on_frame: Callable[[int], None] = lambda pairs: None,
+    on_frame: OnFrame = lambda pairs, share: None,
 ) -> str | None:
     """Decode a video once and write its frames and flow; memory is constant in its length.
 
@@ -89,10 +103,12 @@ def extract_clip(
         kinds: any of "rgb", "forward", "backward".
         open_writer: makes the writer for a header.
         estimator: one that no other thread uses; None makes one.
+        helpers: threads that compute some of the pairs; None: this thread computes all.
         video_id: for the header; None takes the file's name.
         fingerprint: ``source_hash`` of the file, for the header.
-        on_frame: called after each frame with the pairs computed for it (0 or 1); what it raises
-            ends the extraction and leaves nothing.
+        on_frame: called after each frame with the pairs computed for it (0 or 1) and the share of
+            the video that is done, as far as the file tells its length; what it raises ends the
+            extraction and leaves nothing.
 
     Returns:
         The reader's warning, if the video broke off early.
@@ -102,9 +118,9 @@ def extract_clip(
         StoreError: the writer's disk refuses.
     """
     settings = settings.complete()
-    directions = [kind for kind in kinds if kind != "rgb"]
+    directions = directions_of(kinds)
     if estimator is None and directions:
-        estimator = make_estimator(settings.flow, **settings.parameters)
+        estimator = make_on_device(settings.flow, settings.parameters, "cpu")
     from_codec = reads_codec(estimator)
     with VideoReader(path, short_side=settings.short_side, motion_vectors=from_codec) as reader:
         rate, picked = at_rate(reader, reader.info.fps, settings.fps)
@@ -118,7 +134,7 @@ def extract_clip(
         writers: dict[Kind, ClipWriter] = {}
         try:
             for kind in kinds:
-                flow = kind != "rgb"
+                is_flow = kind != "rgb"
                 header = ClipHeader(
                     kind=kind,
                     video_id=video_id or path.name,
@@ -127,17 +143,23 @@ def extract_clip(
                     fps=rate,
                     codec=settings.codec,
                     quality=settings.quality,
-                    method=settings.flow if flow else "",
-                    parameters=settings.parameters if flow else {},
-                    bound_px=settings.bound_px if flow else None,
+                    method=settings.flow if is_flow else "",
+                    parameters=settings.parameters if is_flow else {},
+                    bound_px=settings.bound_px if is_flow else None,
                     source_hash=fingerprint,
                     source_name=path.name,
                 )
                 writers[kind] = open_writer(header)
-            for items in clip_items(picked, rate, kinds, estimator):
+            if helpers is None or not directions:
+                flow = with_flow(picked, estimator, directions)
+            else:
+                pairs = pairs_per_run(estimator, *reader.size)
+                flow = with_flow_ahead(picked, directions, pairs=pairs, helpers=helpers)
+            for items in clip_items(flow, rate, kinds):
                 for kind, item in items:
                     writers[kind].append(item)  # type: ignore[arg-type]
-                on_frame(int(any(kind != "rgb" for kind, _ in items)))
+                share = reader.frames_read / max(reader.info.num_frames_claimed, reader.frames_read)
+                on_frame(int(any(kind != "rgb" for kind, _ in items)), share)
             for writer in writers.values():
                 writer.close(warning=reader.warning)
         finally:
@@ -151,7 +173,7 @@ def extract_to_memory(
     settings: StoreSettings,
     kinds: Sequence[Kind] = ("rgb", "forward"),
     *,
-    on_frame: Callable[[int], None] = lambda pairs: None,
+    on_frame: OnFrame = lambda pairs, share: None,
 ) -> dict[Kind, ClipFile]:
     """Extract one video without a store on disk, through the same encoding and decoding.
 
@@ -172,31 +194,55 @@ def extract_to_memory(
 class _Job:
     """What the workers of one extraction share."""
 
-    def __init__(self, store: FlowStore, kinds: Sequence[Kind]) -> None:
+    def __init__(
+        self,
+        videos: Sequence[LabeledVideo],
+        store: FlowStore,
+        kinds: Sequence[Kind],
+        helpers: Helpers,
+    ) -> None:
+        self._sizes = {video.video_id: _file_size(video.path) for video in videos}
+        self._waiting = sum(self._sizes.values())  # bytes of videos that have not ended
+        self._extracted = 0  # bytes of those that have, without those that were there before
+        self._running: dict[str, float] = {}  # bytes done of those that are worked on
         self.store = store
         self.kinds = tuple(dict.fromkeys(kinds))
+        self.helpers = helpers
         self.stop = threading.Event()
         self.pairs = 0
         self.current = ""
         self._lock = threading.Lock()
-        self._own = threading.local()
 
-    def on_frame(self, pairs: int) -> None:
+    def on_frame(self, video_id: str, pairs: int, share: float) -> None:
         if self.stop.is_set():
             raise StoppedError
         with self._lock:
             self.pairs += pairs
+            self._running[video_id] = share * self._sizes[video_id]
 
-    def estimator(self) -> FlowEstimator:
-        if not hasattr(self._own, "estimator"):
-            settings = self.store.settings
-            self._own.estimator = make_estimator(settings.flow, **settings.parameters)
-        return self._own.estimator
+    def seconds_left(self, elapsed: float) -> float | None:
+        """Estimate the rest; a video takes time by its bytes, one that is there takes none."""
+        with self._lock:
+            running = sum(self._running.values())
+            done, left = self._extracted + running, self._waiting - running
+        return elapsed * left / done if done else None
 
     def run(self, video: LabeledVideo) -> tuple[bool, str | None]:
         """Return whether anything had to be extracted, and the clip's warning."""
         if self.stop.is_set():
             raise StoppedError
+        fresh = True
+        try:
+            fresh, warning = self._run(video)
+        finally:
+            self.helpers.clip_ended()
+            with self._lock:
+                self._running.pop(video.video_id, None)
+                self._waiting -= self._sizes[video.video_id]
+                self._extracted += fresh * self._sizes[video.video_id]
+        return fresh, warning
+
+    def _run(self, video: LabeledVideo) -> tuple[bool, str | None]:
         self.current = video.video_id
         fingerprint = source_hash(video.path)
         missing = [
@@ -209,16 +255,16 @@ class _Job:
             )
         if not missing:
             return False, self.store.clip(video.video_id, self.kinds[0]).header.warning
-        flow = any(kind != "rgb" for kind in missing)
         warning = extract_clip(
             video.path,
             self.store.settings,
             missing,
             open_writer=self.store.writer,
-            estimator=self.estimator() if flow else None,
+            estimator=self.helpers.estimator() if directions_of(missing) else None,
+            helpers=self.helpers,
             video_id=video.video_id,
             fingerprint=fingerprint,
-            on_frame=self.on_frame,
+            on_frame=partial(self.on_frame, video.video_id),
         )
         return True, warning
 
@@ -230,6 +276,7 @@ def extract(
     settings: StoreSettings,
     kinds: Sequence[Kind] = ("rgb", "forward"),
     workers: int | None = None,
+    device: str = "auto",
     progress: Progress | None = None,
 ) -> ExtractSummary:
     """Extract videos into a store, in parallel; what is finished and valid is skipped.
@@ -243,26 +290,34 @@ def extract(
         settings: what all clips of the store are made with.
         kinds: any of "rgb", "forward", "backward"; more may be added by a later call.
         workers: number of threads; None uses every core.
+        device: where the flow is computed: "cpu", "cuda", or "auto" (see ``choose_device``).
         progress: called in the calling thread, several times a second and after each video, with
-            (a video id that is being worked on, videos ended, videos in all, pairs so far).
+            (a video id that is being worked on, videos ended, videos in all, pairs so far, seconds
+            left by the share of the files' bytes that is done, None while nothing is).
 
     Raises:
         StoreError: the store was made with other settings, or the disk refuses; finished clips
             are kept.
+        UsageError: the device is not here, or does not compute this flow.
     """
     started = time.monotonic()
+    threads, unique = workers or num_cores(), _unique(videos)
+    if directions_of(kinds) and unique and not settings.imported:
+        device = choose_device(device, settings.flow, settings.parameters, threads=threads)
     flow_store = FlowStore.create(store, settings)
     flow_store.clean()
-    unique = _unique(videos)
-    job = _Job(flow_store, kinds)
+    settings = flow_store.settings
+    make = partial(make_on_device, settings.flow, settings.parameters, device)
+    helpers = Helpers(make, threads=threads, clips=len(unique))
+    job = _Job(unique, flow_store, kinds, helpers)
     failed: dict[str, str] = {}
     warnings: dict[str, str] = {}
     done = skipped = 0
     # The longest first: no worker is left alone with a long clip at the end.
     order = sorted(unique, key=lambda video: -_file_size(video.path))
     ended = 0
-    running = in_threads(job.run, order, stop=job.stop, workers=workers)
-    with one_opencv_thread(), closing(running):
+    running = in_threads(job.run, order, stop=job.stop, workers=threads)
+    with one_opencv_thread(), closing(helpers), closing(running):
         for finished in running:
             ended += len(finished)
             for video, future in finished:
@@ -279,7 +334,8 @@ def extract(
                 if warning:
                     warnings[video.video_id] = warning
             if progress is not None:
-                progress(job.current, ended, len(unique), job.pairs)
+                elapsed = time.monotonic() - started
+                progress(job.current, ended, len(unique), job.pairs, job.seconds_left(elapsed))
     return ExtractSummary(
         videos=len(unique),
         done=done,
@@ -288,6 +344,7 @@ def extract(
         warnings=dict(sorted(warnings.items())),
         pairs=job.pairs,
         seconds=time.monotonic() - started,
+        device=device,
     )
 
 

@@ -99,13 +99,16 @@ def make_estimator(name: str, **parameters: int | float | str) -> FlowEstimator:
     """Return a new estimator.
 
     Args:
-        name: a key of ``ESTIMATORS``.
-        **parameters: changes to its defaults.
+        name: a key of ``ESTIMATORS``; with a preset if wanted, as in "brox:fast".
+        **parameters: changes to its defaults, and to the preset's.
 
     Raises:
-        UsageError: an unknown name or parameter; the message lists the known ones.
+        UsageError: an unknown name, preset or parameter; the message lists the known ones.
         ModelError: a learned estimator's weights are not here.
     """
+    name, _, preset = name.partition(":")
+    if preset:
+        parameters = {**preset_parameters(name, preset), **parameters}
     estimator = _find(name)
     signature = inspect.signature(estimator).parameters
     checked: dict[str, int | float | str] = {}

@@ -11,8 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float, UInt8
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
@@ -20,7 +22,9 @@ from twostream.flow import make_estimator
 from twostream.flow.brox import EPSILON
 from twostream.flow.pyramid import level_sizes
 from twostream.flow.tvl1 import between_checks
-from twostream.types import UsageError
+from twostream.types import ModelError, UsageError
+
+PIXELS_AT_ONCE = 2_000_000  # about 2 GB in Brox, the most of it in its median
 
 Frames = Float[Tensor, "n h w"]
 Field = Float[Tensor, "n 2 h w"]
@@ -48,6 +52,26 @@ class Batched:
         self.device = torch.device(device)
         self._solve_level = solvers[name]
         self._width = 0  # of the frames being solved
+
+    def pairs_at_once(self, height: int, width: int) -> int:
+        """Return how many pairs of a size make a batch: the GPU is busy, its memory not full."""
+        return max(1, PIXELS_AT_ONCE // (height * width))
+
+    def fields(self, first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return the fields from ``first`` to ``second``, (n, h, w) each, as (n, 2, h, w) px.
+
+        Raises:
+            ModelError: they do not fit the GPU's memory.
+        """
+        try:
+            flow = self(torch.from_numpy(first), torch.from_numpy(second))
+        except torch.OutOfMemoryError as error:
+            n, height, width = first.shape
+            raise ModelError(
+                f"{self.name}: {n} pairs of {width}x{height} px do not fit the GPU's memory: use "
+                "fewer --workers, a smaller --short-side, or the CPU"
+            ) from error
+        return flow.cpu().numpy()
 
     @torch.inference_mode()
     def __call__(self, first: UInt8[Tensor, "n h w"], second: UInt8[Tensor, "n h w"]) -> Field:

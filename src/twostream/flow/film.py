@@ -59,8 +59,8 @@ def write_film(
         out: the film, .mp4, .mkv, .mov or .avi.
         estimator: of the flow.
         short_side: frames are shrunk to it before; None keeps them.
-        scale_px: displacement that gets full colour, longer ones are darkened; None takes the 99th
-            percentile of the first second's lengths, at least 1 px.
+        scale_px: displacement that gets full colour, longer ones are darkened; None takes each
+            field's 99th percentile over the first second, and their median: at least 1 px.
         progress: called with (pairs so far, pairs that the file claims).
 
     Raises:
@@ -130,7 +130,7 @@ def _typical_length(reader: VideoReader, estimator: FlowEstimator) -> float:
         float(np.percentile(np.hypot(*field), SCALE_PERCENTILE))
         for _, field in islice(_fields(reader, estimator), SCALE_PAIRS)
     ]
-    return max([MIN_SCALE_PX, *lengths])
+    return max(MIN_SCALE_PX, float(np.median(lengths))) if lengths else MIN_SCALE_PX
 
 
 def _fields(

@@ -22,6 +22,9 @@ TIME_TOLERANCE = 0.05
 MAX_GAP_SECONDS = 10.0
 
 
+WithFlow = tuple[Frame, int, list[NDArray[np.float32]]]
+
+
 class CodecEstimator(Protocol):
     """An estimator that takes the flow out of the video file instead of computing it."""
 
@@ -37,6 +40,23 @@ def reads_codec(estimator: object) -> TypeGuard[CodecEstimator]:
     return getattr(estimator, "reads_codec", False)
 
 
+def to_grey(frame: Frame) -> NDArray[np.uint8]:
+    """Return what estimators see of a frame, (h, w) uint8.
+
+    Grey of the colours and not the video's own luma, though that would be there already: streams
+    of pictures have no luma, and their flow must be that of the video (docs/flow.md has the cost).
+    """
+    return cv2.cvtColor(frame.rgb, cv2.COLOR_RGB2GRAY)
+
+
+def run_length(estimator: FlowEstimator) -> int:
+    """Return after how many pairs an estimator starts from nothing: 1, or its ``warm_start``.
+
+    Runs begin at fixed frame numbers and can be computed apart from each other.
+    """
+    return max(1, int(estimator.parameters.get("warm_start", 0)))
+
+
 class FramePairs:
     """Takes frames in order and gives the flow of the last two.
 
@@ -45,9 +65,8 @@ class FramePairs:
     """
 
     def __init__(self, estimator: FlowEstimator) -> None:
-        restart = getattr(estimator, "restart", None)
-        if restart is not None:
-            restart()  # what it keeps from pair to pair must not come from another clip
+        self._restart = getattr(estimator, "restart", lambda: None)
+        self._run_length = run_length(estimator)
         self._estimator = estimator
         self._frames = 0
         self._last: Frame | None = None
@@ -56,20 +75,26 @@ class FramePairs:
 
     def push(self, frame: Frame) -> bool:
         """Take the next frame; returns whether there are two by now."""
+        if (self._frames - 1) % self._run_length == 0:
+            self._restart()  # what it keeps from pair to pair belongs to another run or clip
         self._frames += 1
         if reads_codec(self._estimator):
             self._last = frame
         else:
-            self._before = self._now
-            self._now = cv2.cvtColor(frame.rgb, cv2.COLOR_RGB2GRAY)
+            self._before, self._now = self._now, to_grey(frame)
         return self._frames > 1
 
     def field(self, direction: Direction) -> NDArray[np.float32]:
-        """Return the (2, h, w) field from the frame before to the last one, or backward."""
+        """Return the (2, h, w) field from the frame before to the last one, or backward.
+
+        Two equal frames cost nothing: their field is zero.
+        """
         if reads_codec(self._estimator) and self._last is not None:
             return self._estimator.field_of(self._last, direction)
         if self._before is None or self._now is None:
             raise ValueError("flow needs two frames")
+        if np.array_equal(self._before, self._now):  # many videos repeat frames
+            return np.zeros((2, *self._now.shape), np.float32)
         if direction == "forward":
             return self._estimator(self._before, self._now)
         return self._estimator(self._now, self._before)
@@ -123,27 +148,43 @@ def at_rate(
     return fps, ((frame, min(i, 1)) for i, frame in enumerate(frames))
 
 
-def clip_items(
+def with_flow(
     picked: Iterable[tuple[Frame, int]],
-    fps: float,
-    kinds: Sequence[Kind],
     estimator: FlowEstimator | None,
-) -> Iterator[list[tuple[Kind, NDArray[np.generic]]]]:
-    """Turn frames into what a clip holds: each frame once, the flow of each pair once.
+    directions: Sequence[Direction],
+) -> Iterator[WithFlow]:
+    """Compute the flow of each frame as it comes.
 
     Args:
         picked: frames, and how many output intervals lie between each and the one before.
+        estimator: one that no other thread uses; None where no flow is wanted.
+        directions: which fields of each pair.
+
+    Yields:
+        Each frame, its gap, and the fields between it and the frame before, one a direction,
+        (2, h, w) px; none for the first frame.
+    """
+    pairs = FramePairs(estimator) if estimator is not None else None
+    for frame, gap in picked:
+        ready = pairs is not None and pairs.push(frame)
+        yield frame, gap, [pairs.field(way) for way in directions] if pairs and ready else []
+
+
+def clip_items(
+    frames: Iterable[WithFlow], fps: float, kinds: Sequence[Kind]
+) -> Iterator[list[tuple[Kind, NDArray[np.generic]]]]:
+    """Turn frames and their flow into what a clip holds: each frame once, each field once.
+
+    Args:
+        frames: what ``with_flow`` yields for ``directions_of(kinds)``.
         fps: of the output.
         kinds: any of "rgb", "forward", "backward".
-        estimator: for the flow; None where no flow is wanted.
 
     Yields:
         For each frame what it adds, in order: frames (h, w, 3) uint8 RGB, fields (2, h, w) px.
     """
-    directions: list[Direction] = [kind for kind in kinds if kind != "rgb"]
-    pairs = FramePairs(estimator) if estimator is not None else None
     before: NDArray[np.uint8] | None = None
-    for frame, gap in picked:
+    for frame, gap, fields in frames:
         span = min(gap, math.ceil(MAX_GAP_SECONDS * fps))  # a broken clock must not fill the disk
         items: list[tuple[Kind, NDArray[np.generic]]] = []
         if "rgb" in kinds:
@@ -151,7 +192,11 @@ def clip_items(
                 items += [("rgb", before)] * (span - 1)
             items.append(("rgb", frame.rgb))
             before = frame.rgb
-        if pairs is not None and pairs.push(frame):
-            for direction in directions:
-                items += [(direction, pairs.field(direction) / np.float32(span))] * span
+        for direction, field in zip(directions_of(kinds), fields, strict=bool(fields)):
+            items += [(direction, field / np.float32(span))] * span
         yield items
+
+
+def directions_of(kinds: Sequence[Kind]) -> list[Direction]:
+    """Return those of the kinds that are flow."""
+    return [kind for kind in kinds if kind != "rgb"]

@@ -25,8 +25,8 @@ class _Raft:
     """What both sizes share; use one instance per thread.
 
     Frames are padded at the bottom and right by repeating the border, to multiples of 8 px and at
-    least 128 px. Grey stands in all three colours, as torchvision's RAFT takes RGB. Runs on CUDA
-    where there is one.
+    least 128 px. Grey stands in all three colours, as torchvision's RAFT takes RGB. Runs on
+    ``device``, "cpu" or "cuda"; "auto" is CUDA where there is one.
 
     Args:
         num_flow_updates: iterations of the recurrent update.
@@ -40,6 +40,7 @@ class _Raft:
     name = ""
     builder = ""
     url = ""
+    device = "auto"
 
     def __init__(
         self, *, num_flow_updates: int = 12, weights: str = "", weights_crc: int = 0
@@ -105,7 +106,8 @@ class _Raft:
         import torch
         from torchvision.models import optical_flow
 
-        self._device = "cuda" if torch.cuda.is_available() else "cpu"
+        chosen = "cuda" if torch.cuda.is_available() else "cpu"
+        self._device = chosen if self.device == "auto" else self.device
         net = getattr(optical_flow, self.builder)(weights=None)
         try:
             net.load_state_dict(_read(self._path))

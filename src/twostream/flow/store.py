@@ -28,7 +28,7 @@ from twostream.flow.clipfile import (
     encode_field,
 )
 from twostream.flow.clipwriter import ClipWriter, clean_partial_files
-from twostream.types import StoreError
+from twostream.types import StoreError, UsageError
 
 __all__ = [
     "IMPORTED",
@@ -59,6 +59,9 @@ class StoreSettings:
         quality: of the JPEG, 1 to 100.
         bound_px: fixed range of the codes; None keeps a range per field and component.
         fps: frames per second that clips are resampled to; None keeps each clip's rate.
+
+    Raises:
+        UsageError: a value out of range.
     """
 
     flow: str = "dis"
@@ -71,14 +74,14 @@ class StoreSettings:
 
     def __post_init__(self) -> None:
         if self.codec not in ("jpeg", "lossless"):
-            raise StoreError(f"no codec {self.codec!r} for flow: use jpeg or lossless")
+            raise UsageError(f"no codec {self.codec!r} for flow: use jpeg or lossless")
         if not 1 <= self.quality <= 100:
-            raise StoreError(f"a JPEG quality lies in 1 to 100, got {self.quality}")
+            raise UsageError(f"a JPEG quality lies in 1 to 100, got {self.quality}")
         if self.short_side is not None and self.short_side < 1:
-            raise StoreError(f"the short side must be at least 1 px, got {self.short_side}")
+            raise UsageError(f"the short side must be at least 1 px, got {self.short_side}")
         for name, value in (("bound", self.bound_px), ("frame rate", self.fps)):
             if value is not None and not (math.isfinite(value) and value > 0):
-                raise StoreError(f"the {name} must be a number above 0, got {value}")
+                raise UsageError(f"the {name} must be a number above 0, got {value}")
 
     @property
     def imported(self) -> bool:
@@ -118,15 +121,10 @@ class FlowStore:
         root = Path(root)
         settings = settings.complete()
         path = root / SETTINGS_NAME
+        cls.check_place(root, settings)
         if path.is_file():
-            store = cls.open(root)
-            store.check_settings(settings)
-            return store
+            return cls.open(root)
         try:
-            if root.is_dir() and any(not p.name.startswith(".") for p in root.iterdir()):
-                raise StoreError(
-                    f"{root} is not empty and holds no flow store: use another --store"
-                )
             root.mkdir(parents=True, exist_ok=True)
             text = {"version": FORMAT_VERSION, **dataclasses.asdict(settings)}
             partial = root / f".{SETTINGS_NAME}.{os.getpid()}"
@@ -135,6 +133,22 @@ class FlowStore:
         except OSError as error:
             raise StoreError(f"no flow store can be made at {root}: {error.strerror}") from error
         return cls(root, settings)
+
+    @classmethod
+    def check_place(cls, root: Path | str, settings: StoreSettings) -> None:
+        """Raise the StoreError that ``create`` would; nothing is written."""
+        root = Path(root)
+        try:
+            if (root / SETTINGS_NAME).is_file():
+                cls.open(root).check_settings(settings)
+            elif root.exists() and not root.is_dir():
+                raise StoreError(f"{root} is a file: --store needs a folder")
+            elif root.is_dir() and any(not p.name.startswith(".") for p in root.iterdir()):
+                raise StoreError(
+                    f"{root} is not empty and holds no flow store: use another --store"
+                )
+        except OSError as error:
+            raise StoreError(f"no flow store can be made at {root}: {error.strerror}") from error
 
     @classmethod
     def open(cls, root: Path | str) -> Self:
@@ -149,8 +163,8 @@ class FlowStore:
             raise StoreError(
                 f"{root} holds no flow store (no {SETTINGS_NAME}): run twostream extract first"
             ) from None
-        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-            raise StoreError(f"{path} cannot be read: {error}") from error
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, UsageError) as error:
+            raise StoreError(f"{path} cannot be read ({error}): use another --store") from error
         raise StoreError(
             f"{path} has format {version}, this version reads {FORMAT_VERSION}: extract again "
             "into another --store"

@@ -107,8 +107,8 @@ def export_flow(
         progress: called several times a second with (a video id, videos ended, in all, fields).
 
     Raises:
-        UsageError: no such layout.
-        StoreError: no store, an impossible bound, a folder of other things, or the disk refuses.
+        UsageError: an unknown layout or an impossible bound.
+        StoreError: no store, a folder of other things, or the disk refuses.
     """
     if layout not in LAYOUTS:
         raise UsageError(f"no layout {layout!r} to export: use one of {', '.join(LAYOUTS)}")

@@ -19,10 +19,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from twostream.augment import color_jitter, flip, random_crop
 from twostream.loader.clips import Clips
-from twostream.sampling import (
-    class_uniform_batch,
-    sample_rng,
-)
+from twostream.sampling import class_uniform_batch, even_shares, sample_rng
 from twostream.types import LabeledVideo, StoreError, TemporalInput, UsageError
 
 
@@ -69,10 +66,7 @@ class TrainingBatches(Dataset[dict[str, Tensor]]):
     @property
     def shares(self) -> tuple[int, ...]:
         """Return how many samples of the global batch each data set gives."""
-        count = len(self.heads or (1,))
-        return tuple(
-            (i + 1) * self.batch_size // count - i * self.batch_size // count for i in range(count)
-        )
+        return even_shares(self.batch_size, len(self.heads or (1,)))
 
     def __len__(self) -> int:
         return self.steps

@@ -10,7 +10,8 @@ from twostream.types import UsageError
 CNN_M_2048 = "cnn-m-2048"
 
 
-def _local_response_norm() -> nn.LocalResponseNorm:
+def local_response_norm() -> nn.LocalResponseNorm:
+    """Return the local response normalisation of these nets, over 5 channels."""
     # Krizhevsky 2012: n=5, k=2, alpha=1e-4 over the plain sum; torch divides alpha by n.
     return nn.LocalResponseNorm(5, alpha=5e-4, beta=0.75, k=2)
 
@@ -49,8 +50,8 @@ class CnnM2048(nn.Module):
         self.conv3 = nn.Conv2d(256, 512, 3, padding=1)
         self.conv4 = nn.Conv2d(512, 512, 3, padding=1)
         self.conv5 = nn.Conv2d(512, 512, 3, padding=1)
-        self.norm1 = _local_response_norm()
-        self.norm2 = _local_response_norm() if second_norm else nn.Identity()
+        self.norm1 = local_response_norm()
+        self.norm2 = local_response_norm() if second_norm else nn.Identity()
         self.pool1, self.pool2, self.pool5 = pool(), pool(), pool()
         self.relu = nn.ReLU()
         side = _cnn_m_side(input_size)

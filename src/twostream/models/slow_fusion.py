@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from twostream.models.cnn_m import _local_response_norm
+from twostream.models.cnn_m import local_response_norm
 from twostream.types import TemporalInput, UsageError
 
 SLOW_FUSION = "slow-fusion"
@@ -108,7 +108,7 @@ class SlowFusion(nn.Module):
         self.conv3 = nn.Conv3d(256, 384, (2, 3, 3), stride=(2, 1, 1), padding=(0, 1, 1))
         self.conv4 = nn.Conv2d(384, 384, 3, padding=1)
         self.conv5 = nn.Conv2d(384, 256, 3, padding=1)
-        self.norm = _local_response_norm()
+        self.norm = local_response_norm()
         side = ((input_size - 11) // 3 + 1) // 8
         if side < 1:
             raise UsageError(f"{SLOW_FUSION} needs crops of at least 32 px, got {input_size}")

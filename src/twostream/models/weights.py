@@ -61,7 +61,12 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         ModelError: no such file, not a weights file, damaged, or one that wants to run code.
     """
     if not path.is_file():
-        raise ModelError(f"no weights file {path}: check --weights")
+        what = (
+            f"{path} is a folder, not a weights file"
+            if path.is_dir()
+            else f"no weights file {path}"
+        )
+        raise ModelError(f"{what}: check --weights")
     if path.suffix.lower() in TORCH_SUFFIXES:
         return _without_prefixes(_state_dict(_read_torch(path), path)), {}
     try:

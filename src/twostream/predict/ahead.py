@@ -38,7 +38,7 @@ def ahead(items: Iterable[Item], depth: int) -> Generator[Item, None, None]:
         except BaseException as error:  # noqa: BLE001
             failure.append(error)  # raised in the thread that waits
 
-    thread = threading.Thread(target=work, daemon=True)
+    thread = threading.Thread(target=work, name="twostream ahead", daemon=True)
     thread.start()
     try:
         while thread.is_alive() or not waiting.empty():

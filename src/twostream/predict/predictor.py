@@ -232,7 +232,8 @@ class TwoStreamPredictor:
             positions: how many frames and stacks of a window are scored.
             smooth_seconds: scores are averaged over so much time; 0: not at all.
             threshold: where the best score is below it, the label is None.
-            progress: called with (seconds so far, seconds that the file claims).
+            progress: called with (seconds so far, seconds in all as far as is known); they are
+                equal at the end alone.
 
         Raises:
             UsageError: an option that is no number, or out of range.
@@ -263,7 +264,9 @@ class TwoStreamPredictor:
                         scores[name].append(values)
                     seconds = window.end_seconds
                     if progress is not None:
-                        progress(seconds, max(seconds, claimed))
+                        progress(seconds, claimed if seconds < claimed else seconds + every_seconds)
+        if progress is not None:
+            progress(seconds, seconds)
         streams = {name: np.stack(values) for name, values in scores.items()}
         centres = np.array(times)
         fused = smooth(centres, np.mean(list(streams.values()), axis=0), smooth_seconds)

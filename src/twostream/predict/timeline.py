@@ -167,14 +167,17 @@ def check_options(
     threshold: float,
 ) -> None:
     """Raise a UsageError for options of a timeline that make no sense, NaN included."""
-    for name, value in (
-        ("window_seconds", window_seconds),
-        ("every_seconds", every_seconds),
-        ("positions", positions),
-    ):
+    for name, value in (("window_seconds", window_seconds), ("every_seconds", every_seconds)):
         if not (math.isfinite(value) and value > 0):
             raise UsageError(f"{name} must be a number above 0, got {value}")
+    if not (math.isfinite(positions) and positions >= 1 and positions == int(positions)):
+        raise UsageError(f"positions must be a whole number from 1 up, got {positions}")
     if not (math.isfinite(smooth_seconds) and smooth_seconds >= 0):
         raise UsageError(f"smooth_seconds must be a number from 0 up, got {smooth_seconds}")
+    check_threshold(threshold)
+
+
+def check_threshold(threshold: float) -> None:
+    """Raise a UsageError for a threshold that is no probability."""
     if not 0 <= threshold <= 1:
         raise UsageError(f"threshold must lie in 0..1, got {threshold}")

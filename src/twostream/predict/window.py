@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from twostream.flow import FlowEstimator
 from twostream.flow.opencv import one_opencv_thread
-from twostream.flow.pairs import at_rate, clip_items
+from twostream.flow.pairs import at_rate, clip_items, directions_of, resample, with_flow
 from twostream.flow.store import ClipFile, ClipHeader, ClipWriter, Kind, StoreSettings
 from twostream.flow.store import decode_fields as decode
 from twostream.loader import Clip
@@ -110,7 +110,7 @@ class RecentClip:
             most = None if frames is None else frames if kind == "rgb" else max(frames - 1, 0)
             self._kept[kind] = deque(maxlen=most)
 
-    def take(self, frames: Iterable[NDArray[np.uint8] | Frame], fps: float) -> Iterator[int]:
+    def take(self, frames: Iterable[NDArray[np.uint8] | Frame], fps: float | None) -> Iterator[int]:
         """Take frames from an iterable; yields ``seen`` after each one that is kept.
 
         A frame of a slower video stands for several, of a faster one some are passed over, as in
@@ -118,10 +118,17 @@ class RecentClip:
 
         Args:
             frames: (h, w, 3) uint8 RGB, or ``Frame`` with its own time.
-            fps: of the frames.
+            fps: of the frames; None: unknown or uneven, the times of ``Frame`` alone count.
         """
-        self.rate, picked = at_rate(self._prepared(frames, fps), fps, self.settings.fps)
-        groups = clip_items(picked, self.rate, self.kinds, self.estimator)
+        prepared = self._prepared(frames, fps)
+        if fps is not None:
+            self.rate, picked = at_rate(prepared, fps, self.settings.fps)
+        elif self.settings.fps is not None:
+            self.rate, picked = self.settings.fps, resample(prepared, self.settings.fps)
+        else:
+            raise UsageError("frames of an unknown rate need a model that has one")
+        flow = with_flow(picked, self.estimator, directions_of(self.kinds))
+        groups = clip_items(flow, self.rate, self.kinds)
         while True:
             with one_opencv_thread():  # not across a yield: the caller's work is the caller's
                 items = next(groups, None)
@@ -136,7 +143,7 @@ class RecentClip:
                 yield self.seen
 
     def windows(
-        self, frames: Iterable[NDArray[np.uint8] | Frame], fps: float, every: int | None
+        self, frames: Iterable[NDArray[np.uint8] | Frame], fps: float | None, every: int | None
     ) -> Iterator[Window]:
         """Take frames and yield what is kept, each time that a window is due.
 
@@ -172,7 +179,9 @@ class RecentClip:
             }
         )
 
-    def _prepared(self, frames: Iterable[NDArray[np.uint8] | Frame], fps: float) -> Iterator[Frame]:
+    def _prepared(
+        self, frames: Iterable[NDArray[np.uint8] | Frame], fps: float | None
+    ) -> Iterator[Frame]:
         for i, frame in enumerate(frames):
             rgb = frame.rgb if isinstance(frame, Frame) else np.asarray(frame)
             if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8:
@@ -191,6 +200,8 @@ class RecentClip:
                 )
             if isinstance(frame, Frame):
                 yield replace(frame, rgb=rgb)  # with its motion, where the flow is the codec's
+            elif fps is None:
+                raise UsageError("arrays need a rate: give fps, or Frame with its own time")
             else:
                 yield Frame(rgb, i / fps)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,17 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from filelock import FileLock, Timeout
 
 from twostream.checkpoint import ModelSpec, StreamModel, load_model, save_model
 from twostream.datasets import ImageSplit, LabeledImages, load_images
 from twostream.evaluate import score_stacks
 from twostream.flow.store import StoreSettings
+from twostream.folder import ASKED, claimed, read_json, refuse_foreign, write_json
 from twostream.loader import batches
 from twostream.models import IMAGENET_MEAN, IMAGENET_STD
 from twostream.pretrain.images import ImageBatches, ScoringImages, unreadable_images
 from twostream.recipes import Recipe, make_recipe
-from twostream.train import Progress, TrainerOptions, fit
+from twostream.train import Progress, TrainerOptions, check_batch, fit
 from twostream.types import DataError, RunError, UsageError
 
 Say = Callable[[str], None]
@@ -73,6 +71,8 @@ def pretrain(
     if out.suffix != ".safetensors":
         raise UsageError(f"--out takes a model file to write, FILE.safetensors, got {out}")
     options = options or TrainerOptions()
+    options.check()
+    check_batch((recipe.batch_size,), options.devices)
     images = images.resolve()
     split = load_images(images, val_share=val_share, seed=seed)
     for sentence in (split.describe(), *split.notes):
@@ -80,19 +80,21 @@ def pretrain(
     asked = {
         "images": str(images),
         "split": split.name,
-        "checksum": split.checksum(),
+        "checksum of the image names": split.checksum(),
         "seed": seed,
         "recipe": asdict(recipe),
     }
+    folder = out.with_name(f"{out.stem}-training")
+    _refuse_overwriting(out, folder, resume=resume)
     # before the folder is claimed and a million images are looked at: its name may be wrong
     model = None if out.is_file() else _untrained(split, recipe, seed)
-    with _claimed(out, asked, resume=resume) as folder:
+    with claimed(folder, asked, resume=resume, what="training"):
         split = _readable(split, folder / "unreadable.json", progress, say)
         if model is None:
             model = load_model(out)
         else:
             with _one_sentence():
-                _train(model, split, recipe, seed, folder, options, progress)
+                _train(model, split, recipe, seed, folder, options, progress, say)
             save_model(out, model)
         with _one_sentence():
             top1, top5 = validate(model, split.val, recipe.short_side, options, progress)
@@ -138,6 +140,7 @@ def _train(
     folder: Path,
     options: TrainerOptions,
     progress: Progress | None,
+    say: Say,
 ) -> None:
     data = ImageBatches(
         images=split.train,
@@ -157,6 +160,7 @@ def _train(
         checkpoints=folder / "checkpoints",
         logs=folder / "logs",
         progress=progress,
+        say=say,
     )
 
 
@@ -193,7 +197,7 @@ def _readable(split: ImageSplit, known: Path, progress: Progress | None, say: Sa
     Before anything is trained, so that the list is whole and a batch depends on nothing else.
     """
     if known.is_file():
-        unreadable = json.loads(known.read_text(encoding="utf-8"))
+        unreadable = read_json(known)
     else:
         total = len(split.train) + len(split.val)
         unreadable = {}
@@ -204,7 +208,7 @@ def _readable(split: ImageSplit, known: Path, progress: Progress | None, say: Sa
                     progress("check images", before + done, total, "")
 
             unreadable |= unreadable_images(side, told)
-        _write_json(known, unreadable)
+        write_json(known, unreadable)
     for sentence in unreadable.values():
         say(f"left out: {sentence}")
     sides = []
@@ -236,50 +240,10 @@ def _one_sentence() -> Iterator[None]:
         raise DataError(last.partition(": ")[2]) from error
 
 
-@contextmanager
-def _claimed(out: Path, asked: dict[str, Any], *, resume: bool) -> Iterator[Path]:
-    """Hold OUT-training/ for one process; refuse what would overwrite or mix anything."""
-    folder = out.with_name(f"{out.stem}-training")
-    path = folder / "asked.json"
-    ours = path.is_file()
-    if not ours and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise RunError(f"{folder} holds something else: choose another --out")
+def _refuse_overwriting(out: Path, folder: Path, *, resume: bool) -> None:
+    """Raise a RunError where the model file is there and this call must not take it as its own."""
+    refuse_foreign(folder, "training")
+    ours = (folder / ASKED).is_file()
     if out.exists() and not (ours and resume):
         how = "add --resume to continue" if ours else "it was not made by pretrain here"
         raise RunError(f"{out} is there and is not overwritten ({how}): choose another --out")
-    if ours and not resume:
-        raise RunError(
-            f"{folder} holds an unfinished training: add --resume, or choose another --out"
-        )
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / ".lock")
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise RunError(f"{folder} is in use by another process: wait for it") from None
-    except OSError as error:
-        raise RunError(f"{folder} cannot be written ({error}): choose another --out") from error
-    try:
-        asked = json.loads(json.dumps(asked))
-        if ours:
-            before = json.loads(path.read_text(encoding="utf-8"))
-            changed = [key for key in asked if asked[key] != before.get(key)]
-            if changed:
-                raise RunError(
-                    f"{folder} was started with another {' and another '.join(changed)}: resume "
-                    "with the same images and options, or choose another --out"
-                )
-        else:
-            _write_json(path, asked)
-        yield folder
-    finally:
-        lock.release()
-
-
-def _write_json(path: Path, value: Any) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_text(json.dumps(value, indent=1), encoding="utf-8")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -21,18 +21,21 @@ from twostream.checkpoint import StreamModel, load_model, save_model
 from twostream.datasets import Dataset, load_dataset
 from twostream.evaluate import evaluate, load_scores, save_scores
 from twostream.flow.store import FlowStore
+from twostream.folder import ASKED, claimed, read_json, refuse_foreign, write_json
 from twostream.initialise import Start, initial_model
 from twostream.loader import ClipCache, Clips, TrainingBatches
 from twostream.multitask import cut_head, join, read_overlap
 from twostream.report import write_report
 from twostream.report.card import write_card
-from twostream.run.folder import claimed, read_json, write_json
+from twostream.run.check import check_request
 from twostream.run.rescore import fused
 from twostream.run.settings import STREAMS, RunSettings
 from twostream.run.stores import (
     Part,
     extract_for_run,
     extract_others,
+    load_others,
+    own_root,
     training_rate,
     without,
 )
@@ -82,8 +85,12 @@ def train_run(
     )
     for note in split.notes:
         say(note)
+    others = load_others(settings, dataset, say)
+    refuse_foreign(out)
+    if not (out / ASKED).is_file():
+        check_request(settings, split, others, out, options or TrainerOptions())
     with claimed(out, asdict(settings), resume=resume):
-        return _Job(settings, out, dataset, split, options, workers, progress, say).run()
+        return _Job(settings, out, dataset, split, others, options, workers, progress, say).run()
 
 
 @dataclass
@@ -94,6 +101,7 @@ class _Job:
     out: Path
     dataset: Dataset
     split: DatasetSplit
+    other_datasets: list[Dataset]
     options: TrainerOptions | None
     workers: int | None
     progress: Progress | None
@@ -106,7 +114,13 @@ class _Job:
         with self.clock("extract"):
             store, unreadable = self.extract()
             self.others = extract_others(
-                settings, out, workers=self.workers, progress=self.progress, say=self.say
+                settings,
+                self.other_datasets,
+                out,
+                workers=self.workers,
+                device=self.flow_device(),
+                progress=self.progress,
+                say=self.say,
             )
         clips = ClipCache(store, settings.kinds())
         readable = replace(self.split, train=without(self.split.train, unreadable))
@@ -164,12 +178,16 @@ class _Job:
         return extract_for_run(
             self.settings,
             self.split.videos(),
-            Path(self.settings.store) if self.settings.store else self.out / "flow",
+            own_root(self.settings, self.out),
             kinds=self.settings.kinds(),
             workers=self.workers,
+            device=self.flow_device(),
             progress=self.progress,
             say=self.say,
         )
+
+    def flow_device(self) -> str:
+        return (self.options or TrainerOptions()).flow_device()
 
     def check_readable(self, readable: DatasetSplit, unreadable: dict[str, str]) -> None:
         """Refuse to train where a class has no readable clip left; say what is left out."""
@@ -272,6 +290,7 @@ class _Job:
                 checkpoints=folder / "checkpoints" / stream,
                 logs=folder / "logs" / stream,
                 progress=self.progress,
+                say=self.say,
             )
 
     def note(self, folder: Path, message: str) -> None:

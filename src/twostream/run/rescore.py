@@ -11,11 +11,12 @@ from typing import Any
 from twostream.checkpoint import load_model
 from twostream.datasets import load_dataset, relabeled
 from twostream.evaluate import evaluate, load_scores, save_scores
+from twostream.extract import Progress as ExtractProgress
 from twostream.extract import extract
 from twostream.flow.store import FlowStore, Kind, StoreSettings
+from twostream.folder import claimed_for_reading, read_json, write_json
 from twostream.fusion import fuse
 from twostream.loader import ClipCache, kinds_of
-from twostream.run.folder import claimed_for_reading, read_json, write_json
 from twostream.run.settings import STREAMS
 from twostream.train import Progress, TrainerOptions
 from twostream.types import LabeledVideo, RunError, VideoScores
@@ -50,6 +51,8 @@ def evaluate_run(
     Raises:
         TwoStreamError: with one clear sentence.
     """
+    options = options or TrainerOptions()
+    options.check()
     results = read_json(run / "results.json")
     models = [
         load_model(path) for stream in STREAMS if (path := run / f"{stream}.safetensors").is_file()
@@ -75,6 +78,7 @@ def evaluate_run(
     folder = out or run / ("scores" if again else f"scores-{dataset.name}")
     with claimed_for_reading(run):
         start = time.perf_counter()
+        options = options or TrainerOptions()
         stored = StoreSettings(**models[0].spec.store)
         store, unreadable = extract_videos(
             videos,
@@ -83,11 +87,11 @@ def evaluate_run(
             kinds=kinds_of(model.spec for model in models),
             crop_size=models[0].spec.crop_size,
             workers=workers,
+            device=options.flow_device(),
             progress=progress,
             say=say,
         )
         extracted = time.perf_counter()
-        options = options or TrainerOptions()
         scores: list[VideoScores] = []
         for model in models:
             clips = ClipCache(store, kinds_of([model.spec]))
@@ -143,6 +147,7 @@ def extract_videos(
     kinds: tuple[Kind, ...],
     crop_size: int,
     workers: int | None,
+    device: str = "auto",
     progress: Progress | None,
     say: Callable[[str], None],
 ) -> tuple[FlowStore, dict[str, str]]:
@@ -156,8 +161,11 @@ def extract_videos(
         settings=settings,
         kinds=kinds,
         workers=workers,
+        device=device,
         progress=extraction_progress(progress),
     )
+    if summary.pairs and summary.device == "cuda":
+        say(f"the flow was computed on the GPU, {summary.pairs_per_second:.0f} pairs/s")
     store, unusable = FlowStore.open(root), dict(summary.failed)
     for video in videos:
         if video.video_id in unusable:
@@ -173,14 +181,28 @@ def extract_videos(
     return store, unusable
 
 
-def extraction_progress(progress: Progress | None) -> Callable[[str, int, int, int], None] | None:
+def duration(seconds: float) -> str:
+    """Return hours, minutes and seconds.
+
+    >>> duration(75), duration(7384)
+    ('1:15', '2:03:04')
+    """
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def extraction_progress(progress: Progress | None) -> ExtractProgress | None:
     """Adapt the extraction's progress to (task, done, total, detail)."""
     if progress is None:
         return None
     start = time.monotonic()
 
-    def report(video_id: str, done: int, total: int, pairs: int) -> None:
+    def report(
+        video_id: str, done: int, total: int, pairs: int, seconds_left: float | None
+    ) -> None:
         rate = pairs / max(time.monotonic() - start, 1e-6)
-        progress("extract flow", done, total, f"{rate:.0f} pairs/s, {video_id}")
+        left = "" if seconds_left is None or done == total else f"{duration(seconds_left)} left, "
+        progress("extract flow", done, total, f"{rate:.0f} pairs/s, {left}{video_id}")
 
     return report

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from twostream.flow.store import Codec, Kind
+from twostream.flow.store import Codec, Kind, StoreSettings
 from twostream.initialise import Start
 from twostream.multitask import HOWS, How
 from twostream.recipes import Recipe
+from twostream.train import TRAIN
 from twostream.types import Stream, TemporalInput, UsageError
 
 STREAMS: tuple[Stream, ...] = ("spatial", "temporal")
@@ -67,6 +68,15 @@ class RunSettings:
     skip_unreadable: bool = False
 
     def __post_init__(self) -> None:
+        StoreSettings(  # raises where a value is out of range
+            short_side=self.recipe.short_side,
+            codec=self.codec,
+            quality=self.quality,
+            bound_px=self.bound_px,
+            fps=self.fps,
+        )
+        if self.train not in TRAIN:
+            raise UsageError(f"--train takes {' or '.join(TRAIN)}, got {self.train!r}")
         if self.train == "last-layer" and not any(map(self.start.fine_tunes, self.streams)):
             raise UsageError(
                 "--train last-layer needs a net that was trained before: give --weights or "

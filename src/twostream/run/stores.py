@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from twostream.datasets import load_dataset
+from twostream.datasets import Dataset, load_dataset, refuse_shared_videos
 from twostream.flow import make_estimator
 from twostream.flow.store import FlowStore, Kind, StoreSettings
 from twostream.loader import ClipCache, Clips
@@ -53,6 +53,7 @@ def extract_for_run(
     *,
     kinds: tuple[Kind, ...],
     workers: int | None,
+    device: str = "auto",
     progress: Progress | None,
     say: Say,
 ) -> tuple[FlowStore, dict[str, str]]:
@@ -68,6 +69,7 @@ def extract_for_run(
         kinds=kinds,
         crop_size=settings.recipe.crop_size,
         workers=workers,
+        device=device,
         progress=progress,
         say=say,
     )
@@ -80,14 +82,20 @@ def store_settings(
 
     Imported flow is taken as it is.
     """
+    wanted = asked_settings(settings, root)
+    if wanted.imported:
+        size = f"a short side of {wanted.short_side} px" if wanted.short_side else "its own size"
+        say(f"{root} holds imported flow, used as it is at {size}: --flow and such do not apply")
+    elif settings.fps is None and not (root / "store.json").is_file():
+        wanted = replace(wanted, fps=common_rate(videos, say))
+    return wanted
+
+
+def asked_settings(settings: RunSettings, root: Path) -> StoreSettings:
+    """Return the same as far as it can be told without opening a video: the rate may be missing."""
     made = FlowStore.open(root).settings if (root / "store.json").is_file() else None
     if made is not None and made.imported:
-        size = f"a short side of {made.short_side} px" if made.short_side else "its own size"
-        say(f"{root} holds imported flow, used as it is at {size}: --flow and such do not apply")
         return made
-    fps = settings.fps
-    if fps is None:
-        fps = made.fps if made is not None else common_rate(videos, say)
     estimator = make_estimator(settings.recipe.flow)
     return StoreSettings(
         flow=estimator.name,
@@ -96,41 +104,74 @@ def store_settings(
         codec=settings.codec,
         quality=settings.quality,
         bound_px=settings.bound_px,
-        fps=fps,
+        fps=made.fps if settings.fps is None and made is not None else settings.fps,
     )
 
 
-def extract_others(
-    settings: RunSettings,
-    out: Path,
-    *,
-    workers: int | None,
-    progress: Progress | None,
-    say: Say,
-) -> list[Part]:
-    """Bring flow of the data sets that help to train into stores of their own."""
-    found: list[Part] = []
-    for i, data in enumerate(settings.others):
+def load_others(settings: RunSettings, own: Dataset, say: Say) -> list[Dataset]:
+    """Read the data sets that help to train, and see that they are apart from the run's own.
+
+    Raises:
+        DataError: one cannot be read, two have one name, or a video stands in two of them.
+    """
+    others: list[Dataset] = []
+    for data in settings.others:
         dataset = load_dataset(data)
-        if any(part.split.dataset == dataset.name for part in found):
+        if any(other.name == dataset.name for other in others):
             raise DataError(
                 f"two of the other data sets are called {dataset.name}, and their heads are kept "
                 "by name: rename one of the folders or lists"
             )
         say(f"helps to train: {dataset.describe()}")
-        stores = settings.other_stores
+        others.append(dataset)
+    refuse_shared_videos([own, *others])
+    return others
+
+
+def own_root(settings: RunSettings, out: Path) -> Path:
+    """Return the folder of the run's own frames and flow."""
+    return Path(settings.store) if settings.store else out / "flow"
+
+
+def other_roots(settings: RunSettings, datasets: Sequence[Dataset], out: Path) -> list[Path]:
+    """Return the folders of the other data sets' frames and flow."""
+    if settings.other_stores:
+        return [Path(store) for store in settings.other_stores]
+    return [out / f"flow-{i}-{dataset.name}" for i, dataset in enumerate(datasets, start=1)]
+
+
+def other_split(settings: RunSettings, dataset: Dataset) -> DatasetSplit:
+    """Return which videos of another data set train, and which test its head."""
+    if settings.others_whole:
+        return DatasetSplit(dataset.name, "whole", dataset.classes, dataset.videos, ())
+    return dataset.split(seed=settings.seed)
+
+
+def extract_others(
+    settings: RunSettings,
+    datasets: Sequence[Dataset],
+    out: Path,
+    *,
+    workers: int | None,
+    device: str = "auto",
+    progress: Progress | None,
+    say: Say,
+) -> list[Part]:
+    """Bring flow of the data sets that help to train into stores of their own."""
+    found: list[Part] = []
+    roots = other_roots(settings, datasets, out)
+    for dataset, root in zip(datasets, roots, strict=True):
         store, unreadable = extract_for_run(
             settings,
             dataset.videos,
-            Path(stores[i]) if stores else out / f"flow-{i + 1}-{dataset.name}",
+            root,
             kinds=settings.other_kinds(),
             workers=workers,
+            device=device,
             progress=progress,
             say=say,
         )
-        split = DatasetSplit(dataset.name, "whole", dataset.classes, dataset.videos, ())
-        if not settings.others_whole:
-            split = dataset.split(seed=settings.seed)
+        split = other_split(settings, dataset)
         split = replace(split, train=without(split.train, unreadable))
         found.append(Part(split, ClipCache(store, settings.other_kinds()), unreadable))
     return found

@@ -21,7 +21,6 @@ from twostream.web.uploads import shown_name
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 
 HERE = Path(__file__).parent
-KEEP_SECONDS = 1800  # a visitor's video stays in memory so long after the last click
 NO_SALIENCY = "Where the networks looked needs the run itself: an export has no gradients."
 
 
@@ -83,7 +82,7 @@ def build_page(service: Service) -> Any:
         return show_moment(*found, float(seconds))
 
     with gr.Blocks(title="twostream", analytics_enabled=False, fill_width=True) as page:
-        key = gr.State(None, time_to_live=KEEP_SECONDS, delete_callback=service.forget)
+        key = gr.State(None)
         gr.HTML(_head(service), elem_classes="ts")
         send = gr.HTML(
             _form(service), js_on_load=(HERE / "send.js").read_text("utf-8"), elem_classes="ts"

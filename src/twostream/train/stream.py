@@ -1,21 +1,15 @@
-"""Training of one stream (section 5): the Lightning module and its fit, top to bottom."""
+"""Training of one stream (section 5) as a Lightning module, and the losses of section 4."""
 
 from __future__ import annotations
 
 import json
-import logging
-import os
 import time
-import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint
-from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 from torch.utils.data import Dataset, Sampler
 from torchmetrics.classification import MulticlassAccuracy
@@ -24,7 +18,6 @@ from twostream.checkpoint import StreamModel
 from twostream.loader import TimedLoader, batches
 from twostream.models import classifier
 from twostream.recipes import Recipe
-from twostream.types import UsageError
 
 Progress = Callable[[str, int, int, str], None]
 LOG_EVERY = 10
@@ -239,138 +232,3 @@ def multitask_loss(logits: Tensor, labels: Tensor, heads: Sequence[int]) -> Tens
         total = total + losses[own].sum() / own.sum().clamp(min=1)
         first += size
     return total
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrainerOptions:
-    """What is handed to the Lightning Trainer.
-
-    Attributes:
-        accelerator, devices, precision: the Trainer's own options.
-        loader_workers: processes that make batches; None: 0 on a CPU, which trains with every
-            core anyway, else up to 8.
-    """
-
-    accelerator: str = "auto"
-    devices: int = 1
-    precision: str = "32-true"
-    loader_workers: int | None = None
-
-    def on_gpu(self) -> bool:
-        """Tell whether training will run on an accelerator."""
-        return self.accelerator != "cpu" and torch.cuda.is_available()
-
-    def workers(self) -> int:
-        """Return the number of loader processes."""
-        if self.loader_workers is not None:
-            return self.loader_workers
-        return min(8, os.cpu_count() or 1) if self.on_gpu() else 0
-
-
-def check_batch(data: Batches, devices: int) -> None:
-    """Raise UsageError where a data set's share of the batch cannot be split over the devices."""
-    if all(share and not share % devices for share in data.shares):
-        return
-    sets = len(data.shares)
-    over = f"{sets} data sets and {devices} devices" if sets > 1 else f"{devices} devices"
-    raise UsageError(
-        f"the batch of {data.batch_size} cannot be split over {over}: use "
-        f"--batch-size {max(1, data.batch_size // (sets * devices)) * sets * devices}"
-    )
-
-
-def last_checkpoint(folder: Path) -> Path | None:
-    """Return the newest checkpoint of a folder, None where there is none."""
-    found = sorted(folder.glob("step=*.ckpt"), key=lambda path: int(path.stem.split("=")[1]))
-    return found[-1] if found else None
-
-
-def fit(
-    model: StreamModel,
-    data: Batches,
-    recipe: Recipe,
-    *,
-    train: str = "all",
-    options: TrainerOptions | None = None,
-    checkpoints: Path | None = None,
-    logs: Path | None = None,
-    progress: Progress | None = None,
-) -> StreamModel:
-    """Train a stream; continues from the newest checkpoint where there is one.
-
-    Args:
-        model: the network, changed in place.
-        data: training batches.
-        recipe: see ``Recipe``; ``data.steps`` is the length of the run.
-        train: "all" or "last-layer".
-        options: accelerator, devices, precision.
-        checkpoints: folder for checkpoints; None keeps none.
-        logs: folder for TensorBoard logs and ``history.json``; None keeps none.
-        progress: called as (task, step, steps, detail).
-
-    Returns:
-        The trained model, on the CPU and ready for prediction.
-
-    Raises:
-        UsageError: the batch does not split over the devices, or an option is wrong.
-    """
-    if train not in ("all", "last-layer"):
-        raise UsageError(f"--train takes all or last-layer, got {train!r}")
-    options = options or TrainerOptions()
-    check_batch(data, options.devices)
-    torch.manual_seed(data.seed)
-    training = StreamTraining(
-        model,
-        data,
-        recipe,
-        train=train,
-        loader_workers=options.workers(),
-        history_path=logs / "history.json" if logs else None,
-        progress=progress,
-    )
-    for name in ("lightning.pytorch", "lightning.fabric"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    keep: list[Any] = []
-    if checkpoints:
-        keep = [
-            ModelCheckpoint(
-                dirpath=checkpoints,
-                filename="{step}",
-                every_n_train_steps=max(1, min(1000, data.steps // 5)),
-                save_top_k=1,
-                monitor=None,
-            )
-        ]
-    with warnings.catch_warnings():
-        # loader workers, log intervals and a start from a checkpoint are chosen here on purpose
-        warnings.filterwarnings("ignore", module="lightning.*")
-        warnings.filterwarnings("ignore", message=".*lr_scheduler.step.*")
-        try:
-            trainer = Trainer(
-                accelerator=options.accelerator,
-                devices=options.devices,
-                strategy="ddp_spawn" if options.devices > 1 else "auto",
-                precision=options.precision,  # type: ignore[arg-type]
-                max_steps=data.steps,
-                max_epochs=-1,
-                logger=TensorBoardLogger(logs.parent, name=logs.name, version="")
-                if logs
-                else False,
-                callbacks=keep,
-                log_every_n_steps=LOG_EVERY,
-                enable_progress_bar=False,
-                enable_model_summary=False,
-                enable_checkpointing=bool(checkpoints),
-                num_sanity_val_steps=0,
-                use_distributed_sampler=False,
-                # batch statistics over the global batch, as on one device
-                sync_batchnorm=options.devices > 1 and options.on_gpu(),
-                gradient_clip_val=recipe.gradient_clip,
-            )
-        except (ValueError, RuntimeError, TypeError, ImportError) as error:
-            raise UsageError(f"the trainer does not take these options: {error}") from error
-        resume = last_checkpoint(checkpoints) if checkpoints else None
-        trainer.fit(training, ckpt_path=str(resume) if resume else None)
-    if trainer.interrupted:
-        raise KeyboardInterrupt
-    return model.cpu().eval()

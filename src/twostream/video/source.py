@@ -1,4 +1,4 @@
-"""What extraction asks of a video file: its fingerprint."""
+"""The fingerprint of a video file, without decoding anything."""
 
 from __future__ import annotations
 

@@ -1,0 +1,140 @@
+"""A live source on this machine: does it keep up, at which delay, with how much memory.
+
+python benchmarks/live.py --video CLIP [--run RUN] [--seconds 60] [--out FILE.md] [--json]
+
+The clip is looped to 320x240 px at 25 frames/s and played at its own speed, as a camera would. Each
+engine runs in a process of its own: with the defaults of the command, and asked for far more than
+it can do, which must cost windows and not delay. Without a RUN the networks are those of the recipe
+`quick`, untrained.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import tempfile
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from timeline import FPS, SIZE, alone, engines, looped, peak_megabytes
+from twostream.predict import TwoStreamPredictor
+from twostream.predict.live import EVERY_SECONDS, POSITIONS, WINDOW_SECONDS, Live, LivePrediction
+from twostream.predict.predictor import stored_as
+from twostream.video.live import FileSource
+
+SETTINGS: dict[str, dict[str, Any]] = {
+    "defaults": {},
+    "too much": {"every_seconds": 0.04, "positions": 25},
+}
+COLUMNS = (
+    "frames/s of flow",
+    "predictions/s",
+    "frames dropped",
+    "windows skipped",
+    "delay, median s",
+    "delay, longest s",
+    "cores busy",
+    "MB",
+)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--video", type=Path, required=True, help="a real clip, to be looped")
+    parser.add_argument("--run", type=Path)
+    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--out", type=Path, help="write the table here as Markdown")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        work = Path(name)
+        folders = engines(options.run, work)
+        video = looped(options.video, work / "long.avi", round(options.seconds * FPS))
+        results = {
+            f"{engine}, {setting}": alone(folder, video, measure_live, setting)
+            for setting in SETTINGS
+            for engine, folder in folders.items()
+        }
+    rows = {name: row(result) for name, result in results.items()}
+    if options.out:
+        options.out.write_text(page(options.seconds, options.run, rows), encoding="utf-8")
+    if options.json:
+        print(json.dumps(results))
+        return
+    table = Table(title=f"{options.seconds:g} s of a live source", title_justify="left")
+    for column in ("", *COLUMNS):
+        table.add_column(column, justify="right" if column else "left")
+    for name, values in rows.items():
+        table.add_row(name, *values)
+    Console().print(table)
+
+
+def measure_live(folder: Path, video: Path, setting: str) -> dict[str, Any]:
+    """Watch a file at its own speed; return the summary, delays, seconds of cores and memory."""
+    predictor = TwoStreamPredictor.load(folder)
+    source = FileSource(video, short_side=stored_as(predictor.spec).short_side)
+    live = Live(predictor, source, **SETTINGS[setting])
+    worked = time.process_time()
+    delays = [event.delay_seconds for event in live if isinstance(event, LivePrediction)]
+    return {
+        **asdict(live.summary()),
+        "median_delay_seconds": statistics.median(delays),
+        "cpu": time.process_time() - worked,
+        "megabytes": peak_megabytes(),
+    }
+
+
+def row(result: dict[str, Any]) -> list[str]:
+    """Return the columns; predictions are counted from the first full window on."""
+    seconds = result["seconds"]
+    return [
+        f"{(result['frames'] - result['dropped']) / seconds:.1f}",
+        f"{result['predictions'] / (seconds - WINDOW_SECONDS):.1f}",
+        f"{result['dropped']}",
+        f"{result['skipped']}",
+        f"{result['median_delay_seconds']:.2f}",
+        f"{result['longest_delay_seconds']:.2f}",
+        f"{result['cpu'] / seconds:.2f}",
+        f"{result['megabytes']:.0f}",
+    ]
+
+
+def page(seconds: float, run: Path | None, rows: dict[str, list[str]]) -> str:
+    """Return the results as a document."""
+    threads = os.environ.get("OMP_NUM_THREADS", "")
+    each = f"OMP_NUM_THREADS={threads}" if threads else "threads as the libraries choose"
+    nets = "of a trained run" if run else "of the recipe `quick`, untrained (speed does not care)"
+    too_much = SETTINGS["too much"]
+    table = [
+        f"| | {' | '.join(COLUMNS)} |",
+        f"|---|{'---|' * len(COLUMNS)}",
+        *(f"| {name} | {' | '.join(values)} |" for name, values in rows.items()),
+    ]
+    return f"""# Speed and memory of `predict --live`
+
+Written by `benchmarks/live.py`, not by hand. A real clip of {SIZE[0]}x{SIZE[1]} px, looped and \
+played for {seconds:g} s
+at {FPS} frames/s, as a camera would give it; both streams, networks {nets}.
+Defaults: windows of {WINDOW_SECONDS:g} s every {EVERY_SECONDS:g} s, {POSITIONS} positions of ten \
+crops each.
+"Too much" asks for a prediction every {too_much["every_seconds"]:g} s on \
+{too_much["positions"]} positions, which no two cores can do: windows are
+skipped, and the delay stays where it is.
+
+A machine of {os.cpu_count()} cores that others use too, {each};
+"cores busy" is how much of them the process was given. The delay is from the end of a window to its
+prediction. Memory is the peak of the whole process, libraries included.
+
+{chr(10).join(table)}
+"""
+
+
+if __name__ == "__main__":
+    main()

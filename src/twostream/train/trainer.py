@@ -1,0 +1,97 @@
+"""The Lightning Trainer: what may be chosen of it, and how it is made."""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch import Trainer
+
+from twostream.types import UsageError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainerOptions:
+    """What is handed to the Lightning Trainer.
+
+    Attributes:
+        accelerator, devices, precision: the Trainer's own options.
+        loader_workers: processes that make batches; None: 0 on a CPU, which trains with every
+            core anyway, else up to 8.
+    """
+
+    accelerator: str = "auto"
+    devices: int = 1
+    precision: str = "32-true"
+    loader_workers: int | None = None
+
+    def on_gpu(self) -> bool:
+        """Tell whether training will run on an accelerator."""
+        return self.accelerator != "cpu" and torch.cuda.is_available()
+
+    def flow_device(self) -> str:
+        """Return where flow may be computed: a GPU where it pays, unless training keeps off it."""
+        return "cpu" if self.accelerator == "cpu" else "auto"
+
+    def workers(self) -> int:
+        """Return the number of loader processes."""
+        if self.loader_workers is not None:
+            return self.loader_workers
+        return min(8, os.cpu_count() or 1) if self.on_gpu() else 0
+
+    def check(self) -> None:
+        """Raise UsageError where this machine has no such device, or an option is unknown."""
+        make_trainer(self, logger=False, enable_checkpointing=False)
+
+
+def make_trainer(options: TrainerOptions, **more: Any) -> Trainer:
+    """Make a Lightning Trainer that is silent about what is chosen here on purpose.
+
+    Args:
+        options: the accelerator and so on.
+        **more: the Trainer's own arguments.
+
+    Raises:
+        UsageError: it does not take these options, or the device is not there.
+    """
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    with quiet_lightning():
+        try:
+            return Trainer(
+                accelerator=options.accelerator,
+                devices=options.devices,
+                strategy="ddp_spawn" if options.devices > 1 else "auto",
+                precision=options.precision,  # type: ignore[arg-type]
+                enable_progress_bar=False,
+                enable_model_summary=False,
+                num_sanity_val_steps=0,
+                use_distributed_sampler=False,
+                # batch statistics over the global batch, as on one device
+                sync_batchnorm=options.devices > 1 and options.on_gpu(),
+                **more,
+            )
+        except (
+            ValueError,
+            RuntimeError,
+            TypeError,
+            ImportError,
+            MisconfigurationException,
+        ) as error:
+            raise UsageError(f"the trainer does not take these options: {error}") from error
+
+
+@contextmanager
+def quiet_lightning() -> Iterator[None]:
+    """Keep Lightning's advice on loader workers, log intervals and checkpoints away from people."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="lightning.*")
+        warnings.filterwarnings("ignore", message=".*lr_scheduler.step.*")
+        yield

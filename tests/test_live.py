@@ -1,0 +1,509 @@
+"""Live prediction: bounded delay, counted drops, breaks that are told, files at their own speed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from twostream.__main__ import run
+from twostream.flow.opencv import Dis
+from twostream.flow.store import StoreSettings
+from twostream.predict import TwoStreamPredictor
+from twostream.predict.live import FRAMES_WAITING, Gap, Live, LivePrediction, Waiting
+from twostream.types import Frame, TemporalInput, UsageError, VideoError
+from twostream.video import VideoReader, VideoWriter
+from twostream.video.live import CameraSource, Clock, FileSource, NetworkSource, open_source, paced
+from untrained import INPUTS, make_models, save_run, write_clip
+
+FPS = 25
+PICTURES = np.random.default_rng(0).integers(0, 255, (50, 40, 50, 3), np.uint8)
+
+
+def own_threads() -> int:
+    """How many threads of prediction run."""
+    return sum(thread.name.startswith("twostream ") for thread in threading.enumerate())
+
+
+@pytest.fixture(scope="module")
+def predictor() -> TwoStreamPredictor:
+    return TwoStreamPredictor.from_models(make_models(INPUTS["stack"]))
+
+
+@pytest.fixture(scope="module")
+def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_run(tmp_path_factory.mktemp("runs") / "run", make_models(INPUTS["stack"]))
+
+
+class FakeClock(Clock):
+    """Time passes only by waiting."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.time = 100.0
+        self.waits: list[float] = []
+
+    def now(self) -> float:
+        return self.time
+
+    def wait(self, seconds: float) -> None:
+        self.waits.append(seconds)
+        self.time += max(0.0, seconds)
+
+
+class Camera:
+    """A source of pictures on a fake clock: one every 40 ms, through some connections.
+
+    Args:
+        connections: for each how many frames come before it breaks; None fails to connect.
+        after: called with the number of each frame once it is taken.
+    """
+
+    name = "camera"
+
+    def __init__(self, *connections: int | None, reconnects: bool = True, after=None) -> None:
+        self.left = list(connections)
+        self.reconnects = reconnects
+        self.after = after or (lambda number: None)
+        self.sent = 0
+
+    def frames(self, clock: Clock) -> Iterator[Frame]:
+        count = self.left.pop(0)
+        if count is None:
+            raise VideoError(self.name, "no connection")
+        for i in range(count):
+            clock.wait(1 / FPS)
+            self.sent += 1
+            yield Frame(PICTURES[self.sent % len(PICTURES)], i / FPS)
+            self.after(self.sent)
+        if self.left:
+            raise VideoError(self.name, "the plug was pulled")
+
+
+def predictions(events: list[LivePrediction | Gap]) -> list[LivePrediction]:
+    return [event for event in events if isinstance(event, LivePrediction)]
+
+
+# --- waiting
+
+
+def test_the_oldest_give_way_and_are_counted() -> None:
+    waiting: Waiting[int] = Waiting(3)
+    for i in range(10):
+        waiting.put(i)
+    waiting.put(99, keep=True)
+    waiting.close()
+    assert not waiting.ended
+    assert list(waiting) == [99, 7, 8, 9]
+    assert waiting.dropped == 7
+    assert waiting.ended and waiting.get(0) is None
+
+
+def test_an_error_comes_after_what_waits() -> None:
+    waiting: Waiting[int] = Waiting(3)
+    waiting.put(1)
+    waiting.close(VideoError("camera", "gone"))
+    assert waiting.get(0) == 1
+    with pytest.raises(VideoError, match="gone"):
+        waiting.get(0)
+    assert waiting.ended
+
+
+# --- sources
+
+
+def test_a_file_plays_at_its_own_speed(tmp_path: Path) -> None:
+    clock = FakeClock()
+    source = FileSource(write_clip(tmp_path / "clip.avi", frames=20), short_side=40)
+    seen = []
+    for frame in source.frames(clock):
+        seen.append((clock.now() - 100, frame.pts_seconds))
+        assert frame.rgb.shape == (40, 53, 3)
+        if len(seen) == 10:
+            clock.time += 0.3  # a slow reader: what is late comes at once, then it is on time again
+    times, pts = np.array(seen).T
+    np.testing.assert_allclose(times[:10], pts[:10], atol=1e-6)
+    np.testing.assert_allclose(times[10:17], pts[9] + 0.3, atol=1e-6)
+    np.testing.assert_allclose(times[17:], pts[17:], atol=1e-6)
+    assert sum(wait for wait in clock.waits if wait > 0) == pytest.approx(0.76 - 0.3)
+
+
+def test_stopping_ends_the_waiting() -> None:
+    clock = Clock()
+    frames = paced(iter([Frame(PICTURES[0], 0.0), Frame(PICTURES[0], 3600.0)]), clock)
+    next(frames)
+    threading.Timer(0.1, clock.stop).start()
+    started = time.monotonic()
+    assert list(frames) == []
+    assert time.monotonic() - started < 30
+
+
+def test_names_of_sources() -> None:
+    assert isinstance(open_source("0"), CameraSource)
+    assert isinstance(open_source("rtsp://host/live"), NetworkSource)
+    assert isinstance(open_source("clip.mp4"), FileSource)
+    for address in ("file:///etc/passwd", "concat://x"):
+        with pytest.raises(UsageError, match="an address starts with one of http"):
+            open_source(address)
+
+
+def test_a_camera_that_is_not_there_is_one_sentence() -> None:
+    with pytest.raises(VideoError, match="camera 97: cannot be opened"):
+        next(CameraSource(97).frames(Clock()))
+
+
+def test_a_cameras_frames_are_timed_by_their_arrival(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = FakeClock()
+
+    class Capture:
+        left = 3
+
+        def __init__(self, index: int) -> None:
+            assert index == 0
+
+        def isOpened(self) -> bool:  # noqa: N802
+            return True
+
+        def read(self) -> tuple[bool, np.ndarray | None]:
+            clock.time += 0.04
+            self.left -= 1
+            return (self.left >= 0, PICTURES[0] if self.left >= 0 else None)
+
+        def release(self) -> None:
+            released.append(True)
+
+    released: list[bool] = []
+    monkeypatch.setattr("cv2.VideoCapture", Capture)
+    frames = CameraSource(0).frames(clock)
+    taken = [next(frames) for _ in range(3)]
+    np.testing.assert_allclose([frame.pts_seconds for frame in taken], [0.04, 0.08, 0.12])
+    np.testing.assert_array_equal(taken[0].rgb, PICTURES[0][..., ::-1])  # blue first
+    with pytest.raises(VideoError, match="gives no frames any more"):
+        next(frames)
+    assert released == [True]
+
+
+# --- the watch
+
+
+def test_windows_score_what_the_stream_scores(predictor: TwoStreamPredictor) -> None:
+    camera = Camera(47, reconnects=False)
+    options = {"window_seconds": 0.8, "every_seconds": 0.4, "positions": 3}
+    live = Live(predictor, camera, clock=FakeClock(), **options)
+    live._events = Waiting(100)  # nothing is skipped or dropped, however slow this machine is
+    live._frames = Waiting(100)
+    events = list(live)
+    frames = [Frame(PICTURES[(i + 1) % 50], i / FPS) for i in range(47)]
+    wanted = list(predictor.stream(frames, fps=FPS, **options))
+    assert len(events) == len(wanted) == 4
+    for found, window in zip(predictions(events), wanted, strict=True):
+        np.testing.assert_array_equal(found.prediction.scores, window.scores)
+        # second 0 of the source is one frame after the start of the watch
+        assert found.prediction.end_seconds == pytest.approx(window.end_seconds + 0.04)
+    summary = live.summary()
+    assert (summary.frames, summary.predictions, summary.dropped, summary.skipped) == (47, 4, 0, 0)
+    assert own_threads() == 0
+
+
+def test_a_slow_flow_drops_the_oldest_frames_and_counts_them(
+    predictor: TwoStreamPredictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    all_sent = threading.Event()
+    compute = Dis.__call__
+
+    def slow(self: Dis, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        assert all_sent.wait(60)  # one pair takes as long as all frames of the source
+        return compute(self, a, b)
+
+    monkeypatch.setattr(Dis, "__call__", slow)
+    camera = Camera(200, reconnects=False, after=lambda n: all_sent.set() if n == 200 else None)
+    live = Live(predictor, camera, window_seconds=0.4, clock=FakeClock())
+    (*_, last) = predictions(list(live))
+    # waiting, and a few that were in hand before the flow got stuck
+    assert 200 - FRAMES_WAITING - 4 <= last.dropped <= 200 - FRAMES_WAITING
+    assert live.summary().dropped == last.dropped and last.frames == 200
+    # what is shown at the end is the end: nothing of the past has piled up
+    assert last.prediction.end_seconds == pytest.approx(200 / FPS, abs=0.1)
+    assert last.delay_seconds < 0.1
+
+
+def test_a_slow_network_skips_windows_and_stays_at_bounded_delay(
+    predictor: TwoStreamPredictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each prediction takes as long as ten frames: only the newest window is scored."""
+    ten = threading.Semaphore(0)
+    taken = threading.Semaphore(0)
+
+    def after(number: int) -> None:
+        taken.release()
+        if number > 20:
+            assert ten.acquire(timeout=60)
+
+    camera = Camera(100, reconnects=False, after=after)
+    clock = FakeClock()
+    live = Live(predictor, camera, window_seconds=0.4, every_seconds=0.08, clock=clock)
+    score = predictor.score
+
+    def slow(window, positions=None):  # type: ignore[no-untyped-def]
+        before = live._taken
+        ten.release(10)
+        while live._taken < min(before + 10, 100):
+            time.sleep(0.001)
+        time.sleep(0.02)
+        return score(window, positions)
+
+    monkeypatch.setattr(predictor, "score", slow)
+    found = predictions(list(live))
+    summary = live.summary()
+    assert summary.skipped > 20 and summary.predictions + summary.skipped <= 50
+    assert summary.skipped == found[-1].skipped
+    # bounded: the windows that wait, the prediction itself, and frames on the way
+    assert summary.longest_delay_seconds < 2
+    assert max(each.delay_seconds for each in found[-3:]) < 1.5
+
+
+def test_a_break_is_told_and_mended(predictor: TwoStreamPredictor) -> None:
+    clock = FakeClock()
+    camera = Camera(30, None, None, 40)
+    live = Live(predictor, camera, window_seconds=0.4, every_seconds=0.2, clock=clock)
+    live._events = Waiting(100)  # nothing is skipped or dropped, however slow this machine is
+    live._frames = Waiting(100)
+    events = list(live)
+    gaps = [event for event in events if isinstance(event, Gap)]
+    assert [gap.cause for gap in gaps] == ["the plug was pulled"] * 2
+    assert gaps[0].at_seconds == gaps[1].at_seconds == pytest.approx(1.2)
+    assert gaps[0].seconds is None
+    assert gaps[1].seconds == pytest.approx(0.5 + 1 + 2 + 0.04)  # three tries, each wait the double
+    ends = np.array([each.prediction.end_seconds for each in predictions(events)])
+    before, after = ends[ends < 2], ends[ends > 2]
+    assert before.max() == pytest.approx(1.24) and after.max() == pytest.approx(6.34)
+    # no window reaches across the break: the first one after it starts with its first frame
+    firsts = [e for e in predictions(events) if e.prediction.end_seconds > 2]
+    assert firsts[0].prediction.start_seconds == pytest.approx(1.2 + 3.54)
+    assert live.summary().gaps == 1
+    json.dumps([event.to_json() for event in events])
+
+
+def test_what_never_worked_is_an_error(predictor: TwoStreamPredictor) -> None:
+    with pytest.raises(VideoError, match="no connection"):
+        list(Live(predictor, Camera(None), clock=FakeClock()))
+    with pytest.raises(VideoError, match="the plug was pulled"):
+        list(Live(predictor, Camera(5, 5, reconnects=False), clock=FakeClock()))
+    small = Camera(30, reconnects=False)
+    small.frames = lambda clock: iter([Frame(PICTURES[0, :20], 0.0)])  # type: ignore[method-assign]
+    with pytest.raises(VideoError, match="camera: its frames of 50x20 px are smaller"):
+        list(Live(predictor, small, clock=FakeClock()))
+    assert own_threads() == 0
+
+
+def test_it_ends_when_its_seconds_are_over(predictor: TwoStreamPredictor) -> None:
+    live = Live(predictor, Camera(10**9, reconnects=False), seconds=20, clock=FakeClock())
+    for event in live:
+        assert isinstance(event, LivePrediction)
+    assert live.summary().seconds >= 20
+    assert own_threads() == 0
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"seconds": float("nan")}, {"every_seconds": 0}, {"window_seconds": float("inf")}]
+)
+def test_wrong_options_are_refused(wrong: dict, predictor: TwoStreamPredictor) -> None:
+    with pytest.raises(UsageError, match="must be a number above 0"):
+        Live(predictor, Camera(1), **wrong)
+
+
+def test_flow_of_the_codec_is_refused() -> None:
+    settings = StoreSettings(flow="mv", short_side=40).complete()
+    codec = TwoStreamPredictor.from_models(make_models(TemporalInput(length=4), settings))
+    with pytest.raises(UsageError, match="comes out of the video file"):
+        Live(codec, Camera(1))
+
+
+# --- over the network
+
+
+@contextmanager
+def serving(*answers: bytes, length: bool = False) -> Iterator[int]:
+    """A server's port; connection after connection gives another answer, the last one for good."""
+    left = list(answers)
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            data = left.pop(0) if len(left) > 1 else left[0]
+            self.send_response(200)
+            if length:  # else it goes on and on, as far as the reader knows
+                self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            try:
+                for start in range(0, len(data), 4096):
+                    self.wfile.write(data[start : start + 4096])
+                    time.sleep(0.002)
+            except (BrokenPipeError, ConnectionResetError):
+                pass  # the reader has seen enough
+
+        def log_message(self, *arguments: object) -> None:
+            pass
+
+    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    http.daemon_threads = True
+    thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    try:
+        yield http.server_port
+    finally:
+        http.shutdown()
+        http.server_close()
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def stream(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A transport stream of two seconds."""
+    path = tmp_path_factory.mktemp("streams") / "stream.ts"
+    with VideoWriter(path, fps=FPS, width=64, height=48, codec="libx264") as writer:
+        for picture in np.random.default_rng(2).integers(0, 255, (50, 48, 64, 3), np.uint8):
+            writer.write(picture)
+    return path
+
+
+def test_a_stream_that_breaks_is_connected_again(
+    predictor: TwoStreamPredictor, stream: Path
+) -> None:
+    data = stream.read_bytes()
+    events: list[LivePrediction | Gap] = []
+    with serving(data[: len(data) // 2], data) as port:
+        source = open_source(f"http://127.0.0.1:{port}/stream.ts", short_side=40)
+        live = Live(predictor, source, window_seconds=0.4, seconds=60)
+        for event in live:
+            events.append(event)
+            mended = [e for e in events if isinstance(e, Gap) and e.seconds is not None]
+            if mended and isinstance(event, LivePrediction):
+                break
+    told = [event for event in events if isinstance(event, Gap)]
+    assert told[0].seconds is None and told[1].seconds is not None
+    assert told[1].seconds >= 0.5
+    assert live.summary().gaps >= 1 and live.summary().frames > 30
+
+
+def test_no_server_is_one_sentence(run_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["predict", str(run_folder), "--live", "http://127.0.0.1:9/x.ts"]) == 1
+    said = capsys.readouterr().err
+    assert "cannot be opened as a stream" in said and "Traceback" not in said
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_file_on_a_server_is_played_at_its_own_speed(whole: bool, tmp_path: Path) -> None:
+    clip = tmp_path / "clip.avi"
+    with VideoWriter(clip, fps=FPS, width=64, height=48) as writer:
+        for picture in np.random.default_rng(2).integers(0, 255, (100, 48, 64, 3), np.uint8):
+            writer.write(picture)
+    data = clip.read_bytes()
+    address = "http://127.0.0.1:{}/clip.avi"
+    clock = FakeClock()
+    frames = []
+    with serving(data if whole else data[: len(data) // 2], length=True) as port:
+        try:
+            for frame in NetworkSource(address.format(port)).frames(clock):
+                frames.append(frame)
+                assert clock.now() >= 100 + frame.pts_seconds - 1e-6
+        except VideoError as error:
+            assert not whole and "broke" in error.cause
+        else:
+            assert whole
+    assert clock.now() == pytest.approx(100 + frames[-1].pts_seconds)
+    assert len(frames) == 100 if whole else 30 < len(frames) < 70
+
+
+def test_network_frames_are_those_of_the_file(stream: Path) -> None:
+    frames = []
+    with serving(stream.read_bytes()) as port:
+        source = NetworkSource(f"http://127.0.0.1:{port}/stream.ts")
+        with pytest.raises(VideoError, match=r"the stream (ended|broke)"):
+            for frame in source.frames(Clock()):
+                frames.append(frame)
+    with VideoReader(stream) as reader:
+        wanted = list(reader)
+    assert len(wanted) == 50 and 45 <= len(frames) <= 50  # the decoder keeps the last few
+    np.testing.assert_allclose(
+        [f.pts_seconds for f in frames], [f.pts_seconds for f in wanted[: len(frames)]], atol=1e-3
+    )
+    np.testing.assert_array_equal(frames[30].rgb, wanted[30].rgb)
+
+
+# --- the command
+
+
+def test_the_command_prints_json_lines_and_a_summary(
+    run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    video = write_clip(tmp_path / "clip.avi", frames=40)
+    command = ["predict", str(run_folder), "--live", str(video), "--window", "0.4"]
+    assert run([*command, "--json", "--threshold", "0"]) == 0
+    *lines, last = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert last["summary"]["frames"] == 40
+    assert last["summary"]["predictions"] == len(lines) >= 1
+    assert {"label", "labels", "streams", "end_seconds", "delay_seconds", "dropped"} <= set(
+        lines[0]
+    )
+    assert lines[0]["label"] == lines[0]["labels"][0]["label"]
+    assert run([*command, "--threshold", "1", "--seconds", "0.9"]) == 0
+    captured = capsys.readouterr()
+    assert "none of these" in captured.out and "frames dropped" in captured.err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of Unix")
+def test_ctrl_c_ends_it_with_a_summary(run_folder: Path, tmp_path: Path) -> None:
+    clip = tmp_path / "long.avi"
+    with VideoWriter(clip, fps=FPS, width=64, height=48) as writer:
+        for _ in range(60 * FPS):
+            writer.write(np.full((48, 64, 3), 90, np.uint8))
+    command = [sys.executable, "-m", "twostream", "predict", str(run_folder), "--live", str(clip)]
+    process = subprocess.Popen(
+        [*command, "--json", "--window", "0.4"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ,
+    )
+    assert process.stdout is not None
+    first = process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert "labels" in json.loads(first)
+    assert json.loads(out.splitlines()[-1])["summary"]["predictions"] >= 1
+    assert "Traceback" not in err and "predictions" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--live", "0", "clip.avi"], "leave clip.avi out"),
+        (["--live", "0", "--timeline"], "give one of them"),
+        (["--live", "0", "--srt", "x.srt"], "--srt is for --timeline"),
+        (["clip.avi", "--seconds", "3"], "--seconds is for --live"),
+        (["--live", "0", "--threshold", "nan"], "threshold must lie in 0..1"),
+        (["--live", "file:///x"], "an address starts with"),
+        ([], "needs a VIDEO, or --live SOURCE"),
+    ],
+)
+def test_wrong_usage_is_one_sentence(
+    arguments: list[str],
+    words: str,
+    run_folder: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run(["predict", str(run_folder), *arguments]) == 2
+    said = capsys.readouterr().err
+    assert words in said and "Traceback" not in said

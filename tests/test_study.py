@@ -1,0 +1,186 @@
+"""Studies: runs that are done once, stopped, continued, refused; official data."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+from invented_study import study_of
+from twostream.experiments import Study, listing, reproduce, running
+from twostream.experiments.reproduce import collect, planned
+from twostream.experiments.running import run_all, unfinished
+from twostream.folder import write_json
+from twostream.recipes import make_recipe
+from twostream.train import TrainerOptions
+from twostream.types import DataError, ModelError, RunError, UsageError
+
+
+def quiet(message: str) -> None:
+    pass
+
+
+def test_a_study_goes_on_where_it_was(tiny_data: Path, tmp_path: Path) -> None:
+    study = study_of(tiny_data, tmp_path / "out", folds=2)
+    runs = planned(study, "figure4")
+    assert [run.net for run in runs] == ["flow-10", "flow-10"]
+    with study.claimed():
+        assert not run_all(study, runs[:1], jobs=1, say=quiet)
+    assert unfinished(runs) == runs[1:]
+    before = (runs[0].folder / "results.json").stat().st_mtime_ns
+    results = reproduce(study, "figure4", jobs=1, say=quiet)
+    assert (runs[0].folder / "results.json").stat().st_mtime_ns == before
+    assert results["figure4"]["nets"] == 2 and not results["failed"]
+    assert sum(results["figure4"]["filters"].values()) == 48
+    assert sum(results["figure4"]["energy"].values()) == pytest.approx(1)
+    assert (tmp_path / "out" / "figure4.png").stat().st_size > 500
+    # flow lies in one place for all runs
+    assert not list((tmp_path / "out" / "runs").rglob("*.clip"))
+    rows = {row["name"]: row for row in listing(study)}
+    row = rows["table1b/stacking, L = 10/mean subtraction on"]
+    assert (row["state"], row["runs"], row["training_crops"]) == ("done", 2, 2 * 2 * 32)
+    assert row["seconds_spent"] > 0 and row["seconds_left"] == 0
+    other = rows["table1b/stacking, L = 5/mean subtraction on"]
+    assert other["state"] == "0 of 2 runs" and other["seconds_left"] > 0
+    assert rows["table2/multi-task/accuracy"]["state"] == "needs a second data set"
+
+
+def test_a_killed_study_leaves_no_process_behind_and_is_continued(
+    tiny_data: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "twostream", "reproduce", "figure4", "--data", str(tiny_data)]
+    command += ["--out", str(out), "--folds", "2", "--jobs", "1", "--steps"]
+    with subprocess.Popen([*command, "100000"], stderr=subprocess.DEVNULL) as process:
+        started = out / "runs" / "clips" / "fold1of2-seed0" / "flow-10"
+        deadline = time.monotonic() + 120
+        while not (started / "settings.json").is_file() and time.monotonic() < deadline:
+            time.sleep(0.2)
+        process.kill()  # no time to tell anybody
+    lock = FileLock(started / ".lock")
+    lock.acquire(timeout=20)  # the worker that held the run is gone
+    lock.release()
+    asked = json.loads((out / "study.json").read_text())
+    assert asked["recipe"]["steps"] == 100_000
+    done = subprocess.run([*command, "2"], capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and "study with other settings" in done.stderr
+
+
+def claim(study: Study) -> None:
+    with study.claimed():
+        pass
+
+
+def test_a_folder_of_another_study_is_refused(
+    tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claim(study_of(tiny_data, tmp_path / "out"))
+    claim(study_of(tiny_data, tmp_path / "out", seeds=3))  # more seeds only add
+    monkeypatch.chdir(tiny_data.parent)
+    claim(study_of(Path(tiny_data.name), tmp_path / "out"))  # the same data by another path
+    with pytest.raises(RunError, match=r"folds: 3 -> 2"):
+        claim(study_of(tiny_data, tmp_path / "out", folds=2))
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "file").touch()
+    with pytest.raises(RunError, match="holds something else"):
+        claim(study_of(tiny_data, tmp_path / "full"))
+    with pytest.raises(RunError, match="is a file: --out needs a folder"):
+        claim(study_of(tiny_data, tmp_path / "full" / "file"))
+    with pytest.raises(DataError, match="cannot be read as notes"):
+        reproduce(study_of(tiny_data, tmp_path / "out"), "claims", notes=tmp_path / "none.md")
+    with pytest.raises(UsageError, match="nothing called 'table9'"):
+        reproduce(study_of(tiny_data, tmp_path / "out"), "table9", say=quiet)
+
+
+def test_a_study_is_of_one_process(tiny_data: Path, tmp_path: Path) -> None:
+    study = study_of(tiny_data, tmp_path / "out")
+    with study.claimed(), pytest.raises(RunError, match="in use by another process"):
+        claim(study)
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "sentence"),
+    [
+        ({"folds": 9}, UsageError, "9"),
+        ({"weights": "nowhere.safetensors"}, ModelError, "nowhere.safetensors"),
+        ({"recipe": replace(make_recipe("quick"), flow="magic")}, UsageError, "magic"),
+        ({"data": ("nowhere",)}, DataError, "nowhere"),
+    ],
+)
+def test_what_cannot_be_done_is_said_before_anything_is_written(
+    changes: dict, error: type, sentence: str, tiny_data: Path, tmp_path: Path
+) -> None:
+    study = study_of(tiny_data, tmp_path / "out", **changes)
+    with pytest.raises(error, match=sentence):
+        reproduce(study, "claims", say=quiet)
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_absent_accelerator_is_said_once(tiny_data: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="does not take these options"):
+        reproduce(
+            study_of(tiny_data, tmp_path / "out"),
+            "claims",
+            options=TrainerOptions(accelerator="tpu"),
+            say=quiet,
+        )
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_same_clips_twice_would_train_on_what_is_tested(
+    tiny_data: Path, tmp_path: Path
+) -> None:
+    study = study_of(tiny_data, tmp_path / "out", data=(str(tiny_data), str(tiny_data)))
+    with pytest.raises(DataError, match="g01"):
+        reproduce(study, "table2", say=quiet)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_killed_worker_is_one_sentence(
+    tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = study_of(tiny_data, tmp_path / "out", folds=2)
+    runs = planned(study, "figure4")
+    monkeypatch.setattr(running, "_one", ended)
+    said: list[str] = []
+    failed = run_all(study, runs, jobs=2, say=said.append)
+    assert set(failed) == {run.folder for run in runs}
+    assert all("try it with --jobs 1" in why for why in failed.values())
+
+
+def ended(*arguments: object) -> None:
+    os._exit(9)  # as the kernel does where memory runs out
+
+
+def test_a_run_that_fails_is_named_and_the_others_are_done(tiny_data: Path, tmp_path: Path) -> None:
+    study = study_of(tiny_data, tmp_path / "out", folds=2)
+    runs = planned(study, "figure4")
+    write_json(runs[0].folder / "asked.json", {"data": "something else"})
+    failed = run_all(study, runs, jobs=2, say=quiet)
+    assert list(failed) == [runs[0].folder]
+    assert "started with other settings" in failed[runs[0].folder]
+    assert runs[1].done
+    results = collect(study, "table1b", failed)
+    cell = next(c for c in results["cells"] if c["row"] == "stacking, L = 10" and c["paper"] == 81)
+    assert cell["accuracy"] is None and cell["state"].startswith("1 of 2 runs failed")
+
+
+def test_official_data_uses_its_own_splits(tiny_data: Path, tmp_path: Path) -> None:
+    study = study_of(tiny_data, tmp_path, official=True, recipe=make_recipe("paper"))
+    runs = study.runs("flow-10", 0)
+    assert [(run.settings.split, run.settings.fold) for run in runs] == [(1, None)]
+    assert runs[0].settings.recipe.steps == 80_000
+    small = study_of(tiny_data, tmp_path / "out", official=True)
+    results = reproduce(small, "figure4", jobs=1, say=quiet)
+    assert (results["figure4"]["nets"], results["folds"]) == (1, None)
+    assert small.outcome(["flow-10"], None, 0).accuracy().clips == 14
+    # g01 of one class is not g01 of another there
+    assert len(set(study.groups[0].values())) == 56
+    assert len(set(study_of(tiny_data, tmp_path).groups[0].values())) == 4
