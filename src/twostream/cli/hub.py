@@ -8,6 +8,7 @@ from typing import Any
 import typer
 
 from twostream.cli.console import Shown
+from twostream.cli.options import AsJson
 
 
 def push(
@@ -20,7 +21,7 @@ def push(
     license_id: str = typer.Option(
         None, "--license", metavar="ID", help="For the card, as the Hub names it: mit, cc-by-4.0."
     ),
-    as_json: bool = typer.Option(False, "--json", help="Print one JSON object as the last line."),
+    as_json: AsJson = False,
 ) -> int:
     """Share a run: model files, card, results and settings; no clips, no flow, no paths."""
     from twostream.hub import push as push_run
@@ -38,7 +39,7 @@ def pull(
     out: Path = typer.Option(..., "--out", metavar="RUN", help="The folder to make."),
     revision: str = typer.Option(None, help="Branch, tag or commit on the Hub."),
     force: bool = typer.Option(False, "--force", help="Replace a pulled run that is there."),
-    as_json: bool = typer.Option(False, "--json", help="Print one JSON object as the last line."),
+    as_json: AsJson = False,
 ) -> int:
     """Fetch a shared run, ready for `twostream predict`."""
     from twostream.hub import pull as pull_run

@@ -89,7 +89,6 @@ class Analysis:
         with VideoReader(path) as reader:
             info = reader.info
             limits.check_pixels(info.width, info.height)
-        expected = min(info.num_frames_claimed / info.fps, limits.max_seconds) * specs[0].fps
         seen = 0
 
         def on_frame(pairs: int, share: float) -> None:
@@ -98,7 +97,7 @@ class Analysis:
             deadline.check()
             limits.check_seconds(seen / min(specs[0].fps, info.fps))
             if seen % 10 == 0:
-                progress(min(1.0, seen / max(expected, 1.0)), f"frames and flow: {seen}")
+                progress(share, f"frames and flow: {seen}")
 
         files = extract_to_memory(path, settings, kinds, on_frame=on_frame)
         header = files["rgb"].header

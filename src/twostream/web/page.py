@@ -21,7 +21,6 @@ from twostream.web.uploads import shown_name
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 
 HERE = Path(__file__).parent
-KEEP_SECONDS = 1800  # a visitor's video stays in memory so long after the last click
 NO_SALIENCY = "Where the networks looked needs the run itself: an export has no gradients."
 
 
@@ -38,27 +37,20 @@ def build_page(service: Service) -> Any:
 
     def show(taken: Any, name: str, progress: Any) -> tuple[Any, str, str, str]:
         """Return the key, headline, time line and first moment of a video, or what is wrong."""
+
+        def tell(share: float, words: str) -> None:
+            progress(share, desc=words)
+
         try:
-            with service.analysed(
-                taken, name, lambda share, words: progress(share, desc=words)
-            ) as (
-                analysis,
-                prediction,
-            ):
-                timeline = analysis.timeline(
-                    lambda share, words: progress(0.5 + share / 2, desc=words)
-                )
+            with service.analysed(taken, name, tell) as (analysis, prediction):
+                timeline = analysis.timeline(lambda share, words: tell(0.5 + share / 2, words))
         except TwoStreamError as error:
             return None, markup.problem(in_words(error, name)), "", ""
         seconds = float(timeline.times[int(timeline.scores.max(axis=1).argmax())])
-        state = (analysis, timeline)
         head = markup.headline(prediction, name, analysis.warning)
-        return (
-            state,
-            head,
-            markup.track(timeline, seconds),
-            show_moment(analysis, timeline, seconds),
-        )
+        track = markup.track(timeline, seconds)
+        key = service.keep(analysis, timeline)
+        return key, head, track, show_moment(analysis, timeline, seconds)
 
     def sent(event: gr.EventData, progress=gr.Progress()) -> tuple[Any, str, str, str]:  # type: ignore[no-untyped-def]  # noqa: B008
         told = event._data if isinstance(event._data, dict) else {}
@@ -83,7 +75,7 @@ def build_page(service: Service) -> Any:
         return show_moment(*found, float(seconds))
 
     with gr.Blocks(title="twostream", analytics_enabled=False, fill_width=True) as page:
-        key = gr.State(None, time_to_live=KEEP_SECONDS, delete_callback=service.forget)
+        key = gr.State(None)
         gr.HTML(_head(service), elem_classes="ts")
         send = gr.HTML(
             _form(service), js_on_load=(HERE / "send.js").read_text("utf-8"), elem_classes="ts"

@@ -62,11 +62,6 @@ class Service:
             self._kept.move_to_end(key)
             return self._kept[key]
 
-    def forget(self, key: str | None) -> None:
-        """Free what was kept for a visitor who has left."""
-        with self._lock:
-            self._kept.pop(key or "", None)
-
     @contextmanager
     def analysed(
         self, taken: object, name: str, progress: Progress = lambda share, words: None
