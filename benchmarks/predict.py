@@ -1,11 +1,12 @@
 """Prediction of one 7-second clip of 320x240 px against its parts alone, and start-up times.
 
-python benchmarks/predict.py --video CLIP [--run RUN] [--rounds 5] [--json]
+python benchmarks/predict.py --video CLIP [--run RUN] [--rounds 5] [--out FILE.md] [--json]
 
 Parts: decoding to the stored size, flow of every pair, and both networks on 25 samples that are
 ready in memory. What is above their sum is colour conversion, JPEG of frames and fields, stacking.
-Without a RUN the networks are those of the recipe `quick`, untrained. The rounds take turns and the
-fastest counts: other work on the machine only ever adds time.
+Without a RUN the networks are those of the recipe `quick`, untrained. With one, what int8 costs on
+its test clips is measured too. The rounds take turns and the fastest counts: other work on the
+machine only ever adds time.
 """
 
 from __future__ import annotations
@@ -13,12 +14,14 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import os
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -45,6 +48,7 @@ def main() -> None:
     parser.add_argument("--video", type=Path, required=True, help="a real clip; looped to 7 s")
     parser.add_argument("--run", type=Path)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--out", type=Path, help="write the tables here as Markdown")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
@@ -61,8 +65,14 @@ def main() -> None:
         results = {engine: {**measure(folders[engine], clip, options.rounds)} for engine in ENGINES}
         for engine in ENGINES:
             results[engine]["start-up"] = start_up(folders[engine], work, options.rounds)
+        int8 = None
+        if options.run:
+            int8 = export_onnx(options.run, work / "int8", int8=True).quantization
     if options.json:
-        print(json.dumps(results))
+        print(json.dumps({**results, "int8": int8}))
+    if options.out:
+        options.out.write_text(document(results, int8), encoding="utf-8")
+    if options.json or options.out:
         return
     table = Table(title="seconds", title_justify="left")
     for column in ("", *ENGINES):
@@ -70,6 +80,40 @@ def main() -> None:
     for row in results["torch"]:
         table.add_row(row, *(f"{results[engine][row]:.3f}" for engine in ENGINES))
     Console().print(table)
+
+
+def document(results: dict[str, dict[str, float]], int8: dict[str, Any] | None) -> str:
+    """Return the tables as Markdown."""
+    lines = [
+        "# What prediction costs",
+        "",
+        f"Written by `benchmarks/predict.py`, not by hand. A clip of {SECONDS} s, {SIZE[0]}x{SIZE[1]}"
+        f" px, {FPS} frames/s; networks of `quick`; {os.cpu_count()} cores, OMP_NUM_THREADS="
+        f"{os.environ.get('OMP_NUM_THREADS', 'unset')}, load {os.getloadavg()[0]:.1f} at the end. "
+        "Seconds, the fastest of the rounds; the ratio is `predict` over the sum of its parts.",
+        "",
+        f"| | {' | '.join(ENGINES)} |",
+        "|---|---|---|",
+    ]
+    for row in results["torch"]:
+        shown = " | ".join(f"{results[engine][row]:.3f}" for engine in ENGINES)
+        lines.append(f"| {row} | {shown} |")
+    if int8:
+        lines += [
+            "",
+            "## Int8",
+            "",
+            f"Accuracy on the {int8['clips']} test clips of {int8['data']}, {int8['split']}, that "
+            f"the networks were not trained on; {int8['calibration_clips']} training clips gave "
+            f"the ranges. The fused label is the same on {int8['same_label']:.1%} of the clips, "
+            f"fused scores differ by at most {int8['largest_difference']:.3f}.",
+            "",
+            "| | float32 | int8 |",
+            "|---|---|---|",
+        ]
+        for name, share in int8["accuracy"]["float32"].items():
+            lines.append(f"| {name} | {share:.1%} | {int8['accuracy']['int8'][name]:.1%} |")
+    return "\n".join(lines) + "\n"
 
 
 def seven_seconds(source: Path, target: Path) -> Path:

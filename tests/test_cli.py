@@ -115,6 +115,27 @@ def test_predict_report_evaluate_and_fuse(
     assert last_line(capsys)["accuracy"]["svm"] == expected  # type: ignore[call-overload]
 
 
+def test_fuse_takes_every_file_once_and_replaces_files_alone(
+    tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tiny_run / "scores" / "spatial-test.npz"
+    other = tmp_path / "seed-1.npz"
+    shutil.copy(file, other)
+    link = tmp_path / "again.npz"
+    link.symlink_to(file)
+    said = fails(capsys, 2, "fuse", str(file), str(link))
+    assert "is given twice" in said
+    # two nets of one stream may be fused, and neither hides the other in the table
+    assert run(["fuse", str(file), str(other), "--json"]) == 0
+    names = list(last_line(capsys)["accuracy"])  # type: ignore[call-overload]
+    assert names == [str(file), str(other), "average"]
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    said = fails(capsys, 1, "fuse", str(file), str(other), "--out", str(pipe))
+    assert "is no file that scores could replace" in said
+    assert pipe.is_fifo()
+
+
 def test_doctor_prints_problems_as_json(
     shared_data: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

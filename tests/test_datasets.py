@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import os
 import shutil
 import subprocess
 import sys
@@ -191,8 +192,20 @@ def _empty_class_in_train(root: Path) -> Path:
     return root
 
 
+def _pipe(root: Path) -> Path:
+    os.mkfifo(root / "pipe.csv")
+    return root / "pipe.csv"
+
+
+def _link(path: Path, target: str) -> Path:
+    path.symlink_to(target)
+    return path
+
+
 BROKEN: dict[str, tuple[Callable[[Path], Path], str]] = {
     "nothing there": (lambda root: root / "no such", "no such file or folder"),
+    "a pipe": (_pipe, "neither a folder nor a file"),
+    "a device": (lambda root: _link(root / "null", "/dev/null"), "neither a folder nor a file"),
     "a video": (lambda root: touch(root, "a.MP4") / "a.MP4", "is one video, not a data set"),
     "an empty folder": (lambda root: root, "holds no video"),
     "archives": (lambda root: touch(root, "a.rar", "b.rar"), "2 archives .* unpack them first"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -209,6 +210,17 @@ def test_what_is_no_data_set_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     with pytest.raises(DataError, match=r"run holds no video"):
         examine(tmp_path)
+
+
+def test_a_pipe_is_named_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.avi")
+    with pytest.raises(DataError, match="neither a folder nor a file"):
+        examine(tmp_path / "pipe.avi")
+    clip(tmp_path / "walk" / "a.avi")
+    (tmp_path / "run").mkdir()
+    os.rename(tmp_path / "pipe.avi", tmp_path / "run" / "b.avi")
+    (problem, *_) = examine(tmp_path, min_clips=1).problems
+    assert (problem.problem, Path(problem.path).name) == ("unreadable", "b.avi")
 
 
 def test_a_single_text_file_named_mp4(tmp_path: Path) -> None:

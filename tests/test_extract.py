@@ -92,6 +92,21 @@ class TestOnePass:
                 np.testing.assert_array_equal(clips["forward"].fields(i, i + 1)[0], there)
                 np.testing.assert_array_equal(clips["backward"].fields(i, i + 1)[0], back)
 
+    def test_flow_does_not_depend_on_what_else_is_stored(self, tmp_path: Path) -> None:
+        """With or without frames, in one pass or two: the same bytes."""
+        videos = [LabeledVideo("a.avi", make_clip(tmp_path / "a.avi", 6), 0)]
+        settings = StoreSettings(short_side=32, flow="dis")
+        for name, passes in {
+            "flow": [("forward",)],
+            "both": [("rgb", "forward")],
+            "later": [("rgb",), ("backward",), ("forward",)],
+        }.items():
+            for kinds in passes:
+                extract(videos, store=tmp_path / name, settings=settings, kinds=kinds)
+        flow = contents(tmp_path / "flow")["forward/a.avi.clip"]
+        assert flow == contents(tmp_path / "both")["forward/a.avi.clip"]
+        assert flow == contents(tmp_path / "later")["forward/a.avi.clip"]
+
     def test_header(self, tmp_path: Path) -> None:
         path = make_clip(tmp_path / "a.avi")
         header = extract_to_memory(path, SETTINGS)["forward"].header

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from twostream.cli.console import FLOW_HELP
-from twostream.flow import ESTIMATORS, FlowEstimator, make_estimator
+from twostream.flow import ESTIMATORS, FlowEstimator, make_estimator, preset_parameters
 from twostream.flow.opencv import one_opencv_thread
 from twostream.flow.visualize import flow_to_rgb
 from twostream.types import UsageError
@@ -125,6 +125,20 @@ class TestEveryEstimator:
         with one_opencv_thread():
             error = np.hypot(*(make_estimator(name)(*pair) - truth))[known].mean()
         assert error <= RUBBERWHALE[name]
+
+    @pytest.mark.parametrize("preset", ["default", "fast"])
+    def test_tiny_frames_before_do_not_show(self, name: str, preset: str) -> None:
+        """DIS changes its own settings when a frame is too small for them."""
+        if preset not in getattr(ESTIMATORS[name], "presets", ["default"]):
+            preset = "default"
+        changes = {**QUICK.get(name, {}), **preset_parameters(name, preset)}
+        pair = translated(3, -2)
+        with one_opencv_thread():
+            expected = make_estimator(name, **changes)(*pair)
+            estimator = make_estimator(name, **changes)
+            for size in ((1, 1), (20, 24), (64, 80)):
+                estimator(*np.random.default_rng(0).integers(0, 255, (2, *size), np.uint8))
+            np.testing.assert_array_equal(estimator(*pair), expected)
 
     def test_parameters_are_complete(self, name: str) -> None:
         """Made again from its own parameters, it is the same one."""

@@ -38,6 +38,9 @@ def main_path() -> list[list[str]]:
     return [shlex.split(line)[1:] for line in block.splitlines()]
 
 
+BENCHMARK = r"benchmarks/(\w+\.py)((?:\\\n|[^`\n])*)"  # a benchmark and its options
+
+
 def test_the_readme_has_commands_to_check() -> None:
     verbs = [call[0] for call in commands(README, "twostream")]
     assert {"doctor", "train", "predict", "extract", "fuse"} <= set(verbs)
@@ -64,6 +67,10 @@ def test_options_and_verbs_in_the_text_exist(document: Path) -> None:
     for script in (ROOT / "benchmarks").glob("*.py"):
         options |= set(re.findall(r'"(--[a-z-]+)"', script.read_text()))
     text = document.read_text()
+    for name, rest in re.findall(BENCHMARK, text):
+        known = (ROOT / "benchmarks" / name).read_text()
+        assert all(f'"{option}"' in known for option in re.findall(r"--[a-z-]+", rest))
+    text = re.sub(BENCHMARK, "", text)
     unknown = sorted(set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]*", text)) - options)
     assert not unknown
     verbs = set(re.findall(r"`twostream ([a-z][a-z-]*)", text))

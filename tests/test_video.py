@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -251,6 +252,7 @@ def bad_files(folder: Path) -> dict[str, tuple[Path, str]]:
     text = folder / "text.mp4"
     text.write_text("this is no video\n" * 50)
     (folder / "empty.avi").touch()
+    os.mkfifo(folder / "pipe.avi")
     headless = write(folder / "headless.mp4", counting_frames(20), codec="libx264")
     sound = folder / "sound.wav"
     with av.open(str(sound), "w") as container:
@@ -262,13 +264,16 @@ def bad_files(folder: Path) -> dict[str, tuple[Path, str]]:
         "text": (text, "cannot be opened as a video"),
         "empty": (folder / "empty.avi", "the file is empty"),
         "folder": (folder, "is a folder"),
+        "pipe": (folder / "pipe.avi", "is no file on disk"),
         "missing": (folder / "no such file.mp4", "no such file"),
         "headless": (cut(headless, 0.6), "it is no video, or a damaged one"),
         "sound": (sound, "holds no video stream"),
     }
 
 
-@pytest.mark.parametrize("which", ["text", "empty", "folder", "missing", "headless", "sound"])
+@pytest.mark.parametrize(
+    "which", ["text", "empty", "folder", "pipe", "missing", "headless", "sound"]
+)
 def test_a_bad_file_raises_one_clear_error(tmp_path: Path, which: str) -> None:
     path, cause = bad_files(tmp_path)[which]
     with pytest.raises(VideoError) as caught:

@@ -25,7 +25,7 @@ PLAIN_SECONDS = 5.0
 # spelt out: asking the estimators themselves would import OpenCV for every --help
 FLOW_HELP = (
     "Flow estimator: dis, brox, dis-brox, tvl1, farneback, tvl1-opencv, raft-small, raft-large "
-    "or mv; brox:fast and brox:accurate are presets, likewise of dis-brox and tvl1."
+    "or mv; brox:fast and brox:accurate are presets, likewise of dis-brox and tvl1; dis:fast."
 )
 
 

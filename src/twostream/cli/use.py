@@ -69,6 +69,11 @@ def fuse(
     from twostream.types import UsageError
 
     shown = Shown(as_json=as_json)
+    for paths in (scores, fit or []):
+        places = [path.resolve() for path in paths]
+        if len(set(places)) < len(places):
+            again = next(path for path in places if places.count(path) > 1)
+            raise UsageError(f"{again} is given twice: give one file a stream")
     streams = [load_scores(path) for path in scores]
     try:
         shares = [float(part) for part in weights.split(",")] if weights else None
@@ -82,7 +87,13 @@ def fuse(
         weights=shares,
         fit=[load_scores(path) for path in fit] if fit else None,
     )
-    accuracy: dict[str, Any] = {each.stream: each.accuracy() for each in [*streams, fused]}
+    names = [each.stream for each in streams]
+    if len({*names, fused.stream}) <= len(names):  # two nets of one stream: their files tell them
+        names = [str(path) for path in scores]
+    accuracy: dict[str, Any] = {
+        name: each.accuracy()
+        for name, each in zip([*names, fused.stream], [*streams, fused], strict=True)
+    }
     rows = [(name, percent(value)) for name, value in accuracy.items()]
     shown.table(f"{len(fused.video_ids)} videos", ("stream", "accuracy"), rows)
     if out:

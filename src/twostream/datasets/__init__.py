@@ -49,6 +49,8 @@ def load_dataset(root: Path | str) -> Dataset:
         return read_folder(root)
     if not root.exists():
         raise DataError(f"{root}: no such file or folder")
+    if not root.is_file():  # a pipe or a device may have no end
+        raise DataError(f"{root} is neither a folder nor a file: give a data set that lies on disk")
     if root.suffix.lower() in VIDEO_SUFFIXES:
         raise DataError(
             f"{root} is one video, not a data set: give a folder with one sub-folder per class, "

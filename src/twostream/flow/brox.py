@@ -32,8 +32,8 @@ from numpy.typing import NDArray
 
 from twostream.flow.brox_kernels import HALO, NUM_DATA, join, linearise, relax, split
 from twostream.flow.compile import LANES
-from twostream.flow.opencv import one_opencv_thread, pad_small
-from twostream.flow.pyramid import level_sizes, resize_field, resize_plane
+from twostream.flow.opencv import one_opencv_thread, pad_small, set_scales
+from twostream.flow.pyramid import aligned_zeros, level_sizes, resize_field, resize_plane
 from twostream.flow.warm import WarmStart
 
 EPSILON = 0.001  # of psi, px: a motion below it is a square's, above it an absolute value's
@@ -53,8 +53,8 @@ class _Level:
         bytes_per_step = rows_per_step * self.pitch * 2 * 4 * (NUM_DATA + 2 + 7)
         self.steps_per_wave = max(1, min(steps, WAVE_BYTES // bytes_per_step))
         self.ring_rows = self.steps_per_wave * rows_per_step
-        planes = np.zeros((2, NUM_DATA + 2, (height + 2) * self.pitch), np.float32)
-        rings = np.zeros((2, 7, (self.ring_rows + 1) * self.pitch), np.float32)
+        planes = aligned_zeros(2, NUM_DATA + 2, (height + 2) * self.pitch)
+        rings = aligned_zeros(2, 7, (self.ring_rows + 1) * self.pitch)
         self.u, self.v = tuple(planes[:, 0]), tuple(planes[:, 1])
         self.data = [tuple(half[2:]) for half in planes]
         self.systems = [tuple(half[:5]) for half in rings]
@@ -298,8 +298,7 @@ class DisBrox:
         }
         self._solver = _Solver(self.parameters)
         self._dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
-        self._dis.setFinestScale(finest_scale)
-        self._dis.setPatchStride(patch_stride)
+        self._scales = finest_scale, self._dis.getPatchSize(), patch_stride
         self._dis.setVariationalRefinementIterations(0)
 
     def __call__(self, first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -308,6 +307,7 @@ class DisBrox:
         if np.array_equal(first, second):
             return np.zeros((2, height, width), np.float32)
         with one_opencv_thread():  # its result would follow the number of threads
+            set_scales(self._dis, *self._scales)
             found = self._dis.calc(pad_small(first), pad_small(second), None)
         start = np.ascontiguousarray(found[:height, :width].transpose(2, 0, 1))
         return self._solver.solve(first, second, start, int(self.parameters["levels"]))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 import cv2
 import numpy as np
@@ -54,6 +54,13 @@ def pad_small(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.ascontiguousarray(grey)
 
 
+def set_scales(dis: Any, finest_scale: int, patch_size: int, patch_stride: int) -> None:
+    """Set what DIS changes for itself, and for good, when a frame is too small for it."""
+    dis.setFinestScale(finest_scale)
+    dis.setPatchSize(patch_size)
+    dis.setPatchStride(patch_stride)
+
+
 def _to_field(flow: NDArray[np.float32], shape: tuple[int, int]) -> NDArray[np.float32]:
     """(H, W, 2) of a padded pair -> (2, h, w)."""
     return np.ascontiguousarray(flow[: shape[0], : shape[1]].transpose(2, 0, 1))
@@ -77,6 +84,10 @@ class Dis:
     """
 
     name = "dis"
+    presets: ClassVar[dict[str, dict[str, int | float]]] = {
+        "fast": {"patch_stride": 4, "gradient_descent_iterations": 8, "refinement_iterations": 3},
+        "default": {},
+    }
 
     def __init__(
         self,
@@ -101,9 +112,7 @@ class Dis:
             "refinement_gamma": refinement_gamma,
         }
         self._dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-        self._dis.setFinestScale(finest_scale)
-        self._dis.setPatchSize(patch_size)
-        self._dis.setPatchStride(patch_stride)
+        self._scales = finest_scale, patch_size, patch_stride
         self._dis.setGradientDescentIterations(gradient_descent_iterations)
         self._dis.setVariationalRefinementIterations(refinement_iterations)
         self._dis.setVariationalRefinementAlpha(refinement_alpha)
@@ -112,6 +121,7 @@ class Dis:
 
     def __call__(self, first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return the (2, h, w) field from ``first`` to ``second``, (h, w) uint8 grey each."""
+        set_scales(self._dis, *self._scales)
         flow = self._dis.calc(pad_small(first), pad_small(second), None)
         return _to_field(flow, first.shape)
 
@@ -208,7 +218,6 @@ class TvL1OpenCV:
         self._tvl1.setTau(tau)
         self._tvl1.setLambda(lambda_)
         self._tvl1.setTheta(theta)
-        self._tvl1.setScalesNumber(scales)
         self._tvl1.setWarpingsNumber(warps)
         self._tvl1.setEpsilon(epsilon)
         self._tvl1.setInnerIterations(inner_iterations)
@@ -218,5 +227,7 @@ class TvL1OpenCV:
 
     def __call__(self, first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return the (2, h, w) field from ``first`` to ``second``, (h, w) uint8 grey each."""
+        # It keeps the number of scales that a small frame had room for.
+        self._tvl1.setScalesNumber(int(self.parameters["scales"]))
         flow = self._tvl1.calc(pad_small(first), pad_small(second), None)
         return _to_field(flow, first.shape)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+LINE_BYTES = 64  # of a cache line, and of the widest vector
 SMALLEST_SIDE_PX = 16  # of a pyramid's coarsest level, unless the frame itself is smaller
 
 
@@ -44,6 +47,14 @@ def resize_field(field: NDArray[np.float32], height: int, width: int) -> NDArray
     return np.stack(planes) * scale[:, None, None]
 
 
+def aligned_zeros(*shape: int) -> NDArray[np.float32]:
+    """Return zeros that begin at a cache line: vectors across two lines cost up to a tenth more."""
+    size = 4 * math.prod(shape)
+    memory = np.zeros(size + LINE_BYTES, np.uint8)
+    start = -memory.ctypes.data % LINE_BYTES
+    return memory[start : start + size].view(np.float32).reshape(shape)
+
+
 class Planes:
     """Memory for the planes of one pyramid level, kept from pair to pair: pages cost time."""
 
@@ -54,5 +65,5 @@ class Planes:
         """Return (count, height, stride) numbers of no meaning; those got before are lost."""
         size = count * height * stride
         if self._memory.size < size:
-            self._memory = np.zeros(size, np.float32)
+            self._memory = aligned_zeros(size)
         return self._memory[:size].reshape(count, height, stride)

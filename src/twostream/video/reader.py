@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import math
+import stat
 from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -306,7 +307,10 @@ def _open_container(path: Path) -> Any:
     if path.is_dir():
         raise VideoError(path, "is a folder, expected a video file")
     try:
-        if path.stat().st_size == 0:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):  # a pipe or a device may have no end
+            raise VideoError(path, "is no file on disk, expected a video file")
+        if status.st_size == 0:
             raise VideoError(path, "the file is empty")
         # "file:" and the whitelist keep odd names and playlists from reaching over the network.
         return av.open(

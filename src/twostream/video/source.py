@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import stat
 from pathlib import Path
 
 from twostream.types import VideoError
@@ -20,7 +21,10 @@ def source_hash(path: Path) -> str:
         VideoError: the file cannot be read.
     """
     try:
-        size = path.stat().st_size
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):  # a pipe or a device may have no end
+            raise VideoError(path, "is no file on disk, expected a video file")
+        size = status.st_size
         digest = hashlib.sha1(str(size).encode(), usedforsecurity=False)
         with open(path, "rb") as file:
             if size <= 4 * HASHED_PIECE_BYTES:
