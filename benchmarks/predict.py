@@ -87,8 +87,8 @@ def document(results: dict[str, dict[str, float]], int8: dict[str, Any] | None) 
     lines = [
         "# What prediction costs",
         "",
-        f"Written by `benchmarks/predict.py`, not by hand. A clip of {SECONDS} s, "
-        f"{SIZE[0]}x{SIZE[1]} px, {FPS} frames/s; networks of `quick`; {os.cpu_count()} cores, OMP_NUM_THREADS="
+        f"Written by `benchmarks/predict.py`, not by hand. A clip of {SECONDS} s, {SIZE[0]}x{SIZE[1]}"
+        f" px, {FPS} frames/s; networks of `quick`; {os.cpu_count()} cores, OMP_NUM_THREADS="
         f"{os.environ.get('OMP_NUM_THREADS', 'unset')}, load {os.getloadavg()[0]:.1f} at the end. "
         "Seconds, the fastest of the rounds; the ratio is `predict` over the sum of its parts.",
         "",
