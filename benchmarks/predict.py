@@ -84,12 +84,13 @@ def main() -> None:
 
 def document(results: dict[str, dict[str, float]], int8: dict[str, Any] | None) -> str:
     """Return the tables as Markdown."""
+    threads = os.environ.get("OMP_NUM_THREADS", "unset")
     lines = [
         "# What prediction costs",
         "",
-        f"Written by `benchmarks/predict.py`, not by hand. A clip of {SECONDS} s, {SIZE[0]}x{SIZE[1]}"
+        f"Written by `benchmarks/predict.py`, not by hand. {SECONDS} s of {SIZE[0]}x{SIZE[1]}"
         f" px, {FPS} frames/s; networks of `quick`; {os.cpu_count()} cores, OMP_NUM_THREADS="
-        f"{os.environ.get('OMP_NUM_THREADS', 'unset')}, load {os.getloadavg()[0]:.1f} at the end. "
+        f"{threads}, load {os.getloadavg()[0]:.1f} at the end. "
         "Seconds, the fastest of the rounds; the ratio is `predict` over the sum of its parts.",
         "",
         f"| | {' | '.join(ENGINES)} |",
