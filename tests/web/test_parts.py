@@ -172,6 +172,22 @@ def test_its_time_line_is_what_the_predictor_says(
     assert found.segments == wanted.segments and found.seconds == wanted.seconds
 
 
+@pytest.mark.parametrize(
+    "name", ["corrupted.mp4", "video_90.mov", "h264_10bits.mp4", "phone_hevc_rotated_vfr.mov"]
+)
+def test_odd_real_files(shared_data: Path, name: str) -> None:
+    """Broken off, rotated, 10 bits, a varying frame rate: as the predictor has them."""
+    predictor = TwoStreamPredictor.from_models(make_models(INPUTS["stack"]))
+    path = shared_data / "robustness" / name
+    found = Analysis(predictor, path, name, limits=Limits(), deadline=Deadline(600))
+    timeline, wanted = found.timeline(), predictor.timeline(path)
+    np.testing.assert_array_equal(timeline.scores, wanted.scores)
+    assert found.moment(0.1).frame.shape[0] > 0
+    assert (found.warning is None) == (name != "corrupted.mp4")
+    if found.warning is not None:
+        assert found.warning.startswith(f"{name}: decoding broke off after 28")
+
+
 def test_the_frame_of_a_moment(tmp_path: Path) -> None:
     """Frame i of this clip is grey value 5 i, and nothing moves."""
     from twostream.video import VideoWriter

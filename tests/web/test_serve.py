@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import subprocess
 import sys
 from pathlib import Path
 
@@ -66,3 +67,10 @@ def test_a_password_from_a_file(tmp_path: Path) -> None:
         with pytest.raises(UsageError) as caught:
             read_auth(None, file)
         assert "anna" not in str(caught.value)
+
+
+def test_an_export_is_served_without_torch() -> None:
+    """Nothing of the page imports torch: only the saliency of a run does, when it is asked for."""
+    code = "import sys, twostream.web.app; print('torch' in sys.modules, 'gradio' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "False"]
