@@ -41,7 +41,7 @@ from extraction_parts import (
 )
 from flow import SHARED, markdown, processor
 from twostream.flow import make_estimator
-from twostream.flow.opencv import Dis, one_opencv_thread
+from twostream.flow.opencv import Dis, one_opencv_thread, set_scales
 from twostream.flow.store import Kind
 from twostream.video import VideoWriter, stored_size
 
@@ -88,6 +88,7 @@ def bare_loop(paths: Sequence[Path], folder: Path, *, rgb: bool) -> int:
     """Decode, compute flow, write JPEGs; returns the number of pairs."""
     dis = make_estimator("dis")
     assert isinstance(dis, Dis)
+    set_scales(dis._dis, *dis._scales)
     calc = dis._dis.calc
     options = [cv2.IMWRITE_JPEG_QUALITY, QUALITY]
     pairs = 0
