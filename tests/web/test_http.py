@@ -263,6 +263,14 @@ def test_long_requests_and_unknown_lengths_are_refused(server: Server) -> None:
     connection.close()
 
 
+def test_other_sites_pages_cannot_send(server: Server) -> None:
+    """Browsers say whose page it is; programs say nothing."""
+    for path in ("/api/predict", "/api/upload", "/gradio_api/queue/join"):
+        status, text = ask(server.url, "POST", path, b"{}", Sec_Fetch_Site="cross-site")
+        assert status == 403 and "another site's page" in text
+    assert not server.files()
+
+
 def test_everything_asks_for_the_password(web_run: Path, clip: Path, tmp_path: Path) -> None:
     with serving(web_run, tmp_path, "--auth", "anna:secret") as running:
         for path in ("/", "/api/model", "/theme.css", "/gradio_api/queue/data", "/nothing"):

@@ -89,6 +89,8 @@ class Guard:
         folder = path.startswith(OPEN_FOLDERS) and ".." not in path
         if path not in OPEN_PATHS and not folder:
             return 404, "there is nothing here"
+        if scope["method"] == "POST" and headers.get(b"sec-fetch-site") == b"cross-site":
+            return 403, "another site's page may not send anything here"
         if scope["method"] == "POST" and path not in BODIES:
             length = headers.get(b"content-length", b"")
             if not length.isdigit():

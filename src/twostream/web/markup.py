@@ -131,7 +131,8 @@ def bars(
         for k in best
     )
     more = len(classes) - len(best)
-    rest = f'<p class="ts-small">{more} more classes score less.</p>' if more > 0 else ""
+    words = f"{more} more {'class scores' if more == 1 else 'classes score'} less."
+    rest = f'<p class="ts-small">{words}</p>' if more > 0 else ""
     return f'<div class="ts-bars"><p class="ts-legend">{legend}</p>{rows}{rest}</div>'
 
 
