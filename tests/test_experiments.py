@@ -16,7 +16,7 @@ from twostream.datasets import GivenSplit
 from twostream.experiments import CLAIMS, EXPERIMENTS, Study
 from twostream.experiments.nets import NETS
 from twostream.experiments.reproduce import claim_notes, collect, planned, write_results
-from twostream.experiments.results import cell_result, runs_of_cell
+from twostream.experiments.results import cell_result, claim_result, runs_of_cell
 from twostream.experiments.study import Outcome
 from twostream.recipes import make_recipe
 from twostream.types import RunError, TemporalInput
@@ -327,7 +327,10 @@ def test_weights_of_the_recipes_own_network_need_no_second_net_from_scratch(
     save_file({"x": torch.zeros(1)}, own, {"architecture": recipe.spatial_architecture})
     save_file({"x": torch.zeros(1)}, other, {"architecture": "resnet18"})
     like = ["scratch-like-weights"]
-    assert study_of(tiny_data, tmp_path, weights=str(own)).stands_in(like) == ("scratch",)
+    study = study_of(tiny_data, tmp_path, weights=str(own))
+    assert study.stands_in(like) == ("scratch",)
+    names = [each["second"] for each in claim_result(study, CLAIMS[0], {})["comparisons"]]
+    assert names == ["from scratch"] * 2 + ["the same network from scratch"] * 2
     assert study_of(tiny_data, tmp_path, weights=str(other)).stands_in(like) == tuple(like)
 
 

@@ -50,6 +50,16 @@ def test_clips_that_all_agree_are_no_certainty() -> None:
     assert verdict(few, "similar", MARGIN_POINTS) == "undecided"
 
 
+@pytest.mark.parametrize("one_group", [[1.0, 0, 0, 0, 0], [1.0, -1, 0, 0, 0]])
+def test_groups_that_all_agree_are_no_certainty_either(one_group: list[float]) -> None:
+    """In each of nine groups the same: drawing groups anew changes nothing."""
+    names = [str(i // 5) for i in range(45)]
+    found = group_interval(np.array(one_group * 9), names)
+    unseen = 100 * 3.689 / 45
+    assert found.mean - found.low == pytest.approx(unseen, abs=1e-2)
+    assert found.high - found.mean == pytest.approx(unseen, abs=1e-2)
+
+
 def test_unequal_groups_weigh_by_their_clips() -> None:
     found = group_interval(np.array([1.0] * 9 + [0.0]), ["a"] * 9 + ["b"], least=0)
     assert found.mean == 90

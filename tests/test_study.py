@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from invented_study import study_of
+from invented_study import fake_run, study_of, with_data
+from twostream.datasets.dataset import GivenSplit
 from twostream.experiments import Study, listing, reproduce, running
 from twostream.experiments.reproduce import collect, planned
 from twostream.experiments.running import run_all, unfinished
@@ -99,6 +100,27 @@ def test_a_folder_of_another_study_is_refused(
         reproduce(study_of(tiny_data, tmp_path / "out"), "table9", say=quiet)
 
 
+def test_a_study_of_changed_data_or_a_damaged_one_is_refused(
+    tiny_data: Path, tmp_path: Path
+) -> None:
+    """Folds are drawn anew where a clip is added, so old and new runs would mix."""
+    out = tmp_path / "out"
+    with study_of(tiny_data, out).claimed():
+        pass
+    fewer = study_of(tiny_data, out)
+    with_data(fewer, videos=fewer.datasets[0].videos[1:])
+    with pytest.raises(RunError, match="videos: "), fewer.claimed():
+        pass
+    kept = json.loads((out / "study.json").read_text())
+    del kept["videos"]  # as studies were written before
+    write_json(out / "study.json", kept)
+    with study_of(tiny_data, out).claimed():
+        pass
+    write_json(out / "study.json", {"data": "nonsense"})
+    with pytest.raises(RunError, match="is damaged"), study_of(tiny_data, out).claimed():
+        pass
+
+
 def test_a_study_is_of_one_process(tiny_data: Path, tmp_path: Path) -> None:
     study = study_of(tiny_data, tmp_path / "out")
     with study.claimed(), pytest.raises(RunError, match="in use by another process"):
@@ -172,6 +194,45 @@ def test_a_run_that_fails_is_named_and_the_others_are_done(tiny_data: Path, tmp_
     assert cell["accuracy"] is None and cell["state"].startswith("1 of 2 runs failed")
 
 
+def test_damaged_files_of_one_run_do_not_end_the_study(tiny_data: Path, tmp_path: Path) -> None:
+    study = study_of(tiny_data, tmp_path / "out")
+    runs = {net: study.runs(net, 0) for net in ("flow-1", "flow-5", "flow-10")}
+    for run in [run for each in runs.values() for run in each]:
+        fake_run(study, run, 1.0)
+    assert collect(study, "table1b", {})["failed"] == {}
+    (runs["flow-1"][0].folder / "scores" / "temporal-test.npz").write_bytes(b"PK\x03\x04")
+    (runs["flow-10"][1].folder / "temporal.safetensors").write_bytes(b"damaged")
+    (runs["flow-5"][2].folder / "results.json").write_text("{")
+    results = collect(study, "all", {})
+    assert set(results["failed"]) == {
+        str(runs["flow-1"][0].folder),
+        str(runs["flow-10"][1].folder),
+    }
+    why = results["failed"][str(runs["flow-1"][0].folder)]
+    assert "temporal-test.npz is missing, damaged" in why and "delete it and results.json" in why
+    states = {cell["row"]: cell["state"] for cell in results["cells"] if cell["table"] == "table1b"}
+    assert "1 of 3 runs failed" in states["single-frame flow (L = 1)"]
+    assert "delete it" in results["figure4"]["state"]
+    # a run whose last file is damaged is gone through again
+    assert states["stacking, L = 5"] == "2 of 3 runs"
+    assert [run.folder for run in unfinished(runs["flow-5"])] == [runs["flow-5"][2].folder]
+    assert any(row["seconds_spent"] for row in listing(study))
+
+
+@pytest.mark.parametrize("numbers", [(), (2, 3)])
+def test_official_data_without_the_lists_of_split_1_is_refused(
+    numbers: tuple[int, ...], tiny_data: Path, tmp_path: Path
+) -> None:
+    study = study_of(tiny_data, tmp_path / "out", official=True)
+    videos = study.datasets[0].videos
+    given = tuple(GivenSplit(number, videos[::2], videos[1::2]) for number in numbers)
+    with_data(study, given=given)
+    for ask in (lambda: reproduce(study, "table1b", say=quiet), lambda: listing(study)):
+        with pytest.raises(DataError, match="official lists of split 1"):
+            ask()
+    assert not study.out.exists()
+
+
 def test_official_data_uses_its_own_splits(tiny_data: Path, tmp_path: Path) -> None:
     study = study_of(tiny_data, tmp_path, official=True, recipe=make_recipe("paper"))
     runs = study.runs("flow-10", 0)
@@ -184,3 +245,7 @@ def test_official_data_uses_its_own_splits(tiny_data: Path, tmp_path: Path) -> N
     # g01 of one class is not g01 of another there
     assert len(set(study.groups[0].values())) == 56
     assert len(set(study_of(tiny_data, tmp_path).groups[0].values())) == 4
+    # but a film of HMDB-51 is one, whatever is done in it
+    with_data(study, kind="HMDB-51")
+    del study.__dict__["groups"]
+    assert len(set(study.groups[0].values())) == 4

@@ -29,6 +29,7 @@ def write_json(path: Path, value: Any) -> None:
 
 def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object; raises RunError where the file is missing or damaged."""
+    again = f"train into another --out, or delete {path.parent} and train again"
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
@@ -37,9 +38,9 @@ def read_json(path: Path) -> dict[str, Any]:
             "train first (twostream train DATA --out RUN)"
         ) from None
     except (OSError, ValueError) as error:
-        raise RunError(f"{path} cannot be read ({error}): train into another --out") from error
+        raise RunError(f"{path} cannot be read ({error}): {again}") from error
     if not isinstance(value, dict):
-        raise RunError(f"{path} is damaged, it holds no JSON object: train into another --out")
+        raise RunError(f"{path} is damaged, it holds no JSON object: {again}")
     return value
 
 

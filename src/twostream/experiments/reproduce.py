@@ -18,6 +18,7 @@ from twostream.experiments.results import (
     FIGURE4_NET,
     cell_result,
     claim_result,
+    damaged,
     figure4_result,
     overfitting,
     runs_of_cell,
@@ -109,6 +110,7 @@ def collect(study: Study, what: str, failed: dict[Path, str]) -> dict[str, Any]:
 
     One study holds many experiments: asking for one more does not make the pages forget the others.
     """
+    failed = failed | damaged(study, planned(study, "all"))
     cells = [cell_result(study, cell, failed) for cell in EXPERIMENTS]
     cells = [c for c in cells if what in (c["table"], "all") or c["state"] == "done"]
     claims = [claim_result(study, claim, failed) for claim in CLAIMS]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,14 +13,16 @@ import cv2
 import numpy as np
 
 from twostream.checkpoint import load_model
+from twostream.evaluate import load_scores
 from twostream.experiments.cells import EXPERIMENTS, Experiment
 from twostream.experiments.claims import MARGIN_POINTS, Claim, Comparison, Contender
-from twostream.experiments.nets import Target, training_crops
+from twostream.experiments.nets import NETS, Target, training_crops
 from twostream.experiments.statistics import Interval, clips_to_decide, verdict
 from twostream.experiments.study import PlannedRun, Study
 from twostream.folder import read_json
 from twostream.models import first_convolution
 from twostream.report.filters import PARTS, DerivativeReading, derivative_reading, figure4_picture
+from twostream.types import DataError, RunError, TwoStreamError
 
 FIGURE4_NET = "flow-10"
 
@@ -111,16 +114,15 @@ def _compared(study: Study, comparison: Comparison, failed: dict[Path, str]) -> 
 
 
 def _label(study: Study, contender: Contender) -> str:
-    changed = study.stands_in(contender.nets) != contender.nets
+    changed = not study.weights and study.stands_in(contender.nets) != contender.nets
     return contender.label + (" (spatial from scratch)" if changed else "")
 
 
 def overfitting(study: Study, net: str = "scratch", target: Target = 0) -> dict[str, float] | None:
     """Return the accuracy of a net on its training and test clips, mean over its runs, per cent."""
-    runs = study.runs(net, target)
-    if not all(run.done for run in runs):
+    results = [each for run in study.runs(net, target) if (each := run.results())]
+    if len(results) < len(study.runs(net, target)):
         return None
-    results = [read_json(run.folder / "results.json") for run in runs]
     means = {}
     for subset, key in (("train", "train_accuracy"), ("test", "accuracy")):
         values = [value for result in results for value in result[key].values()]
@@ -234,9 +236,35 @@ def seconds_spent(runs: list[PlannedRun]) -> float:
     """Return the time that finished runs took, of one process each."""
     total = 0.0
     for run in {run.folder: run for run in runs}.values():
-        if run.done:
-            total += sum(read_json(run.folder / "results.json")["seconds"].values())
+        results = run.results()
+        total += sum(results["seconds"].values()) if results else 0.0
     return round(total, 1)
+
+
+def damaged(study: Study, runs: list[PlannedRun]) -> dict[Path, str]:
+    """Return folder -> what to delete, of finished runs whose files cannot be used any more.
+
+    Scores and models are kept for months; one bad file must not cost the tables of all others.
+    """
+    found = {}
+    for run in runs:
+        net = NETS[run.net]
+        subsets = ("test", "train") if net.fits_svm else ("test",)
+        known = study.groups[run.target]
+        files = [run.folder / "scores" / f"{net.stream}-{subset}.npz" for subset in subsets]
+        try:
+            for path in files if run.done else ():
+                if not known.keys() >= set(load_scores(path).video_ids):
+                    raise DataError("scores of other videos")
+            if run.done and run.net == FIGURE4_NET:
+                path = run.folder / f"{net.stream}.safetensors"
+                load_model(path)
+        except TwoStreamError:
+            found[run.folder] = (
+                f"{path.relative_to(run.folder)} is missing, damaged or of other data: delete it "
+                "and results.json there, and the same command makes them again"
+            )
+    return found
 
 
 def unreadable(study: Study) -> dict[str, dict[str, str]]:
@@ -244,5 +272,6 @@ def unreadable(study: Study) -> dict[str, dict[str, str]]:
     found: dict[str, dict[str, str]] = {name: {} for name in study.names}
     for name in study.names:
         for path in sorted((study.out / "runs" / name).glob("*/*/results.json")):
-            found[name] |= read_json(path).get("unreadable", {})
+            with suppress(RunError):  # that run is gone through again
+                found[name] |= read_json(path).get("unreadable", {})
     return {name: problems for name, problems in found.items() if problems}

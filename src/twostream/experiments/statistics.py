@@ -48,7 +48,7 @@ def group_interval(
     The quantiles of a bootstrap of few groups lie too near (of 9 groups they hold the truth about
     91 times in 100), so their distances from the mean are stretched as a t interval's are against
     a normal one's of the plain variance: by t(G - 1) / 1.96 * sqrt(G / (G - 1)) for G groups.
-    Clips that all agree would give no width at all, which is no certainty either: then up to
+    Groups that all agree would give no width at all, which is no certainty either: then up to
     ``-ln(0.025)`` clips more could have differed unseen (the "rule of three", two-sided).
 
     Args:
@@ -84,7 +84,7 @@ def group_interval(
     means = 100 * sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
     below, above = mean - np.quantile(means, 0.025), np.quantile(means, 0.975) - mean
     stretch = t.ppf(0.975, count - 1) / norm.ppf(0.975) * math.sqrt(count / (count - 1))
-    unseen = 100 * -math.log(0.025) / len(values) if np.ptp(values) < 1e-9 else 0.0
+    unseen = 100 * -math.log(0.025) / len(values) if below + above < 1e-9 else 0.0
     low = max(100 * least, mean - max(float(stretch * below), unseen))
     high = min(100.0, mean + max(float(stretch * above), unseen))
     return Interval(mean, round(low, 9), round(high, 9), len(values), count)

@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -30,7 +31,9 @@ from twostream.fusion import fuse
 from twostream.models import read_declaration, read_weights
 from twostream.recipes import Recipe
 from twostream.run import RunSettings
-from twostream.types import RunError, UsageError, VideoScores
+from twostream.types import DataError, RunError, UsageError, VideoScores
+
+RESULTS = ("accuracy", "train_accuracy", "seconds")  # what is read of a run's results.json
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +52,22 @@ class PlannedRun:
     folder: Path
     settings: RunSettings
 
+    def results(self) -> dict[str, Any] | None:
+        """Return what the run wrote at its end; None where it has not finished.
+
+        A damaged file counts as none: the run is gone through again, and trains nothing again.
+        """
+        try:
+            found = read_json(self.folder / "results.json")
+        except RunError:
+            return None
+        whole = all(isinstance(found.get(key), dict) for key in RESULTS)
+        return found if whole else None
+
     @property
     def done(self) -> bool:
         """Tell whether it has finished."""
-        return (self.folder / "results.json").is_file()
+        return self.results() is not None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -182,11 +197,17 @@ class Study:
             "weights": self.weights,
             "folds": self.folds,
             "official": self.official,
+            "videos": [_checksum(dataset) for dataset in self.datasets],
         }
         if not path.is_file():
             write_json(path, asked)
             return
-        found = differences(_resolved(read_json(path)), _resolved(_plain(asked)))
+        before = read_json(path)
+        if not isinstance(before.get("data"), list):
+            raise RunError(f"{path} is damaged, it names no data: choose another --out")
+        # a study of before this was kept does not say which videos it is of
+        before.setdefault("videos", asked["videos"])
+        found = differences(_resolved(before), _resolved(_plain(asked)))
         if found:
             raise RunError(
                 f"{self.out} holds a study with other settings ({'; '.join(found)}): choose "
@@ -250,6 +271,12 @@ class Study:
         """Return (name, official split, fold) of each part that is tested."""
         if self.official:
             given = self.datasets[target].given_splits
+            if 1 not in given:
+                raise DataError(
+                    f"{self.data[target]}: the official lists of split 1 are not there, or name "
+                    "none of its videos: put the folder with the lists into it (docs/data.md says "
+                    "where to get them), or use --data"
+                )
             numbers = given if every_split else given[:1]
             return [(f"split{number}", number, None) for number in numbers]
         k = self.folds
@@ -259,15 +286,15 @@ class Study:
     def groups(self) -> tuple[dict[str, str], ...]:
         """Of each data set, the group of every video, for the bootstrap.
 
-        A video without a group stands for itself. In the official sets g01 of one class and g01 of
-        another are not the same people.
+        A video without a group stands for itself. In UCF-101 g01 of one class and g01 of another
+        are not the same people; a group of HMDB-51 is a film, whatever the class.
         """
         return tuple(
             {
                 video.video_id: f"/{video.video_id}"
                 if video.group is None
                 else f"{video.label}/{video.group}"
-                if self.official
+                if self.official and dataset.kind == "UCF-101"
                 else video.group
                 for video in dataset.videos
             }
@@ -311,11 +338,21 @@ def _scores(run: PlannedRun, subset: str) -> VideoScores:
 
 def _resolved(asked: dict[str, Any]) -> dict[str, Any]:
     """Return the same with whole paths: the place from which they were named does not matter."""
-    weights = asked["weights"]
+    weights = asked.get("weights")
     return asked | {
-        "data": [str(Path(data).resolve()) for data in asked["data"]],
-        "weights": str(Path(weights).resolve()) if weights else None,
+        "data": [str(Path(str(data)).resolve()) for data in asked["data"]],
+        "weights": str(Path(str(weights)).resolve()) if weights else None,
     }
+
+
+def _checksum(dataset: Dataset) -> int:
+    """Return a number that changes with the videos, their classes and groups, and the splits."""
+    listed = sorted((v.video_id, dataset.classes[v.label], v.group) for v in dataset.videos)
+    given = [
+        (each.number, [[v.video_id for v in side] for side in (each.train, each.test)])
+        for each in dataset.given
+    ]
+    return zlib.crc32(repr((listed, given)).encode())
 
 
 def _plain(value: dict[str, Any]) -> dict[str, Any]:
