@@ -293,6 +293,17 @@ def test_wrong_data_gets_one_sentence(
     assert not (tmp_path / "run").exists()
 
 
+def test_a_split_that_leaves_one_class_to_train_blames_no_video(
+    tiny_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clips = sorted(tiny_data.glob("*/*.avi"))
+    lines = [f"{clips[0]},walk,a", f"{clips[1]},walk,b", f"{clips[2]},run,c"]
+    (tmp_path / "clips.csv").write_text("\n".join(["path,label,group", *lines]))
+    data, out = str(tmp_path / "clips.csv"), str(tmp_path / "run")
+    said = fails(capsys, 1, "train", data, "--out", out, "--test-groups", "c", *FAST)
+    assert "got 1: none of another trains, so choose another split" in said
+
+
 def test_a_full_disk_is_one_sentence(
     tiny_data: Path,
     tmp_path: Path,
@@ -319,7 +330,8 @@ def test_a_place_that_cannot_be_written_is_one_sentence(
     (tmp_path / "file").touch()
     scores = str(tiny_run / "scores" / "spatial-test.npz")
     said = fails(capsys, 1, "fuse", scores, "--out", str(tmp_path / out))
-    assert "or choose another place" in said and out.split("/")[0] in said
+    assert "choose another place" in said or "name another --out" in said
+    assert out.split("/")[0] in said
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
 
 

@@ -107,6 +107,21 @@ def test_white_noise_has_the_shares_of_chance_and_reads_as_neither() -> None:
     assert tuple(reading.counts()) == KINDS
 
 
+def test_three_deviations_are_those_of_noise_of_both_components() -> None:
+    """x and y together have twice the weights of one, so a share scatters less."""
+    side = 5
+    noise = np.random.default_rng(0).standard_normal((2000, 2 * L, side, side))
+    shares = derivative_reading(noise).shares[:, PARTS.index("interaction")]
+    line = shares.mean() + 3 * shares.std()
+    tile = np.outer([1, 0, -2, 0, 1], [1, 0, 0, 0, -1]).astype(float)
+    change = STEP[:, None, None] * tile
+    change /= np.linalg.norm(change)
+    same = np.full((L, side, side), 1 / np.sqrt(L * side * side))
+    for share, kind in ((line - 0.01, "neither"), (line + 0.01, "both")):
+        filter_ = np.sqrt(share) * change + np.sqrt(1 - share) * same
+        assert derivative_reading(filters((filter_, filter_))).kinds == (kind,)
+
+
 def test_a_derivative_is_found_under_noise() -> None:
     rng = np.random.default_rng(1)
     clean = filters((over_time(STEP), over_time(STEP)), (still(SOBEL), still(SOBEL.T)))

@@ -263,7 +263,7 @@ def test_real_squeezenet_weights_lack_only_our_classes(shared_weights: Path) -> 
 
 
 def test_the_file_of_weights_must_be_one(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"not a weights file .*none\.safetensors"):
+    with pytest.raises(ModelError, match=r"no weights file .*none\.safetensors"):
         read_weights(tmp_path / "none.safetensors")
     with pytest.raises(ModelError, match="not a weights file"):
         read_weights(tmp_path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -207,6 +208,9 @@ def test_an_overlap_file_is_read_or_refused_in_one_sentence(tmp_path: Path) -> N
         read_overlap(path, ["mine", "theirs"])
     with pytest.raises(DataError, match="cannot be read"):
         read_overlap(tmp_path / "none.csv", ["mine", "theirs"])
+    os.mkfifo(tmp_path / "pipe.csv")
+    with pytest.raises(DataError, match="no file on disk"):
+        read_overlap(tmp_path / "pipe.csv", ["mine", "theirs"])
 
 
 @pytest.mark.parametrize("architecture", ["small-bn", "cnn-m-2048", "squeezenet1_0", "resnet18"])

@@ -145,6 +145,27 @@ def test_what_cannot_be_done_is_said_before_anything_is_written(
     assert not (tmp_path / "out").exists()
 
 
+def test_notes_that_are_no_file_are_refused_and_not_waited_for(
+    tiny_data: Path, tmp_path: Path
+) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(DataError, match="as notes: it is no file"):
+        reproduce(
+            study_of(tiny_data, tmp_path / "out"), "claims", notes=tmp_path / "pipe", say=quiet
+        )
+
+
+def test_a_fold_that_leaves_one_class_to_train_is_refused(tiny_data: Path, tmp_path: Path) -> None:
+    """All runs of that fold would fail, each with a sentence of its own."""
+    study = study_of(tiny_data, tmp_path / "out", folds=2)
+    data = study.datasets[0]
+    first = [video for video in data.videos if video.label == 0]
+    other = next(video for video in data.videos if video.label == 1)
+    with_data(study, videos=(*first, other), classes=data.classes[:2], given=())
+    with pytest.raises(DataError, match="one class alone are left to train"):
+        study.check()
+
+
 def test_an_absent_accelerator_is_said_once(tiny_data: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="does not take these options"):
         reproduce(

@@ -153,7 +153,9 @@ def save_scores(path: Path, scores: VideoScores) -> None:
         DataError: the place is taken by what is no file; a device must not be replaced by one.
     """
     if path.exists() and not path.is_file():
-        raise DataError(f"{path} is no file that scores could replace: name another --out FILE.npz")
+        raise DataError(
+            f"{path} is no file that scores could replace: check it, or choose another place"
+        )
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:

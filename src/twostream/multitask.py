@@ -225,6 +225,8 @@ def read_overlap(path: Path | None, datasets: Sequence[str]) -> frozenset[tuple[
             return None
         text, name = OFFICIAL_OVERLAP.read_text(encoding="utf-8"), "the built-in list"
     else:
+        if not path.is_file():  # a pipe or a device may have no end
+            raise DataError(f"{path} cannot be read as a list of classes: it is no file on disk")
         try:
             text, name = path.read_text(encoding="utf-8"), str(path)
         except (OSError, UnicodeDecodeError) as error:

@@ -80,7 +80,7 @@ def how_to_read() -> str:
         "Each comparison is paired: the same test clips, the same folds and seeds. *Better* is "
         "confirmed if the interval of the difference lies above 0 and refuted if below; *similar* "
         "is confirmed if it lies inside ±5 points and refuted if wholly outside; anything else is "
-        "undecided at this sample size. The first comparison of a claim decides. Comparisons and "
+        "undecided at this sample size. The first comparison of a claim decides; it and the "
         "margins were fixed in the code before anything was run."
     )
 

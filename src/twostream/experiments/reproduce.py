@@ -63,6 +63,8 @@ def reproduce(
     check_what(what)
     said: dict[int, str] = {}
     if notes:
+        if not notes.is_file():  # a pipe or a device may have no end
+            raise DataError(f"{notes} cannot be read as notes: it is no file on disk")
         try:
             said = claim_notes(notes.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError) as error:

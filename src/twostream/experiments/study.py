@@ -145,7 +145,8 @@ class Study:
 
         Raises:
             UsageError: more folds than groups, or an unknown flow estimator.
-            DataError: a data set that cannot be read, or the two share a video.
+            DataError: a data set that cannot be read, a fold in which one class alone would train,
+                or the two share a video.
             ModelError: weights that cannot be read.
         """
         if self.recipe.flow not in ESTIMATOR_NAMES:
@@ -155,8 +156,15 @@ class Study:
             _ = self.weights_architecture
         targets: tuple[Target, ...] = (0, 1)
         for target, dataset in zip(targets, self.datasets, strict=False):
-            for _, split, fold in self._parts(target, every_split=True):
-                dataset.split(split, fold=fold)
+            for _, number, fold in self._parts(target, every_split=True):
+                for seed in range(self.seeds):
+                    split = dataset.split(number, fold=fold, seed=seed)
+                    if len({video.label for video in split.train}) < 2:
+                        raise DataError(
+                            f"{self.names[target]}, {split.name}: clips of one class alone are "
+                            "left to train, so nothing can be learnt: a class needs clips of two "
+                            "groups at least, better of more; add some, or choose other --folds"
+                        )
         refuse_shared_videos(self.datasets)
 
     @contextmanager

@@ -106,8 +106,8 @@ def derivative_reading(
     shares = _share(energy.sum(axis=1))
     times, places = length - 1, height * width - 1
     chance = np.array([1, times, places, times * places]) / (length * height * width)
-    # of noise, a share has a beta distribution
-    deviation = np.sqrt(2 * chance * (1 - chance) / (length * height * width + 2))
+    # of noise, a share of the energy of x and y together has a beta distribution
+    deviation = np.sqrt(chance * (1 - chance) / (length * height * width + 1))
     score = (shares - chance) / np.maximum(1 - chance, 1e-12)
     out = (score >= _LEAST_SCORE) & (shares >= chance + _DEVIATIONS * deviation)
     kinds = tuple(_kind(dict(zip(PARTS, row, strict=True))) for row in np.where(out, score, 0.0))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -114,8 +114,20 @@ def check_videos(videos: Sequence[LabeledVideo], *, short_side: int | None, crop
         usable.add(video.label)
         if len(usable) == 2:
             return
-    first = next((f"{video_id}: {cause}" for video_id, cause in why.items()), "there is none")
-    raise DataError(
-        f"training needs clips of at least two classes, got {len(usable)}: {len(why)} videos "
-        f"cannot be used, the first is {first}; see `twostream doctor`"
+    raise too_few_classes(len(usable), why)
+
+
+def too_few_classes(count: int, unusable: Mapping[str, str]) -> DataError:
+    """Return what to raise where clips of fewer than two classes are left to train.
+
+    Args:
+        count: of the classes that are left.
+        unusable: video id -> why it cannot be used.
+    """
+    first = next((f"{video_id}: {cause}" for video_id, cause in unusable.items()), None)
+    reason = (
+        f"{len(unusable)} videos cannot be used, the first is {first}; see `twostream doctor`"
+        if first
+        else "none of another trains, so choose another split, fold or test groups"
     )
+    return DataError(f"training needs clips of at least two classes, got {count}: {reason}")

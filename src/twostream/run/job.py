@@ -26,8 +26,12 @@ from twostream.initialise import Start, initial_model
 from twostream.loader import ClipCache, Clips, TrainingBatches
 from twostream.multitask import cut_head, join, read_overlap
 from twostream.report import write_report
+<<<<<<< HEAD
 from twostream.report.card import write_card
 from twostream.run.check import check_request
+=======
+from twostream.run.check import check_request, too_few_classes
+>>>>>>> next
 from twostream.run.rescore import fused
 from twostream.run.settings import STREAMS, RunSettings
 from twostream.run.stores import (
@@ -41,7 +45,6 @@ from twostream.run.stores import (
 )
 from twostream.train import Progress, TrainerOptions, fit
 from twostream.types import (
-    DataError,
     DatasetSplit,
     LabeledVideo,
     Stream,
@@ -196,11 +199,7 @@ class _Job:
             self.say(f"{dropped} training videos cannot be read and are left out, named above")
         have = {video.label for video in readable.train}
         if len(have) < 2:
-            raise DataError(
-                f"training needs clips of at least two classes, got {len(have)}: "
-                f"{len(unreadable)} videos cannot be used, the first because "
-                f"{next(iter(unreadable.values()), 'it is missing')}; see `twostream doctor`"
-            )
+            raise too_few_classes(len(have), unreadable)
 
     def model(
         self, stream: Stream, split: DatasetSplit, clips: ClipCache, folder: Path
