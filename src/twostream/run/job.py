@@ -26,12 +26,8 @@ from twostream.initialise import Start, initial_model
 from twostream.loader import ClipCache, Clips, TrainingBatches
 from twostream.multitask import cut_head, join, read_overlap
 from twostream.report import write_report
-<<<<<<< HEAD
 from twostream.report.card import write_card
-from twostream.run.check import check_request
-=======
 from twostream.run.check import check_request, too_few_classes
->>>>>>> next
 from twostream.run.rescore import fused
 from twostream.run.settings import STREAMS, RunSettings
 from twostream.run.stores import (
