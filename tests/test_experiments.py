@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 
 from invented_study import fake_run, split_of, study_of, with_data
 from twostream.datasets import GivenSplit
+from twostream.evaluate import load_scores, save_scores
 from twostream.experiments import CLAIMS, EXPERIMENTS, Study
 from twostream.experiments.nets import NETS
 from twostream.experiments.reproduce import claim_notes, collect, planned, write_results
@@ -285,6 +286,27 @@ def test_the_svm_is_fitted_on_the_training_clips(tiny_data: Path, tmp_path: Path
     nets = ["scratch", "flow-10"]
     assert study.outcome(nets, "average", 0).accuracy().mean == 100
     assert study.outcome(nets, "svm", 0).accuracy().mean == 0
+
+
+def test_scores_that_do_not_fit_together_cost_their_own_rows_alone(
+    tiny_data: Path, tmp_path: Path
+) -> None:
+    """A training video was unreadable for one net, and readable again for the other."""
+    study = study_of(tiny_data, tmp_path)
+    for net in ("scratch", "flow-10"):
+        for run in study.runs(net, 0):
+            fake_run(study, run, 1.0)
+    path = study.runs("scratch", 0)[0].folder / "scores" / "spatial-train.npz"
+    scores = load_scores(path)
+    save_scores(path, scores.select(scores.video_ids[1:]))
+    claims = {claim["number"]: claim for claim in collect(study, "claims", {})["claims"]}
+    assert claims[9]["verdict"] == "not run"
+    assert "has no scores for 1 videos" in claims[9]["comparisons"][0]["state"]
+    assert claims[7]["comparisons"][0]["state"] == "done"
+    averaged = next(cell for cell in EXPERIMENTS if cell.nets == ("last-layer", "flow-10"))
+    assert cell_result(study, averaged, {})["state"] == "done"
+    svm = cell_result(study, replace(averaged, fusion="svm"), {})
+    assert svm["accuracy"] is None and "has no scores for 1 videos" in svm["state"]
 
 
 def test_cells_of_all_splits_count_each_clip_in_every_split_that_tests_it(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -107,6 +108,9 @@ def test_images_that_cannot_be_read_say_why(tmp_path: Path) -> None:
                 read_image(path, short_side=side)
     with pytest.raises(DataError, match="cannot be read: No such file"):
         read_image(tmp_path / "none.jpg", short_side=40)
+    os.mkfifo(tmp_path / "pipe.jpg")
+    with pytest.raises(DataError, match="no file on disk"):
+        read_image(tmp_path / "pipe.jpg", short_side=40)
 
 
 # Batches

@@ -262,6 +262,8 @@ def test_official_data_uses_its_own_splits(tiny_data: Path, tmp_path: Path) -> N
     small = study_of(tiny_data, tmp_path / "out", official=True)
     results = reproduce(small, "figure4", jobs=1, say=quiet)
     assert (results["figure4"]["nets"], results["folds"]) == (1, None)
+    # of three splits the tiny data has the first; a mean over fewer must not pass for the paper's
+    assert "official splits (clips 1)" in (tmp_path / "out" / "reproduction.md").read_text()
     assert small.outcome(["flow-10"], None, 0).accuracy().clips == 14
     # g01 of one class is not g01 of another there
     assert len(set(study.groups[0].values())) == 56

@@ -42,7 +42,7 @@ def about(results: Mapping[str, Any]) -> str:
         for each in results["data"]
     )
     machine, seconds = results["machine"], results["seconds"]
-    folds = f"{results['folds']} folds by group" if results["folds"] else "the official splits"
+    folds = f"{results['folds']} folds by group" if results["folds"] else _splits(results)
     weights = results["weights"] or "none: two-stream rows use a spatial net from scratch"
     place = machine["gpu"] or f"{machine['cores']} cores of {machine['processor']}"
     return (
@@ -56,6 +56,12 @@ def about(results: Mapping[str, Any]) -> str:
         "figures are of UCF-101 and HMDB-51 and stand beside ours for orientation: on other data "
         "only the differences can be compared."
     )
+
+
+def _splits(results: Mapping[str, Any]) -> str:
+    """Name the official splits that are there: lists may be missing."""
+    each = (f"{data['name']} {', '.join(map(str, data['splits']))}" for data in results["data"])
+    return f"official splits ({'; '.join(each)})"
 
 
 def _unreadable(results: Mapping[str, Any]) -> str:

@@ -130,6 +130,7 @@ def collect(study: Study, what: str, failed: dict[Path, str]) -> dict[str, Any]:
                 "videos": len(dataset.videos),
                 "classes": len(dataset.classes),
                 "groups": len(dataset.groups),
+                "splits": list(dataset.given_splits) if study.official else None,
             }
             for name, dataset in zip(study.names, study.datasets, strict=True)
         ],

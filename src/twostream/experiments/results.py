@@ -69,8 +69,14 @@ def cell_result(study: Study, cell: Experiment, failed: dict[Path, str]) -> dict
     runs = runs_of_cell(study, cell)
     row["state"] = _state(runs, failed)
     if row["state"] == "done":
-        outcome = study.outcome(cell.nets, cell.fusion, cell.target, every_split=cell.every_split)
-        row["accuracy"] = _numbers(outcome.accuracy())
+        try:
+            outcome = study.outcome(
+                cell.nets, cell.fusion, cell.target, every_split=cell.every_split
+            )
+        except TwoStreamError as error:  # scores that cannot be fused cost this cell alone
+            row["state"] = str(error)
+        else:
+            row["accuracy"] = _numbers(outcome.accuracy())
     return row
 
 
@@ -101,8 +107,11 @@ def _compared(study: Study, comparison: Comparison, failed: dict[Path, str]) -> 
     result["state"] = next((state for state in states if state != "done"), "done")
     if result["state"] != "done":
         return result
-    outcomes = [study.outcome(s.nets, s.fusion, comparison.target) for s in (first, second)]
-    difference = outcomes[0].minus(outcomes[1])
+    try:
+        outcomes = [study.outcome(s.nets, s.fusion, comparison.target) for s in (first, second)]
+        difference = outcomes[0].minus(outcomes[1])
+    except TwoStreamError as error:  # scores that cannot be fused or paired cost this one alone
+        return result | {"state": str(error)}
     result |= {
         "first_accuracy": _numbers(outcomes[0].accuracy()),
         "second_accuracy": _numbers(outcomes[1].accuracy()),

@@ -35,6 +35,8 @@ def read_image(path: Path, *, short_side: int | None = None) -> NDArray[np.uint8
     Raises:
         DataError: it cannot be read or decoded to its end.
     """
+    if path.exists() and not path.is_file():  # a pipe or a device may have no end
+        raise DataError(f"{path} cannot be read: it is no file on disk")
     try:
         content = np.frombuffer(path.read_bytes(), np.uint8)
     except OSError as error:
