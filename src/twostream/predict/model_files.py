@@ -37,7 +37,8 @@ class TorchStream:
     def score(self, clip: Clip, positions: int | None = None) -> NDArray[np.float32]:
         """Return a clip's (k,) softmax scores, exactly as evaluation would."""
         samples = clip.samples(self.spec.temporal, positions or self.spec.test_positions)
-        return score_stacks(self.model, *samples).cpu().numpy()
+        # copied: a tensor that is kept pins torch's memory, and hours of windows keep thousands
+        return score_stacks(self.model, *samples).cpu().numpy().copy()
 
 
 def load_models(run: Path) -> list[StreamModel]:
