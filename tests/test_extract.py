@@ -335,8 +335,10 @@ class TestManyClips:
         assert [call[1] for call in calls] == sorted(call[1] for call in calls)
         assert calls[-1][1:] == (4, 4, 4 + 7 + 10 + 13, 0)
 
-    def test_time_left(self, tmp_path: Path) -> None:
+    def test_time_left(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """By the share of one long clip that is done; what was there before does not count."""
+        pool = sys.modules["twostream.extract.pool"]
+        monkeypatch.setattr(pool, "TICK_SECONDS", 0.01)  # the clip is soon done
         videos = make_data(tmp_path / "data", 2)
         settings = StoreSettings(short_side=48, flow="dis")
         extract(videos, store=tmp_path / "s", settings=settings)
