@@ -16,7 +16,7 @@ import pytest
 from twostream.__main__ import run as run_command
 from twostream.hub import FILES, Place, pull, push
 from twostream.predict import TwoStreamPredictor
-from twostream.types import RunError, TwoStreamError, UsageError
+from twostream.types import ModelError, RunError, UsageError
 
 TOKEN = "hf_" + "Secret0123456789"
 
@@ -130,8 +130,19 @@ def test_what_is_no_run(tiny_run: Path, tmp_path: Path) -> None:
         push(exported, out)
     damaged = copy("results.json")
     (damaged / "spatial.safetensors").write_bytes(b"no model")
-    with pytest.raises(TwoStreamError):
+    with pytest.raises(ModelError) as caught:
         pull(str(damaged), tmp_path / "out")
+    said = str(caught.value)
+    assert said.startswith(f"{damaged / 'spatial.safetensors'} is not a safetensors file")
+    assert said.endswith("get a whole copy of it")
+    with pytest.raises(ModelError, match=r"--resume") as caught:
+        (damaged / "README.md").touch()
+        push(damaged, out)
+    assert str(caught.value).startswith(str(damaged))
+    foreign = copy("results.json", "spatial.safetensors")
+    (foreign / "README.md").write_bytes("café".encode("latin-1"))
+    with pytest.raises(RunError, match="save it as UTF-8"):
+        push(foreign, out)
     assert not (tmp_path / "out").exists() and not list(tmp_path.glob(".*"))
 
 

@@ -492,6 +492,7 @@ def test_ctrl_c_leaves_whole_files_only(run_folder: Path, tmp_path: Path) -> Non
         (["--timeline", "--window", "nan"], "window_seconds must be a number above 0"),
         (["--timeline", "--threshold", "2"], "threshold must lie in 0..1"),
         (["--timeline", "--csv", "nowhere/x.csv"], "no folder nowhere"),
+        (["--timeline", "--csv", "x.csv", "--scores", "./x.csv"], "would both write x.csv"),
     ],
 )
 def test_wrong_usage_is_one_sentence(

@@ -17,11 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from twostream.checkpoint import AGAIN
 from twostream.predict.contract import is_exported
 from twostream.predict.model_files import STREAMS, load_models
 from twostream.report.card import CARD_NAME, card, without_paths
 from twostream.report.contents import read_run
-from twostream.types import RunError, UsageError
+from twostream.types import ModelError, RunError, UsageError
 
 MODELS = tuple(f"{stream}.safetensors" for stream in STREAMS)
 JSON_FILES = ("results.json", "settings.json")
@@ -106,7 +107,7 @@ def push(
     name = place.folder.name if place.folder is not None else place.repo.split("/")[-1]
     with _stage(place.folder) as stage:
         _collect(run, stage, name, license_id)
-        load_models(stage)
+        _check_models(stage, str(run), AGAIN)
         if place.folder is not None:
             _put(stage, place.folder, force=force)
         else:
@@ -145,7 +146,8 @@ def pull(
                 _copy(Path(folder), stage, str(place))
         else:
             _copy(place.folder, stage, str(place))
-        load_models(stage)  # before anything is replaced
+        # before anything is replaced
+        _check_models(stage, str(place.folder or place.repo), "get a whole copy of it")
         _put(stage, out, force=force)
     return {"source": str(place), "run": str(out), "files": _sizes(out)}
 
@@ -169,7 +171,12 @@ def _collect(run: Path, stage: Path, name: str, license_id: str | None) -> None:
                 content["run"] = name
             _write(stage / each, json.dumps(content, indent=1, ensure_ascii=False))
     if (run / CARD_NAME).is_file():
-        text = (run / CARD_NAME).read_text(encoding="utf-8")
+        try:
+            text = (run / CARD_NAME).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise RunError(
+                f"{run / CARD_NAME} cannot be read ({error}): save it as UTF-8"
+            ) from error
     else:
         text = card(read_run(run), name)
     if license_id is not None:
@@ -178,6 +185,15 @@ def _collect(run: Path, stage: Path, name: str, license_id: str | None) -> None:
             raise RunError(f"{run / CARD_NAME} has no licence field to set: edit it by hand")
         text = _LICENSE.sub(f'license: "{license_id}"', head) + mark + rest
     _write(stage / CARD_NAME, text)
+
+
+def _check_models(stage: Path, known_as: str, again: str) -> None:
+    """Read the models; an error names the place that people know, and what they can do there."""
+    try:
+        load_models(stage)
+    except ModelError as error:
+        words = str(error).replace(str(stage), known_as).replace(AGAIN, again)
+        raise ModelError(words) from error
 
 
 def _public(value: Any) -> Any:

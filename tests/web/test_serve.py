@@ -27,6 +27,8 @@ from twostream.web.app import read_auth
         (["--auth-file", "missing"], "missing cannot be read"),
         (["--host", "no.such.host.invalid"], "cannot listen at no.such.host.invalid"),
         (["--host", "192.0.2.1"], "cannot listen at 192.0.2.1"),
+        (["--host", "127.0.0..1"], "cannot listen at 127.0.0..1"),
+        (["--video", "missing.avi"], "--video missing.avi: no such file"),
     ],
 )
 def test_wrong_options(

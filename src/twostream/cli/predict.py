@@ -63,7 +63,7 @@ def predict(
     Of several videos, --csv, --scores, --srt and --video name folders.
     """
     from twostream.predict import TwoStreamPredictor
-    from twostream.predict.videos import find_videos, output_paths
+    from twostream.predict.videos import check_apart, find_videos, output_paths
     from twostream.types import UsageError
 
     shown = Shown(as_json=as_json)
@@ -102,6 +102,7 @@ def predict(
         for kind, out in files.items()
         if out is not None
     }
+    check_apart(paths)
     if video is not None and not several:
         from twostream.flow.film import check_film_name
 

@@ -53,6 +53,9 @@ def serve(
     limits = Limits(max_mb=max_mb, max_seconds=max_seconds, time_limit=time_limit, at_once=at_once)
     secret = read_auth(auth, auth_file)
     own = list(find_videos(videos)) if videos else []
+    missing = next((video for video in own if not video.is_file()), None)
+    if missing is not None:  # the page would offer it to every visitor
+        raise UsageError(f"--video {missing}: no such file")
     predictor = TwoStreamPredictor.load(run, device=DEVICES[accelerator])
     with (
         _listening(host, port) as listener,
@@ -83,9 +86,10 @@ def _listening(host: str, port: int) -> socket.socket:
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((host, port), family=family)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # the latter of a name such as 127.0.0..1
+        why = getattr(error, "strerror", None) or error
         raise UsageError(
-            f"cannot listen at {host}:{port} ({error.strerror or error}): another --port, or --host"
+            f"cannot listen at {host}:{port} ({why}): another --port, or --host"
         ) from error
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from twostream.types import VIDEO_SUFFIXES, DataError, UsageError
@@ -81,6 +81,25 @@ def output_paths(
         if path.resolve() in own:
             raise UsageError(f"{path} is one of the videos: give another name")
     return paths
+
+
+def check_apart(paths: Mapping[str, Mapping[Path, Path]]) -> None:
+    """Refuse two options that would write one file: the second would replace the first.
+
+    Args:
+        paths: option -> video -> path, from ``output_paths``.
+
+    Raises:
+        UsageError: as said.
+    """
+    taken: dict[Path, str] = {}
+    for kind, files in paths.items():
+        for path in files.values():
+            other = taken.setdefault(path.resolve(), kind)
+            if other != kind:
+                raise UsageError(
+                    f"--{other} and --{kind} would both write {path}: give each its own name"
+                )
 
 
 def _is_video(path: Path) -> bool:

@@ -50,6 +50,7 @@ def _application(service: Service) -> Any:
     import gradio as gr
     from fastapi import FastAPI, Request
     from fastapi.concurrency import run_in_threadpool
+    from fastapi.exceptions import RequestValidationError
     from fastapi.responses import JSONResponse
 
     def sweep() -> None:
@@ -71,6 +72,11 @@ def _application(service: Service) -> Any:
         name = shown_name(request.query_params.get("name"))
         status = error.http_status if isinstance(error, RefusedError) else 422
         return JSONResponse({"error": in_words(error, name)}, status)
+
+    @app.exception_handler(RequestValidationError)
+    async def refuse_option(request: Request, error: RequestValidationError) -> JSONResponse:
+        wrong = error.errors()[0]
+        return JSONResponse({"error": f"{wrong['loc'][-1]}: {wrong['msg']}"}, 422)
 
     async def receive(request: Request) -> str:
         if request.headers.get("content-type", "").startswith("multipart/"):
