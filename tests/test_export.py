@@ -189,6 +189,8 @@ def test_an_export_is_replaced_and_nothing_else_is(tmp_path: Path) -> None:
         export_onnx([make_model(None)], foreign)
     with pytest.raises(RunError, match="is a file"):
         export_onnx([make_model(None)], foreign / "thesis.txt")
+    with pytest.raises(UsageError, match="is an export: give the RUN folder"):
+        export_onnx(tmp_path / "out", tmp_path / "new")
     with pytest.raises(RunError, match="holds no trained model"):
         export_onnx(foreign, tmp_path / "new")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["foreign", "out"]

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from twostream.__main__ import run
 from twostream.checkpoint import StreamModel
 from twostream.evaluate import evaluate
 from twostream.extract import extract, extract_to_memory
@@ -140,6 +141,17 @@ def test_a_video_smaller_than_the_crop_is_refused(tmp_path: Path) -> None:
     video = write_clip(tmp_path / "tiny.avi", size=24)
     with pytest.raises(VideoError, match="32x24 px are smaller than the model's crop of 32 px"):
         TwoStreamPredictor.from_models(make_models(INPUTS["stack"])).predict(video)
+
+
+def test_a_gpu_that_is_not_there_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    save_run(tmp_path / "run", make_models(INPUTS["stack"]))
+    video = write_clip(tmp_path / "clip.avi")
+    assert run(["predict", str(tmp_path / "run"), str(video), "--accelerator", "gpu"]) == 2
+    assert "torch finds no GPU here: use the CPU" in capsys.readouterr().err
+    TwoStreamPredictor.load(tmp_path / "run", device="auto")
 
 
 def test_a_folder_without_a_model_is_no_run(tmp_path: Path) -> None:

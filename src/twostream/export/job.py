@@ -96,7 +96,10 @@ def export_onnx(
     Raises:
         ModelError: a network does not give what torch gives, or cannot be written.
         RunError: no model, or the folder holds something else.
+        UsageError: ``run`` is an export.
     """
+    if isinstance(run, Path | str) and is_exported(Path(run)):
+        raise UsageError(f"{run} is an export: give the RUN folder that it was made from")
     models = load_models(Path(run)) if isinstance(run, Path | str) else list(run)
     models = [model.cpu().eval() for model in models]
     out = Path(out)

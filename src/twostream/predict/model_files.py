@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from twostream.checkpoint import StreamModel, load_model
 from twostream.evaluate import score_stacks
 from twostream.loader import Clip
-from twostream.types import ModelSpec, RunError, Stream
+from twostream.types import ModelSpec, RunError, Stream, UsageError
 
 STREAMS: tuple[Stream, ...] = ("spatial", "temporal")
 
@@ -22,11 +22,16 @@ class TorchStream:
     Args:
         model: its network; put on the device and into evaluation mode.
         device: "cpu", "cuda" or "auto": a GPU if there is one.
+
+    Raises:
+        UsageError: a GPU was asked for and is not here.
     """
 
     def __init__(self, model: StreamModel, *, device: str = "cpu") -> None:
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
+        if device.startswith("cuda") and not torch.cuda.is_available():
+            raise UsageError("torch finds no GPU here: use the CPU (--accelerator cpu, or auto)")
         self.model = model.to(device).eval()
 
     @property
