@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -329,6 +330,17 @@ def test_a_file_is_whole_or_not_there(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["a.srt"]
     with pytest.raises(DataError, match="cannot be written"):
         write_text(tmp_path / "new" / "a.srt" / "b.srt", "text")
+
+
+def test_a_name_that_is_no_text(run_folder: Path, tmp_path: Path) -> None:
+    video = write_clip(tmp_path / "clip.avi").rename(tmp_path / os.fsdecode(b"clip\xff.avi"))
+    command = [sys.executable, "-m", "twostream", "predict", str(run_folder), str(video)]
+    command += ["--timeline", "--csv", str(tmp_path / "out.csv"), "--json"]
+    strict = {**os.environ, "PYTHONIOENCODING": "utf-8:strict"}  # as in most languages' locales
+    done = subprocess.run(command, capture_output=True, env=strict)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.decode("utf-8"))[0]["video"] == str(video)
+    assert "clip\\udcff.avi,0.000," in (tmp_path / "out.csv").read_text("utf-8")
 
 
 def test_videos_of_folders_and_the_names_of_what_is_written(tmp_path: Path) -> None:

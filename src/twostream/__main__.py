@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import errno
+import io
 import sys
 from typing import Any
 
 
 def main() -> None:
     """Run the command line; exit status 0 done, 1 failed, 2 wrong usage, 130 stopped."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # names of files may be no text: shown escaped, which JSON reads back as they are
+        sys.stdout.reconfigure(errors="backslashreplace")
     sys.exit(run(sys.argv[1:]))
 
 

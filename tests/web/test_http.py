@@ -6,6 +6,7 @@ import http.client
 import json
 import re
 import signal
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -263,6 +264,24 @@ def test_long_requests_and_unknown_lengths_are_refused(server: Server) -> None:
     connection.request("POST", path, iter([b"{}"]), encode_chunked=True)
     assert connection.getresponse().status == 411
     connection.close()
+
+
+def test_who_leaves_while_sending_is_no_defect(server: Server) -> None:
+    parts = urlsplit(server.url)
+    before = len(server.log.read_text())
+    with socket.create_connection((parts.hostname, parts.port)) as connection:
+        connection.sendall(
+            b"POST /api/predict HTTP/1.1\r\nHost: x\r\nContent-Length: 5000\r\n\r\nabc"
+        )
+        end = time.monotonic() + 30
+        while not server.files() and time.monotonic() < end:
+            time.sleep(0.05)
+        assert server.files()  # it is being received
+    while server.files() and time.monotonic() < end:
+        time.sleep(0.05)
+    assert not server.files()
+    assert ask(server.url, "GET", "/api/model")[0] == 200
+    assert "Traceback" not in server.log.read_text()[before:]
 
 
 def test_other_sites_pages_cannot_send(server: Server) -> None:

@@ -76,7 +76,8 @@ def write_text(path: Path, text: str) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            partial.write_text(text, encoding="utf-8", newline="")
+            # names of videos may be no text
+            partial.write_text(text, encoding="utf-8", errors="backslashreplace", newline="")
             os.replace(partial, path)
         finally:
             partial.unlink(missing_ok=True)

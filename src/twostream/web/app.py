@@ -51,7 +51,8 @@ def _application(service: Service) -> Any:
     from fastapi import FastAPI, Request
     from fastapi.concurrency import run_in_threadpool
     from fastapi.exceptions import RequestValidationError
-    from fastapi.responses import JSONResponse
+    from fastapi.responses import JSONResponse, Response
+    from starlette.requests import ClientDisconnect
 
     def sweep() -> None:
         while not service.stopped.wait(service.limits.time_limit):
@@ -77,6 +78,10 @@ def _application(service: Service) -> Any:
     async def refuse_option(request: Request, error: RequestValidationError) -> JSONResponse:
         wrong = error.errors()[0]
         return JSONResponse({"error": f"{wrong['loc'][-1]}: {wrong['msg']}"}, 422)
+
+    @app.exception_handler(ClientDisconnect)
+    async def left(request: Request, error: ClientDisconnect) -> Response:
+        return Response(status_code=400)  # nobody reads it; nor is it a defect, to be traced
 
     async def receive(request: Request) -> str:
         if request.headers.get("content-type", "").startswith("multipart/"):
