@@ -25,15 +25,10 @@ from twostream.predict.live import FRAMES_WAITING, Gap, Live, LivePrediction, Wa
 from twostream.types import Frame, TemporalInput, UsageError, VideoError
 from twostream.video import VideoReader, VideoWriter
 from twostream.video.live import CameraSource, Clock, FileSource, NetworkSource, open_source, paced
-from untrained import INPUTS, make_models, save_run, write_clip
+from untrained import INPUTS, make_models, own_threads, save_run, write_clip
 
 FPS = 25
 PICTURES = np.random.default_rng(0).integers(0, 255, (50, 40, 50, 3), np.uint8)
-
-
-def own_threads() -> int:
-    """How many threads of prediction run."""
-    return sum(thread.name.startswith("twostream ") for thread in threading.enumerate())
 
 
 @pytest.fixture(scope="module")
@@ -388,7 +383,8 @@ def test_a_stream_that_breaks_is_connected_again(
         for event in live:
             events.append(event)
             mended = [e for e in events if isinstance(e, Gap) and e.seconds is not None]
-            if mended and isinstance(event, LivePrediction):
+            # a prediction of before the break may still be on its way when the break is mended
+            if mended and isinstance(event, LivePrediction) and live.summary().frames > 30:
                 break
     told = [event for event in events if isinstance(event, Gap)]
     assert told[0].seconds is None and told[1].seconds is not None

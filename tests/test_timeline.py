@@ -34,14 +34,9 @@ from twostream.predict.timeline_files import scores_csv, segments_csv, srt, writ
 from twostream.predict.videos import find_videos, output_paths
 from twostream.types import DataError, TemporalInput, UsageError, VideoError
 from twostream.video import VideoReader, VideoWriter
-from untrained import INPUTS, make_models, save_run, write_clip
+from untrained import INPUTS, make_models, own_threads, save_run, write_clip
 
 FPS = 25
-
-
-def own_threads() -> int:
-    """How many threads of prediction run."""
-    return sum(thread.name.startswith("twostream ") for thread in threading.enumerate())
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,11 @@ INPUTS = {
     "trajectory, both ways": TemporalInput(length=4, trajectory=True, bidirectional=True),
     "rgb stack": TemporalInput(length=3, rgb=True),
 }
+
+
+def own_threads() -> int:
+    """How many threads of prediction run."""
+    return sum(thread.name.startswith("twostream ") for thread in threading.enumerate())
 
 
 def write_clip(path: Path, *, fps: float = 25, frames: int = 13, size: int = 48) -> Path:

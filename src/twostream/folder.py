@@ -77,7 +77,7 @@ def claimed(
     """
     refuse_foreign(folder, what)
     path = folder / ASKED
-    with _locked(folder, "wait, or choose another --out", "choose another --out", make=True):
+    with locked(folder, "wait, or choose another --out", "choose another --out", make=True):
         asked = json.loads(json.dumps(asked))
         if path.is_file():
             before = read_json(path)
@@ -100,12 +100,22 @@ def claimed(
 @contextmanager
 def claimed_for_reading(run: Path) -> Iterator[None]:
     """Hold a finished RUN folder; raises RunError where another process uses it."""
-    with _locked(run, "wait until it has finished", "it must be writable"):
+    with locked(run, "wait until it has finished", "it must be writable"):
         yield
 
 
 @contextmanager
-def _locked(folder: Path, wait: str, instead: str, *, make: bool = False) -> Iterator[None]:
+def locked(folder: Path, wait: str, instead: str, *, make: bool = False) -> Iterator[None]:
+    """Hold a folder for one process.
+
+    Args:
+        folder: to hold.
+        wait, instead: what to do where it is in use, and where it cannot be written.
+        make: make it where it does not exist.
+
+    Raises:
+        RunError: it is in use, or cannot be written.
+    """
     lock = FileLock(folder / LOCK)
     try:
         if make:

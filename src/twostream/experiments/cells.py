@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from twostream.experiments.nets import NETS, Target, training_crops
-from twostream.recipes import Recipe
+from twostream.experiments.nets import NETS, Target
 
 Fusion = Literal["average", "svm"]
 TABLES = ("table1a", "table1b", "slow-fusion", "table2", "table3", "table4")
@@ -42,10 +41,6 @@ class Experiment:
     def name(self) -> str:
         """Return what tells this cell from all others."""
         return f"{self.table}/{self.row}/{self.column}"
-
-    def cost(self, recipe: Recipe) -> int:
-        """Return how many crops one training of its nets takes: the measure of its cost."""
-        return sum(training_crops(net, recipe) for net in self.nets)
 
 
 TITLES = {

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from twostream.datasets import Dataset, load_dataset, refuse_shared_videos
@@ -26,7 +25,7 @@ from twostream.evaluate import load_scores
 from twostream.experiments.nets import NETS, Target
 from twostream.experiments.statistics import Interval, group_interval
 from twostream.flow import ESTIMATOR_NAMES
-from twostream.folder import differences, read_json, write_json
+from twostream.folder import differences, locked, read_json, write_json
 from twostream.fusion import fuse
 from twostream.models import read_declaration, read_weights
 from twostream.recipes import Recipe
@@ -180,23 +179,9 @@ class Study:
         foreign = self.out.is_dir() and not path.is_file()
         if foreign and any(not p.name.startswith(".") for p in self.out.iterdir()):
             raise RunError(f"{self.out} holds something else, not a study: choose another --out")
-        try:
-            self.out.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(self.out / ".lock")
-            lock.acquire(timeout=0)
-        except Timeout:
-            raise RunError(
-                f"{self.out} is in use by another process: wait, or choose another --out"
-            ) from None
-        except OSError as error:
-            raise RunError(
-                f"{self.out} cannot be written ({error}): choose another --out"
-            ) from error
-        try:
+        with locked(self.out, "wait, or choose another --out", "choose another --out", make=True):
             self._remember(path)
             yield
-        finally:
-            lock.release()
 
     def _remember(self, path: Path) -> None:
         asked = {
