@@ -19,11 +19,11 @@ from pathlib import Path
 
 import numpy as np
 
-from twostream.evaluate import load_scores
 from twostream.fusion import fuse
 from twostream.initialise import Start
 from twostream.recipes import make_recipe
 from twostream.run import RunSettings, train_run
+from twostream.scoring import load_scores
 
 
 def one_run(settings: RunSettings, folder: Path) -> dict:

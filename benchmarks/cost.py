@@ -30,11 +30,12 @@ from cost_tables import (
 )
 from extraction import make_clip
 from twostream.checkpoint import ModelSpec, StreamModel
-from twostream.evaluate import score_stacks
-from twostream.extract import extract
-from twostream.flow.store import FlowStore, StoreSettings
-from twostream.loader import ClipCache, TrainingBatches
+from twostream.extraction import extract
+from twostream.loader import TrainingBatches
 from twostream.recipes import PAPER
+from twostream.scoring import score_stacks
+from twostream.store.clips import ClipCache
+from twostream.store.flow_store import FlowStore, StoreSettings
 from twostream.types import VIDEO_SUFFIXES, LabeledVideo, Stream, TemporalInput
 
 STREAMS: dict[Stream, TemporalInput | None] = {"spatial": None, "temporal": TemporalInput()}

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from rich.console import Console
 from rich.table import Table
 
-from twostream.flow.store import StoreSettings
 from twostream.recipes import PAPER
+from twostream.store.flow_store import StoreSettings
 from twostream.types import Stream
 
 # 27 hours at 25 frames/s (the data set's own paper); HMDB-51's length is taken as 95 frames a clip

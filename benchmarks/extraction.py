@@ -42,7 +42,7 @@ from extraction_parts import (
 from flow import SHARED, markdown, processor
 from twostream.flow import make_estimator
 from twostream.flow.opencv import Dis, one_opencv_thread, set_scales
-from twostream.flow.store import Kind
+from twostream.store.flow_store import Kind
 from twostream.video import VideoWriter, stored_size
 
 HEIGHT, WIDTH, SHORT_SIDE, QUALITY, FPS = 256, 340, 256, 90, 25.0

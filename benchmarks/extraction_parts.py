@@ -23,11 +23,11 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 
 from flow import warping_error
-from twostream.extract import extract
+from twostream.extraction import extract
+from twostream.extraction.frame_pairs import to_grey
 from twostream.flow import make_estimator
-from twostream.flow.clipwriter import _encode_jpeg
-from twostream.flow.pairs import to_grey
-from twostream.flow.store import Kind, StoreSettings, encode_field
+from twostream.store.clip_writer import _encode_jpeg
+from twostream.store.flow_store import Kind, StoreSettings, encode_field
 from twostream.types import LabeledVideo
 from twostream.video import VideoReader, VideoWriter
 

@@ -24,13 +24,13 @@ from pathlib import Path
 import numpy as np
 
 from twostream.datasets import load_dataset
-from twostream.evaluate import load_scores
-from twostream.experiments.statistics import Interval, group_interval
-from twostream.extract import extract
+from twostream.experiments.paired_differences import Interval, group_interval
+from twostream.extraction import extract
 from twostream.flow import make_estimator
-from twostream.flow.store import StoreSettings
 from twostream.recipes import QUICK
 from twostream.run import RunSettings, train_run
+from twostream.scoring import load_scores
+from twostream.store.flow_store import StoreSettings
 from twostream.types import LabeledVideo
 
 RATE_CLIPS, RATE_ROUNDS = 8, 3

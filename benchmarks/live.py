@@ -24,10 +24,10 @@ from rich.console import Console
 from rich.table import Table
 
 from timeline import FPS, SIZE, alone, engines, looped, peak_megabytes
-from twostream.predict import TwoStreamPredictor
-from twostream.predict.live import EVERY_SECONDS, POSITIONS, WINDOW_SECONDS, Live, LivePrediction
-from twostream.predict.predictor import stored_as
-from twostream.video.live import FileSource
+from twostream.prediction import TwoStreamPredictor
+from twostream.prediction.live import EVERY_SECONDS, POSITIONS, WINDOW_SECONDS, Live, LivePrediction
+from twostream.prediction.predictor import stored_as
+from twostream.video.live_sources import FileSource
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "defaults": {},

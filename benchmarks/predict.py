@@ -29,13 +29,13 @@ from rich.console import Console
 from rich.table import Table
 
 from twostream.checkpoint import save_model
-from twostream.evaluate import score_stacks
 from twostream.export import export_onnx
 from twostream.flow import make_estimator
 from twostream.flow.opencv import one_opencv_thread
 from twostream.initialise import untrained_model
-from twostream.predict import TwoStreamPredictor
-from twostream.predict.predictor import read_clip, stored_as
+from twostream.prediction import TwoStreamPredictor
+from twostream.prediction.predictor import read_clip, stored_as
+from twostream.scoring import score_stacks
 from twostream.video import VideoReader, VideoWriter
 
 SECONDS, FPS = 7, 25

@@ -28,8 +28,8 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from twostream.predict import TwoStreamPredictor
-from twostream.predict.timeline import EVERY_SECONDS, POSITIONS, WINDOW_SECONDS
+from twostream.prediction import TwoStreamPredictor
+from twostream.prediction.timeline import EVERY_SECONDS, POSITIONS, WINDOW_SECONDS
 from twostream.video import VideoReader, VideoWriter
 
 FPS = 25

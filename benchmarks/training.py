@@ -21,12 +21,13 @@ from rich.table import Table
 
 from twostream.checkpoint import ModelSpec, StreamModel
 from twostream.datasets import load_dataset
-from twostream.evaluate import evaluate, score_stacks
-from twostream.extract import extract
-from twostream.flow.store import FlowStore, StoreSettings
-from twostream.loader import ClipCache, TrainingBatches
+from twostream.extraction import extract
+from twostream.loader import TrainingBatches
 from twostream.recipes import make_recipe
-from twostream.train import TrainerOptions, fit
+from twostream.scoring import evaluate, score_stacks
+from twostream.store.clips import ClipCache
+from twostream.store.flow_store import FlowStore, StoreSettings
+from twostream.training import TrainerOptions, fit
 from twostream.types import TemporalInput
 
 CPU = TrainerOptions(accelerator="cpu")

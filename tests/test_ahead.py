@@ -13,12 +13,12 @@ import pytest
 
 from test_extract import contents, make_clip, wait_for
 from test_solvers import X, Y, grey, waves
-from twostream.extract import extract
-from twostream.extract.ahead import Helpers, with_flow_ahead
+from twostream.extraction import extract
+from twostream.extraction.frame_pairs import FramePairs, with_flow
+from twostream.extraction.idle_threads import Helpers, with_flow_ahead
 from twostream.flow import make_estimator
-from twostream.flow.clipwriter import PARTIAL_SUFFIX
-from twostream.flow.pairs import FramePairs, with_flow
-from twostream.flow.store import FlowStore, StoreSettings
+from twostream.store.clip_writer import PARTIAL_SUFFIX
+from twostream.store.flow_store import FlowStore, StoreSettings
 from twostream.types import Frame, LabeledVideo
 from twostream.video import VideoReader, VideoWriter
 
@@ -83,8 +83,8 @@ def test_a_kill_is_continued_with_a_warm_start(tmp_path: Path) -> None:
     path = write(tmp_path / "a.avi", shots(copies=12))
     videos = [LabeledVideo("a.avi", path, 0)]
     code = (
-        "import sys; from pathlib import Path; from twostream.extract import extract\n"
-        "from twostream.flow.store import StoreSettings\n"
+        "import sys; from pathlib import Path; from twostream.extraction import extract\n"
+        "from twostream.store.flow_store import StoreSettings\n"
         "from twostream.types import LabeledVideo\n"
         "made = StoreSettings(flow='brox', parameters={'warm_start': 4}, codec='lossless')\n"
         "extract([LabeledVideo('a.avi', Path(sys.argv[1]), 0)], store=sys.argv[2],"

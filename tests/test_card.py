@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from twostream.evaluate import load_scores
 from twostream.report.card import card, without_paths, write_card
 from twostream.report.contents import read_run
-from twostream.report.statistics import confidence_interval
+from twostream.report.measures import confidence_interval
+from twostream.scoring import load_scores
 from twostream.types import RunError
 
 

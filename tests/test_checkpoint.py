@@ -11,8 +11,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from twostream.checkpoint import FORMAT, ModelSpec, StreamModel, load_model, save_model
-from twostream.flow.store import StoreSettings
 from twostream.models import read_weights
+from twostream.store.flow_store import StoreSettings
 from twostream.types import ModelError, TemporalInput
 
 

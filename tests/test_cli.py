@@ -312,7 +312,7 @@ def test_a_full_disk_is_one_sentence(
 ) -> None:
     import errno
 
-    import twostream.run.job as job
+    import twostream.run.training_run as job
 
     def full(*arguments: object, **options: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device", "spatial.safetensors")

@@ -16,10 +16,10 @@ import pytest
 from twostream.datasets import (
     Dataset,
     groups_on_both_sides,
-    layouts,
     load_dataset,
     relabeled,
     unlabeled_videos,
+    video_folders,
 )
 from twostream.types import DataError, DatasetSplit, LabeledVideo, UsageError
 
@@ -507,7 +507,7 @@ def test_unlabeled_videos_of_a_flat_folder(tmp_path: Path) -> None:
 
 
 def test_doctests_hold() -> None:
-    results = doctest.testmod(layouts)
+    results = doctest.testmod(video_folders)
     assert results.attempted
     assert not results.failed
 

@@ -14,11 +14,11 @@ import torch
 
 from test_ahead import shots, write
 from twostream.__main__ import run
-from twostream.extract import extract
+from twostream.extraction import extract
 from twostream.flow import batched, device
 from twostream.flow.device import choose_device, cuda_is_there, make_on_device, pairs_per_second
-from twostream.flow.store import FlowStore, StoreSettings
-from twostream.train import TrainerOptions
+from twostream.store.flow_store import FlowStore, StoreSettings
+from twostream.training import TrainerOptions
 from twostream.types import LabeledVideo, ModelError, UsageError
 
 CPU_RATE = 100.0

@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from twostream.checkpoint import ModelSpec, StreamModel
-from twostream.evaluate import evaluate, load_scores, save_scores, score_stacks, ten_crops
-from twostream.flow.store import ClipHeader, FlowStore, StoreSettings
-from twostream.loader import Clip, ClipCache
 from twostream.recipes import PAPER
+from twostream.scoring import evaluate, load_scores, save_scores, score_stacks, ten_crops
+from twostream.store.clips import Clip, ClipCache
+from twostream.store.flow_store import ClipHeader, FlowStore, StoreSettings
 from twostream.types import DataError, LabeledVideo, TemporalInput, UsageError, VideoScores
 
 HEIGHT, WIDTH, CROP = 20, 27, 16

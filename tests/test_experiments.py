@@ -13,13 +13,13 @@ from safetensors.torch import save_file
 
 from invented_study import fake_run, split_of, study_of, with_data
 from twostream.datasets import GivenSplit
-from twostream.evaluate import load_scores, save_scores
 from twostream.experiments import CLAIMS, EXPERIMENTS, Study
 from twostream.experiments.nets import NETS
-from twostream.experiments.reproduce import claim_notes, collect, planned, write_results
+from twostream.experiments.reproduction import claim_notes, collect, planned, write_results
 from twostream.experiments.results import cell_result, claim_result, runs_of_cell
 from twostream.experiments.study import Outcome
 from twostream.recipes import make_recipe
+from twostream.scoring import load_scores, save_scores
 from twostream.types import RunError, TemporalInput
 
 # --- experiments as data ------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from twostream.experiments.claims import MARGIN_POINTS
-from twostream.experiments.statistics import (
+from twostream.experiments.paired_differences import (
     Interval,
     clips_to_decide,
     group_interval,

@@ -20,13 +20,13 @@ from twostream.checkpoint import StreamModel
 from twostream.datasets import load_dataset
 from twostream.export import export_onnx, graph
 from twostream.export.graph import OPSET, StackScorer, follow_trajectories
-from twostream.export.job import _sides
+from twostream.export.onnx_export import _sides
 from twostream.export.parity import TOLERANCE, check_parity
 from twostream.export.quantize import compare
 from twostream.inputs import follow_trajectories as follow_in_numpy
-from twostream.loader import Clip
-from twostream.predict.contract import ExportedStream, read_contract
-from twostream.predict.onnx import OnnxStream
+from twostream.prediction.contract import ExportedStream, read_contract
+from twostream.prediction.onnx import OnnxStream
+from twostream.store.clips import Clip
 from twostream.types import ModelError, RunError, TemporalInput, UsageError
 from untrained import CLASSES, INPUTS, SETTINGS, make_model, make_models, save_run, write_clip
 

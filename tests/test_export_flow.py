@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from twostream.__main__ import run
-from twostream.flow.store import ClipHeader, FlowStore, Kind, StoreSettings
 from twostream.interchange import LAYOUTS, export_flow, find_flow, import_flow, import_settings
+from twostream.store.flow_store import ClipHeader, FlowStore, Kind, StoreSettings
 from twostream.types import StoreError, UsageError
 
 HEIGHT, WIDTH = 40, 56

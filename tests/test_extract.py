@@ -16,19 +16,20 @@ import cv2
 import numpy as np
 import pytest
 
-from twostream.extract import (
+from twostream.extraction import (
     ExtractSummary,
     extract,
     extract_to_memory,
-    source_hash,
 )
-from twostream.flow import clipwriter, make_estimator
-from twostream.flow.clipwriter import PARTIAL_SUFFIX
+from twostream.extraction.frame_pairs import resample
+from twostream.flow import make_estimator
 from twostream.flow.opencv import one_opencv_thread
-from twostream.flow.pairs import resample
-from twostream.flow.store import ClipFile, FlowStore, StoreSettings
+from twostream.store import clip_writer
+from twostream.store.clip_writer import PARTIAL_SUFFIX
+from twostream.store.flow_store import ClipFile, FlowStore, StoreSettings
 from twostream.types import Frame, LabeledVideo, StoreError, VideoError
 from twostream.video import VideoReader, VideoWriter
+from twostream.video.fingerprint import source_hash
 
 SETTINGS = StoreSettings(short_side=48, flow="farneback")
 SPEED_PX = 2  # of the texture in `make_clip`, to the right per frame at 25 frames/s
@@ -337,7 +338,7 @@ class TestManyClips:
 
     def test_time_left(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """By the share of one long clip that is done; what was there before does not count."""
-        pool = sys.modules["twostream.extract.pool"]
+        pool = sys.modules["twostream.extraction.pool"]
         monkeypatch.setattr(pool, "TICK_SECONDS", 0.01)  # the clip is soon done
         videos = make_data(tmp_path / "data", 2)
         settings = StoreSettings(short_side=48, flow="dis")
@@ -390,15 +391,15 @@ class TestInterruption:
         store = tmp_path / "s"
         extract(videos[:2], store=store, settings=SETTINGS)
         finished = contents(store)
-        write = clipwriter.ClipWriter._append_blob
+        write = clip_writer.ClipWriter._append_blob
 
-        def full_disk(writer: clipwriter.ClipWriter, blob: bytes) -> None:
+        def full_disk(writer: clip_writer.ClipWriter, blob: bytes) -> None:
             if writer.count == 5:
                 writer._file.close()
                 writer._file = open("/dev/full", "wb", buffering=0)  # noqa: SIM115
             write(writer, blob)
 
-        monkeypatch.setattr(clipwriter.ClipWriter, "_append_blob", full_disk)
+        monkeypatch.setattr(clip_writer.ClipWriter, "_append_blob", full_disk)
         with pytest.raises(StoreError, match="no space left on the disk") as caught:
             extract(videos, store=store, settings=SETTINGS, workers=2)
         assert "\n" not in str(caught.value)
@@ -445,8 +446,8 @@ class TestInterruption:
         videos.append(LabeledVideo("long.avi", make_clip(tmp_path / "data/long.avi", 200), 0))
         store = tmp_path / "killed"
         code = (
-            "import sys; from pathlib import Path; from twostream.extract import extract\n"
-            "from twostream.flow.store import StoreSettings\n"
+            "import sys; from pathlib import Path; from twostream.extraction import extract\n"
+            "from twostream.store.flow_store import StoreSettings\n"
             "from twostream.types import LabeledVideo\n"
             "videos = [LabeledVideo(a, Path(sys.argv[2]) / a, 0) for a in sys.argv[3:]]\n"
             "slow = StoreSettings(short_side=48, flow='farneback')\n"
@@ -509,8 +510,8 @@ def test_memory_does_not_grow_with_the_video(tmp_path: Path) -> None:
     """Ten times the frames; the frames alone would take 100 MiB more, were they kept."""
     code = (
         "import resource, sys; from pathlib import Path\n"
-        "from twostream.extract import extract\n"
-        "from twostream.flow.store import StoreSettings\n"
+        "from twostream.extraction import extract\n"
+        "from twostream.store.flow_store import StoreSettings\n"
         "from twostream.types import LabeledVideo\n"
         "settings = StoreSettings(flow='farneback', parameters={'iterations': 1, 'levels': 1})\n"
         "extract([LabeledVideo('a', Path(sys.argv[1]), 0)], store=sys.argv[2],"

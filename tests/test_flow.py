@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from twostream.cli.console import FLOW_HELP
-from twostream.flow import ESTIMATORS, FlowEstimator, make_estimator, preset_parameters
+from twostream.display.colours import flow_to_rgb
+from twostream.flow import FlowEstimator, make_estimator, preset_parameters
+from twostream.flow.estimators import ESTIMATORS
 from twostream.flow.opencv import one_opencv_thread
-from twostream.flow.visualize import flow_to_rgb
 from twostream.types import UsageError
 
 NAMES = ("dis", "farneback", "tvl1-opencv", "tvl1", "brox", "dis-brox")

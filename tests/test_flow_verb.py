@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 from twostream.__main__ import run
-from twostream.flow import ESTIMATORS, make_estimator
-from twostream.flow.files import flo_bytes, read_flo, read_grey, read_pair, save_field
-from twostream.flow.film import LEGEND_WIDTH_PX, WHEEL_PX, draw_legend, write_film
-from twostream.flow.visualize import flow_to_rgb
+from twostream.display.colours import flow_to_rgb
+from twostream.display.field_files import flo_bytes, read_flo, read_grey, read_pair, save_field
+from twostream.display.film import LEGEND_WIDTH_PX, WHEEL_PX, draw_legend, write_film
+from twostream.flow import make_estimator
+from twostream.flow.estimators import ESTIMATORS
 from twostream.types import DataError, UsageError, VideoError
 from twostream.video import VideoReader, VideoWriter
 

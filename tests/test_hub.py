@@ -15,7 +15,7 @@ import pytest
 
 from twostream.__main__ import run as run_command
 from twostream.hub import FILES, Place, pull, push
-from twostream.predict import TwoStreamPredictor
+from twostream.prediction import TwoStreamPredictor
 from twostream.types import ModelError, RunError, UsageError
 
 TOKEN = "hf_" + "Secret0123456789"

@@ -11,11 +11,11 @@ import torch
 from safetensors.torch import save_file
 
 from twostream.checkpoint import ModelSpec, StreamModel, load_model, save_model
-from twostream.flow.store import ClipHeader, FlowStore, StoreSettings
 from twostream.initialise import Start, initial_model
-from twostream.loader import ClipCache
 from twostream.models import IMAGENET_MEAN, IMAGENET_STD, build_model
 from twostream.recipes import QUICK, make_recipe
+from twostream.store.clips import ClipCache
+from twostream.store.flow_store import ClipHeader, FlowStore, StoreSettings
 from twostream.types import (
     DatasetSplit,
     LabeledVideo,

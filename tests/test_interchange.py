@@ -14,9 +14,9 @@ import pytest
 
 from twostream.__main__ import run
 from twostream.datasets import Dataset
-from twostream.flow.store import FlowStore, StoreSettings
 from twostream.interchange import find_flow, import_flow, import_settings, match_names
 from twostream.interchange.classic import decode_classic, encode_classic
+from twostream.store.flow_store import FlowStore, StoreSettings
 from twostream.types import DataError, LabeledVideo, StoreError, UsageError
 
 COUNT = 6  # fields of a clip
@@ -483,7 +483,7 @@ class TestTraining:
         assert "flow was imported and no estimator here makes it" in said
 
     def test_a_changed_video_is_not_taken_for_its_flow(self, tmp_path: Path) -> None:
-        from twostream.extract import extract
+        from twostream.extraction import extract
 
         video = tmp_path / "a.avi"
         video.write_bytes(b"one")
@@ -502,7 +502,7 @@ class TestTraining:
             extract([labeled], store=store, settings=StoreSettings())
 
     def test_without_data_the_names_are_the_ids(self, tmp_path: Path) -> None:
-        from twostream.extract import extract
+        from twostream.extraction import extract
 
         LAYOUTS["tsn"][1](tmp_path / "in", "x/a", fields(), pictures(COUNT + 1))
         brought_in(tmp_path / "in", tmp_path / "s")

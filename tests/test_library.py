@@ -13,7 +13,7 @@ import pytest
 
 import twostream
 from twostream import evaluate, export_onnx, extract, fuse, load_dataset, predict, train
-from twostream.flow.store import FlowStore
+from twostream.store.flow_store import FlowStore
 from twostream.types import DataError, DatasetSplit, StoreError, TemporalInput, UsageError
 
 PUBLIC = [
@@ -47,10 +47,10 @@ def test_the_public_names_are_these() -> None:
 @pytest.mark.parametrize("first", ["rooms", "functions"])
 def test_functions_and_their_rooms_do_not_hide_each_other(first: str) -> None:
     lines = [
-        "from twostream.evaluate import score_stacks",
-        "from twostream.train import fit",
-        "from twostream.extract import extract_clip",
-        "from twostream.predict import Prediction",
+        "from twostream.scoring import score_stacks",
+        "from twostream.training import fit",
+        "from twostream.extraction import extract_clip",
+        "from twostream.prediction import Prediction",
     ]
     code = ["import inspect, twostream"]
     uses = [f"assert inspect.isfunction(twostream.{n}), '{n}'" for n in PUBLIC if n.islower()]

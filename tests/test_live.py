@@ -19,12 +19,19 @@ import pytest
 
 from twostream.__main__ import run
 from twostream.flow.opencv import Dis
-from twostream.flow.store import StoreSettings
-from twostream.predict import TwoStreamPredictor
-from twostream.predict.live import FRAMES_WAITING, Gap, Live, LivePrediction, Waiting
+from twostream.prediction import TwoStreamPredictor
+from twostream.prediction.live import FRAMES_WAITING, Gap, Live, LivePrediction, Waiting
+from twostream.store.flow_store import StoreSettings
 from twostream.types import Frame, TemporalInput, UsageError, VideoError
 from twostream.video import VideoReader, VideoWriter
-from twostream.video.live import CameraSource, Clock, FileSource, NetworkSource, open_source, paced
+from twostream.video.live_sources import (
+    CameraSource,
+    Clock,
+    FileSource,
+    NetworkSource,
+    open_source,
+    paced,
+)
 from untrained import INPUTS, make_models, own_threads, save_run, write_clip
 
 FPS = 25

@@ -14,7 +14,11 @@ import torch
 from torch.utils.data import Dataset
 
 from twostream.augment import Crop, flip
-from twostream.flow.store import (
+from twostream.inputs import flow_stack, rgb_stack
+from twostream.loader import ScoringSamples, TimedLoader, TrainingBatches, batches
+from twostream.sampling import even_indices
+from twostream.store.clips import ClipCache, ClipReader, decoded_bytes, flow_rms_px
+from twostream.store.flow_store import (
     ClipHeader,
     Codec,
     FlowStore,
@@ -22,18 +26,6 @@ from twostream.flow.store import (
     StoreSettings,
     decode_fields,
 )
-from twostream.inputs import flow_stack, rgb_stack
-from twostream.loader import (
-    ClipCache,
-    ClipReader,
-    ScoringSamples,
-    TimedLoader,
-    TrainingBatches,
-    batches,
-    decoded_bytes,
-    flow_rms_px,
-)
-from twostream.sampling import even_indices
 from twostream.types import LabeledVideo, StoreError, TemporalInput
 
 HEIGHT, WIDTH, CROP = 20, 26, 12

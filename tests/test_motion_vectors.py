@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 from twostream.__main__ import run
-from twostream.extract import extract, extract_to_memory
+from twostream.display.film import write_film
+from twostream.extraction import extract, extract_to_memory
 from twostream.flow import make_estimator
 from twostream.flow.codec import MotionVectors, _upright, rasterise
-from twostream.flow.film import write_film
-from twostream.flow.store import StoreSettings
+from twostream.store.flow_store import StoreSettings
 from twostream.types import BlockMotion, LabeledVideo, UsageError, VideoError
 from twostream.video import VideoReader
 from twostream.video.h264 import max_reference_frames

@@ -13,13 +13,14 @@ import torch
 from torch import nn
 
 from twostream.checkpoint import ModelSpec, StreamModel, load_model
-from twostream.evaluate import load_scores
-from twostream.loader import Clip, TrainingBatches
+from twostream.loader import TrainingBatches
 from twostream.multitask import JoinedClips, cut_head, join, read_overlap
-from twostream.predict import TwoStreamPredictor
+from twostream.prediction import TwoStreamPredictor
 from twostream.recipes import make_recipe
 from twostream.run import RunSettings, train_run
-from twostream.train import check_batch, multitask_loss, own_head
+from twostream.scoring import load_scores
+from twostream.store.clips import Clip
+from twostream.training import check_batch, multitask_loss, own_head
 from twostream.types import DataError, DatasetSplit, LabeledVideo, TemporalInput, UsageError
 
 

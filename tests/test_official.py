@@ -18,11 +18,11 @@ import numpy as np
 import pytest
 
 from twostream.datasets import groups_on_both_sides, load_dataset
-from twostream.evaluate import load_scores
-from twostream.extract import extract
-from twostream.flow.store import FlowStore, StoreSettings
+from twostream.extraction import extract
 from twostream.recipes import make_recipe
 from twostream.run import RunSettings, train_run
+from twostream.scoring import load_scores
+from twostream.store.flow_store import FlowStore, StoreSettings
 from twostream.types import LabeledVideo
 from twostream.video import VideoWriter
 

@@ -14,10 +14,11 @@ from torch import nn
 
 from twostream.checkpoint import ModelSpec, StreamModel
 from twostream.initialise import Start
-from twostream.loader import Clip, TrainingBatches
+from twostream.loader import TrainingBatches
 from twostream.recipes import PAPER, Recipe
-from twostream.run import RunSettings, check, job, train_run
-from twostream.train import StreamTraining, TrainerOptions, fit
+from twostream.run import RunSettings, request, train_run, training_run
+from twostream.store.clips import Clip
+from twostream.training import StreamTraining, TrainerOptions, fit
 from twostream.types import LabeledVideo, TemporalInput
 from twostream.video import VideoWriter
 
@@ -175,7 +176,7 @@ def handed_over(
         caught.extend((model, data, recipe))
         raise StoppedError
 
-    monkeypatch.setattr(job, "fit", stop)
+    monkeypatch.setattr(training_run, "fit", stop)
     with torch.device("meta"), pytest.raises(StoppedError):
         train_run(
             RunSettings(data=str(data), recipe=PAPER, **settings), out, say=lambda message: None
@@ -214,8 +215,8 @@ def test_a_run_trains_the_papers_net_on_the_papers_batches(
 def test_a_run_that_starts_from_weights_fine_tunes(
     clips_of_224_px: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(job, "initial_model", lambda *_, **__: small_model())
-    monkeypatch.setattr(check, "check_network", lambda *_: None)  # it would ask the hub
+    monkeypatch.setattr(training_run, "initial_model", lambda *_, **__: small_model())
+    monkeypatch.setattr(request, "check_network", lambda *_: None)  # it would ask the hub
     _, data, recipe = handed_over(
         monkeypatch,
         clips_of_224_px,

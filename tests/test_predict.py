@@ -11,11 +11,11 @@ import pytest
 
 from twostream.__main__ import run
 from twostream.checkpoint import StreamModel
-from twostream.evaluate import evaluate
-from twostream.extract import extract, extract_to_memory
-from twostream.flow.store import FlowStore, StoreSettings
-from twostream.loader import ClipCache
-from twostream.predict import TwoStreamPredictor
+from twostream.extraction import extract, extract_to_memory
+from twostream.prediction import TwoStreamPredictor
+from twostream.scoring import evaluate
+from twostream.store.clips import ClipCache
+from twostream.store.flow_store import FlowStore, StoreSettings
 from twostream.types import (
     LabeledVideo,
     ModelError,

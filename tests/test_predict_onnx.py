@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from twostream.export import export_onnx
-from twostream.predict import TwoStreamPredictor
-from twostream.predict.onnx import OnnxStream
+from twostream.prediction import TwoStreamPredictor
+from twostream.prediction.onnx import OnnxStream
 from twostream.types import ModelError, TemporalInput, UsageError, VideoError
 from untrained import INPUTS, SETTINGS, make_models, save_run, write_clip
 

@@ -16,12 +16,17 @@ from safetensors.torch import load_file
 from twostream.__main__ import run
 from twostream.checkpoint import load_model
 from twostream.datasets import load_images
-from twostream.evaluate import score_stacks
 from twostream.models import IMAGENET_MEAN
-from twostream.pretrain import pretrain, pretraining_recipe, validate
-from twostream.pretrain.images import ImageBatches, ScoringImages, read_image, unreadable_images
+from twostream.pretraining import pretrain, pretraining_recipe, validate
+from twostream.pretraining.image_batches import (
+    ImageBatches,
+    ScoringImages,
+    read_image,
+    unreadable_images,
+)
 from twostream.recipes import PAPER, QUICK
-from twostream.train import TrainerOptions
+from twostream.scoring import score_stacks
+from twostream.training import TrainerOptions
 from twostream.types import DataError, RunError, UsageError
 
 CPU = TrainerOptions(accelerator="cpu")
@@ -356,7 +361,7 @@ def test_a_class_without_a_readable_image_is_refused(damaged: Path, tmp_path: Pa
 def test_an_image_that_goes_bad_meanwhile_is_one_sentence(
     damaged: Path, tmp_path: Path, workers: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("twostream.pretrain.job.unreadable_images", lambda *_: {})
+    monkeypatch.setattr("twostream.pretraining.image_training.unreadable_images", lambda *_: {})
     values = quick(steps=2, batch_size=24)
     values["options"] = replace(CPU, loader_workers=workers)
     with pytest.raises(DataError, match=r"^\S*rows 1\.JPEG cannot be decoded") as error:

@@ -11,9 +11,10 @@ import torch
 from torchvision.models import optical_flow
 
 from twostream.__main__ import run
-from twostream.extract import extract_to_memory
-from twostream.flow import ESTIMATORS, FlowEstimator, make_estimator
-from twostream.flow.store import StoreSettings
+from twostream.extraction import extract_to_memory
+from twostream.flow import FlowEstimator, make_estimator
+from twostream.flow.estimators import ESTIMATORS
+from twostream.store.flow_store import StoreSettings
 from twostream.types import ModelError, UsageError
 from twostream.video import VideoWriter
 

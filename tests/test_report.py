@@ -15,15 +15,13 @@ import pytest
 import torch
 
 from twostream.checkpoint import ModelSpec, StreamModel, save_model
-from twostream.evaluate import save_scores
-from twostream.flow.store import ClipHeader, FlowStore, StoreSettings
 from twostream.fusion import fuse
 from twostream.models import first_convolution
 from twostream.recipes import QUICK
 from twostream.report import confidence_interval, write_report
 from twostream.report.charts import DASH
-from twostream.report.pictures import filter_picture
-from twostream.report.statistics import (
+from twostream.report.clip_pictures import filter_picture
+from twostream.report.measures import (
     agreement,
     chance,
     confusion,
@@ -35,6 +33,8 @@ from twostream.report.statistics import (
     top_confusions,
 )
 from twostream.report.style import STYLE
+from twostream.scoring import save_scores
+from twostream.store.flow_store import ClipHeader, FlowStore, StoreSettings
 from twostream.types import LabeledVideo, ModelError, RunError, TemporalInput, VideoScores
 from twostream.video import VideoWriter
 

@@ -11,11 +11,11 @@ import pytest
 from filelock import FileLock
 
 from twostream.datasets import load_dataset
-from twostream.evaluate import load_scores
 from twostream.folder import differences
 from twostream.initialise import Start
 from twostream.recipes import Recipe, make_recipe
 from twostream.run import RunSettings, evaluate_run, train_run
+from twostream.scoring import load_scores
 from twostream.types import DataError, RunError, TemporalInput, UsageError
 
 
@@ -161,7 +161,7 @@ def test_every_temporal_input_trains_and_predicts(
         data=str(tiny_data), recipe=tiny_recipe(steps=2), streams=("temporal",), temporal=temporal
     )
     results = train_run(settings, tmp_path / "run", say=quiet)
-    from twostream.predict import TwoStreamPredictor
+    from twostream.prediction import TwoStreamPredictor
 
     video = load_dataset(tiny_data).split(1).test[0]
     prediction = TwoStreamPredictor.load(tmp_path / "run").predict(video.path)

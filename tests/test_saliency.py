@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from twostream.checkpoint import StreamModel
-from twostream.predict.saliency import saliency
+from twostream.prediction.saliency import saliency
 from twostream.types import TemporalInput
 from untrained import make_model
 

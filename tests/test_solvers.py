@@ -12,7 +12,8 @@ import cv2
 import numpy as np
 import pytest
 
-from twostream.flow import ESTIMATORS, make_estimator, preset_parameters
+from twostream.flow import make_estimator, preset_parameters
+from twostream.flow.estimators import ESTIMATORS
 from twostream.flow.opencv import one_opencv_thread
 from twostream.flow.pyramid import level_sizes, resize_field
 from twostream.types import UsageError

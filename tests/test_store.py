@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 
 from twostream.flow import make_estimator
-from twostream.flow.clipwriter import PARTIAL_SUFFIX
-from twostream.flow.store import (
+from twostream.store.clip_writer import PARTIAL_SUFFIX
+from twostream.store.flow_store import (
     ClipFile,
     ClipHeader,
     ClipWriter,

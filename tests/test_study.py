@@ -16,11 +16,11 @@ from filelock import FileLock
 from invented_study import fake_run, study_of, with_data
 from twostream.datasets.dataset import GivenSplit
 from twostream.experiments import Study, listing, reproduce, running
-from twostream.experiments.reproduce import collect, planned
+from twostream.experiments.reproduction import collect, planned
 from twostream.experiments.running import run_all, unfinished
 from twostream.folder import write_json
 from twostream.recipes import make_recipe
-from twostream.train import TrainerOptions
+from twostream.training import TrainerOptions
 from twostream.types import DataError, ModelError, RunError, UsageError
 
 

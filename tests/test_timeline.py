@@ -20,18 +20,18 @@ import pytest
 
 from twostream.__main__ import run
 from twostream.flow.opencv import Dis
-from twostream.predict import Segment, Timeline, TwoStreamPredictor
-from twostream.predict.ahead import ahead
-from twostream.predict.annotate import (
+from twostream.prediction import Segment, Timeline, TwoStreamPredictor
+from twostream.prediction.annotate import (
     PANEL_HEIGHT_PX,
     class_colour,
     draw,
     draw_strip,
     write_annotated,
 )
-from twostream.predict.timeline import find_segments, smooth
-from twostream.predict.timeline_files import scores_csv, segments_csv, srt, write_text
-from twostream.predict.videos import find_videos, output_paths
+from twostream.prediction.reading_ahead import ahead
+from twostream.prediction.timeline import find_segments, smooth
+from twostream.prediction.timeline_files import scores_csv, segments_csv, srt, write_text
+from twostream.prediction.videos import find_videos, output_paths
 from twostream.types import DataError, TemporalInput, UsageError, VideoError
 from twostream.video import VideoReader, VideoWriter
 from untrained import INPUTS, make_models, own_threads, save_run, write_clip
@@ -230,7 +230,7 @@ def test_wrong_options_are_refused_before_anything_is_opened(
 
 def test_flow_of_the_codec_is_seen(tmp_path: Path) -> None:
     """The flow of `mv` comes with the frames, from the file."""
-    from twostream.flow.store import StoreSettings
+    from twostream.store.flow_store import StoreSettings
 
     settings = StoreSettings(flow="mv", short_side=40).complete()
     predictor = TwoStreamPredictor.from_models(make_models(TemporalInput(length=4), settings))

@@ -17,13 +17,14 @@ import torch
 
 from twostream.checkpoint import ModelSpec, StreamModel
 from twostream.datasets import load_dataset
-from twostream.extract import extract
-from twostream.flow.store import FlowStore, StoreSettings
-from twostream.loader import ClipCache, TrainingBatches
+from twostream.extraction import extract
+from twostream.loader import TrainingBatches
 from twostream.models import classifier
 from twostream.recipes import QUICK
-from twostream.train import TrainerOptions, fit, last_checkpoint
-from twostream.train.checkpoints import WholeCheckpoints
+from twostream.store.clips import ClipCache
+from twostream.store.flow_store import FlowStore, StoreSettings
+from twostream.training import TrainerOptions, fit, last_checkpoint
+from twostream.training.checkpoints import WholeCheckpoints
 from twostream.types import TemporalInput, UsageError
 
 CPU = TrainerOptions(accelerator="cpu")

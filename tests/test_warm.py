@@ -9,7 +9,7 @@ import pytest
 
 from test_solvers import X, Y, grey, inner_error, waves
 from twostream.flow import make_estimator
-from twostream.flow.warm import WarmStart
+from twostream.flow.warm_start import WarmStart
 
 NAMES = ("tvl1", "brox")
 

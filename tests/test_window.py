@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from twostream.flow.opencv import Dis
-from twostream.predict import Prediction, TwoStreamPredictor
+from twostream.prediction import Prediction, TwoStreamPredictor
 from twostream.types import Frame, UsageError, VideoError
 from twostream.video import VideoReader, VideoWriter, shrink
 from untrained import INPUTS, SETTINGS, make_models, write_clip
@@ -123,7 +123,7 @@ def test_the_flow_of_a_pair_is_computed_once_and_predictions_come_at_once(
 def test_memory_is_that_of_a_window(
     predictor: TwoStreamPredictor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    module = sys.modules["twostream.predict.window"]
+    module = sys.modules["twostream.prediction.window"]
     kept: list = []
 
     class Watched(module.RecentClip):  # type: ignore[name-defined, misc]

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 
 from twostream.checkpoint import ModelSpec, StreamModel, save_model
-from twostream.flow.store import StoreSettings
 from twostream.models import classifier
+from twostream.store.flow_store import StoreSettings
 from twostream.types import TemporalInput
 from twostream.video import VideoWriter
 

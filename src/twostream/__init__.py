@@ -10,8 +10,6 @@ True
 from __future__ import annotations
 
 import importlib
-import sys
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -19,17 +17,17 @@ if TYPE_CHECKING:
     from twostream.export import export_onnx
     from twostream.fusion import fuse
     from twostream.library import evaluate, extract, predict, train
-    from twostream.predict import Prediction, TwoStreamPredictor
+    from twostream.prediction import Prediction, TwoStreamPredictor
     from twostream.run import RunSettings, train_run
     from twostream.types import DatasetSplit, TemporalInput, TwoStreamError, VideoScores
 
 _HOMES = {
     "DatasetSplit": "twostream.types",
-    "Prediction": "twostream.predict",
+    "Prediction": "twostream.prediction",
     "RunSettings": "twostream.run",
     "TemporalInput": "twostream.types",
     "TwoStreamError": "twostream.types",
-    "TwoStreamPredictor": "twostream.predict",
+    "TwoStreamPredictor": "twostream.prediction",
     "VideoScores": "twostream.types",
     "evaluate": "twostream.library",
     "export_onnx": "twostream.export",
@@ -64,18 +62,3 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'twostream' has no attribute {name!r}")
     return getattr(importlib.import_module(_HOMES[name]), name)
-
-
-class _Package(ModuleType):
-    """Keeps ``twostream.train`` the function when its room, the module of that name, is imported.
-
-    Importing a module sets it as an attribute of its package. The rooms of ``extract``, ``train``,
-    ``evaluate`` and ``predict`` are reached by ``from twostream.train import ...`` alone.
-    """
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if not (isinstance(value, ModuleType) and name in _HOMES):
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package

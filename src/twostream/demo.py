@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from twostream.datasets import load_dataset
-from twostream.predict import Prediction, TwoStreamPredictor
+from twostream.prediction import Prediction, TwoStreamPredictor
 from twostream.recipes import QUICK
 from twostream.run import RunSettings, train_run
-from twostream.run.job import Say
+from twostream.run.training_run import Say
 from twostream.synthetic import render_dataset
-from twostream.train import Progress
+from twostream.training import Progress
 from twostream.types import RunError
 
 GROUPS = 15

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from twostream.checkpoint import AGAIN
-from twostream.predict.contract import is_exported
-from twostream.predict.model_files import STREAMS, load_models
+from twostream.prediction.contract import is_exported
+from twostream.prediction.model_files import STREAMS, load_models
 from twostream.report.card import CARD_NAME, card, without_paths
 from twostream.report.contents import read_run
 from twostream.types import ModelError, RunError, UsageError

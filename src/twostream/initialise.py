@@ -15,8 +15,6 @@ import torch
 from torch import nn
 
 from twostream.checkpoint import FORMAT, StreamModel, read_spec
-from twostream.flow.store import StoreSettings
-from twostream.loader import Clips, flow_rms_px
 from twostream.models import (
     IMAGENET_MEAN,
     IMAGENET_STD,
@@ -30,6 +28,8 @@ from twostream.models import (
     read_weights,
 )
 from twostream.recipes import QUICK, Recipe
+from twostream.store.clips import Clips, flow_rms_px
+from twostream.store.flow_store import StoreSettings
 from twostream.types import DatasetSplit, ModelError, ModelSpec, Stream, TemporalInput, UsageError
 
 

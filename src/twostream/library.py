@@ -15,19 +15,20 @@ from typing import Any
 
 from twostream.checkpoint import StreamModel, load_model, save_model
 from twostream.datasets import Dataset, load_dataset, relabeled
-from twostream.evaluate import evaluate as evaluate_videos
-from twostream.extract import ExtractSummary
-from twostream.extract import extract as extract_videos
+from twostream.extraction import ExtractSummary
+from twostream.extraction import extract as extract_videos
 from twostream.flow import make_estimator
-from twostream.flow.store import Codec, FlowStore, Kind, StoreSettings
 from twostream.initialise import Start, initial_model
-from twostream.loader import ClipCache, TrainingBatches, kinds_of
-from twostream.predict import Prediction, TwoStreamPredictor
-from twostream.predict.predictor import stored_as
+from twostream.loader import TrainingBatches
+from twostream.prediction import Prediction, TwoStreamPredictor
+from twostream.prediction.predictor import stored_as
 from twostream.recipes import make_recipe
-from twostream.run.rescore import extract_videos as extract_usable
-from twostream.run.stores import common_rate, training_rate, without
-from twostream.train import Progress, TrainerOptions, fit
+from twostream.run.data_stores import common_rate, training_rate, without
+from twostream.run.evaluation_run import extract_videos as extract_usable
+from twostream.scoring import evaluate as evaluate_videos
+from twostream.store.clips import ClipCache, kinds_of
+from twostream.store.flow_store import Codec, FlowStore, Kind, StoreSettings
+from twostream.training import Progress, TrainerOptions, fit
 from twostream.types import (
     DataError,
     DatasetSplit,

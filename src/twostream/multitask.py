@@ -19,9 +19,9 @@ from typing import Any, Literal
 from torch import nn
 
 from twostream.checkpoint import StreamModel
-from twostream.flow.store import FlowStore
-from twostream.loader import Clip, ClipCache, flow_rms_px
 from twostream.models import classifier
+from twostream.store.clips import Clip, ClipCache, flow_rms_px
+from twostream.store.flow_store import FlowStore
 from twostream.types import DataError, DatasetSplit, LabeledVideo, ModelError, TemporalInput
 
 How = Literal["multitask", "added", "pretrain"]

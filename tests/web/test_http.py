@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 from browser import Server, serving
 
-from twostream.predict import TwoStreamPredictor
+from twostream.prediction import TwoStreamPredictor
 from twostream.video import VideoWriter
 from untrained import write_clip
 

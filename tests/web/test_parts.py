@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from twostream.predict import Timeline, TwoStreamPredictor
-from twostream.predict.timeline import Segment
+from twostream.prediction import Timeline, TwoStreamPredictor
+from twostream.prediction.timeline import Segment
 from twostream.types import TwoStreamError, UsageError, VideoError
 from twostream.web.analysis import Analysis, in_words
 from twostream.web.explain import which_decided

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import typer
 
-from twostream.cli import data, export, flow, hub, predict, pretrain, reproduce, serve, train, use
+from twostream.cli import (
+    data,
+    export,
+    flow,
+    hub,
+    predict,
+    pretrain,
+    reproduce,
+    scores,
+    serve,
+    train,
+)
 
 app = typer.Typer(
     name="twostream",
@@ -34,6 +45,6 @@ def _main(
     pass
 
 
-for _module in (train, pretrain, predict, serve, use, data, export, hub, flow, reproduce):
+for _module in (train, pretrain, predict, serve, scores, data, export, hub, flow, reproduce):
     for _command in _module.COMMANDS:
         app.command()(_command)

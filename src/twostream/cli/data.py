@@ -59,11 +59,11 @@ def extract(
 ) -> int:
     """Compute frames and optical flow of every video into a store; continues where it stopped."""
     from twostream.datasets import load_dataset
-    from twostream.extract import extract as run
+    from twostream.extraction import extract as run
     from twostream.flow import make_estimator
-    from twostream.flow.store import StoreSettings
     from twostream.recipes import make_recipe
-    from twostream.run.rescore import extraction_progress
+    from twostream.run.evaluation_run import extraction_progress
+    from twostream.store.flow_store import StoreSettings
 
     shown = Shown(as_json=as_json)
     dataset = load_dataset(data)

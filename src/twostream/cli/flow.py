@@ -196,7 +196,7 @@ def flow(
     shown = Shown(as_json=as_json)
     estimator = make_estimator(method)
     if len(inputs) == 1:
-        from twostream.flow.film import write_film
+        from twostream.display.film import write_film
 
         with shown.progress():
             film = write_film(
@@ -217,7 +217,7 @@ def flow(
         return 0
     import numpy as np
 
-    from twostream.flow.files import check_field_name, read_pair, save_field
+    from twostream.display.field_files import check_field_name, read_pair, save_field
     from twostream.flow.opencv import one_opencv_thread
 
     check_field_name(out)

@@ -13,7 +13,7 @@ import typer
 from twostream.cli.console import Shown
 
 if TYPE_CHECKING:
-    from twostream.predict import Timeline, TwoStreamPredictor
+    from twostream.prediction import Timeline, TwoStreamPredictor
 
 SUFFIXES = {"csv": ".csv", "scores": ".csv", "srt": ".srt", "video": ".mp4"}
 Progress = Callable[[str, float, float], None]  # what is done, seconds so far, seconds in all
@@ -62,8 +62,8 @@ def predict(
 
     Of several videos, --csv, --scores, --srt and --video name folders.
     """
-    from twostream.predict import TwoStreamPredictor
-    from twostream.predict.videos import check_apart, find_videos, output_paths
+    from twostream.prediction import TwoStreamPredictor
+    from twostream.prediction.videos import check_apart, find_videos, output_paths
     from twostream.types import UsageError
 
     shown = Shown(as_json=as_json)
@@ -104,7 +104,7 @@ def predict(
     }
     check_apart(paths)
     if video is not None and not several:
-        from twostream.flow.film import check_film_name
+        from twostream.display.film import check_film_name
 
         check_film_name(video)
     predictor = TwoStreamPredictor.load(run, device=device)
@@ -128,8 +128,8 @@ def _refuse(options: dict[str, Any], wanted: bool, switch: str) -> None:
 def _watch(
     shown: Shown, predictor: TwoStreamPredictor, source: str, options: dict[str, Any], top: int
 ) -> int:
-    from twostream.cli.live import watch
-    from twostream.predict.timeline import THRESHOLD, check_threshold
+    from twostream.cli.live_display import watch
+    from twostream.prediction.timeline import THRESHOLD, check_threshold
 
     threshold = options.pop("threshold", THRESHOLD)
     check_threshold(threshold)
@@ -192,7 +192,7 @@ def _timeline(
     targets: dict[str, Path],
     progress: Progress,
 ) -> dict[str, Any]:
-    from twostream.predict import timeline_files as files
+    from twostream.prediction import timeline_files as files
 
     timeline = predictor.timeline(video, **options, progress=partial(progress, "seconds"))
     writers: dict[str, Callable[[Timeline], str]] = {
@@ -204,7 +204,7 @@ def _timeline(
         if kind in writers:
             files.write_text(path, writers[kind](timeline))
         else:
-            from twostream.predict.annotate import write_annotated
+            from twostream.prediction.annotate import write_annotated
 
             path.parent.mkdir(parents=True, exist_ok=True)
             specs = [stream.spec for stream in predictor.streams.values()]

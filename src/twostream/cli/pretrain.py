@@ -35,9 +35,9 @@ def pretrain(
     as_json: AsJson = False,
 ) -> int:
     """Train a spatial net on images (ImageNet), for `train --weights FILE` to start from."""
-    from twostream.pretrain import pretrain as run
-    from twostream.pretrain import pretraining_recipe
-    from twostream.train import TrainerOptions
+    from twostream.pretraining import pretrain as run
+    from twostream.pretraining import pretraining_recipe
+    from twostream.training import TrainerOptions
 
     shown = Shown(as_json=as_json)
     with shown.progress():

@@ -46,7 +46,7 @@ def reproduce(
     from twostream.experiments import reproduce as run
     from twostream.experiments.built_in import built_in_data
     from twostream.recipes import make_recipe
-    from twostream.train import TrainerOptions
+    from twostream.training import TrainerOptions
     from twostream.types import UsageError
 
     shown = Shown(as_json=as_json)
@@ -115,7 +115,7 @@ def _show_list(shown: Shown, rows: list[dict]) -> None:
 
 
 def _show(shown: Shown, results: dict, out: Path) -> None:
-    from twostream.experiments.document import percent, points
+    from twostream.experiments.markdown_document import percent, points
 
     lines = []
     for claim in results["claims"]:

@@ -41,8 +41,8 @@ def serve(
     as_json: bool = typer.Option(False, "--json", help="Print one JSON object: where it listens."),
 ) -> int:
     """Serve a page and a JSON API that label new videos; Ctrl-C ends it."""
-    from twostream.predict import TwoStreamPredictor
-    from twostream.predict.videos import find_videos
+    from twostream.prediction import TwoStreamPredictor
+    from twostream.prediction.videos import find_videos
     from twostream.types import UsageError
     from twostream.web.app import open_app, read_auth
     from twostream.web.limits import Limits

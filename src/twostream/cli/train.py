@@ -96,7 +96,7 @@ def train(
     from twostream.initialise import Start
     from twostream.recipes import make_recipe
     from twostream.run import RunSettings, train_run
-    from twostream.train import TrainerOptions
+    from twostream.training import TrainerOptions
     from twostream.types import TemporalInput, UsageError
 
     if stream not in ("both", "spatial", "temporal"):

@@ -1,20 +1,15 @@
 """Data sets on disk -> `Dataset` -> `DatasetSplit`; nothing is decoded here.
 
-`layouts` reads folders (class folders, UCF-101, HMDB-51), `lists` reads CSV and plain lists,
-`dataset` says who trains and who tests, `shared` finds clips that two data sets have in common,
-and `images` reads folders of images for pre-training.
+`video_folders` reads folders (class folders, UCF-101, HMDB-51), `lists` CSV and plain lists,
+`dataset` says who trains and who tests, `shared_videos` finds clips that two data sets have in
+common, `image_folders` reads folders of images for pre-training.
 """
 
-from __future__ import annotations
-
-from pathlib import Path
-
 from twostream.datasets.dataset import Dataset, GivenSplit, groups_on_both_sides, relabeled
-from twostream.datasets.images import ImageSplit, LabeledImages, load_images
-from twostream.datasets.layouts import read_folder, unlabeled_videos
-from twostream.datasets.lists import read_list
-from twostream.datasets.shared import refuse_shared_videos, shared_videos
-from twostream.types import VIDEO_SUFFIXES, DataError
+from twostream.datasets.image_folders import ImageSplit, LabeledImages, load_images
+from twostream.datasets.loading import load_dataset
+from twostream.datasets.shared_videos import refuse_shared_videos, shared_videos
+from twostream.datasets.video_folders import unlabeled_videos
 
 __all__ = [
     "Dataset",
@@ -29,31 +24,3 @@ __all__ = [
     "shared_videos",
     "unlabeled_videos",
 ]
-
-
-def load_dataset(root: Path | str) -> Dataset:
-    """Recognise a data set and read which videos it has; `Dataset.kind` says what was found.
-
-    Recognised are a folder of class folders (optionally inside train/, val/, test/), UCF-101 and
-    HMDB-51 with their official lists, a CSV file with the header `path,label[,group][,split]`, and
-    a plain list with a line `path label` for each video.
-
-    Args:
-        root: a folder, or a CSV or list file.
-
-    Raises:
-        DataError: nothing usable lies there; the sentence says what is wrong.
-    """
-    root = Path(root)
-    if root.is_dir():
-        return read_folder(root)
-    if not root.exists():
-        raise DataError(f"{root}: no such file or folder")
-    if not root.is_file():  # a pipe or a device may have no end
-        raise DataError(f"{root} is neither a folder nor a file: give a data set that lies on disk")
-    if root.suffix.lower() in VIDEO_SUFFIXES:
-        raise DataError(
-            f"{root} is one video, not a data set: give a folder with one sub-folder per class, "
-            "or a CSV file with the columns path,label"
-        )
-    return read_list(root)

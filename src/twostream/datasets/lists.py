@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from twostream.datasets.dataset import Dataset
-from twostream.datasets.layouts import given_by_side, group_of
+from twostream.datasets.video_folders import given_by_side, group_of
 from twostream.types import DataError, LabeledVideo
 
 _SIDES = {"train": "train", "training": "train", "val": "val", "valid": "val"}

@@ -13,15 +13,15 @@ import cv2
 import numpy as np
 
 from twostream.checkpoint import load_model
-from twostream.evaluate import load_scores
-from twostream.experiments.cells import EXPERIMENTS, Experiment
 from twostream.experiments.claims import MARGIN_POINTS, Claim, Comparison, Contender
 from twostream.experiments.nets import NETS, Target, training_crops
-from twostream.experiments.statistics import Interval, clips_to_decide, verdict
+from twostream.experiments.paired_differences import Interval, clips_to_decide, verdict
+from twostream.experiments.paper_tables import EXPERIMENTS, Experiment
 from twostream.experiments.study import PlannedRun, Study
 from twostream.folder import read_json
 from twostream.models import first_convolution
 from twostream.report.filters import PARTS, DerivativeReading, derivative_reading, figure4_picture
+from twostream.scoring import load_scores
 from twostream.types import DataError, RunError, TwoStreamError
 
 FIGURE4_NET = "flow-10"

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from twostream.experiments.nets import NETS, Target
 from twostream.experiments.study import PlannedRun, Study
-from twostream.flow.store import Kind
 from twostream.run import RunSettings, extract_for_run, train_run
-from twostream.train import Progress, TrainerOptions
+from twostream.store.flow_store import Kind
+from twostream.training import Progress, TrainerOptions
 from twostream.types import TwoStreamError
 
 Say = Callable[[str], None]

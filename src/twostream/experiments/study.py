@@ -21,15 +21,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twostream.datasets import Dataset, load_dataset, refuse_shared_videos
-from twostream.evaluate import load_scores
 from twostream.experiments.nets import NETS, Target
-from twostream.experiments.statistics import Interval, group_interval
+from twostream.experiments.paired_differences import Interval, group_interval
 from twostream.flow import ESTIMATOR_NAMES
 from twostream.folder import differences, locked, read_json, write_json
 from twostream.fusion import fuse
 from twostream.models import read_declaration, read_weights
 from twostream.recipes import Recipe
 from twostream.run import RunSettings
+from twostream.scoring import load_scores
 from twostream.types import DataError, RunError, UsageError, VideoScores
 
 RESULTS = ("accuracy", "train_accuracy", "seconds")  # what is read of a run's results.json

@@ -9,7 +9,7 @@ from typing import Any
 
 from twostream.export.graph import input_names, one_side_fits
 from twostream.export.parity import Parity
-from twostream.predict.contract import FORMAT
+from twostream.prediction.contract import FORMAT
 from twostream.types import ModelSpec, Stream
 
 _PACKAGES = ("twostream", "torch", "onnx", "onnxscript", "onnxruntime")

@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twostream.checkpoint import StreamModel
-from twostream.evaluate import score_stacks
 from twostream.export.graph import input_names, one_side_fits
-from twostream.flow.store import decode_fields, encode_field
 from twostream.inputs import flow_stack, rgb_stack
-from twostream.predict.onnx import OnnxStream
+from twostream.prediction.onnx import OnnxStream
+from twostream.scoring import score_stacks
+from twostream.store.flow_store import decode_fields, encode_field
 from twostream.types import ModelError, ModelSpec
 
 TOLERANCE = 1e-4

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twostream.export.graph import quiet
-from twostream.loader import Clip
-from twostream.predict.prediction import StreamScorer
+from twostream.prediction.prediction import StreamScorer
+from twostream.store.clips import Clip
 from twostream.types import ModelError, ModelSpec
 
 # Stacks of a calibration clip, at equal spacing.

@@ -34,7 +34,7 @@ from twostream.flow.brox_kernels import HALO, NUM_DATA, join, linearise, relax, 
 from twostream.flow.compile import LANES
 from twostream.flow.opencv import one_opencv_thread, pad_small, set_scales
 from twostream.flow.pyramid import aligned_zeros, level_sizes, resize_field, resize_plane
-from twostream.flow.warm import WarmStart
+from twostream.flow.warm_start import WarmStart
 
 EPSILON = 0.001  # of psi, px: a motion below it is a square's, above it an absolute value's
 WAVE_BYTES = 1_500_000  # what the rows under one wave of steps may take of the cache

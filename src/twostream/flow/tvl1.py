@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from twostream.flow.compile import LANES
 from twostream.flow.pyramid import Planes, level_sizes, resize_field, resize_plane
 from twostream.flow.tvl1_kernels import iterate, linearise
-from twostream.flow.warm import WarmStart
+from twostream.flow.warm_start import WarmStart
 
 
 class TvL1:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from twostream.interchange.layouts import FRAME, NAMED, FlowVideo
+from twostream.interchange.flow_folders import FRAME, NAMED, FlowVideo
 from twostream.types import DataError
 
 Image = tuple[Path, str]  # folder or zip file, name in it

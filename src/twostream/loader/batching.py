@@ -18,8 +18,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from twostream.augment import color_jitter, flip, random_crop
-from twostream.loader.clips import Clips
 from twostream.sampling import class_uniform_batch, even_shares, sample_rng
+from twostream.store.clips import Clips
 from twostream.types import LabeledVideo, StoreError, TemporalInput, UsageError
 
 

@@ -13,7 +13,7 @@ from safetensors import safe_open
 
 from twostream.checkpoint import read_spec
 from twostream.report.contents import NAMES, RunContents, read_run
-from twostream.report.statistics import Accuracy, accuracy, chance, recalls
+from twostream.report.measures import Accuracy, accuracy, chance, recalls
 
 CARD_NAME = "README.md"
 UNKNOWN_LICENSE = "unknown"  # the Hub's word; only who owns the clips can say more

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from twostream.report.statistics import Accuracy
+from twostream.report.measures import Accuracy
 
 Points = Sequence[tuple[float, float]]
 # Largest number of classes whose confusion matrix is a table with numbers in its cells.

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from twostream.evaluate import load_scores
 from twostream.fusion import fuse, match
+from twostream.scoring import load_scores
 from twostream.types import DataError, RunError, TwoStreamError, VideoScores
 
 STREAMS = ("spatial", "temporal")

@@ -19,11 +19,11 @@ from twostream.report.charts import (
     percent,
     share_bar,
 )
+from twostream.report.clip_pictures import ClipPicture, FilterPicture
 from twostream.report.contents import NAMES, RunContents
 from twostream.report.filters import DerivativeReading
-from twostream.report.pictures import ClipPicture, FilterPicture
+from twostream.report.measures import accuracy, smooth, thin_out
 from twostream.report.sections import left_out
-from twostream.report.statistics import accuracy, smooth, thin_out
 from twostream.types import VideoScores
 
 

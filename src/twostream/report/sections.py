@@ -22,7 +22,7 @@ from twostream.report.charts import (
     share_bar,
 )
 from twostream.report.contents import FUSIONS, NAMES, STREAMS, RunContents
-from twostream.report.statistics import (
+from twostream.report.measures import (
     accuracy,
     agreement,
     chance,

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from twostream.flow.store import Codec, Kind, StoreSettings
 from twostream.initialise import Start
 from twostream.multitask import HOWS, How
 from twostream.recipes import Recipe
-from twostream.train import TRAIN
+from twostream.store.flow_store import Codec, Kind, StoreSettings
+from twostream.training import TRAIN
 from twostream.types import Stream, TemporalInput, UsageError
 
 STREAMS: tuple[Stream, ...] = ("spatial", "temporal")

@@ -9,11 +9,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from twostream.extract import extract_to_memory
-from twostream.loader import Clip, ClipReader, kinds_of
-from twostream.predict import Prediction, Timeline, TwoStreamPredictor
-from twostream.predict.predictor import stored_as
-from twostream.predict.timeline import (
+from twostream.extraction import extract_to_memory
+from twostream.prediction import Prediction, Timeline, TwoStreamPredictor
+from twostream.prediction.predictor import stored_as
+from twostream.prediction.timeline import (
     EVERY_SECONDS,
     POSITIONS,
     SMOOTH_SECONDS,
@@ -22,7 +21,8 @@ from twostream.predict.timeline import (
     find_segments,
     smooth,
 )
-from twostream.predict.window import Window, check_size
+from twostream.prediction.window import Window, check_size
+from twostream.store.clips import Clip, ClipReader, kinds_of
 from twostream.types import Stream, VideoError
 from twostream.video import VideoReader
 from twostream.web.limits import Deadline, Limits

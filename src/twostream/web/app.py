@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
-from twostream.predict import TwoStreamPredictor
+from twostream.prediction import TwoStreamPredictor
 from twostream.types import TwoStreamError, UsageError
 from twostream.web.analysis import in_words
 from twostream.web.guard import Guard

@@ -9,8 +9,8 @@ from html import escape
 import numpy as np
 from numpy.typing import NDArray
 
-from twostream.predict import Prediction, Timeline
-from twostream.predict.timeline import SMOOTH_SECONDS
+from twostream.prediction import Prediction, Timeline
+from twostream.prediction.timeline import SMOOTH_SECONDS
 from twostream.types import Stream
 from twostream.web.explain import SEES, which_decided
 

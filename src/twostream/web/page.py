@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from twostream.predict import Timeline
+from twostream.prediction import Timeline
 from twostream.types import Stream, TwoStreamError, UsageError
 from twostream.web import markup
 from twostream.web.analysis import Analysis, Moment, in_words
@@ -136,7 +136,7 @@ def show_moment(analysis: Analysis, timeline: Timeline, seconds: float) -> str:
 
 def _looked(analysis: Analysis, moment: Moment, label: int) -> dict[str, Any]:
     """Return caption -> picture of where each stream looked for a class."""
-    from twostream.predict.saliency import saliency
+    from twostream.prediction.saliency import saliency
 
     pictures = {}
     order: tuple[Stream, ...] = ("spatial", "temporal")

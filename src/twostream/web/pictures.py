@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from twostream.flow.visualize import flow_to_rgb
+from twostream.display.colours import flow_to_rgb
 
 MIN_SCALE_PX = 1.0  # a video that stands still must not show its noise in full colour
 _MAX_SIDE_PX = 480

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from twostream.predict import Prediction, Timeline, TwoStreamPredictor
+from twostream.prediction import Prediction, Timeline, TwoStreamPredictor
 from twostream.web.analysis import Analysis, Progress
 from twostream.web.limits import Deadline, Gate, Limits
 from twostream.web.uploads import Uploads

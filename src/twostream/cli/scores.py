@@ -1,0 +1,120 @@
+"""Verbs on a trained run: evaluate, fuse, report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from twostream.cli.console import Shown, percent
+from twostream.cli.options import AsJson
+from twostream.cli.train import show_results
+
+
+def evaluate(
+    run: Path = typer.Argument(..., metavar="RUN", help="A finished RUN folder."),
+    data: Path = typer.Argument(None, metavar="[DATA]", help="Other data; default: the run's own."),
+    split: int = typer.Option(None, help="Number of a split that came with DATA."),
+    fold: str = typer.Option(None, help="i/k: fold i of k."),
+    test_groups: str = typer.Option(None, help="Groups to test on, with commas."),
+    out: Path = typer.Option(None, "--out", help="Folder for the score files."),
+    skip_unreadable: bool = typer.Option(
+        False,
+        "--skip-unreadable",
+        help="Leave unreadable videos out instead of counting them as wrong.",
+    ),
+    workers: int = typer.Option(None, min=1, help="Threads of the extraction."),
+    accelerator: str = typer.Option("auto", help="cpu, gpu or auto."),
+    as_json: AsJson = False,
+) -> int:
+    """Score videos with a run's models, 25 positions x 10 crops, and write the score files."""
+    from twostream.run import evaluate_run
+    from twostream.training import TrainerOptions
+
+    shown = Shown(as_json=as_json)
+    with shown.progress():
+        results = evaluate_run(
+            run,
+            str(data) if data else None,
+            split=split,
+            fold=fold,
+            test_groups=tuple(test_groups.split(",")) if test_groups else None,
+            out=out,
+            options=TrainerOptions(accelerator=accelerator),
+            workers=workers,
+            skip_unreadable=skip_unreadable,
+            progress=shown.step,
+            say=shown.say,
+        )
+    show_results(shown, results)
+    return 0
+
+
+def fuse(
+    scores: list[Path] = typer.Argument(..., metavar="SCORES.npz...", help="One file a stream."),
+    method: str = typer.Option("average", help="average, weighted or svm."),
+    weights: str = typer.Option(None, help="For weighted: one a stream, with commas: 1,2."),
+    fit: list[Path] = typer.Option(
+        None,
+        "--fit",
+        help="For svm: scores on training clips, one file a stream, in the same order.",
+    ),
+    out: Path = typer.Option(None, "--out", help="Write the fused scores here (npz)."),
+    as_json: AsJson = False,
+) -> int:
+    """Fuse the scores of streams, matched by video id."""
+    from twostream.fusion import fuse as fuse_scores
+    from twostream.scoring import load_scores, save_scores
+    from twostream.types import UsageError
+
+    shown = Shown(as_json=as_json)
+    for paths in (scores, fit or []):
+        places = [path.resolve() for path in paths]
+        if len(set(places)) < len(places):
+            again = next(path for path in places if places.count(path) > 1)
+            raise UsageError(f"{again} is given twice: give one file a stream")
+    streams = [load_scores(path) for path in scores]
+    try:
+        shares = [float(part) for part in weights.split(",")] if weights else None
+    except ValueError:
+        raise UsageError(
+            f"--weights takes numbers with commas, such as 1,2; got {weights}"
+        ) from None
+    fused = fuse_scores(
+        streams,
+        method=method,
+        weights=shares,
+        fit=[load_scores(path) for path in fit] if fit else None,
+    )
+    names = [each.stream for each in streams]
+    if len({*names, fused.stream}) <= len(names):  # two nets of one stream: their files tell them
+        names = [str(path) for path in scores]
+    accuracy: dict[str, Any] = {
+        name: each.accuracy()
+        for name, each in zip([*names, fused.stream], [*streams, fused], strict=True)
+    }
+    rows = [(name, percent(value)) for name, value in accuracy.items()]
+    shown.table(f"{len(fused.video_ids)} videos", ("stream", "accuracy"), rows)
+    if out:
+        save_scores(out, fused)
+        shown.say(f"fused scores: {out}")
+    shown.result({"videos": len(fused.video_ids), "method": method, "accuracy": accuracy})
+    return 0
+
+
+def report(
+    run: Path = typer.Argument(..., metavar="RUN", help="A RUN folder."),
+    as_json: AsJson = False,
+) -> int:
+    """Write RUN/report.html again: one file with everything in it."""
+    from twostream.report import write_report
+
+    shown = Shown(as_json=as_json)
+    path = write_report(run)
+    shown.out.print(f"report: {path}", soft_wrap=True)
+    shown.result({"report": str(path)})
+    return 0
+
+
+COMMANDS = (evaluate, fuse, report)

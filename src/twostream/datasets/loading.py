@@ -1,0 +1,38 @@
+"""Which kind of data set lies in a place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from twostream.datasets.dataset import Dataset
+from twostream.datasets.lists import read_list
+from twostream.datasets.video_folders import read_folder
+from twostream.types import VIDEO_SUFFIXES, DataError
+
+
+def load_dataset(root: Path | str) -> Dataset:
+    """Recognise a data set and read which videos it has; `Dataset.kind` says what was found.
+
+    Recognised are a folder of class folders (optionally inside train/, val/, test/), UCF-101 and
+    HMDB-51 with their official lists, a CSV file with the header `path,label[,group][,split]`, and
+    a plain list with a line `path label` for each video.
+
+    Args:
+        root: a folder, or a CSV or list file.
+
+    Raises:
+        DataError: nothing usable lies there; the sentence says what is wrong.
+    """
+    root = Path(root)
+    if root.is_dir():
+        return read_folder(root)
+    if not root.exists():
+        raise DataError(f"{root}: no such file or folder")
+    if not root.is_file():  # a pipe or a device may have no end
+        raise DataError(f"{root} is neither a folder nor a file: give a data set that lies on disk")
+    if root.suffix.lower() in VIDEO_SUFFIXES:
+        raise DataError(
+            f"{root} is one video, not a data set: give a folder with one sub-folder per class, "
+            "or a CSV file with the columns path,label"
+        )
+    return read_list(root)

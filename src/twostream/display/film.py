@@ -1,0 +1,166 @@
+"""A film of the flow: the video, the flow in colours beside it, and a legend."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from twostream.display.colours import flow_to_rgb
+from twostream.extraction.frame_pairs import FramePairs, reads_codec
+from twostream.flow import FlowEstimator
+from twostream.flow.opencv import one_opencv_thread
+from twostream.types import Frame, UsageError, VideoError
+from twostream.video import VideoReader, VideoWriter
+
+SUFFIXES = (".mp4", ".mkv", ".mov", ".avi")
+SHOWN_HEIGHT_PX = 240  # smaller videos are enlarged by a whole factor, to be seen
+LEGEND_WIDTH_PX = 96
+WHEEL_PX = 72
+SCALE_PAIRS = 25  # the colours' scale is taken from so many pairs at the start
+SCALE_PERCENTILE = 99.0
+MIN_SCALE_PX = 1.0  # a video that stands still must not show its noise in full colour
+
+
+@dataclass(frozen=True, slots=True)
+class FilmSummary:
+    """What a film shows.
+
+    Attributes:
+        pairs: number of fields, one a frame of the film.
+        scale_px: displacement that has full colour.
+        warning: a sentence when the video broke off early, else None.
+    """
+
+    pairs: int
+    scale_px: float
+    warning: str | None
+
+
+def write_film(
+    video: Path | str,
+    out: Path | str,
+    estimator: FlowEstimator,
+    *,
+    short_side: int | None = 256,
+    scale_px: float | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> FilmSummary:
+    """Write a film of each frame beside the flow to the next one; memory is constant.
+
+    Args:
+        video: the video file.
+        out: the film, .mp4, .mkv, .mov or .avi.
+        estimator: of the flow.
+        short_side: frames are shrunk to it before; None keeps them.
+        scale_px: displacement that gets full colour, longer ones are darkened; None takes each
+            field's 99th percentile over the first second, and their median: at least 1 px.
+        progress: called with (pairs so far, pairs that the file claims).
+
+    Raises:
+        UsageError: a name that is no video's, or a scale that is none.
+        VideoError: the video cannot be decoded or has one frame only, or the film not be written.
+    """
+    check_film_name(Path(out))
+    if scale_px is not None and not (math.isfinite(scale_px) and scale_px > 0):
+        raise UsageError(f"the scale must be a number of pixels above 0, got {scale_px}")
+    reader = VideoReader(video, short_side=short_side, motion_vectors=reads_codec(estimator))
+    with one_opencv_thread(), reader:
+        scale = scale_px or _typical_length(reader, estimator)
+        factor = max(1, round(SHOWN_HEIGHT_PX / reader.size[0]))
+        legend = draw_legend(reader.size[0] * factor, estimator.name, scale)
+        pairs = 0
+        writer: VideoWriter | None = None
+        try:
+            for frame, field in _fields(reader, estimator):
+                shown = _side_by_side(frame.rgb, flow_to_rgb(field, scale), factor, legend)
+                if writer is None:
+                    writer = _open_film(out, reader.info.fps, shown)
+                writer.write(shown)
+                pairs += 1
+                progress(pairs, max(pairs, reader.info.num_frames_claimed - 1))
+            if writer is None:
+                raise VideoError(video, "has one frame only: flow needs two")
+            writer.close()
+        except BaseException:
+            if writer is not None:
+                writer.abort()
+            raise
+        return FilmSummary(pairs, scale, reader.warning)
+
+
+def check_film_name(path: Path) -> None:
+    """Raise a UsageError for a name that tells no known container."""
+    if path.suffix.lower() not in SUFFIXES:
+        raise UsageError(f"{path}: a film is written as one of {', '.join(SUFFIXES)}")
+
+
+def draw_legend(height: int, name: str, scale_px: float) -> NDArray[np.uint8]:
+    """Return a panel (height, 96, 3) uint8 RGB: the colour of every direction and length.
+
+    Args:
+        height: px, at least that of the wheel to show all of it.
+        name: of the estimator.
+        scale_px: displacement at the wheel's rim.
+    """
+    panel = np.full((height, LEGEND_WIDTH_PX, 3), 255, np.uint8)
+    steps = (np.arange(WHEEL_PX, dtype=np.float32) - (WHEEL_PX - 1) / 2) / (WHEEL_PX / 2)
+    vectors = np.stack(np.meshgrid(steps, steps))
+    wheel = flow_to_rgb(vectors, 1.0)
+    wheel[np.hypot(*vectors) > 1] = 255
+    top, left = 8, (LEGEND_WIDTH_PX - WHEEL_PX) // 2
+    space = panel[top : top + WHEEL_PX, left : left + WHEEL_PX]
+    space[:] = wheel[: space.shape[0]]
+    lines = (name, "rim, full colour:", f"{scale_px:.3g} px/frame")
+    for i, line in enumerate(lines):
+        at = (4, top + WHEEL_PX + 16 + 14 * i)
+        cv2.putText(panel, line, at, cv2.FONT_HERSHEY_SIMPLEX, 0.33, (0, 0, 0), 1, cv2.LINE_AA)
+    return panel
+
+
+def _typical_length(reader: VideoReader, estimator: FlowEstimator) -> float:
+    """Return the scale for a video; iterating the reader again starts it anew."""
+    lengths = [
+        float(np.percentile(np.hypot(*field), SCALE_PERCENTILE))
+        for _, field in islice(_fields(reader, estimator), SCALE_PAIRS)
+    ]
+    return max(MIN_SCALE_PX, float(np.median(lengths))) if lengths else MIN_SCALE_PX
+
+
+def _fields(
+    reader: VideoReader, estimator: FlowEstimator
+) -> Iterator[tuple[Frame, NDArray[np.float32]]]:
+    """Yield each frame but the last, and the flow to the next one."""
+    pairs = FramePairs(estimator)
+    before: Frame | None = None
+    for frame in reader:
+        if pairs.push(frame) and before is not None:
+            yield before, pairs.field("forward")
+        before = frame
+
+
+def _side_by_side(
+    rgb: NDArray[np.uint8],
+    colours: NDArray[np.uint8],
+    factor: int,
+    legend: NDArray[np.uint8],
+) -> NDArray[np.uint8]:
+    """Return one picture, of even height and width as players want them."""
+    both = np.concatenate([rgb, colours], axis=1)
+    both = both.repeat(factor, axis=0).repeat(factor, axis=1)
+    shown = np.concatenate([both, legend], axis=1)
+    return np.pad(
+        shown, ((0, shown.shape[0] % 2), (0, shown.shape[1] % 2), (0, 0)), constant_values=255
+    )
+
+
+def _open_film(out: Path | str, fps: float, shown: NDArray[np.uint8]) -> VideoWriter:
+    height, width = shown.shape[:2]
+    codec = "mpeg4" if Path(out).suffix.lower() == ".avi" else "libx264"
+    return VideoWriter(out, fps=fps, width=width, height=height, codec=codec, crf=16)

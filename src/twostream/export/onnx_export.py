@@ -1,0 +1,234 @@
+"""``twostream export``: a RUN's networks as ONNX files with their contract, checked."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from twostream.checkpoint import StreamModel
+from twostream.datasets import load_dataset, relabeled
+from twostream.export.describe import describe
+from twostream.export.graph import OPSET, write_graph
+from twostream.export.parity import Parity, check_parity
+from twostream.export.quantize import calibration_inputs, compare, quantize
+from twostream.folder import read_json
+from twostream.prediction.contract import CONTRACT_NAME, ExportedStream, is_exported
+from twostream.prediction.model_files import load_models
+from twostream.prediction.onnx import OnnxStream
+from twostream.prediction.predictor import read_clip
+from twostream.sampling import even_indices
+from twostream.store.clips import Clip
+from twostream.types import (
+    DatasetSplit,
+    LabeledVideo,
+    RunError,
+    Stream,
+    UsageError,
+    VideoError,
+)
+
+CALIBRATION_CLIPS = 24
+
+Progress = Callable[[str, int, int, str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class ExportReport:
+    """What an export wrote.
+
+    Attributes:
+        folder: where.
+        files: their names.
+        parity: stream -> how the float32 graph agrees with torch.
+        quantization: what int8 was calibrated on and costs; None: the networks are float32.
+        opset: of the ONNX files.
+    """
+
+    folder: Path
+    files: tuple[str, ...]
+    parity: dict[Stream, Parity]
+    quantization: dict[str, Any] | None
+    opset: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what ``twostream export --json`` prints."""
+        return {
+            "out": str(self.folder),
+            "files": list(self.files),
+            "opset": self.opset,
+            "parity": {stream: parity.to_json() for stream, parity in self.parity.items()},
+            "quantization": self.quantization,
+        }
+
+
+def export_onnx(
+    run: Path | str | Sequence[StreamModel],
+    out: Path | str,
+    *,
+    int8: bool = False,
+    calibrate: Path | str | None = None,
+    split: int | None = None,
+    fold: str | None = None,
+    test_groups: tuple[str, ...] | None = None,
+    progress: Progress | None = None,
+    say: Callable[[str], None] = lambda message: None,
+) -> ExportReport:
+    """Write a run's networks as ONNX files, with labels and a contract; each is checked.
+
+    Args:
+        run: a RUN folder, or models that are in memory.
+        out: the folder to write; made where it does not exist, an export in it is replaced.
+        int8: networks of 8-bit numbers instead of float32.
+        calibrate: their data: ranges are measured on its training clips, and what they cost on its
+            test clips. None: the run's own data and split.
+        split, fold, test_groups: of that data (``Dataset.split``); none: the run's, where it is the
+            run's data.
+        progress: called as (task, done, total, detail).
+        say: told what a user should read.
+
+    Raises:
+        ModelError: a network does not give what torch gives, or cannot be written.
+        RunError: no model, or the folder holds something else.
+        UsageError: ``run`` is an export.
+    """
+    if isinstance(run, Path | str) and is_exported(Path(run)):
+        raise UsageError(f"{run} is an export: give the RUN folder that it was made from")
+    models = load_models(Path(run)) if isinstance(run, Path | str) else list(run)
+    models = [model.cpu().eval() for model in models]
+    out = Path(out)
+    _check_folder(out)
+    sides = None
+    if int8:
+        asked = Path(run) / "asked.json" if isinstance(run, Path | str) else None
+        own = read_json(asked) if asked and asked.is_file() else None
+        sides = _sides(own, calibrate, split=split, fold=fold, test_groups=test_groups)
+    with _staged(out) as folder:
+        parity: dict[Stream, Parity] = {}
+        streams = []
+        for model in models:
+            name = model.spec.stream
+            exported = ExportedStream(folder / f"{name}.onnx", model.spec, "float32")
+            write_graph(model, exported.path)
+            streams.append(OnnxStream(exported))
+            parity[name] = check_parity(model, streams[-1])
+            say(
+                f"{name}: {parity[name].inputs} stacks of {len(parity[name].sizes)} shapes, torch "
+                f"and onnxruntime differ by at most {parity[name].largest_difference:.1e} "
+                f"(allowed {parity[name].tolerance:.0e})"
+            )
+        quantization = None
+        if sides is not None:
+            train, test = (
+                relabeled(videos, sides.classes, models[0].spec.classes, name=sides.dataset)
+                for videos in (sides.train, sides.test)
+            )
+            quantization = {
+                "data": sides.dataset,
+                "split": sides.name,
+                **_quantized(streams, folder, train, test, progress, say),
+            }
+        specs = [model.spec for model in models]
+        contract = describe(specs, parity, opset=OPSET, quantization=quantization)
+        text = json.dumps(contract, indent=1, ensure_ascii=False) + "\n"
+        (folder / CONTRACT_NAME).write_text(text, encoding="utf-8")
+        (folder / "labels.txt").write_text("\n".join(specs[0].classes) + "\n", encoding="utf-8")
+        files = tuple(sorted(path.name for path in folder.iterdir()))
+    return ExportReport(out, files, parity, quantization, OPSET)
+
+
+def _sides(
+    own: dict[str, Any] | None,
+    data: Path | str | None,
+    *,
+    split: int | None,
+    fold: str | None,
+    test_groups: tuple[str, ...] | None,
+) -> DatasetSplit:
+    """Return the clips that calibrate and those that are tested: never tested what was trained on.
+
+    Args:
+        own: what the run was asked for; None for models that are in memory.
+        data, split, fold, test_groups: see ``export_onnx``.
+    """
+    if data is None:
+        if own is None:
+            raise UsageError("int8 networks need clips of the run's classes: name their data set")
+        data = own["data"]
+    dataset = load_dataset(data)
+    seed = 0
+    if own is not None and Path(own["data"]).resolve() == Path(data).resolve():
+        seed = own["seed"]
+        if split is None and not fold and not test_groups:
+            split, fold, test_groups = own["split"], own["fold"], own["test_groups"]
+    return dataset.split(split, fold=fold, test_groups=test_groups, seed=seed)
+
+
+def _quantized(
+    streams: Sequence[OnnxStream],
+    folder: Path,
+    train: Sequence[LabeledVideo],
+    test: Sequence[LabeledVideo],
+    progress: Progress | None,
+    say: Callable[[str], None],
+) -> dict[str, Any]:
+    """Put int8 networks in the place of the float32 ones, and measure what they cost."""
+    specs = [stream.spec for stream in streams]
+
+    def clips(videos: Sequence[LabeledVideo], task: str) -> Iterator[tuple[Clip, int]]:
+        for done, video in enumerate(videos, start=1):
+            try:
+                clip, _ = read_clip(video.path, specs)
+            except VideoError as error:
+                say(f"left out: {error}")
+                continue
+            yield clip, video.label
+            if progress:
+                progress(task, done, len(videos), video.video_id)
+
+    chosen = [train[i] for i in sorted(set(even_indices(len(train), CALIBRATION_CLIPS)))]
+    kept = [clip for clip, _ in clips(chosen, "calibrate")]
+    after = []
+    for stream in streams:
+        name = f"{stream.spec.stream}.onnx"
+        coded = folder / f"int8-{name}"
+        quantize(folder / name, coded, calibration_inputs(stream.spec, kept))
+        after.append(OnnxStream(ExportedStream(coded, stream.spec, "int8")))
+    cost = compare(streams, after, clips(test, "measure int8"))
+    for stream in streams:
+        name = f"{stream.spec.stream}.onnx"
+        os.replace(folder / f"int8-{name}", folder / name)
+    return {"method": "int8, static", "calibration_clips": len(kept), **cost}
+
+
+def _check_folder(out: Path) -> None:
+    if out.exists() and not out.is_dir():
+        raise RunError(f"{out} is a file: --out needs a folder")
+    if out.is_dir() and any(out.iterdir()) and not is_exported(out):
+        raise RunError(f"{out} holds something else, not an export: choose another --out")
+
+
+@contextmanager
+def _staged(out: Path) -> Iterator[Path]:
+    """Give a folder beside OUT whose files move there once all is done; else nothing changes."""
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+    except OSError as error:
+        raise RunError(f"{out} cannot be written ({error.strerror})") from error
+    try:
+        yield folder
+        out.mkdir(exist_ok=True)
+        (out / CONTRACT_NAME).unlink(missing_ok=True)  # it comes back last
+        for old in out.glob("*.onnx"):
+            old.unlink()
+        for path in sorted(folder.iterdir(), key=lambda path: path.name == CONTRACT_NAME):
+            os.replace(path, out / path.name)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,236 @@
+"""Extraction: every video is decoded once, and its frames and flow go into the flow store.
+
+Clips are computed in parallel, one clip and one flow estimator per thread (decoding, solvers and
+compression release Python's lock); threads that find no clip compute pairs of those that are left.
+The results do not depend on the number of workers, and memory not on the length of a video.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import cv2
+
+from twostream.extraction.frame_pairs import directions_of
+from twostream.extraction.idle_threads import Helpers
+from twostream.extraction.one_video import extract_clip
+from twostream.extraction.pool import StoppedError, in_threads, num_cores
+from twostream.flow.device import choose_device, make_on_device
+from twostream.flow.opencv import one_opencv_thread
+from twostream.store.flow_store import FlowStore, Kind, StoreSettings
+from twostream.types import LabeledVideo, StoreError, VideoError
+from twostream.video.fingerprint import source_hash
+
+Progress = Callable[[str, int, int, int, float | None], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExtractSummary:
+    """What an extraction did.
+
+    Attributes:
+        videos: number of videos asked for.
+        done: number of videos extracted now.
+        skipped: number of videos that were finished and valid before.
+        failed: video id -> why.
+        warnings: video id -> what is odd about it (it broke off early), done or skipped.
+        pairs: number of pairs of frames whose flow was computed.
+        seconds: wall-clock time.
+        device: where the flow was computed: "cpu", "cuda", or "auto" where the method chooses.
+    """
+
+    videos: int
+    done: int
+    skipped: int
+    failed: dict[str, str] = field(default_factory=dict)
+    warnings: dict[str, str] = field(default_factory=dict)
+    pairs: int = 0
+    seconds: float = 0.0
+    device: str = "cpu"
+
+    @property
+    def pairs_per_second(self) -> float:
+        """Return the rate of flow computation; 0 when nothing was computed."""
+        return self.pairs / self.seconds if self.seconds > 0 else 0.0
+
+
+class _Job:
+    """What the workers of one extraction share."""
+
+    def __init__(
+        self,
+        videos: Sequence[LabeledVideo],
+        store: FlowStore,
+        kinds: Sequence[Kind],
+        helpers: Helpers,
+    ) -> None:
+        self._sizes = {video.video_id: _file_size(video.path) for video in videos}
+        self._waiting = sum(self._sizes.values())  # bytes of videos that have not ended
+        self._extracted = 0  # bytes of those that have, without those that were there before
+        self._running: dict[str, float] = {}  # bytes done of those that are worked on
+        self.store = store
+        self.kinds = tuple(dict.fromkeys(kinds))
+        self.helpers = helpers
+        self.stop = threading.Event()
+        self.pairs = 0
+        self.current = ""
+        self._lock = threading.Lock()
+
+    def on_frame(self, video_id: str, pairs: int, share: float) -> None:
+        if self.stop.is_set():
+            raise StoppedError
+        with self._lock:
+            self.pairs += pairs
+            self._running[video_id] = share * self._sizes[video_id]
+
+    def seconds_left(self, elapsed: float) -> float | None:
+        """Estimate the rest; a video takes time by its bytes, one that is there takes none."""
+        with self._lock:
+            running = sum(self._running.values())
+            done, left = self._extracted + running, self._waiting - running
+        return elapsed * left / done if done else None
+
+    def run(self, video: LabeledVideo) -> tuple[bool, str | None]:
+        """Return whether anything had to be extracted, and the clip's warning."""
+        if self.stop.is_set():
+            raise StoppedError
+        fresh = True
+        try:
+            fresh, warning = self._run(video)
+        finally:
+            self.helpers.clip_ended()
+            with self._lock:
+                self._running.pop(video.video_id, None)
+                self._waiting -= self._sizes[video.video_id]
+                self._extracted += fresh * self._sizes[video.video_id]
+        return fresh, warning
+
+    def _run(self, video: LabeledVideo) -> tuple[bool, str | None]:
+        self.current = video.video_id
+        fingerprint = source_hash(video.path)
+        missing = [
+            kind for kind in self.kinds if not self.store.has(video.video_id, kind, fingerprint)
+        ]
+        if self.store.settings.imported and any(kind != "rgb" for kind in missing):
+            raise StoreError(
+                "its imported flow is missing or of another version of this file, and imported "
+                "flow cannot be computed: run twostream import-flow for it"
+            )
+        if not missing:
+            return False, self.store.clip(video.video_id, self.kinds[0]).header.warning
+        warning = extract_clip(
+            video.path,
+            self.store.settings,
+            missing,
+            open_writer=self.store.writer,
+            estimator=self.helpers.estimator() if directions_of(missing) else None,
+            helpers=self.helpers,
+            video_id=video.video_id,
+            fingerprint=fingerprint,
+            on_frame=partial(self.on_frame, video.video_id),
+        )
+        return True, warning
+
+
+def extract(
+    videos: Sequence[LabeledVideo],
+    *,
+    store: Path | str,
+    settings: StoreSettings,
+    kinds: Sequence[Kind] = ("rgb", "forward"),
+    workers: int | None = None,
+    device: str = "auto",
+    progress: Progress | None = None,
+) -> ExtractSummary:
+    """Extract videos into a store, in parallel; what is finished and valid is skipped.
+
+    A video that cannot be decoded is listed in the summary and never stops the run. A run that
+    was killed is continued by the same call.
+
+    Args:
+        videos: with unique video ids.
+        store: folder of the store; made where it is missing.
+        settings: what all clips of the store are made with.
+        kinds: any of "rgb", "forward", "backward"; more may be added by a later call.
+        workers: number of threads; None uses every core.
+        device: where the flow is computed: "cpu", "cuda", or "auto" (see ``choose_device``).
+        progress: called in the calling thread, several times a second and after each video, with
+            (a video id that is being worked on, videos ended, videos in all, pairs so far, seconds
+            left by the share of the files' bytes that is done, None while nothing is).
+
+    Raises:
+        StoreError: the store was made with other settings, or the disk refuses; finished clips
+            are kept.
+        UsageError: the device is not here, or does not compute this flow.
+    """
+    started = time.monotonic()
+    threads, unique = workers or num_cores(), _unique(videos)
+    if directions_of(kinds) and unique and not settings.imported:
+        device = choose_device(device, settings.flow, settings.parameters, threads=threads)
+    flow_store = FlowStore.create(store, settings)
+    flow_store.clean()
+    settings = flow_store.settings
+    make = partial(make_on_device, settings.flow, settings.parameters, device)
+    helpers = Helpers(make, threads=threads, clips=len(unique))
+    job = _Job(unique, flow_store, kinds, helpers)
+    failed: dict[str, str] = {}
+    warnings: dict[str, str] = {}
+    done = skipped = 0
+    # The longest first: no worker is left alone with a long clip at the end.
+    order = sorted(unique, key=lambda video: -_file_size(video.path))
+    ended = 0
+    running = in_threads(job.run, order, stop=job.stop, workers=threads)
+    with one_opencv_thread(), closing(helpers), closing(running):
+        for finished in running:
+            ended += len(finished)
+            for video, future in finished:
+                try:
+                    fresh, warning = future.result()
+                except (VideoError, StoreError, cv2.error, MemoryError) as error:
+                    if isinstance(error, StoreError) and isinstance(error.__cause__, OSError):
+                        raise  # the disk refuses; so it will for every other clip
+                    failed[video.video_id] = (
+                        error.cause if isinstance(error, VideoError) else str(error)
+                    )
+                    continue
+                done, skipped = done + fresh, skipped + (not fresh)
+                if warning:
+                    warnings[video.video_id] = warning
+            if progress is not None:
+                elapsed = time.monotonic() - started
+                progress(job.current, ended, len(unique), job.pairs, job.seconds_left(elapsed))
+    return ExtractSummary(
+        videos=len(unique),
+        done=done,
+        skipped=skipped,
+        failed=dict(sorted(failed.items())),
+        warnings=dict(sorted(warnings.items())),
+        pairs=job.pairs,
+        seconds=time.monotonic() - started,
+        device=device,
+    )
+
+
+def _unique(videos: Sequence[LabeledVideo]) -> list[LabeledVideo]:
+    by_id: dict[str, LabeledVideo] = {}
+    for video in videos:
+        known = by_id.setdefault(video.video_id, video)
+        if known.path != video.path:
+            raise StoreError(
+                f"the video id {video.video_id} stands for two files, {known.path} and "
+                f"{video.path}: give each its own"
+            )
+    return list(by_id.values())
+
+
+def _file_size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0  # the worker that opens it says why

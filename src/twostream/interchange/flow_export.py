@@ -1,0 +1,325 @@
+"""The flow store -> folders of images in the layouts that other tools read.
+
+A video's folder appears under its name only once it is complete, and nothing that is there is ever
+overwritten.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from filelock import FileLock, Timeout
+from numpy.typing import NDArray
+
+from twostream.extraction.pool import StoppedError, in_threads
+from twostream.flow.opencv import one_opencv_thread
+from twostream.interchange.classic import encode_classic
+from twostream.store.flow_store import ClipFile, FlowStore, StoreSettings
+from twostream.types import VIDEO_SUFFIXES, StoreError, TwoStreamError, UsageError
+
+INDEX_NAME = "export.json"
+PARTIAL_PREFIX = ".exporting-"
+Progress = Callable[[str, int, int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How files are called; ``{axis}`` is x or y, ``{n}`` the number.
+
+    Attributes:
+        base: the first number.
+        flow: of forward flow.
+        backward: of backward flow; None where the layout has no name for it.
+        rgb: of frames.
+    """
+
+    base: int
+    flow: str
+    backward: str | None = None
+    rgb: str = "img_{n:05}.jpg"
+
+
+LAYOUTS = {
+    "denseflow": Layout(0, "flow_{axis}_{n:05}.jpg", "flow_{axis}_m1_{n:05}.jpg"),
+    "tsn": Layout(1, "flow_{axis}_{n:05}.jpg"),
+    "mmaction2": Layout(1, "{axis}_{n:05}.jpg"),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportSummary:
+    """What an export did.
+
+    Attributes:
+        videos: number of videos of the store that have flow.
+        done: number of videos exported now.
+        skipped: number of videos that were exported before.
+        failed: video id -> why.
+        fields: number of fields exported now.
+        clipped: video id -> share of its values beyond the bound, 0 ones left out.
+        clipped_share: of all values exported now.
+        without_backward: number of videos whose backward flow the layout has no name for.
+        seconds: wall-clock time.
+    """
+
+    videos: int
+    done: int
+    skipped: int
+    failed: dict[str, str]
+    fields: int
+    clipped: dict[str, float]
+    clipped_share: float
+    without_backward: int
+    seconds: float
+
+
+def export_flow(
+    store: Path | str,
+    out: Path | str,
+    *,
+    layout: str = "denseflow",
+    bound_px: float = 20.0,
+    quality: int = 95,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> ExportSummary:
+    """Write every video of a store as images, in parallel; what was written before is skipped.
+
+    Args:
+        store: folder of the store.
+        out: folder for the videos' folders: empty, missing, or of an export like this one.
+        layout: one of ``LAYOUTS``.
+        bound_px: range of the classic code; larger displacements are clipped and counted.
+        quality: of the JPEGs, 1 to 100.
+        workers: number of threads; None uses every core.
+        progress: called several times a second with (a video id, videos ended, in all, fields).
+
+    Raises:
+        UsageError: an unknown layout or an impossible bound.
+        StoreError: no store, a folder of other things, or the disk refuses.
+    """
+    if layout not in LAYOUTS:
+        raise UsageError(f"no layout {layout!r} to export: use one of {', '.join(LAYOUTS)}")
+    StoreSettings(bound_px=bound_px, quality=quality)  # checks them
+    started = time.monotonic()
+    flow_store = FlowStore.open(store)
+    asked = {
+        "layout": layout,
+        "bound_px": float(bound_px),
+        "quality": quality,
+        "store": asdict(flow_store.settings),
+    }
+    with _claimed(Path(out), asked):
+        job = _Job(flow_store, Path(out), LAYOUTS[layout], float(bound_px), quality)
+        clips = sorted((flow_store.root / "forward").rglob("*.clip"))
+        names = job.name_folders(clips)
+        failed: dict[str, str] = {}
+        done = skipped = ended = 0
+        running = in_threads(job.run, list(names.items()), stop=job.stop, workers=workers)
+        with one_opencv_thread(), closing(running):
+            for finished in running:
+                ended += len(finished)
+                for (path, _), future in finished:
+                    try:
+                        fresh = future.result()
+                    except (TwoStreamError, cv2.error, MemoryError) as error:
+                        if isinstance(error.__cause__, OSError):
+                            raise  # the disk refuses; so it will for every other video
+                        failed[job.below(path)] = str(error)
+                        continue
+                    done, skipped = done + fresh, skipped + (not fresh)
+                if progress is not None:
+                    progress(job.current, ended, len(clips), job.fields)
+    return ExportSummary(
+        videos=len(clips),
+        done=done,
+        skipped=skipped,
+        failed=dict(sorted(failed.items())),
+        fields=job.fields,
+        clipped=dict(sorted(job.clipped.items())),
+        clipped_share=job.beyond / max(job.values, 1),
+        without_backward=job.without_backward,
+        seconds=time.monotonic() - started,
+    )
+
+
+@contextmanager
+def _claimed(out: Path, asked: dict[str, Any]) -> Iterator[None]:
+    """Hold a folder for one export; what a killed one left half-written is deleted.
+
+    Raises:
+        StoreError: another export is at work, the folder is of another export, or of other things.
+    """
+    index = out / INDEX_NAME
+    if out.exists() and not index.is_file():
+        if not out.is_dir():
+            raise StoreError(f"{out} is a file: give a folder as --out")
+        if any(not path.name.startswith(".") for path in out.iterdir()):
+            raise StoreError(f"{out} is not empty and holds no export: use another --out")
+    lock = FileLock(out / ".lock")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=0)
+        if not index.is_file():
+            partial = out / f"{PARTIAL_PREFIX}{INDEX_NAME}"
+            partial.write_text(json.dumps(asked, indent=2) + "\n", encoding="utf-8")
+            os.replace(partial, index)
+    except Timeout:
+        raise StoreError(f"another export is writing to {out}: wait for it") from None
+    except OSError as error:
+        raise StoreError(f"{out} cannot be written: {error.strerror}: use another --out") from error
+    try:
+        _check_same(index, asked)
+        for left in out.glob(f"{PARTIAL_PREFIX}*"):
+            shutil.rmtree(left, ignore_errors=True)
+        yield
+    finally:
+        lock.release()
+
+
+def _check_same(index: Path, asked: dict[str, Any]) -> None:
+    try:
+        before = dict(json.loads(index.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise StoreError(f"{index} cannot be read: {error}") from error
+    differing = [
+        f"{key} was {before.get(key)!r}, wanted {value!r}"
+        for key, value in asked.items()
+        if before.get(key) != value
+    ]
+    if differing:
+        raise StoreError(
+            f"{index.parent} holds an export with other settings: {'; '.join(differing)}: "
+            "use another --out"
+        )
+
+
+@dataclass
+class _Job:
+    """What the workers of one export share."""
+
+    store: FlowStore
+    out: Path
+    layout: Layout
+    bound_px: float
+    quality: int
+    stop: threading.Event = field(default_factory=threading.Event)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    fields: int = 0
+    values: int = 0
+    beyond: int = 0
+    clipped: dict[str, float] = field(default_factory=dict)
+    without_backward: int = 0
+    current: str = ""
+
+    def below(self, path: Path) -> str:
+        """Return a clip's name below the store, which is its video's id but for odd characters."""
+        return path.relative_to(self.store.root / "forward").as_posix().removesuffix(".clip")
+
+    def name_folders(self, clips: list[Path]) -> dict[Path, str]:
+        """Return clip -> folder: the id without its suffix, with it where two would be the same."""
+        stems = {path: _stem(self.below(path)) for path in clips}
+        count = Counter(stem.casefold() for stem in stems.values())
+        return {
+            path: stem if count[stem.casefold()] == 1 else self.below(path)
+            for path, stem in stems.items()
+        }
+
+    def run(self, item: tuple[Path, str]) -> bool:
+        """Write one video; returns False where it was there before."""
+        if self.stop.is_set():
+            raise StoppedError
+        path, name = item
+        clip = ClipFile(path)
+        video_id = self.current = clip.header.video_id
+        backward = self._clip(video_id, "backward")
+        if backward is not None and self.layout.backward is None:
+            backward = None
+            with self.lock:
+                self.without_backward += 1
+        target = self.out / name
+        if target.exists():
+            self._check_finished(target, path, clip)
+            return False
+        partial = self.out / f"{PARTIAL_PREFIX}{threading.get_ident()}"
+        try:
+            partial.mkdir()
+            clipped = self._write_fields(partial, self.layout.flow, clip)
+            if backward is not None and self.layout.backward is not None:
+                clipped += self._write_fields(partial, self.layout.backward, backward)
+            frames = self._clip(video_id, "rgb")
+            for i in range(len(frames) if frames is not None else 0):
+                self._stop_if_asked()
+                (rgb,) = frames.frames([i])  # type: ignore[union-attr]
+                self._save(partial / self.layout.rgb.format(n=self.layout.base + i), rgb[..., ::-1])
+            target.parent.mkdir(parents=True, exist_ok=True)
+            os.rename(partial, target)  # fails where something has come to lie there
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+        if clipped:
+            header = clip.header
+            count = len(clip) + (len(backward) if backward is not None else 0)
+            self.clipped[video_id] = clipped / (2 * count * header.height * header.width)
+        return True
+
+    def _clip(self, video_id: str, kind: Any) -> ClipFile | None:
+        return self.store.clip(video_id, kind) if self.store.has(video_id, kind) else None
+
+    def _check_finished(self, target: Path, path: Path, clip: ClipFile) -> None:
+        """Raise a StoreError where a folder that is there is not this video's export."""
+        wanted = {
+            self.layout.flow.format(axis="x", n=self.layout.base + i) for i in range(len(clip))
+        }
+        there = set(os.listdir(target)) if target.is_dir() else set()
+        after = self.layout.flow.format(axis="x", n=self.layout.base + len(clip))
+        if not wanted <= there or after in there:
+            raise StoreError(f"{target} is there already and is not this video's export: move it")
+        if target.stat().st_mtime < path.stat().st_mtime:
+            raise StoreError(f"{target} is older than the store's clip: delete it to export again")
+
+    def _stop_if_asked(self) -> None:
+        if self.stop.is_set():
+            raise StoppedError
+
+    def _write_fields(self, folder: Path, pattern: str, clip: ClipFile) -> int:
+        """Write all fields of a clip; returns how many values were clipped."""
+        clipped = 0
+        for i in range(len(clip)):
+            self._stop_if_asked()
+            codes, beyond = encode_classic(clip.fields(i, i + 1)[0], self.bound_px)
+            for axis, plane in zip("xy", codes, strict=True):
+                self._save(folder / pattern.format(axis=axis, n=self.layout.base + i), plane)
+            clipped += int(beyond.sum())
+            with self.lock:
+                self.fields += 1
+                self.values += beyond.size
+                self.beyond += int(beyond.sum())
+        return clipped
+
+    def _save(self, path: Path, picture: NDArray[np.uint8]) -> None:
+        ok, blob = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, self.quality])
+        if not ok:
+            raise StoreError(f"{path}: a picture of {picture.shape} cannot be kept as JPEG")
+        try:
+            path.write_bytes(blob.tobytes())
+        except OSError as error:
+            raise StoreError(
+                f"{path}: cannot be written: {error.strerror}; what is finished is kept"
+            ) from error
+
+
+def _stem(video_id: str) -> str:
+    stem, suffix = os.path.splitext(video_id)
+    return stem if suffix.lower() in VIDEO_SUFFIXES else video_id

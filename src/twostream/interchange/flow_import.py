@@ -1,0 +1,341 @@
+"""Flow images that other tools wrote -> the flow store.
+
+Every image is decoded, taken back to pixels by the exact inverse of its code, and encoded anew in
+the store's own code, which keeps a range per field: its step is never coarser than the classic one.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import zipfile
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import closing, suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from twostream.extraction.pool import StoppedError, in_threads
+from twostream.flow.opencv import one_opencv_thread
+from twostream.interchange.classic import decode_classic
+from twostream.interchange.flow_folders import FlowVideo
+from twostream.interchange.numbering import Image, Listing, read_listing
+from twostream.store.flow_store import (
+    IMPORTED,
+    ClipHeader,
+    ClipWriter,
+    FlowStore,
+    Kind,
+    StoreSettings,
+)
+from twostream.types import DataError, LabeledVideo, StoreError, TwoStreamError, VideoError
+from twostream.video import VideoReader, stored_size
+from twostream.video.fingerprint import source_hash
+
+FALLBACK_FPS = 25.0
+Progress = Callable[[str, int, int, int], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportSummary:
+    """What an import did.
+
+    Attributes:
+        videos: number of videos asked for.
+        done: number of videos imported now.
+        skipped: number of videos that were imported before.
+        failed: name of a video -> why.
+        warnings: name of a video -> what is odd about it.
+        layouts: which layouts were read, and how many videos each.
+        scaled: number of videos whose ranges came from files of their own.
+        fields: number of fields imported now.
+        seconds: wall-clock time.
+    """
+
+    videos: int
+    done: int
+    skipped: int
+    failed: dict[str, str]
+    warnings: dict[str, str]
+    layouts: dict[str, int]
+    scaled: int
+    fields: int
+    seconds: float
+
+
+def import_settings(
+    *,
+    bound_px: float,
+    codec: str = "jpeg",
+    quality: int = 95,
+    short_side: int | None = None,
+) -> StoreSettings:
+    """Return the settings of a store of imported flow; raises StoreError for impossible values."""
+    StoreSettings(bound_px=bound_px)  # checks it
+    return StoreSettings(
+        flow=IMPORTED,
+        parameters={"bound_px": float(bound_px)},
+        short_side=short_side,
+        codec=codec,  # type: ignore[arg-type]
+        quality=quality,
+    )
+
+
+def import_flow(
+    videos: Sequence[FlowVideo],
+    *,
+    store: Path | str,
+    settings: StoreSettings,
+    matched: dict[str, LabeledVideo] | None = None,
+    fps: float | None = None,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> ImportSummary:
+    """Import videos into a store, in parallel; what was imported before is skipped.
+
+    A bad video is listed in the summary and never stops the others.
+
+    Args:
+        videos: what ``find_flow`` found.
+        store: folder of the store; made where it is missing.
+        settings: of ``import_settings``.
+        matched: name of a folder -> its video in the data set, whose id and file the clip gets;
+            None keeps the folders' names as ids.
+        fps: frames per second of the videos; None asks the matched video files, else takes 25.
+        workers: number of threads; None uses every core.
+        progress: called several times a second with (a name, videos ended, videos in all, fields).
+
+    Raises:
+        StoreError: the store was made with other settings, or the disk refuses.
+    """
+    started = time.monotonic()
+    flow_store = FlowStore.create(store, settings)
+    flow_store.clean()
+    job = _Job(flow_store, matched, fps)
+    failed: dict[str, str] = {}
+    warnings: dict[str, str] = {}
+    done = skipped = ended = 0
+    running = in_threads(job.run, videos, stop=job.stop, workers=workers)
+    with one_opencv_thread(), closing(running):
+        for finished in running:
+            ended += len(finished)
+            for video, future in finished:
+                try:
+                    fresh, warning = future.result()
+                except (TwoStreamError, cv2.error, MemoryError, OSError) as error:
+                    if isinstance(error, StoreError) and isinstance(error.__cause__, OSError):
+                        raise  # the disk refuses; so it will for every other video
+                    failed[video.name] = str(error).removeprefix(f"{video.name}: ")
+                    continue
+                done, skipped = done + fresh, skipped + (not fresh)
+                if warning:
+                    warnings[video.name] = warning
+            if progress is not None:
+                progress(job.current, ended, len(videos), job.fields)
+    return ImportSummary(
+        videos=len(videos),
+        done=done,
+        skipped=skipped,
+        failed=dict(sorted(failed.items())),
+        warnings=dict(sorted(warnings.items())),
+        layouts=dict(sorted(job.layouts.items())),
+        scaled=job.scaled,
+        fields=job.fields,
+        seconds=time.monotonic() - started,
+    )
+
+
+@dataclass
+class _Job:
+    """What the workers of one import share."""
+
+    store: FlowStore
+    matched: dict[str, LabeledVideo] | None
+    fps: float | None
+    stop: threading.Event = field(default_factory=threading.Event)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    layouts: Counter[str] = field(default_factory=Counter)
+    scaled: int = 0
+    fields: int = 0
+    current: str = ""
+
+    def run(self, video: FlowVideo) -> tuple[bool, str | None]:
+        """Return whether anything had to be imported, and the clip's warning."""
+        if self.stop.is_set():
+            raise StoppedError
+        self.current = video.name
+        listing = read_listing(video)
+        with self.lock:
+            self.layouts[listing.layout] += 1
+            self.scaled += bool(video.scales)
+        known = self.matched[video.name] if self.matched is not None else None
+        video_id = known.video_id if known else video.name
+        fingerprint = source_hash(known.path) if known else ""
+        images: dict[Kind, Sequence[tuple[Image, ...]]] = {"forward": listing.forward}
+        if listing.backward:
+            images["backward"] = listing.backward
+        if listing.rgb:
+            images["rgb"] = [(image,) for image in listing.rgb]
+        changed = video.changed_at()
+        if all(
+            self.store.has(video_id, kind, fingerprint)
+            and self.store.path(video_id, kind).stat().st_mtime >= changed
+            for kind in images
+        ):
+            return False, listing.warning
+        header = ClipHeader(
+            kind="forward",
+            video_id=video_id,
+            height=0,
+            width=0,
+            fps=(self.fps or _fps(known)) / listing.step,
+            codec=self.store.settings.codec,
+            quality=self.store.settings.quality,
+            source_hash=fingerprint,
+            source_name=f"{listing.layout}: {video.name}",
+        )
+        writers: list[ClipWriter] = []
+        try:
+            with closing(_Images(video, listing, self.store.settings)) as reader:
+                for kind, wanted in images.items():
+                    writers.append(self._write(kind, wanted, header, reader))
+            for writer in writers:
+                writer.close(warning=listing.warning)
+        finally:
+            for writer in writers:
+                writer.abort()  # without effect on those that are closed
+        return True, listing.warning
+
+    def _write(
+        self,
+        kind: Kind,
+        wanted: Sequence[tuple[Image, ...]],
+        header: ClipHeader,
+        reader: _Images,
+    ) -> ClipWriter:
+        writer: ClipWriter | None = None
+        settings = self.store.settings
+        try:
+            for i, images in enumerate(wanted):
+                if self.stop.is_set():
+                    raise StoppedError
+                item = reader.frame(*images) if kind == "rgb" else reader.field(i, kind, *images)
+                if writer is None:
+                    height, width = item.shape[:2] if kind == "rgb" else item.shape[1:]
+                    own = replace(header, kind=kind, height=height, width=width)
+                    if kind != "rgb":
+                        own = replace(own, method=settings.flow, parameters=settings.parameters)
+                    writer = self.store.writer(own)
+                writer.append(item)
+                with self.lock:
+                    self.fields += kind != "rgb"
+        except BaseException:
+            if writer is not None:
+                writer.abort()
+            raise
+        if writer is None:
+            raise DataError(f"{header.video_id}: no {kind} image is there")
+        return writer
+
+
+class _Images:
+    """Decodes the images of one video; all of a kind must have one size."""
+
+    def __init__(self, video: FlowVideo, listing: Listing, settings: StoreSettings) -> None:
+        self._name = video.name
+        self._short_side = settings.short_side
+        self._bound = float(settings.parameters["bound_px"])
+        self._sizes: dict[str, tuple[int, int]] = {}
+        self._zips: dict[Path, zipfile.ZipFile] = {}
+        self._ranges = self._read_ranges(video, listing) if video.scales else None
+
+    def close(self) -> None:
+        """Release the zip files."""
+        for archive in self._zips.values():
+            archive.close()
+
+    def frame(self, image: Image) -> NDArray[np.uint8]:
+        """Return a frame, (h, w, 3) uint8 RGB."""
+        rgb = cv2.cvtColor(self._decode(image, cv2.IMREAD_COLOR, "rgb"), cv2.COLOR_BGR2RGB)
+        return self._shrink(rgb)
+
+    def field(self, i: int, kind: Kind, x: Image, y: Image) -> NDArray[np.float32]:
+        """Return a field, (2, h, w) px; ``i`` counts from 0."""
+        planes = []
+        for k, image in enumerate((x, y)):
+            codes = self._decode(image, cv2.IMREAD_GRAYSCALE, "flow")
+            low, high = -self._bound, self._bound
+            if self._ranges is not None and kind == "forward":
+                low, high = self._ranges[i, k]
+            plane = decode_classic(codes, low, high)
+            shrunk = self._shrink(plane)
+            axis = 1 - k  # x scales with the width, y with the height
+            planes.append(shrunk * np.float32(shrunk.shape[axis] / plane.shape[axis]))
+        return np.stack(planes)
+
+    def _shrink(self, image: NDArray) -> NDArray:
+        height, width = stored_size(image.shape[0], image.shape[1], self._short_side)
+        if (height, width) == image.shape[:2]:
+            return image
+        return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+
+    def _decode(self, image: Image, flags: int, what: str) -> NDArray[np.uint8]:
+        path, name = image
+        try:
+            data = self._read(path, name)
+        except (OSError, zipfile.BadZipFile, KeyError) as error:
+            raise DataError(f"{self._name}: {name} cannot be read: {error}") from error
+        picture = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
+        if picture is None:
+            raise DataError(f"{self._name}: {name} cannot be decoded: it is damaged or no image")
+        size = self._sizes.setdefault(what, picture.shape[:2])
+        if picture.shape[:2] != size:
+            got = f"{picture.shape[1]}x{picture.shape[0]}"
+            raise DataError(
+                f"{self._name}: {name} has {got} px, but those before have {size[1]}x{size[0]} px"
+            )
+        return picture
+
+    def _read(self, path: Path, name: str) -> bytes:
+        if path.suffix.lower() != ".zip" or path.is_dir():
+            return (path / name).read_bytes()
+        if path not in self._zips:
+            self._zips[path] = zipfile.ZipFile(path)
+        return self._zips[path].read(name)
+
+    def _read_ranges(self, video: FlowVideo, listing: Listing) -> NDArray[np.float32]:
+        """Return (n, 2, 2): low and high of x and y of every field.
+
+        gpu_flow writes four float32 a field beside the x images: low and high of x, then of y.
+        A pair a field beside either component is taken too.
+        """
+        count = len(listing.forward)  # these layouts know no other step than 1
+        try:
+            values = [np.frombuffer(path.read_bytes(), "<f4") for path in video.scales]
+        except (OSError, ValueError) as error:
+            raise DataError(f"{video.name}: {video.scales[0]} cannot be read: {error}") from error
+        if len(values) == 1 and values[0].size == 4 * count:
+            ranges = values[0].reshape(count, 2, 2)
+        elif len(values) == 2 and all(each.size == 2 * count for each in values):
+            ranges = np.stack([each.reshape(count, 2) for each in values], axis=1)
+        else:
+            sizes = " and ".join(str(each.size) for each in values)
+            raise DataError(
+                f"{video.name}: {video.scales[0].name} holds {sizes} numbers, expected four "
+                f"for each of the {count} fields"
+            )
+        if not np.isfinite(ranges).all() or (ranges[..., 1] < ranges[..., 0]).any():
+            raise DataError(f"{video.name}: {video.scales[0].name} holds ranges that are none")
+        return ranges
+
+
+def _fps(video: LabeledVideo | None) -> float:
+    """Return the frame rate of a video file, or the usual one where there is none to ask."""
+    if video is not None:
+        with suppress(VideoError), VideoReader(video.path) as reader:
+            return reader.info.fps
+    return FALLBACK_FPS

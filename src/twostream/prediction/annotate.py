@@ -1,0 +1,220 @@
+"""A film of a timeline: the video with its label, the best scores as bars, and the flow."""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from twostream.display.colours import flow_to_rgb
+from twostream.display.film import check_film_name
+from twostream.extraction.frame_pairs import MAX_GAP_SECONDS, FramePairs, reads_codec, resample
+from twostream.flow import FlowEstimator, make_estimator
+from twostream.flow.opencv import one_opencv_thread
+from twostream.prediction.predictor import stored_as
+from twostream.prediction.timeline import Timeline
+from twostream.types import ModelSpec, VideoError
+from twostream.video import VideoReader, VideoWriter, shrink
+
+LARGEST_SIDE_PX = 480  # the shorter side of the video in the film
+SMALLEST_HEIGHT_PX = 240  # smaller videos are enlarged by a whole factor, to be seen
+SMALLEST_WIDTH_PX = 320  # room for the panel's text
+PANEL_HEIGHT_PX = 104
+STRIP_HEIGHT_PX = 10
+BARS = 3
+INSET_SHARE = 0.3
+FULL_COLOUR_RMS = 3.0  # flow of so many times the training data's usual length has full colour
+GREY = (150, 150, 150)
+FONT = cv2.FONT_HERSHEY_SIMPLEX
+
+Picture = NDArray[np.uint8]
+
+
+def write_annotated(
+    timeline: Timeline,
+    out: Path | str,
+    specs: list[ModelSpec],
+    *,
+    progress: Callable[[float, float], None] = lambda done, total: None,
+) -> None:
+    """Write a timeline's video again, with what was recognised; memory is constant.
+
+    Below the picture stand the label, the best scores at that moment, and a strip with all
+    segments and the place in it. The flow in the corner is computed again, as the network sees it.
+
+    Args:
+        timeline: of a video that is still there.
+        out: the film, .mp4, .mkv, .mov or .avi; it appears once it is complete.
+        specs: of the networks; without one that sees flow there is none in the film.
+        progress: called with (seconds so far, seconds of the video).
+
+    Raises:
+        UsageError: a name that is no video's.
+        VideoError: the video cannot be decoded, or the film not be written.
+    """
+    check_film_name(Path(out))
+    flow = next((spec for spec in specs if spec.is_flow), None)
+    codec = flow is not None and reads_codec(_estimator(flow))
+    reader = VideoReader(timeline.video, short_side=LARGEST_SIDE_PX, motion_vectors=codec)
+    writer: VideoWriter | None = None
+    with one_opencv_thread(), reader:
+        fps = reader.info.fps
+        strip = draw_strip(timeline, 1000)
+        try:
+            for number, (rgb, inset) in enumerate(_shown(reader, fps, flow)):
+                seconds = number / fps
+                picture = draw(rgb, inset, timeline, seconds, strip)
+                if writer is None:
+                    height, width = picture.shape[:2]
+                    kind = "mpeg4" if Path(out).suffix.lower() == ".avi" else "libx264"
+                    writer = VideoWriter(out, fps=fps, width=width, height=height, codec=kind)
+                writer.write(picture)
+                progress(min(seconds, timeline.seconds), timeline.seconds)
+            if writer is None:
+                raise VideoError(timeline.video, "has no frames any more")
+            writer.close()
+        except BaseException:
+            if writer is not None:
+                writer.abort()
+            raise
+    progress(timeline.seconds, timeline.seconds)
+
+
+def draw(
+    rgb: Picture, inset: Picture | None, timeline: Timeline, seconds: float, strip: Picture
+) -> Picture:
+    """Return one picture of the film, (h, w, 3) uint8 RGB with even sides.
+
+    Args:
+        rgb: the video's frame.
+        inset: the flow in colours, any size.
+        timeline: what is shown.
+        seconds: where in the video this is.
+        strip: from ``draw_strip``.
+    """
+    factor = max(1, round(SMALLEST_HEIGHT_PX / rgb.shape[0]))
+    frame = rgb.repeat(factor, axis=0).repeat(factor, axis=1)
+    height, width = frame.shape[:2]
+    if inset is not None:
+        _put_inset(frame, inset)
+    across = max(width, SMALLEST_WIDTH_PX)
+    across += across % 2
+    top = np.zeros((height + height % 2, across, 3), np.uint8)
+    left = (across - width) // 2
+    top[:height, left : left + width] = frame
+    return np.concatenate([top, draw_panel(timeline, seconds, across, strip)])
+
+
+def draw_panel(timeline: Timeline, seconds: float, width: int, strip: Picture) -> Picture:
+    """Return the panel under the picture, (104, width, 3) uint8 RGB."""
+    panel = np.full((PANEL_HEIGHT_PX, width, 3), 24, np.uint8)
+    segment = timeline.segment_at(seconds)
+    colour = class_colour(timeline, segment.label)
+    _text(panel, segment.title, (8, 24), 0.7, colour, width - 90)
+    _text(panel, f"{seconds:.1f} s", (width - 76, 24), 0.45, GREY, 70)
+    now = timeline.scores[int(np.abs(timeline.times - seconds).argmin())]
+    name_width = width // 2 - 16
+    for place, index in enumerate(np.argsort(-now, kind="stable")[:BARS].tolist()):
+        y = 46 + 16 * place
+        name = timeline.classes[index]
+        _text(panel, name, (8, y), 0.42, (230, 230, 230), name_width)
+        start, end = width // 2, width - 56
+        cv2.rectangle(panel, (start, y - 9), (end, y), (60, 60, 60), -1)
+        filled = start + round((end - start) * float(now[index]))
+        cv2.rectangle(panel, (start, y - 9), (filled, y), class_colour(timeline, name), -1)
+        _text(panel, f"{100 * now[index]:.0f}%", (end + 8, y), 0.42, (230, 230, 230), 44)
+    panel[-STRIP_HEIGHT_PX:] = cv2.resize(
+        strip, (width, STRIP_HEIGHT_PX), interpolation=cv2.INTER_NEAREST
+    )
+    place = min(width - 2, round(width * seconds / max(timeline.seconds, 1e-6)))
+    panel[-STRIP_HEIGHT_PX - 3 :, place : place + 2] = 255
+    return panel
+
+
+def draw_strip(timeline: Timeline, width: int) -> Picture:
+    """Return all segments in their colours, (1, width, 3) uint8 RGB."""
+    moments = (np.arange(width) + 0.5) / width * timeline.seconds
+    ends = [segment.end_seconds for segment in timeline.segments]
+    places = np.minimum(np.searchsorted(ends, moments, side="right"), len(ends) - 1)
+    colours = [class_colour(timeline, segment.label) for segment in timeline.segments]
+    return np.array(colours, np.uint8)[places][None]
+
+
+def class_colour(timeline: Timeline, label: str | None) -> tuple[int, int, int]:
+    """Return a class's colour, bright and apart from the others'; grey for none."""
+    if label is None:
+        return GREY
+    hue = round(180 * timeline.classes.index(label) / len(timeline.classes)) % 180
+    pixel = np.array([[[hue, 150, 255]]], np.uint8)
+    red, green, blue = cv2.cvtColor(pixel, cv2.COLOR_HSV2RGB)[0, 0].tolist()
+    return red, green, blue
+
+
+def plain(text: str) -> str:
+    """Return text in the characters that OpenCV can draw; accents go, others become "?".
+
+    >>> plain("Café"), plain("走る")
+    ('Cafe', '??')
+    """
+    parts = unicodedata.normalize("NFKD", text)
+    kept = "".join(c for c in parts if not unicodedata.combining(c))
+    return kept.encode("ascii", "replace").decode()
+
+
+def _text(
+    picture: Picture,
+    text: str,
+    at: tuple[int, int],
+    scale: float,
+    colour: tuple[int, int, int],
+    room_px: int,
+) -> None:
+    """Write text, smaller where it has no room."""
+    text = plain(text)
+    (width, _), _ = cv2.getTextSize(text, FONT, scale, 1)
+    scale *= min(1.0, room_px / max(width, 1))
+    cv2.putText(picture, text, at, FONT, scale, colour, 1, cv2.LINE_AA)
+
+
+def _put_inset(frame: Picture, inset: Picture) -> None:
+    """Draw the flow into the corner at the top right, within a white line."""
+    height, width = frame.shape[:2]
+    scale = INSET_SHARE * math.sqrt(height * width / (inset.shape[0] * inset.shape[1]))
+    size = max(1, round(inset.shape[1] * scale)), max(1, round(inset.shape[0] * scale))
+    small = cv2.resize(inset, size, interpolation=cv2.INTER_AREA)
+    y, x = 6, width - size[0] - 6
+    cv2.rectangle(frame, (x - 1, y - 1), (x + size[0], y + size[1]), (255, 255, 255), 1)
+    frame[y : y + size[1], x : x + size[0]] = small
+
+
+def _shown(
+    reader: VideoReader, fps: float, flow: ModelSpec | None
+) -> Iterator[tuple[Picture, Picture | None]]:
+    """Yield the video at an even rate, with the flow to each frame in colours."""
+    pairs = FramePairs(_estimator(flow)) if flow is not None else None
+    short_side = flow.store.get("short_side") if flow is not None else None
+    before: tuple[Picture, Picture | None] | None = None
+    for frame, gap in resample(reader, fps):
+        if before is not None:
+            for _ in range(min(gap, math.ceil(MAX_GAP_SECONDS * fps)) - 1):
+                yield before
+        inset = None
+        if flow is not None and pairs is not None:
+            small = shrink(frame.rgb, short_side)
+            field = np.zeros((2, *small.shape[:2]), np.float32)
+            if pairs.push(replace(frame, rgb=small)):
+                field = pairs.field("forward")
+            inset = flow_to_rgb(field, FULL_COLOUR_RMS * flow.std[0])
+        before = (frame.rgb, inset)
+        yield before
+
+
+def _estimator(flow: ModelSpec) -> FlowEstimator:
+    store = stored_as(flow).complete()
+    return make_estimator(store.flow, **store.parameters)

@@ -1,0 +1,57 @@
+"""Streams of a RUN folder: model files, run by torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from twostream.checkpoint import StreamModel, load_model
+from twostream.scoring import score_stacks
+from twostream.store.clips import Clip
+from twostream.types import ModelSpec, RunError, Stream, UsageError
+
+STREAMS: tuple[Stream, ...] = ("spatial", "temporal")
+
+
+class TorchStream:
+    """A stream's model, ready to score.
+
+    Args:
+        model: its network; put on the device and into evaluation mode.
+        device: "cpu", "cuda" or "auto": a GPU if there is one.
+
+    Raises:
+        UsageError: a GPU was asked for and is not here.
+    """
+
+    def __init__(self, model: StreamModel, *, device: str = "cpu") -> None:
+        if device == "auto":
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        if device.startswith("cuda") and not torch.cuda.is_available():
+            raise UsageError("torch finds no GPU here: use the CPU (--accelerator cpu, or auto)")
+        self.model = model.to(device).eval()
+
+    @property
+    def spec(self) -> ModelSpec:
+        """What the network is and sees."""
+        return self.model.spec
+
+    def score(self, clip: Clip, positions: int | None = None) -> NDArray[np.float32]:
+        """Return a clip's (k,) softmax scores, exactly as evaluation would."""
+        samples = clip.samples(self.spec.temporal, positions or self.spec.test_positions)
+        # copied: a tensor that is kept pins torch's memory, and hours of windows keep thousands
+        return score_stacks(self.model, *samples).cpu().numpy().copy()
+
+
+def load_models(run: Path) -> list[StreamModel]:
+    """Read the models of a RUN folder; raises RunError where it holds none."""
+    found = [run / f"{stream}.safetensors" for stream in STREAMS]
+    models = [load_model(path) for path in found if path.is_file()]
+    if not models:
+        raise RunError(
+            f"{run} holds no trained model: train first (twostream train DATA --out {run})"
+        )
+    return models

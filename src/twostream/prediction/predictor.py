@@ -1,0 +1,321 @@
+"""``TwoStreamPredictor``: flow is computed inside, with what the model files say."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from twostream.extraction import extract_to_memory
+from twostream.extraction.frame_pairs import reads_codec
+from twostream.flow import make_estimator
+from twostream.prediction.contract import is_exported, read_contract
+from twostream.prediction.prediction import Prediction, StreamScorer
+from twostream.prediction.reading_ahead import ahead
+from twostream.prediction.timeline import (
+    EVERY_SECONDS,
+    POSITIONS,
+    SMOOTH_SECONDS,
+    THRESHOLD,
+    WINDOW_SECONDS,
+    Timeline,
+    check_options,
+    find_segments,
+    smooth,
+)
+from twostream.prediction.window import RecentClip, Window, check_size
+from twostream.store.clips import Clip, ClipReader, kinds_of
+from twostream.store.flow_store import ClipHeader, StoreSettings
+from twostream.types import Frame, ModelError, ModelSpec, Stream, UsageError
+from twostream.video import VideoReader
+
+if TYPE_CHECKING:
+    from twostream.checkpoint import StreamModel
+
+WINDOWS_AHEAD = 4  # that decoding and flow may be in front of the networks
+
+
+class TwoStreamPredictor:
+    """A trained run or an exported one, ready for new videos. Safe to use from several threads.
+
+    Args:
+        streams: one or both streams' networks; they must agree on classes and storage.
+
+    Attributes:
+        streams: stream -> its network.
+        spec: what they agree on, as the first stream's file says it.
+
+    >>> import tempfile
+    >>> from twostream.initialise import untrained_model
+    >>> from twostream.video import VideoWriter
+    >>> models = [untrained_model(name, ("walk", "run")) for name in ("spatial", "temporal")]
+    >>> predictor = TwoStreamPredictor.from_models(models)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with VideoWriter(f"{folder}/clip.avi", fps=25, width=80, height=64) as writer:
+    ...         for frame in np.random.default_rng(0).integers(0, 255, (13, 64, 80, 3), np.uint8):
+    ...             writer.write(frame)
+    ...     prediction = predictor.predict(f"{folder}/clip.avi")
+    >>> prediction.label in ("walk", "run"), sorted(prediction.streams)
+    (True, ['spatial', 'temporal'])
+    >>> prediction.end_seconds, round(float(prediction.scores.sum()), 3)
+    (0.52, 1.0)
+    """
+
+    def __init__(self, streams: Sequence[StreamScorer]) -> None:
+        first = streams[0].spec
+        for other in streams[1:]:
+            for name in ("classes", "store", "fps"):
+                if getattr(other.spec, name) != getattr(first, name):
+                    raise ModelError(
+                        f"the {first.stream} and {other.spec.stream} models differ in {name}: "
+                        "they are not of one run"
+                    )
+        self.streams: dict[Stream, StreamScorer] = {s.spec.stream: s for s in streams}
+        self.spec = first
+
+    @classmethod
+    def load(cls, path: Path | str, *, device: str = "cpu") -> Self:
+        """Read a RUN folder, or a folder written by ``twostream export``, which needs no torch.
+
+        Args:
+            path: the folder.
+            device: "cpu", "cuda", or "auto": a GPU if there is one.
+
+        Raises:
+            RunError: it holds no model.
+            ModelError: a model is damaged or of another version, or onnxruntime is not installed.
+        """
+        path = Path(path)
+        if is_exported(path):
+            from twostream.prediction.onnx import OnnxStream
+
+            contract = read_contract(path)
+            return cls([OnnxStream(stream, device=device) for stream in contract.streams])
+        from twostream.prediction.model_files import load_models
+
+        return cls.from_models(load_models(path), device=device)
+
+    @classmethod
+    def from_models(cls, models: Sequence[StreamModel], *, device: str = "cpu") -> Self:
+        """Take models that are in memory, such as training has just returned."""
+        from twostream.prediction.model_files import TorchStream
+
+        return cls([TorchStream(model, device=device) for model in models])
+
+    def predict(self, video: Path | str) -> Prediction:
+        """Score a video file exactly as evaluation would.
+
+        Raises:
+            VideoError: it cannot be decoded, or is smaller than the networks' crop.
+        """
+        specs = [stream.spec for stream in self.streams.values()]
+        clip, header = read_clip(video, specs)
+        frames = header.count + (header.kind != "rgb")
+        seconds = frames / header.fps
+        return self._scored(clip, Path(video), header.warning, end_seconds=seconds)
+
+    def stream(
+        self,
+        frames: Iterable[NDArray[np.uint8] | Frame],
+        *,
+        fps: float,
+        window_seconds: float | None = None,
+        every_seconds: float | None = None,
+        positions: int | None = None,
+    ) -> Iterator[Prediction]:
+        """Score a sliding window over a stream of frames of any length, at constant memory.
+
+        Frames come one by one and predictions as soon as their window is full. Each frame is
+        brought to the model's size and rate, and the flow of each pair is computed once, however
+        many windows see it. A window is scored as a video of its frames would be.
+
+        Args:
+            frames: (h, w, 3) uint8 RGB, all of one size; or ``Frame``, which says its own time.
+            fps: their rate.
+            window_seconds: None: one prediction for all frames, which are then kept.
+            every_seconds: from the end of a window to the end of the next; None: one window.
+            positions: how many frames and stacks of a window are scored; None: as in testing.
+
+        Yields:
+            A prediction a window. The last one ends with the last frame, and is shorter only where
+            the stream is shorter than a window. A stream without frames gives none.
+
+        Raises:
+            UsageError: a rate or a time that is not above 0, or what is no frame.
+            VideoError: frames that change their size, or are smaller than the networks' crop.
+
+        >>> from twostream.initialise import untrained_model
+        >>> model = untrained_model("spatial", ("walk", "run"))
+        >>> predictor = TwoStreamPredictor.from_models([model])
+        >>> frames = np.random.default_rng(0).integers(0, 255, (50, 64, 80, 3), np.uint8)
+        >>> windows = predictor.stream(frames, fps=25, window_seconds=1, every_seconds=0.4)
+        >>> [(window.start_seconds, window.end_seconds) for window in windows]
+        [(0.0, 1.0), (0.4, 1.4), (0.8, 1.8), (1.0, 2.0)]
+        """
+        every_seconds = window_seconds if every_seconds is None else every_seconds
+        for name, value in (
+            ("fps", fps),
+            ("window_seconds", window_seconds),
+            ("every_seconds", every_seconds),
+            ("positions", positions),
+        ):
+            if value is not None and not (math.isfinite(value) and value > 0):
+                raise UsageError(f"{name} must be a number above 0, got {value}")
+        return self._windows(frames, fps, window_seconds, every_seconds, positions)
+
+    def _windows(
+        self,
+        frames: Iterable[NDArray[np.uint8] | Frame],
+        fps: float,
+        window_seconds: float | None,
+        every_seconds: float | None,
+        positions: int | None,
+    ) -> Iterator[Prediction]:
+        recent = self.recent_clip(window_seconds)
+        every = None if every_seconds is None else max(1, round(every_seconds * self.spec.fps))
+        for window in recent.windows(frames, fps, every):
+            yield self.score(window, positions)
+
+    def recent_clip(self, window_seconds: float | None, name: Path | str = "stream") -> RecentClip:
+        """Return what keeps the last frames and fields of a stream, as the networks see them.
+
+        Args:
+            window_seconds: how much is kept; None: everything.
+            name: of the stream, for errors.
+        """
+        length = None if window_seconds is None else max(1, round(window_seconds * self.spec.fps))
+        store = stored_as(self.spec).complete()
+        kinds = kinds_of(stream.spec for stream in self.streams.values())
+        flow = any(kind != "rgb" for kind in kinds)
+        estimator = make_estimator(store.flow, **store.parameters) if flow else None
+        return RecentClip(store, kinds, estimator, length, name, self.spec.crop_size)
+
+    def score(self, window: Window, positions: int | None = None) -> Prediction:
+        """Score a window of a stream of frames.
+
+        Args:
+            window: from ``recent_clip``.
+            positions: how many of its frames and stacks are scored; None: as in testing.
+        """
+        return self._scored(
+            window.clip,
+            start_seconds=window.start_seconds,
+            end_seconds=window.end_seconds,
+            positions=positions,
+        )
+
+    def timeline(
+        self,
+        video: Path | str,
+        *,
+        window_seconds: float = WINDOW_SECONDS,
+        every_seconds: float = EVERY_SECONDS,
+        positions: int = POSITIONS,
+        smooth_seconds: float = SMOOTH_SECONDS,
+        threshold: float = THRESHOLD,
+        progress: Callable[[float, float], None] | None = None,
+    ) -> Timeline:
+        """Tell what happens when in a video of any length, at constant memory.
+
+        A window slides over the video; decoding and flow run in a thread of their own, a few
+        windows ahead of the networks.
+
+        Args:
+            video: the file.
+            window_seconds: length of a window.
+            every_seconds: from one window to the next.
+            positions: how many frames and stacks of a window are scored.
+            smooth_seconds: scores are averaged over so much time; 0: not at all.
+            threshold: where the best score is below it, the label is None.
+            progress: called with (seconds so far, seconds in all as far as is known); they are
+                equal at the end alone.
+
+        Raises:
+            UsageError: an option that is no number, or out of range.
+            VideoError: the video cannot be decoded, or is smaller than the networks' crop.
+        """
+        check_options(
+            window_seconds=window_seconds,
+            every_seconds=every_seconds,
+            positions=positions,
+            smooth_seconds=smooth_seconds,
+            threshold=threshold,
+        )
+        recent = self.recent_clip(window_seconds, video)
+        every = max(1, round(every_seconds * self.spec.fps))
+        times: list[float] = []
+        scores: dict[Stream, list[NDArray[np.float32]]] = {name: [] for name in self.streams}
+        seconds = 0.0
+        codec = reads_codec(recent.estimator)
+        reader = VideoReader(video, short_side=recent.settings.short_side, motion_vectors=codec)
+        with reader:
+            claimed = reader.info.num_frames_claimed / reader.info.fps
+            upcoming = ahead(recent.windows(reader, reader.info.fps, every), WINDOWS_AHEAD)
+            with closing(upcoming):
+                for window in upcoming:
+                    prediction = self.score(window, positions)
+                    times.append((window.start_seconds + window.end_seconds) / 2)
+                    for name, values in prediction.streams.items():
+                        scores[name].append(values)
+                    seconds = window.end_seconds
+                    if progress is not None:
+                        progress(seconds, claimed if seconds < claimed else seconds + every_seconds)
+        if progress is not None:
+            progress(seconds, seconds)
+        streams = {name: np.stack(values) for name, values in scores.items()}
+        centres = np.array(times)
+        fused = smooth(centres, np.mean(list(streams.values()), axis=0), smooth_seconds)
+        classes = self.spec.classes
+        segments = find_segments(centres, fused, classes, threshold=threshold, seconds=seconds)
+        return Timeline(
+            Path(video), classes, centres, fused, streams, segments, reader.warning, seconds
+        )
+
+    def _scored(
+        self,
+        clip: Clip,
+        video: Path | None = None,
+        warning: str | None = None,
+        *,
+        start_seconds: float = 0.0,
+        end_seconds: float,
+        positions: int | None = None,
+    ) -> Prediction:
+        streams = {name: stream.score(clip, positions) for name, stream in self.streams.items()}
+        return Prediction(
+            video,
+            self.spec.classes,
+            np.mean(list(streams.values()), axis=0),
+            streams,
+            warning,
+            start_seconds,
+            end_seconds,
+        )
+
+
+def stored_as(spec: ModelSpec) -> StoreSettings:
+    """Return how a network's videos are stored, at its own frame rate."""
+    return StoreSettings(**{**spec.store, "fps": spec.fps})
+
+
+def read_clip(video: Path | str, specs: Sequence[ModelSpec]) -> tuple[Clip, ClipHeader]:
+    """Decode a video once, with its flow, as the networks of one run see it.
+
+    Returns:
+        The clip, in memory, and what one of its files says about itself.
+
+    Raises:
+        VideoError: it cannot be decoded, or is smaller than the networks' crop.
+    """
+    files = extract_to_memory(Path(video), stored_as(specs[0]), kinds_of(specs))
+    header = files[next(iter(files))].header
+    check_size(video, header.height, header.width, specs[0].crop_size)
+    # single frames are picked from the file; overlapping stacks would decode theirs twice
+    stacked = any(spec.temporal and spec.temporal.rgb for spec in specs)
+    readers = {k: ClipReader(file, keep=k != "rgb" or stacked) for k, file in files.items()}
+    return Clip.of(readers), header

@@ -1,0 +1,98 @@
+"""Timelines as files: tables (.csv) and subtitles (.srt)."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from twostream.prediction.timeline import Segment, Timeline
+from twostream.types import DataError
+
+SEGMENT_COLUMNS = ("video", "start_seconds", "end_seconds", "label", "score")
+
+
+def segments_csv(timeline: Timeline) -> str:
+    """Return a row a segment: video, start_seconds, end_seconds, label (empty: none), score."""
+    rows = [
+        (
+            timeline.video,
+            f"{s.start_seconds:.3f}",
+            f"{s.end_seconds:.3f}",
+            s.label,
+            f"{s.score:.4f}",
+        )
+        for s in timeline.segments
+    ]
+    return _table([SEGMENT_COLUMNS, *rows])
+
+
+def scores_csv(timeline: Timeline) -> str:
+    """Return a row a window: its centre in seconds, then the scores of every class.
+
+    Columns are called "fused walk" (smoothed), "spatial walk", "temporal walk" (as they came).
+    """
+    parts: dict[str, NDArray[np.float32]] = {"fused": timeline.scores}
+    parts |= dict(timeline.streams.items())
+    head = ["seconds", *(f"{part} {name}" for part in parts for name in timeline.classes)]
+    rows = [
+        [f"{seconds:.3f}", *(f"{value:.4f}" for scores in parts.values() for value in scores[i])]
+        for i, seconds in enumerate(timeline.times)
+    ]
+    return _table([head, *rows])
+
+
+def srt(segments: Sequence[Segment]) -> str:
+    """Return subtitles: the label and score of each segment, for any player.
+
+    >>> print(srt([Segment(0.0, 3661.5, "walk", 0.9)]), end="")
+    1
+    00:00:00,000 --> 01:01:01,500
+    walk (90%)
+    <BLANKLINE>
+    """
+    blocks = [
+        f"{number}\n{_clock(s.start_seconds)} --> {_clock(s.end_seconds)}\n"
+        f"{' '.join(s.title.split())} ({100 * s.score:.0f}%)\n"
+        for number, s in enumerate(segments, start=1)
+    ]
+    return "\n".join(blocks) + "\n" * bool(blocks)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file that appears under its name only once it is complete.
+
+    Its folder is made.
+
+    Raises:
+        DataError: the disk refuses.
+    """
+    partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            # names of videos may be no text
+            partial.write_text(text, encoding="utf-8", errors="backslashreplace", newline="")
+            os.replace(partial, path)
+        finally:
+            partial.unlink(missing_ok=True)
+    except OSError as error:
+        raise DataError(f"{path} cannot be written: {error.strerror or error}") from error
+
+
+def _table(rows: Sequence[Sequence[object]]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()
+
+
+def _clock(seconds: float) -> str:
+    """Return "hh:mm:ss,mmm"."""
+    minutes, milliseconds = divmod(round(seconds * 1000), 60_000)
+    rest, milliseconds = divmod(milliseconds, 1000)
+    return f"{minutes // 60:02d}:{minutes % 60:02d}:{rest:02d},{milliseconds:03d}"

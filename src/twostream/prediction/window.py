@@ -1,0 +1,237 @@
+"""The last frames and fields of a stream of frames, each computed once, as a clip."""
+
+from __future__ import annotations
+
+import io
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from twostream.extraction.frame_pairs import at_rate, clip_items, directions_of, resample, with_flow
+from twostream.flow import FlowEstimator
+from twostream.flow.opencv import one_opencv_thread
+from twostream.store.clips import Clip
+from twostream.store.flow_store import ClipFile, ClipHeader, ClipWriter, Kind, StoreSettings
+from twostream.store.flow_store import decode_fields as decode
+from twostream.types import Frame, UsageError, VideoError
+from twostream.video import shrink
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What a stretch of a stream of frames holds, ready to score.
+
+    Attributes:
+        clip: its frames and fields.
+        start_seconds, end_seconds: where it lies in the stream.
+    """
+
+    clip: Clip
+    start_seconds: float
+    end_seconds: float
+
+
+class RecentItems:
+    """The frames or fields of a window, decoded: a ``loader.Reader``.
+
+    Args:
+        values: frames (h, w, 3) uint8, fields (2, h, w) float32 px, or pairs of codes (2, h, w)
+            uint8 and ranges (2,) px.
+        size: height and width in pixels.
+        coded: whether they are such pairs.
+    """
+
+    def __init__(self, values: Sequence[Any], size: tuple[int, int], *, coded: bool) -> None:
+        self.values = values
+        self.size = size
+        self.coded = coded
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def frames(self, indices: Sequence[int]) -> NDArray[np.uint8]:
+        """Return (n, h, w, 3) uint8 RGB."""
+        return np.stack([self.values[i] for i in indices])
+
+    def fields(self, indices: Sequence[int]) -> NDArray[np.float32]:
+        """Return (n, 2, h, w) flow in pixels."""
+        if self.coded:
+            return decode(*self.codes(indices))
+        return np.stack([self.values[i] for i in indices])
+
+    def codes(self, indices: Sequence[int]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+        """Return (n, 2, h, w) codes and (n, 2) ranges in pixels."""
+        codes, ranges = zip(*(self.values[i] for i in indices), strict=True)
+        return np.stack(codes), np.stack(ranges)
+
+
+class RecentClip:
+    """Takes frames one after the other and keeps what the last of them hold.
+
+    Args:
+        settings: size, rate, codec and estimator of the model.
+        kinds: any of "rgb", "forward", "backward".
+        estimator: one that no other thread uses; None where no flow is seen.
+        frames: number of frames kept, with the fields between them; None keeps all.
+        name: of the stream, for errors.
+        smallest_px: the networks' crop; smaller frames are refused.
+
+    Attributes:
+        seen: number of frames so far, at the model's rate.
+        rate: frames per second of what is kept; known once ``take`` has begun.
+        size: height and width of what is kept in pixels; likewise.
+    """
+
+    def __init__(
+        self,
+        settings: StoreSettings,
+        kinds: Sequence[Kind],
+        estimator: FlowEstimator | None,
+        frames: int | None,
+        name: Path | str = "stream",
+        smallest_px: int = 1,
+    ) -> None:
+        self.name = name
+        self.smallest_px = smallest_px
+        self.settings = settings
+        self.kinds = kinds
+        self.estimator = estimator
+        self.seen = 0
+        self.rate = 0.0
+        self.size = (0, 0)
+        self._limit = frames
+        self._kept: dict[Kind, deque[Any]] = {}
+        for kind in kinds:
+            most = None if frames is None else frames if kind == "rgb" else max(frames - 1, 0)
+            self._kept[kind] = deque(maxlen=most)
+
+    def take(self, frames: Iterable[NDArray[np.uint8] | Frame], fps: float | None) -> Iterator[int]:
+        """Take frames from an iterable; yields ``seen`` after each one that is kept.
+
+        A frame of a slower video stands for several, of a faster one some are passed over, as in
+        extraction. The flow of each pair is computed once.
+
+        Args:
+            frames: (h, w, 3) uint8 RGB, or ``Frame`` with its own time.
+            fps: of the frames; None: unknown or uneven, the times of ``Frame`` alone count.
+        """
+        prepared = self._prepared(frames, fps)
+        if fps is not None:
+            self.rate, picked = at_rate(prepared, fps, self.settings.fps)
+        elif self.settings.fps is not None:
+            self.rate, picked = self.settings.fps, resample(prepared, self.settings.fps)
+        else:
+            raise UsageError("frames of an unknown rate need a model that has one")
+        flow = with_flow(picked, self.estimator, directions_of(self.kinds))
+        groups = clip_items(flow, self.rate, self.kinds)
+        while True:
+            with one_opencv_thread():  # not across a yield: the caller's work is the caller's
+                items = next(groups, None)
+            if items is None:
+                return
+            for step in range(max([1, *(sum(k == kind for k, _ in items) for kind in self.kinds)])):
+                for kind in self.kinds:
+                    own = [item for k, item in items if k == kind]
+                    if step < len(own):
+                        self._kept[kind].append(self._through_codec(kind, own[step]))
+                self.seen += 1
+                yield self.seen
+
+    def windows(
+        self, frames: Iterable[NDArray[np.uint8] | Frame], fps: float | None, every: int | None
+    ) -> Iterator[Window]:
+        """Take frames and yield what is kept, each time that a window is due.
+
+        Args:
+            frames, fps: as in ``take``.
+            every: frames at the model's rate from the end of a window to the end of the next; None:
+                one window, at the end.
+
+        Yields:
+            The first window as soon as it is full; the last one ends with the last frame.
+        """
+        due = None if self._limit is None or every is None else self._limit
+        yielded = 0
+        for seen in self.take(frames, fps):
+            if due is not None and every is not None and seen == due:
+                yielded, due = seen, due + every
+                yield self.window()
+        if self.seen > yielded:
+            yield self.window()
+
+    def window(self) -> Window:
+        """Return what is kept now, and where it lies."""
+        kept = self.seen if self._limit is None else min(self.seen, self._limit)
+        return Window(self.clip(), (self.seen - kept) / self.rate, self.seen / self.rate)
+
+    def clip(self) -> Clip:
+        """Return what is kept now; later frames do not change it."""
+        coded = self.settings.codec == "jpeg"
+        return Clip.of(
+            {
+                kind: RecentItems(list(kept), self.size, coded=coded and kind != "rgb")
+                for kind, kept in self._kept.items()
+            }
+        )
+
+    def _prepared(
+        self, frames: Iterable[NDArray[np.uint8] | Frame], fps: float | None
+    ) -> Iterator[Frame]:
+        for i, frame in enumerate(frames):
+            rgb = frame.rgb if isinstance(frame, Frame) else np.asarray(frame)
+            if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8:
+                raise UsageError(
+                    f"frame {i} is {rgb.shape} {rgb.dtype}, expected (height, width, 3) uint8 RGB"
+                )
+            rgb = shrink(rgb, self.settings.short_side)
+            if i == 0:
+                self.size = (rgb.shape[0], rgb.shape[1])
+                check_size(self.name, *self.size, self.smallest_px)
+            elif rgb.shape[:2] != self.size:
+                raise VideoError(
+                    self.name,
+                    f"frame {i} is {rgb.shape[1]}x{rgb.shape[0]} px after frames of "
+                    f"{self.size[1]}x{self.size[0]}: start another stream",
+                )
+            if isinstance(frame, Frame):
+                yield replace(frame, rgb=rgb)  # with its motion, where the flow is the codec's
+            elif fps is None:
+                raise UsageError("arrays need a rate: give fps, or Frame with its own time")
+            else:
+                yield Frame(rgb, i / fps)
+
+    def _through_codec(self, kind: Kind, item: NDArray[np.generic]) -> Any:
+        """Keep an item as the store would: the networks were trained on what comes back."""
+        header = ClipHeader(
+            kind=kind,
+            video_id="stream",
+            height=self.size[0],
+            width=self.size[1],
+            fps=self.rate,
+            codec=self.settings.codec,
+            quality=self.settings.quality,
+            bound_px=self.settings.bound_px,
+        )
+        buffer = io.BytesIO()
+        writer = ClipWriter(buffer, header)
+        writer.append(item)  # type: ignore[arg-type]
+        writer.close()
+        file = ClipFile(buffer.getvalue())
+        if kind == "rgb":
+            return file.frames()[0]
+        return file.raw(0) if self.settings.codec == "jpeg" else file.fields()[0]
+
+
+def check_size(video: Path | str, height: int, width: int, crop_size: int) -> None:
+    """Raise a VideoError for frames that are smaller than the networks' crop."""
+    if min(height, width) < crop_size:
+        raise VideoError(
+            video,
+            f"its frames of {width}x{height} px are smaller than the model's "
+            f"crop of {crop_size} px, and frames are never enlarged",
+        )

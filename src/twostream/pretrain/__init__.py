@@ -1,5 +1,0 @@
-"""Pre-training of the spatial net on labelled images, as section 5 does on ILSVRC-2012."""
-
-from twostream.pretrain.job import pretrain, pretraining_recipe, validate
-
-__all__ = ["pretrain", "pretraining_recipe", "validate"]

@@ -1,0 +1,133 @@
+"""What can be wrong with a request, said before anything is written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+
+from twostream.datasets import Dataset
+from twostream.initialise import starting_network
+from twostream.multitask import kept_classes, read_overlap
+from twostream.run.data_stores import asked_settings, other_roots, other_split, own_root
+from twostream.run.settings import RunSettings
+from twostream.sampling import even_shares
+from twostream.store.flow_store import FlowStore
+from twostream.training import TrainerOptions, check_batch
+from twostream.types import DataError, DatasetSplit, LabeledVideo, ModelError, Stream, VideoError
+from twostream.video import VideoReader
+
+
+def check_request(
+    settings: RunSettings,
+    split: DatasetSplit,
+    others: Sequence[Dataset],
+    out: Path,
+    options: TrainerOptions,
+) -> None:
+    """Raise what a run would only meet after its first hour; nothing is written.
+
+    A refused command leaves no RUN folder, so that the corrected one may use the same name.
+
+    Args:
+        settings: what is asked for.
+        split: who trains and who is tested.
+        others: the data sets that help to train.
+        out: the RUN folder, which need not exist.
+        options: accelerator, devices, precision.
+
+    Raises:
+        TwoStreamError: in one sentence.
+    """
+    options.check()
+    splits = [split, *(other_split(settings, dataset) for dataset in others)]
+    heads = len(splits) if others and settings.how == "multitask" else 1
+    check_batch(even_shares(settings.recipe.batch_size, heads), options.devices)
+    if settings.how == "added" and others:
+        file = Path(settings.overlap) if settings.overlap else None
+        overlap = read_overlap(file, [part.dataset for part in splits])
+        kept_classes(splits, settings.how, overlap)
+    roots = [own_root(settings, out), *other_roots(settings, others, out)]
+    for part, root in zip(splits, roots, strict=True):
+        wanted = asked_settings(settings, root)
+        FlowStore.check_place(root, wanted)
+        check_videos(part.train, short_side=wanted.short_side, crop_size=settings.recipe.crop_size)
+    for stream in settings.streams:
+        check_network(stream, settings, len(split.classes))
+
+
+def check_network(stream: Stream, settings: RunSettings, num_classes: int) -> None:
+    """Build a stream's network, load what it starts from, and show it one crop.
+
+    Raises:
+        TwoStreamError: no such network or file, or it does not take what the stream sees.
+    """
+    network, said = starting_network(
+        stream,
+        start=settings.start,
+        recipe=settings.recipe,
+        architecture=settings.architecture(stream),
+        temporal=settings.temporal,
+        num_classes=num_classes,
+        seed=settings.seed,
+        say=lambda message: None,
+    )
+    channels = settings.temporal.num_channels if stream == "temporal" else 3
+    size = settings.recipe.crop_size
+    try:
+        with torch.inference_mode():
+            network.eval()(torch.zeros(1, channels, size, size))
+    except (RuntimeError, AssertionError, ValueError, TypeError) as error:
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        raise ModelError(
+            f"{said.architecture} does not take crops of {size} px with {channels} channels "
+            f"({reason[0]}): choose another --crop-size or another network"
+        ) from error
+
+
+def check_videos(videos: Sequence[LabeledVideo], *, short_side: int | None, crop_size: int) -> None:
+    """Raise a DataError unless videos of two classes can be used; the rest is looked at later.
+
+    Args:
+        videos: to train on.
+        short_side: of the stored size, px; None: each video's own.
+        crop_size: side of the crops, px; frames are never enlarged.
+    """
+    usable: set[int] = set()
+    why: dict[str, str] = {}
+    for video in videos:
+        if video.label in usable:
+            continue
+        try:
+            with VideoReader(video.path, short_side=short_side) as reader:
+                height, width = reader.size
+        except VideoError as error:
+            why[video.video_id] = error.cause
+            continue
+        if min(height, width) < crop_size:
+            why[video.video_id] = (
+                f"its frames of {width}x{height} px are smaller than the crop of {crop_size} px: "
+                "use a smaller --crop-size"
+            )
+            continue
+        usable.add(video.label)
+        if len(usable) == 2:
+            return
+    raise too_few_classes(len(usable), why)
+
+
+def too_few_classes(count: int, unusable: Mapping[str, str]) -> DataError:
+    """Return what to raise where clips of fewer than two classes are left to train.
+
+    Args:
+        count: of the classes that are left.
+        unusable: video id -> why it cannot be used.
+    """
+    first = next((f"{video_id}: {cause}" for video_id, cause in unusable.items()), None)
+    reason = (
+        f"{len(unusable)} videos cannot be used, the first is {first}; see `twostream doctor`"
+        if first
+        else "none of another trains, so choose another split, fold or test groups"
+    )
+    return DataError(f"training needs clips of at least two classes, got {count}: {reason}")

@@ -1,0 +1,212 @@
+"""Scoring videos: 25 positions x 10 crops, averaged (section 5, testing), into ``VideoScores``."""
+
+from __future__ import annotations
+
+import json
+import os
+import zlib
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from twostream.augment import five_crops
+from twostream.checkpoint import StreamModel
+from twostream.loader import ScoringSamples, batches
+from twostream.store.clips import ClipCache
+from twostream.types import DataError, LabeledVideo, VideoScores
+
+Progress = Callable[[str, int, int, str], None]
+# Crops that go through the network at once: enough to keep it busy. Larger tensors than this come
+# from fresh pages of the system each time, which cost more than the arithmetic on them.
+_BATCH_BYTES = 16 << 20
+
+
+def ten_crops(
+    stacks: Tensor, size: int, *, is_flow: bool, flips: bool = True
+) -> tuple[Tensor, Tensor]:
+    """Cut four corners, the centre and their mirror images; mirrored flow changes x's sign.
+
+    Where the crop is as high or as wide as the frame some of the five are the same; each is cut
+    once and counts as often as it stands among the ten.
+
+    Args:
+        stacks: (n, length, c, h, w).
+        size: side of the crops in pixels.
+        is_flow: whether the mirror image must negate the x component.
+        flips: False leaves five crops, for classes that tell left from right.
+
+    Returns:
+        Crops (n, m, length, c, size, size) and their weights (m,), which sum to 1; m is 10 with
+        flips, 5 without, less where crops are the same.
+    """
+    height, width = int(stacks.shape[-2]), int(stacks.shape[-1])
+    counts = Counter(five_crops(height, width, size))
+    weights = torch.tensor(list(counts.values()), device=stacks.device) / 5
+    m = len(counts)
+    cut = stacks.new_empty(len(stacks), 2 * m if flips else m, *stacks.shape[1:-2], size, size)
+    for j, crop in enumerate(counts):
+        window = stacks[..., crop.top : crop.top + size, crop.left : crop.left + size]
+        cut[:, j] = window
+        if flips:
+            cut[:, m + j] = window.flip(-1)
+    if not flips:
+        return cut, weights
+    if is_flow:
+        cut[:, m:, ..., 0, :, :] *= -1
+    return cut, torch.cat([weights, weights]) / 2
+
+
+@torch.inference_mode()
+def score_stacks(
+    model: StreamModel,
+    stacks: Tensor | NDArray[np.float32],
+    counts: Tensor | NDArray[np.float32],
+) -> Tensor:
+    """Return a video's (k,) softmax scores: the mean over its samples and their crops.
+
+    Args:
+        model: the stream, on the device to use.
+        stacks: (n, length, c, h, w), flow in pixels or RGB in 0..1.
+        counts: (n,) how often each sample counts.
+    """
+    spec = model.spec
+    stacks, counts = torch.as_tensor(stacks), torch.as_tensor(counts)
+    device = model.mean.device
+    per_crop = stacks[0, ..., : spec.crop_size, : spec.crop_size].nbytes
+    samples = max(1, _BATCH_BYTES // (10 * per_crop))
+    total = torch.zeros(len(spec.classes), device=device)
+    for chunk, weight in zip(stacks.split(samples), counts.split(samples), strict=True):
+        crops, shares = ten_crops(
+            chunk.to(device), spec.crop_size, is_flow=spec.is_flow, flips=spec.flips
+        )
+        probabilities = model(crops.flatten(0, 1)).float().softmax(dim=1)
+        per_crop_scores = probabilities.view(len(chunk), len(shares), -1)
+        total += weight.to(device) @ (shares @ per_crop_scores)
+    return total / counts.sum().to(device)
+
+
+def evaluate(
+    model: StreamModel,
+    videos: Sequence[LabeledVideo],
+    clips: ClipCache,
+    *,
+    device: str | torch.device = "cpu",
+    loader_workers: int = 0,
+    skip_unreadable: bool = False,
+    unreadable: dict[str, str] | None = None,
+    progress: Progress | None = None,
+) -> VideoScores:
+    """Score videos with one stream.
+
+    Args:
+        model: the stream.
+        videos: what to score, each counted once; labels must refer to the model's classes.
+        clips: their stored frames or flow.
+        device: where the network runs.
+        loader_workers: processes that read clips ahead.
+        skip_unreadable: leave out videos that cannot be read instead of counting them as wrong.
+        unreadable: videos already known to be unreadable, with the reason.
+        progress: called as (task, done, videos, detail).
+
+    Returns:
+        Probabilities; unreadable videos are named, with zero scores.
+    """
+    model = model.to(device).eval()
+    known = dict(unreadable or {})
+    readable = [video for video in videos if video.video_id not in known]
+    spec = model.spec
+    samples = ScoringSamples(clips, readable, spec.temporal, spec.test_positions)
+    loader = batches(samples, range(len(readable)), workers=loader_workers)
+    scores = {}
+    for done, item in enumerate(loader, start=1):
+        video_id = readable[int(item["row"])].video_id
+        if "error" in item:
+            known[video_id] = str(item["error"])
+        else:
+            scores[video_id] = score_stacks(model, item["stacks"], item["counts"]).cpu().numpy()
+        if progress:
+            progress(f"evaluate {spec.stream}", done, len(readable), "")
+    if skip_unreadable:
+        videos = [video for video in videos if video.video_id not in known]
+    zero = np.zeros(len(spec.classes), np.float32)
+    rows = [scores.get(video.video_id, zero) for video in videos]
+    ids = tuple(video.video_id for video in videos)
+    return VideoScores(
+        video_ids=ids,
+        labels=np.array([video.label for video in videos], np.int64),
+        classes=spec.classes,
+        scores=np.stack(rows).astype(np.float32) if rows else np.zeros((0, len(zero)), np.float32),
+        stream=spec.stream,
+        unreadable={video_id: why for video_id, why in known.items() if video_id in set(ids)},
+    )
+
+
+def save_scores(path: Path, scores: VideoScores) -> None:
+    """Write scores as npz (names, labels, scores, classes, ...), atomically.
+
+    Raises:
+        DataError: the place is taken by what is no file; a device must not be replaced by one.
+    """
+    if path.exists() and not path.is_file():
+        raise DataError(
+            f"{path} is no file that scores could replace: check it, or choose another place"
+        )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            np.savez(
+                file,
+                names=np.array(scores.video_ids, dtype=np.str_),
+                labels=scores.labels,
+                scores=scores.scores,
+                classes=np.array(scores.classes, dtype=np.str_),
+                kind=np.array(scores.kind),
+                stream=np.array(scores.stream),
+                unreadable=np.array(json.dumps(scores.unreadable)),
+            )
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def load_scores(path: Path) -> VideoScores:
+    """Read scores written by ``save_scores``.
+
+    Raises:
+        DataError: no such file, or not a score file.
+    """
+    if not path.is_file():
+        raise DataError(f"no score file {path}: `twostream evaluate RUN` writes RUN/scores/*.npz")
+    try:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+            return VideoScores(
+                video_ids=tuple(str(name) for name in file["names"]),
+                labels=file["labels"].astype(np.int64),
+                classes=tuple(str(name) for name in file["classes"]),
+                scores=file["scores"].astype(np.float32),
+                kind=str(file["kind"]),  # type: ignore[arg-type]
+                stream=str(file["stream"]),
+                unreadable=json.loads(str(file["unreadable"])),
+            )
+    except (
+        DataError,  # its parts do not fit together
+        AttributeError,  # one array alone, as np.save writes
+        KeyError,
+        TypeError,
+        ValueError,
+        OSError,
+        EOFError,
+        BadZipFile,
+        zlib.error,
+    ) as error:
+        raise DataError(
+            f"{path} is damaged, or not a score file of twostream ({error}): delete it, then "
+            "`twostream train ... --resume` or `twostream evaluate RUN` writes it again"
+        ) from error

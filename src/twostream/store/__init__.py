@@ -1,0 +1,36 @@
+"""The flow store: the clip format, its writer, the folder of clips, and stacks of stored clips."""
+
+from twostream.store.clip_file import ClipFile, ClipHeader, Codec, Kind, decode_fields, encode_field
+from twostream.store.clip_writer import ClipWriter
+from twostream.store.clips import (
+    Clip,
+    ClipCache,
+    ClipReader,
+    Clips,
+    Reader,
+    decoded_bytes,
+    flow_rms_px,
+    kinds_of,
+)
+from twostream.store.flow_store import IMPORTED, FlowStore, StoreSettings
+
+__all__ = [
+    "IMPORTED",
+    "Clip",
+    "ClipCache",
+    "ClipFile",
+    "ClipHeader",
+    "ClipReader",
+    "ClipWriter",
+    "Clips",
+    "Codec",
+    "FlowStore",
+    "Kind",
+    "Reader",
+    "StoreSettings",
+    "decode_fields",
+    "decoded_bytes",
+    "encode_field",
+    "flow_rms_px",
+    "kinds_of",
+]

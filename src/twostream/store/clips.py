@@ -1,0 +1,368 @@
+"""Stored clips as the streams see them: frames, stacks, and a cache of decoded values.
+
+NumPy alone, so that prediction without torch can use it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from threading import Lock
+from typing import Any, Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from twostream.inputs import flow_stack, rgb_stack
+from twostream.sampling import (
+    bidirectional_window,
+    clamp_window,
+    even_indices,
+    num_starts,
+)
+from twostream.store.clip_file import ZERO_CODE
+from twostream.store.flow_store import ClipFile, FlowStore, Kind, decode_fields
+from twostream.types import LabeledVideo, ModelSpec, StoreError, TemporalInput
+
+CACHE_BYTES = 2 << 30
+
+
+class Reader(Protocol):
+    """Frames or fields of one clip, by index; an index may repeat, in any order."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+
+    @property
+    def coded(self) -> bool:
+        """Whether fields are kept as 8-bit codes."""
+
+    def __len__(self) -> int:
+        """Return the number of frames or fields."""
+
+    def frames(self, indices: Sequence[int]) -> NDArray[np.uint8]:
+        """Return (n, h, w, 3) uint8 RGB."""
+
+    def fields(self, indices: Sequence[int]) -> NDArray[np.float32]:
+        """Return (n, 2, h, w) flow in pixels."""
+
+    def codes(self, indices: Sequence[int]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+        """Return (n, 2, h, w) codes and (n, 2) ranges in pixels, see ``flow.clipfile``."""
+
+
+class ClipReader:
+    """Frames or fields of one clip file, by index; decoded values may stay in memory.
+
+    Args:
+        file: the clip file.
+        keep: decode everything once and keep it, flow as its 8-bit codes.
+    """
+
+    def __init__(self, file: ClipFile, *, keep: bool) -> None:
+        self.file = file
+        self._values: NDArray[np.generic] | None = None
+        self.coded = file.header.kind != "rgb" and file.header.codec == "jpeg"
+        if keep and self.coded:
+            self._values = file.codes_all()[0]
+        elif keep:
+            self._values = file.frames() if file.header.kind == "rgb" else file.fields()
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return self.file.header.height, self.file.header.width
+
+    def __len__(self) -> int:
+        return len(self.file)
+
+    def frames(self, indices: Sequence[int]) -> NDArray[np.uint8]:
+        """Return (n, h, w, 3) uint8 RGB."""
+        if self._values is None:
+            return self.file.frames(indices)
+        return self._values[list(indices)]  # type: ignore[return-value]
+
+    def fields(self, indices: Sequence[int]) -> NDArray[np.float32]:
+        """Return (n, 2, h, w) flow in pixels; an index may repeat, in any order."""
+        rows = list(indices)
+        if self._values is None:
+            first = min(rows)
+            window = self.file.fields(first, max(rows) + 1)
+            return window[[row - first for row in rows]]
+        if self.coded:
+            return decode_fields(*self.codes(rows))
+        return self._values[rows]  # type: ignore[return-value]
+
+    def codes(self, indices: Sequence[int]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+        """Return (n, 2, h, w) codes and (n, 2) ranges in pixels; lossless clips have none."""
+        rows = list(indices)
+        if self._values is not None:
+            return self._values[rows], self.file.ranges[rows]  # type: ignore[return-value]
+        first = min(rows)
+        codes, ranges = self.file.codes(first, max(rows) + 1)
+        window = [row - first for row in rows]
+        return codes[window], ranges[window]
+
+
+class Stretch:
+    """A stretch of another reader's frames or fields: a ``Reader``.
+
+    Args:
+        reader: the whole.
+        start, count: first index, and how many.
+    """
+
+    def __init__(self, reader: Reader, start: int, count: int) -> None:
+        self.reader = reader
+        self.start = start
+        self.count = count
+        self.coded = reader.coded
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return self.reader.size
+
+    def __len__(self) -> int:
+        return self.count
+
+    def frames(self, indices: Sequence[int]) -> NDArray[np.uint8]:
+        """Return (n, h, w, 3) uint8 RGB."""
+        return self.reader.frames([self.start + i for i in indices])
+
+    def fields(self, indices: Sequence[int]) -> NDArray[np.float32]:
+        """Return (n, 2, h, w) flow in pixels."""
+        return self.reader.fields([self.start + i for i in indices])
+
+    def codes(self, indices: Sequence[int]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+        """Return (n, 2, h, w) codes and (n, 2) ranges in pixels."""
+        return self.reader.codes([self.start + i for i in indices])
+
+
+@dataclass
+class Clip:
+    """One stored video, as the streams see it.
+
+    Attributes:
+        rgb, forward, backward: its files in the store; None where a stream does not need one.
+        flow_scale: flow is multiplied by this: where a net is trained on several data sets, it
+            sees the motion of all at the scale of the first (``multitask``).
+    """
+
+    rgb: Reader | None = None
+    forward: Reader | None = None
+    backward: Reader | None = None
+    flow_scale: float = 1.0
+
+    @classmethod
+    def of(cls, readers: Mapping[Kind, Reader]) -> Self:
+        """Return the clip of these files."""
+        return cls(readers.get("rgb"), readers.get("forward"), readers.get("backward"))
+
+    def stretch(self, start: int, end: int) -> Clip:
+        """Return the frames ``start`` up to ``end``, without it, and the fields between them."""
+
+        def part(reader: Reader | None, count: int) -> Reader | None:
+            return None if reader is None else Stretch(reader, start, max(0, count))
+
+        fields = end - start - 1
+        return Clip(
+            part(self.rgb, end - start),
+            part(self.forward, fields),
+            part(self.backward, fields),
+            self.flow_scale,
+        )
+
+    def num_positions(self, temporal: TemporalInput | None) -> int:
+        """Count the frames, or the places where a stack can start; never less than one."""
+        if temporal is None:
+            return len(self._need("rgb"))
+        frames_or_fields = self._need("rgb" if temporal.rgb else "forward")
+        return num_starts(max(1, len(frames_or_fields)), temporal.length)
+
+    def stack(self, temporal: TemporalInput | None, position: int) -> NDArray[np.float32]:
+        """Return what a stream sees at a position: (length, c, h, w), whole frames.
+
+        Args:
+            temporal: None for the spatial stream's single frame, RGB in 0..1.
+            position: 0 .. num_positions - 1; of a bi-directional stack the first frame it covers.
+
+        Flow is in pixels; clips shorter than a stack repeat their last field, and a clip of one
+        frame has no motion at all.
+        """
+        parts = self._parts(temporal, position)
+        if temporal is None or temporal.rgb:
+            ((reader, rows),) = parts
+            return rgb_stack(reader.frames(rows))
+        if not parts:
+            return np.zeros((temporal.length, 2, *self._need("forward").size), np.float32)
+        fields = [reader.fields(rows) for reader, rows in parts]
+        stack = flow_stack(fields[0], temporal, *fields[1:])
+        return stack if self.flow_scale == 1 else stack * np.float32(self.flow_scale)
+
+    def stored(
+        self, temporal: TemporalInput | None, position: int
+    ) -> dict[str, NDArray[np.generic]]:
+        """Return the same stack as the store keeps it: what an exported network takes.
+
+        Returns:
+            "frames" (length, h, w, 3) uint8 RGB; or "codes" (length, 2, h, w) uint8 and "ranges"
+            (length, 2) float32 px; or, of a lossless store, "fields" (length, 2, h, w) float32 px.
+            The backward half of a bi-directional stack comes after the forward half.
+        """
+        parts = self._parts(temporal, position)
+        if temporal is None or temporal.rgb:
+            ((reader, rows),) = parts
+            return {"frames": reader.frames(rows)}
+        forward = self._need("forward")
+        shape = (temporal.length, 2, *forward.size)
+        if not forward.coded:
+            fields = [reader.fields(rows) for reader, rows in parts]
+            return {"fields": np.concatenate(fields) if fields else np.zeros(shape, np.float32)}
+        if not parts:
+            ranges = np.zeros(shape[:2], np.float32)
+            return {"codes": np.full(shape, ZERO_CODE, np.uint8), "ranges": ranges}
+        pairs = [reader.codes(rows) for reader, rows in parts]
+        codes, ranges = (np.concatenate(values) for values in zip(*pairs, strict=True))
+        return {"codes": codes, "ranges": ranges}
+
+    def positions(self, temporal: TemporalInput | None, count: int) -> dict[int, int]:
+        """Return the positions that the clip is scored on, and how often each counts.
+
+        There are ``count`` of them at equal spacing (section 5, testing); a clip with fewer
+        repeats some, and each is read only once.
+        """
+        return dict(sorted(Counter(even_indices(self.num_positions(temporal), count)).items()))
+
+    def samples(
+        self, temporal: TemporalInput | None, count: int
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return what the clip is scored on: ``count`` positions at equal spacing, whole frames.
+
+        Returns:
+            Stacks (n, length, c, h, w) and how often each counts (n,), see ``positions``.
+        """
+        counts = self.positions(temporal, count)
+        stacks = np.stack([self.stack(temporal, position) for position in counts])
+        return stacks, np.array(list(counts.values()), np.float32)
+
+    def _parts(
+        self, temporal: TemporalInput | None, position: int
+    ) -> list[tuple[Reader, list[int]]]:
+        """Return what a stack is read from: readers and indices; none where nothing moves."""
+        if temporal is None:
+            return [(self._need("rgb"), [position])]
+        if temporal.rgb:
+            rgb = self._need("rgb")
+            return [(rgb, clamp_window(position, temporal.length, len(rgb)))]
+        forward = self._need("forward")
+        if not len(forward):
+            return []
+        if not temporal.bidirectional:
+            return [(forward, clamp_window(position, temporal.length, len(forward)))]
+        centre = position + temporal.length // 2
+        ahead, back = bidirectional_window(centre, temporal.length, len(forward))
+        return [(forward, ahead), (self._need("backward"), back)]
+
+    def _need(self, kind: str) -> Reader:
+        reader: Reader | None = getattr(self, kind)
+        if reader is None:
+            raise StoreError(
+                f"this input needs the {kind} files of every clip: run extract again with them"
+            )
+        return reader
+
+
+class ClipCache:
+    """Opens clips of a store, and keeps the decoded values of as many as fit in memory.
+
+    Args:
+        store: where the clips lie.
+        kinds: which files of a clip to open.
+        budget_bytes: decoded bytes kept in memory; the least recently used clips go first.
+    """
+
+    def __init__(
+        self, store: FlowStore, kinds: Sequence[Kind], *, budget_bytes: int = CACHE_BYTES
+    ) -> None:
+        self.store = store
+        self.kinds = tuple(kinds)
+        self.budget_bytes = budget_bytes
+        self._clips: OrderedDict[str, tuple[Clip, int]] = OrderedDict()
+        self._bytes = 0
+        self._lock = Lock()
+
+    def __getitem__(self, video_id: str) -> Clip:
+        """Return the clip; raises StoreError where a file is missing or damaged."""
+        with self._lock:
+            if video_id in self._clips:
+                self._clips.move_to_end(video_id)
+                return self._clips[video_id][0]
+        files = {kind: self.store.clip(video_id, kind) for kind in self.kinds}
+        size = sum(map(decoded_bytes, files.values()))
+        # A clip that would push out a quarter of all others is read from disk as it is needed.
+        keep = size <= self.budget_bytes // 4
+        clip = Clip.of({kind: ClipReader(file, keep=keep) for kind, file in files.items()})
+        with self._lock:
+            if keep and video_id not in self._clips:
+                self._clips[video_id] = (clip, size)
+                self._bytes += size
+                while self._bytes > self.budget_bytes:
+                    _, (_, dropped) = self._clips.popitem(last=False)
+                    self._bytes -= dropped
+        return clip
+
+    def fps(self, video_id: str) -> float:
+        """Return the frame rate of a stored clip, without decoding anything."""
+        return self.store.clip(video_id, self.kinds[0]).header.fps
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Loader processes and devices start with an empty cache of their own."""
+        return {"store": self.store, "kinds": self.kinds, "budget_bytes": self.budget_bytes}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(**state)  # type: ignore[misc]
+
+
+class Clips(Protocol):
+    """Where clips come from: a ``ClipCache``, or several of them under one roof."""
+
+    @property
+    def store(self) -> FlowStore:
+        """The store of the (first) data set, whose settings the model file tells."""
+
+    def __getitem__(self, video_id: str) -> Clip:
+        """Return the clip; raises StoreError where a file is missing or damaged."""
+
+    def fps(self, video_id: str) -> float:
+        """Return the frame rate of a stored clip, without decoding anything."""
+
+
+def kinds_of(specs: Iterable[ModelSpec]) -> tuple[Kind, ...]:
+    """Return which files of each clip these networks see, sorted."""
+    kinds: set[Kind] = set()
+    for spec in specs:
+        kinds |= set(spec.temporal.directions) if spec.temporal and spec.is_flow else {"rgb"}
+    return tuple(sorted(kinds))
+
+
+def decoded_bytes(file: ClipFile) -> int:
+    """Return how much memory a clip's decoded values take."""
+    header = file.header
+    per_pixel = 3 if header.kind == "rgb" else 2 if header.codec == "jpeg" else 8
+    return header.count * header.height * header.width * per_pixel
+
+
+def flow_rms_px(clips: Clips, videos: Sequence[LabeledVideo], temporal: TemporalInput) -> float:
+    """Return the root mean square of the flow the net will see, in pixels, for its normalisation.
+
+    Measured on one stack from the middle of up to 200 training videos, evenly chosen.
+    """
+    chosen = [videos[i] for i in sorted(set(even_indices(len(videos), 200)))]
+    squares = []
+    for video in chosen:
+        clip = clips[video.video_id]
+        stack = clip.stack(temporal, clip.num_positions(temporal) // 2)
+        squares.append(float(np.square(stack).mean()))
+    return max(float(np.sqrt(np.mean(squares))), 1e-3)

@@ -1,0 +1,233 @@
+"""The flow store: a folder with one file per clip and kind, all made with the same settings.
+
+::
+
+    STORE/store.json                                   the settings
+    STORE/rgb/<video id>.clip                          frames
+    STORE/forward/<video id>.clip, STORE/backward/...  fields
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any, Self
+
+from twostream.store.clip_file import (
+    FORMAT_VERSION,
+    ClipFile,
+    ClipHeader,
+    Codec,
+    Kind,
+    decode_fields,
+    encode_field,
+)
+from twostream.store.clip_writer import ClipWriter, clean_partial_files
+from twostream.types import StoreError, UsageError
+
+__all__ = [
+    "IMPORTED",
+    "ClipFile",
+    "ClipHeader",
+    "ClipWriter",
+    "Codec",
+    "FlowStore",
+    "Kind",
+    "StoreSettings",
+    "decode_fields",
+    "encode_field",
+]
+
+SETTINGS_NAME = "store.json"
+IMPORTED = "imported"  # stands where the name of the estimator would
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreSettings:
+    """What all clips of a store were made with.
+
+    Attributes:
+        flow: name of the flow estimator; "imported" for flow that other tools made.
+        parameters: the estimator's, all of them; empty means its defaults.
+        short_side: of the stored size, px; None keeps each clip's size. Clips only ever shrink.
+        codec: "jpeg" or "lossless".
+        quality: of the JPEG, 1 to 100.
+        bound_px: fixed range of the codes; None keeps a range per field and component.
+        fps: frames per second that clips are resampled to; None keeps each clip's rate.
+
+    Raises:
+        UsageError: a value out of range.
+    """
+
+    flow: str = "dis"
+    parameters: dict[str, int | float] = field(default_factory=dict)
+    short_side: int | None = 256
+    codec: Codec = "jpeg"
+    quality: int = 90
+    bound_px: float | None = None
+    fps: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.codec not in ("jpeg", "lossless"):
+            raise UsageError(f"no codec {self.codec!r} for flow: use jpeg or lossless")
+        if not 1 <= self.quality <= 100:
+            raise UsageError(f"a JPEG quality lies in 1 to 100, got {self.quality}")
+        if self.short_side is not None and self.short_side < 1:
+            raise UsageError(f"the short side must be at least 1 px, got {self.short_side}")
+        for name, value in (("bound", self.bound_px), ("frame rate", self.fps)):
+            if value is not None and not (math.isfinite(value) and value > 0):
+                raise UsageError(f"the {name} must be a number above 0, got {value}")
+
+    @property
+    def imported(self) -> bool:
+        """Whether other tools made the flow, so that it can be read and never computed."""
+        return self.flow == IMPORTED
+
+    def complete(self) -> StoreSettings:
+        """Return the same settings with every parameter of the estimator spelt out."""
+        from twostream.flow import ESTIMATOR_NAMES, make_estimator
+
+        if self.flow not in ESTIMATOR_NAMES:
+            return self  # made elsewhere: its parameters are what they say
+        parameters = make_estimator(self.flow, **self.parameters).parameters
+        return dataclasses.replace(self, parameters=parameters)
+
+
+class FlowStore:
+    """A folder of clip files. Use ``create`` to write to it, ``open`` to read it.
+
+    Attributes:
+        root: the folder.
+        settings: what all its clips were made with.
+    """
+
+    def __init__(self, root: Path | str, settings: StoreSettings) -> None:
+        self.root = Path(root)
+        self.settings = settings
+
+    @classmethod
+    def create(cls, root: Path | str, settings: StoreSettings) -> Self:
+        """Make a store, or open the one that is there.
+
+        Raises:
+            StoreError: the one that is there was made with other settings, or the folder holds
+                something else.
+        """
+        root = Path(root)
+        settings = settings.complete()
+        path = root / SETTINGS_NAME
+        cls.check_place(root, settings)
+        if path.is_file():
+            return cls.open(root)
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+            text = {"version": FORMAT_VERSION, **dataclasses.asdict(settings)}
+            partial = root / f".{SETTINGS_NAME}.{os.getpid()}"
+            partial.write_text(json.dumps(text, indent=2) + "\n", encoding="utf-8")
+            os.replace(partial, path)
+        except OSError as error:
+            raise StoreError(f"no flow store can be made at {root}: {error.strerror}") from error
+        return cls(root, settings)
+
+    @classmethod
+    def check_place(cls, root: Path | str, settings: StoreSettings) -> None:
+        """Raise the StoreError that ``create`` would; nothing is written."""
+        root = Path(root)
+        try:
+            if (root / SETTINGS_NAME).is_file():
+                cls.open(root).check_settings(settings)
+            elif root.exists() and not root.is_dir():
+                raise StoreError(f"{root} is a file: --store needs a folder")
+            elif root.is_dir() and any(not p.name.startswith(".") for p in root.iterdir()):
+                raise StoreError(
+                    f"{root} is not empty and holds no flow store: use another --store"
+                )
+        except OSError as error:
+            raise StoreError(f"no flow store can be made at {root}: {error.strerror}") from error
+
+    @classmethod
+    def open(cls, root: Path | str) -> Self:
+        """Open a store; raises StoreError where there is none."""
+        path = Path(root) / SETTINGS_NAME
+        try:
+            text: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            version = text.pop("version")
+            if version == FORMAT_VERSION:
+                return cls(root, StoreSettings(**text))
+        except FileNotFoundError:
+            raise StoreError(
+                f"{root} holds no flow store (no {SETTINGS_NAME}): run twostream extract first"
+            ) from None
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, UsageError) as error:
+            raise StoreError(f"{path} cannot be read ({error}): use another --store") from error
+        raise StoreError(
+            f"{path} has format {version}, this version reads {FORMAT_VERSION}: extract again "
+            "into another --store"
+        )
+
+    def check_settings(self, wanted: StoreSettings) -> None:
+        """Raise a StoreError that names every setting in which this store differs."""
+        has = dataclasses.asdict(self.settings)
+        differing = [
+            f"{name} is {has[name]!r}, wanted {value!r}"
+            for name, value in dataclasses.asdict(wanted.complete()).items()
+            if has[name] != value
+        ]
+        if differing:
+            raise StoreError(
+                f"the flow store {self.root} was made with other settings: {'; '.join(differing)}:"
+                " use another --store or the same options"
+            )
+
+    def path(self, video_id: str, kind: Kind) -> Path:
+        """Return where the file of a clip lies, whether or not it exists."""
+        # An id may come from a list with ../ in it; it must not lead out of the store.
+        parts = [
+            part.replace(".", "%2E") if part in (".", "..") else part
+            for part in PurePosixPath(video_id).parts
+            if part != "/"
+        ]
+        return self.root.joinpath(kind, *parts[:-1], parts[-1] + ".clip")
+
+    def clip(self, video_id: str, kind: Kind) -> ClipFile:
+        """Open a clip; raises StoreError where it is missing or damaged."""
+        path = self.path(video_id, kind)
+        if not path.is_file():
+            raise StoreError(
+                f"the flow store {self.root} has no {kind} of {video_id}: run twostream extract"
+            )
+        return ClipFile(path)
+
+    def has(self, video_id: str, kind: Kind, source_hash: str | None = None) -> bool:
+        """Whether a clip is finished, valid, and made of this source (where a hash is given).
+
+        A clip without a hash was imported without its video: there is nothing to compare.
+        """
+        path = self.path(video_id, kind)
+        if not path.is_file():
+            return False
+        try:
+            header = ClipFile(path).header
+        except StoreError:
+            return False
+        wanted = (kind, video_id, self.settings.codec)
+        return (header.kind, header.video_id, header.codec) == wanted and (
+            source_hash is None or header.source_hash in ("", source_hash)
+        )
+
+    def writer(self, header: ClipHeader) -> ClipWriter:
+        """Return a writer for one clip of this store."""
+        return ClipWriter(self.path(header.video_id, header.kind), header)
+
+    def clean(self) -> int:
+        """Delete unfinished files of runs that were killed; returns their number."""
+        return clean_partial_files(self.root)
+
+    def paths(self) -> Iterator[Path]:
+        """Yield all finished clip files."""
+        return self.root.glob("*/**/*.clip")

@@ -1,0 +1,121 @@
+"""The training of one stream, top to bottom."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.loggers import TensorBoardLogger
+
+from twostream.checkpoint import StreamModel
+from twostream.recipes import Recipe
+from twostream.training.checkpoints import WholeCheckpoints, last_checkpoint
+from twostream.training.stream_training import LOG_EVERY, Batches, Progress, StreamTraining
+from twostream.training.trainer_options import TrainerOptions, make_trainer, quiet_lightning
+from twostream.types import UsageError
+
+TRAIN = ("all", "last-layer")
+
+
+def fit(
+    model: StreamModel,
+    data: Batches,
+    recipe: Recipe,
+    *,
+    train: str = "all",
+    options: TrainerOptions | None = None,
+    checkpoints: Path | None = None,
+    logs: Path | None = None,
+    progress: Progress | None = None,
+    say: Callable[[str], None] = print,
+) -> StreamModel:
+    """Train a stream; continues from the newest checkpoint where there is one.
+
+    Args:
+        model: the network, changed in place.
+        data: training batches.
+        recipe: see ``Recipe``; ``data.steps`` is the length of the run.
+        train: "all" or "last-layer".
+        options: accelerator, devices, precision.
+        checkpoints: folder for checkpoints; None keeps none.
+        logs: folder for TensorBoard logs and ``history.json``; None keeps none.
+        progress: called as (task, step, steps, detail).
+        say: told of a checkpoint that is damaged.
+
+    Returns:
+        The trained model, on the CPU and ready for prediction.
+
+    Raises:
+        UsageError: the batch does not split over the devices, or an option is wrong.
+        KeyboardInterrupt: stopped; the newest checkpoint is kept.
+    """
+    if train not in TRAIN:
+        raise UsageError(f"--train takes {' or '.join(TRAIN)}, got {train!r}")
+    options = options or TrainerOptions()
+    check_batch(data.shares, options.devices)
+    torch.manual_seed(data.seed)
+    training = StreamTraining(
+        model,
+        data,
+        recipe,
+        train=train,
+        loader_workers=options.workers(),
+        history_path=logs / "history.json" if logs else None,
+        progress=progress,
+    )
+    keep: dict[str, Any] = {"enable_checkpointing": False}
+    if checkpoints:
+        kept = ModelCheckpoint(
+            dirpath=checkpoints,
+            filename="{step}",
+            every_n_train_steps=max(1, min(1000, data.steps // 5)),
+            save_top_k=1,
+            monitor=None,
+            enable_version_counter=False,  # a damaged one is written over
+        )
+        keep = {"callbacks": [kept], "plugins": [WholeCheckpoints()]}
+    trainer = make_trainer(
+        options,
+        max_steps=data.steps,
+        max_epochs=-1,
+        logger=TensorBoardLogger(logs.parent, name=logs.name, version="") if logs else False,
+        log_every_n_steps=LOG_EVERY,
+        gradient_clip_val=recipe.gradient_clip,
+        **keep,
+    )
+    resume = last_checkpoint(checkpoints, say) if checkpoints else None
+    with quiet_lightning(), _stoppable():
+        trainer.fit(training, ckpt_path=str(resume) if resume else None)
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+    return model.cpu().eval()
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """Undo what Lightning makes of Ctrl-C: an exit with status 1, and a signal that is ignored."""
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    except SystemExit as error:
+        if isinstance(error.__context__, KeyboardInterrupt):
+            signal.signal(signal.SIGINT, before)
+            raise KeyboardInterrupt from None
+        raise
+
+
+def check_batch(shares: Sequence[int], devices: int) -> None:
+    """Raise UsageError where a data set's share of the batch cannot be split over the devices."""
+    if all(share and not share % devices for share in shares):
+        return
+    batch_size, sets = sum(shares), len(shares)
+    over = f"{sets} data sets and {devices} devices" if sets > 1 else f"{devices} devices"
+    raise UsageError(
+        f"the batch of {batch_size} cannot be split over {over}: use "
+        f"--batch-size {max(1, batch_size // (sets * devices)) * sets * devices}"
+    )
