@@ -26,7 +26,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Self, get_args
+from typing import Any, Literal, Protocol, Self, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +39,29 @@ CHANNEL_ORDERS: tuple[str, ...] = get_args(ChannelOrder)
 VALUE_RANGES = (1, 255)
 _SUFFIXES = ".avi .mp4 .mov .mkv .webm .m4v .mpg .mpeg .wmv .flv .gif .3gp .ts .mts"
 VIDEO_SUFFIXES = frozenset(_SUFFIXES.split(" "))
+
+
+class Progress(Protocol):
+    """Told how far a job is, several times a second at most where that is often enough.
+
+    What else a user should read goes to ``logging.getLogger("twostream....")``, level INFO, and
+    WARNING for what may make results worse.
+    """
+
+    def __call__(self, task: str, done: float, total: float, detail: str = "") -> None:
+        """Take the news.
+
+        Args:
+            task: what is done, some words: "extract flow".
+            done: steps, videos or seconds that are done; the last call has ``done == total``.
+            total: in all.
+            detail: the rest of the line: a rate, the time left, a file.
+        """
+        ...
+
+
+def no_progress(task: str, done: float, total: float, detail: str = "") -> None:
+    """Tell nobody: the default."""
 
 
 class TwoStreamError(Exception):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -29,6 +30,17 @@ FLOW_HELP = (
 )
 
 
+class _Notes(logging.Handler):
+    """Shows what the rooms log as sentences of the command."""
+
+    def __init__(self, shown: Shown) -> None:
+        super().__init__(logging.INFO)
+        self._shown = shown
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._shown.say(record.getMessage())
+
+
 class Shown:
     """Tables, notes and progress of one command.
 
@@ -44,6 +56,9 @@ class Shown:
         self._bars: Progress | None = None
         self._tasks: dict[str, TaskID] = {}
         self._told: dict[str, float] = {}
+        logger = logging.getLogger("twostream")
+        logger.setLevel(logging.INFO)
+        logger.handlers = [_Notes(self)]
 
     def __getstate__(self) -> dict[str, Any]:
         """Devices of their own process tell progress by lines; consoles do not travel."""
@@ -97,7 +112,7 @@ class Shown:
             yield self
         self._bars = None
 
-    def step(self, task: str, done: int, total: int, detail: str = "") -> None:
+    def step(self, task: str, done: float, total: float, detail: str = "") -> None:
         """Take one step's news: (task, done, total, detail)."""
         if self._bars is None:
             now = time.monotonic()
