@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+from twostream.datasets import SplitChoice
 from twostream.fusion import fuse
 from twostream.initialise import Start
 from twostream.recipes import make_recipe
@@ -31,7 +32,7 @@ def one_run(settings: RunSettings, folder: Path) -> dict:
     if (folder / "results.json").is_file():
         return json.loads((folder / "results.json").read_text())
     started = time.perf_counter()
-    results = train_run(settings, folder, resume=True, say=lambda message: None)
+    results = train_run(settings, folder, resume=True)
     print(f"{folder.name}: {results['accuracy']} {time.perf_counter() - started:.0f} s", flush=True)
     return results
 
@@ -60,7 +61,7 @@ def main() -> None:
             settings = RunSettings(
                 data=options.data,
                 recipe=recipe,
-                test_groups=fold,
+                choice=SplitChoice(test_groups=fold),
                 seed=seed,
                 store=str(options.work / "store"),
             )

@@ -31,7 +31,7 @@ def main() -> None:
         run = options.work / f"seed{seed}"
         started = time.perf_counter()
         if not (run / "results.json").is_file():
-            run_demo(run, seed=seed, say=lambda message: None)
+            run_demo(run, seed=seed)
             (run / "seconds.json").write_text(json.dumps(time.perf_counter() - started))
         accuracy = json.loads((run / "results.json").read_text())["accuracy"]
         seconds = json.loads((run / "seconds.json").read_text())

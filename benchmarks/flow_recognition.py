@@ -23,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
-from twostream.datasets import load_dataset
+from twostream.datasets import SplitChoice, load_dataset
 from twostream.experiments.paired_differences import Interval, group_interval
 from twostream.extraction import extract
 from twostream.flow import make_estimator
@@ -78,13 +78,13 @@ def train_one(data: str, method: str, fold: str, seed: int, work: Path) -> Path:
         data=data,
         recipe=replace(QUICK, flow=method, fit_scores="in-sample"),
         streams=("temporal",),
-        fold=fold,
+        choice=SplitChoice(fold=fold),
         seed=seed,
         store=str(base / "store"),
         score_train=False,
     )
     if not (folder / "results.json").is_file():
-        train_run(settings, folder, resume=True, say=lambda message: None)
+        train_run(settings, folder, resume=True)
     return folder
 
 

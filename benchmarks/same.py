@@ -88,10 +88,11 @@ def jobs(work: Path) -> Iterator[tuple[str, str]]:
     twostream("evaluate", work / "weizmann", "--out", work / "weizmann-again")
     twostream("export", demo, "--out", export)
     yield from predictions(demo, export, clips, work)
-    for flow in ("dis:fast", "farneback", "tvl1", "dis-brox:fast", "mv"):
+    for flow in ("dis:fast", "farneback", "tvl1", "dis-brox:fast"):
         few = some_clips(SHARED / "weizmann" / "clips.csv", 40, work / "few.csv")
         store = work / f"store-{flow.replace(':', '-')}"
         twostream("extract", few, "--store", store, "--flow", flow, "--recipe", "quick")
+    twostream("extract", clips, "--store", work / "store-mv", "--flow", "mv", "--recipe", "quick")
     twostream("export-flow", "--store", work / "store-tvl1", "--out", work / "images")
     yield "library", library(clips)
 
@@ -102,6 +103,7 @@ def predictions(demo: Path, export: Path, clips: Path, work: Path) -> Iterator[t
     for name, run in (("run", demo), ("export", export)):
         yield f"predict-{name}", json_sum(twostream("predict", run, *videos, "--json"))
         files = work / f"timeline-{name}"
+        files.mkdir(parents=True, exist_ok=True)
         long = SHARED / "robustness" / "v_ApplyEyeMakeup_g01_c01.avi"
         chosen = long if long.is_file() else videos[0]
         twostream("predict", run, chosen, "--timeline", "--csv", files / "segments.csv",
@@ -138,10 +140,10 @@ def reopened(old: Path) -> Iterator[tuple[str, str]]:
         for path in sorted(again.glob("*.npz")):
             yield f"weizmann-again/{path.name}", str(file_sum(path))
     weizmann = [SHARED / "weizmann" / "clips.csv", "--test-groups", "daria,denis,eli"]
-    twostream("train", *weizmann, "--steps", 25, "--out", old / "weizmann", "--resume")
+    twostream("train", *weizmann, "--steps", 25, "--out", old / "weizmann")
     other = old / "skateboard.csv"
     twostream("train", *weizmann, "--steps", 20, "--stream", "temporal", "--also", other,
-              "--also-test", "--out", old / "multitask", "--resume")  # fmt: skip
+              "--also-test", "--out", old / "multitask")  # fmt: skip
     few = old / "few.csv"
     twostream("extract", few, "--store", old / "store-tvl1", "--flow", "tvl1", "--recipe", "quick")
     for name in ("weizmann", "multitask"):
@@ -152,6 +154,8 @@ def reopened(old: Path) -> Iterator[tuple[str, str]]:
 def twostream(*arguments: object) -> str:
     """Run a verb; returns the last line of its standard output."""
     line = [str(argument) for argument in arguments]
+    if line[0] == "train" and Path(line[line.index("--out") + 1], "asked.json").is_file():
+        line += ["--resume"]  # this script was stopped, or opens what is old
     print("twostream", *line, flush=True)
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(

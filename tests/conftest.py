@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from listening import listening
 
 # The nets of the tests are tiny: threads inside one operation only wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -28,6 +31,13 @@ def shared_weights() -> Path:
     if not path.is_file():
         pytest.skip("needs ../shared/weights, which is not part of the repository")
     return path
+
+
+@pytest.fixture
+def said() -> Iterator[list[str]]:
+    """What the package tells people during a test, a line each."""
+    with listening() as lines:
+        yield lines
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -66,5 +76,5 @@ def tiny_run(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     out = tmp_path_factory.mktemp("runs") / "tiny"
     recipe = make_recipe("quick", steps=10, test_positions=3, fit_folds=2)
-    train_run(RunSettings(data=str(tiny_data), recipe=recipe), out, say=lambda message: None)
+    train_run(RunSettings(data=str(tiny_data), recipe=recipe), out)
     return out

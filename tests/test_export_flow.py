@@ -129,7 +129,7 @@ def test_again_skips_and_a_broken_one_is_continued(
     store = make_store(tmp_path / "s", "a.avi", "b.avi", "c.avi")
     out = tmp_path / "out"
 
-    def interrupt(name: str, done: int, total: int, count: int) -> None:
+    def interrupt(task: str, done: float, total: float, detail: str = "") -> None:
         if done:
             raise KeyboardInterrupt
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from listening import listening
 from twostream.checkpoint import ModelSpec, StreamModel, load_model, save_model
 from twostream.initialise import Start, initial_model
 from twostream.models import IMAGENET_MEAN, IMAGENET_STD, build_model
@@ -46,15 +47,9 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> ClipCache:
     return ClipCache(store, ["forward"])
 
 
-class Said(list):
-    def __call__(self, message: str) -> None:
-        self.append(message)
-
-
 def start_model(
     clips: ClipCache, stream: Stream, start: Start | None = None, **changes: object
-) -> tuple[StreamModel, Said]:
-    said = Said()
+) -> tuple[StreamModel, list[str]]:
     values: dict = {
         "start": start or Start(),
         "recipe": QUICK,
@@ -62,11 +57,10 @@ def start_model(
         "temporal": TemporalInput(length=3),
         "split": SPLIT,
         "clips": clips,
-        "store": {"flow": "dis"},
-        "fps": 25.0,
         "seed": 1,
     }
-    return initial_model(stream, **{**values, **changes}, say=said), said
+    with listening() as said:
+        return initial_model(stream, **{**values, **changes}), said
 
 
 def weights_file(path: Path, *, channels: int = 3, metadata: dict | None = None, **kwargs) -> Path:
@@ -126,7 +120,7 @@ def test_from_scratch_the_recipe_and_the_seed_decide(clips: ClipCache) -> None:
     assert (spec.architecture, spec.classes, spec.temporal) == ("small-bn", CLASSES, None)
     assert (spec.crop_size, spec.dropout, spec.flips) == (QUICK.crop_size, QUICK.dropout, True)
     assert (spec.test_positions, spec.recipe, spec.fps) == (QUICK.test_positions, "quick", 25.0)
-    assert (spec.dataset, spec.split, spec.store) == ("clips", "split 1", {"flow": "dis"})
+    assert (spec.dataset, spec.split, spec.store["flow"]) == ("clips", "split 1", "dis")
     assert (spec.mean, spec.std) == (IMAGENET_MEAN, IMAGENET_STD)
     again, _ = start_model(clips, "spatial")
     other, _ = start_model(clips, "spatial", seed=2)

@@ -252,7 +252,7 @@ def joint_run(tiny_data: Path, other: Path, out: Path, **changes: object) -> dic
         others=(str(other),),
         **changes,  # type: ignore[arg-type]
     )
-    return train_run(settings, out, say=lambda message: None)
+    return train_run(settings, out)
 
 
 def test_multitask_run_evaluates_every_head_on_its_own_data(

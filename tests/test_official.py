@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from twostream.datasets import groups_on_both_sides, load_dataset
+from twostream.datasets import SplitChoice, groups_on_both_sides, load_dataset
 from twostream.extraction import extract
 from twostream.recipes import make_recipe
 from twostream.run import RunSettings, train_run
@@ -273,7 +273,7 @@ PAIRS = {
 @pytest.mark.slow
 @pytest.mark.parametrize("layout", PAIRS)
 def test_the_papers_pipeline_runs_on_two_classes(
-    layout: str, shared_data: Path, tmp_path: Path
+    layout: str, shared_data: Path, tmp_path: Path, said: list[str]
 ) -> None:
     """Recipe paper, its net, its inputs and its SVM; few steps and small pictures."""
     lists = shared_data / "splits" / layout
@@ -284,9 +284,9 @@ def test_the_papers_pipeline_runs_on_two_classes(
         video = make_video(tmp_path / f"{cls}.avi", frames=12, height=48, width=64, seed=seed)
         link_under(root, video, (name for name in names if name.startswith(f"{cls}/")))
     changes = {"steps": 3, "batch_size": 4, "short_side": 48, "crop_size": 48, "test_positions": 2}
-    settings = RunSettings(data=str(root), recipe=make_recipe("paper", **changes), split=1)
-    said: list[str] = []
-    results = train_run(settings, tmp_path / "run", say=said.append)
+    recipe = make_recipe("paper", **changes)
+    settings = RunSettings(data=str(root), recipe=recipe, choice=SplitChoice(split=1))
+    results = train_run(settings, tmp_path / "run")
     split = load_dataset(root).split(1)
     assert (results["split"], results["fit_scores"]) == ("split 1", "in-sample")
     assert results["unreadable"] == {}

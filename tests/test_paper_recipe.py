@@ -16,7 +16,7 @@ from twostream.checkpoint import ModelSpec, StreamModel
 from twostream.initialise import Start
 from twostream.loader import TrainingBatches
 from twostream.recipes import PAPER, Recipe
-from twostream.run import RunSettings, request, train_run, training_run
+from twostream.run import RunSettings, request, steps, train_run
 from twostream.store.clips import Clip
 from twostream.training import StreamTraining, TrainerOptions, fit
 from twostream.types import LabeledVideo, TemporalInput
@@ -176,11 +176,9 @@ def handed_over(
         caught.extend((model, data, recipe))
         raise StoppedError
 
-    monkeypatch.setattr(training_run, "fit", stop)
+    monkeypatch.setattr(steps, "fit", stop)
     with torch.device("meta"), pytest.raises(StoppedError):
-        train_run(
-            RunSettings(data=str(data), recipe=PAPER, **settings), out, say=lambda message: None
-        )
+        train_run(RunSettings(data=str(data), recipe=PAPER, **settings), out)
     return tuple(caught)
 
 
@@ -215,7 +213,7 @@ def test_a_run_trains_the_papers_net_on_the_papers_batches(
 def test_a_run_that_starts_from_weights_fine_tunes(
     clips_of_224_px: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(training_run, "initial_model", lambda *_, **__: small_model())
+    monkeypatch.setattr(steps, "initial_model", lambda *_, **__: small_model())
     monkeypatch.setattr(request, "check_network", lambda *_: None)  # it would ask the hub
     _, data, recipe = handed_over(
         monkeypatch,

@@ -62,10 +62,6 @@ def quick(**changes: object) -> dict:
     return {"recipe": pretraining_recipe("quick", **{**SHORT, **changes}), "options": CPU}
 
 
-def silent(message: str) -> None:
-    pass
-
-
 # Reading
 
 
@@ -202,7 +198,7 @@ def test_the_paper_net_trains_and_is_a_model_file(images: Path, tmp_path: Path) 
     sizes = {"steps": 1, "batch_size": 2, "short_side": 48, "crop_size": 41}
     recipe = pretraining_recipe("paper", **sizes)
     out = tmp_path / "net.safetensors"
-    results = pretrain(images, out, recipe=recipe, options=CPU, say=silent)
+    results = pretrain(images, out, recipe=recipe, options=CPU)
     assert (results["images"], results["classes"], results["steps"]) == (36, 3, 1)
     spec = load_model(out).spec
     assert (spec.stream, spec.architecture, spec.dropout) == ("spatial", "cnn-m-2048", 0.5)
@@ -232,14 +228,14 @@ def test_the_command_line_trains_and_train_starts_from_its_file(
 
 def test_it_learns_textures(images: Path, tmp_path: Path) -> None:
     values = quick(steps=60, batch_size=12, short_side=64, crop_size=56)
-    results = pretrain(images, tmp_path / "net.safetensors", **values, say=silent)
+    results = pretrain(images, tmp_path / "net.safetensors", **values)
     assert results["top1"] >= 0.75  # chance is a third
     again = load_model(tmp_path / "net.safetensors")
     assert validate(again, load_images(images).val, 64, CPU) == (results["top1"], 1.0)
 
 
 def test_validation_counts_ten_crops_and_ranks(images: Path, tmp_path: Path) -> None:
-    pretrain(images, tmp_path / "net.safetensors", **quick(steps=2), say=silent)
+    pretrain(images, tmp_path / "net.safetensors", **quick(steps=2))
     model = load_model(tmp_path / "net.safetensors")
     val = load_images(images).val
     right = []
@@ -265,7 +261,7 @@ def test_validation_counts_ten_crops_and_ranks(images: Path, tmp_path: Path) -> 
 def test_a_resumed_training_equals_an_uninterrupted_one(images: Path, tmp_path: Path) -> None:
     whole, resumed = tmp_path / "whole.safetensors", tmp_path / "resumed.safetensors"
     values = quick(steps=20)
-    expected = pretrain(images, whole, **values, say=silent)
+    expected = pretrain(images, whole, **values)
 
     class KilledError(Exception):
         pass
@@ -275,13 +271,13 @@ def test_a_resumed_training_equals_an_uninterrupted_one(images: Path, tmp_path: 
             raise KilledError
 
     with pytest.raises(KilledError):
-        pretrain(images, resumed, **values, progress=kill, say=silent)
+        pretrain(images, resumed, **values, progress=kill)
     assert not resumed.exists()
     with pytest.raises(RunError, match="unfinished training: add --resume"):
-        pretrain(images, resumed, **values, say=silent)
+        pretrain(images, resumed, **values)
     with pytest.raises(RunError, match=r"other settings .seed: 0 -> 1.: resume with the same"):
-        pretrain(images, resumed, **values, seed=1, resume=True, say=silent)
-    found = pretrain(images, resumed, **values, resume=True, say=silent)
+        pretrain(images, resumed, **values, seed=1, resume=True)
+    found = pretrain(images, resumed, **values, resume=True)
     first, second = load_file(whole), load_file(resumed)
     assert all(torch.equal(value, second[name]) for name, value in first.items())
     assert found["top1"] == expected["top1"]
@@ -290,24 +286,24 @@ def test_a_resumed_training_equals_an_uninterrupted_one(images: Path, tmp_path: 
 def test_nothing_is_overwritten(images: Path, tmp_path: Path) -> None:
     out = tmp_path / "net.safetensors"
     values = quick(steps=2)
-    first = pretrain(images, out, **values, say=silent)
+    first = pretrain(images, out, **values)
     before = out.read_bytes()
     with pytest.raises(RunError, match=r"net\.safetensors is there .*add --resume"):
-        pretrain(images, out, **values, say=silent)
-    again = pretrain(images, out, **values, resume=True, say=silent)  # finished: only validates
+        pretrain(images, out, **values)
+    again = pretrain(images, out, **values, resume=True)  # finished: only validates
     assert out.read_bytes() == before and again["top1"] == first["top1"]
     foreign = tmp_path / "mine.safetensors"
     foreign.write_text("mine")
     for resume in (False, True):
         with pytest.raises(RunError, match="it was not made by pretrain here"):
-            pretrain(images, foreign, **values, resume=resume, say=silent)
+            pretrain(images, foreign, **values, resume=resume)
     assert foreign.read_text() == "mine"
     (tmp_path / "other-training").mkdir()
     (tmp_path / "other-training" / "notes.txt").touch()
     with pytest.raises(RunError, match="other-training holds something else"):
-        pretrain(images, tmp_path / "other.safetensors", **values, say=silent)
+        pretrain(images, tmp_path / "other.safetensors", **values)
     with pytest.raises(UsageError, match=r"FILE\.safetensors, got .*net\.pth"):
-        pretrain(images, tmp_path / "net.pth", **values, say=silent)
+        pretrain(images, tmp_path / "net.pth", **values)
 
 
 @pytest.fixture
@@ -322,16 +318,17 @@ def damaged(tmp_path: Path, images: Path) -> Path:
     return copy
 
 
-def test_unreadable_images_are_named_and_left_out(damaged: Path, tmp_path: Path) -> None:
+def test_unreadable_images_are_named_and_left_out(
+    damaged: Path, tmp_path: Path, said: list[str]
+) -> None:
     told: list[int] = []
     train = load_images(damaged).train
     assert list(unreadable_images(train, told.append)) == [
         str(damaged / "train" / "rows" / "rows 1.JPEG")
     ]
     assert told == [24]
-    said: list[str] = []
     values = quick(steps=2, batch_size=23)
-    results = pretrain(damaged, tmp_path / "net.safetensors", **values, say=said.append)
+    results = pretrain(damaged, tmp_path / "net.safetensors", **values)
     assert results["images"] == 34
     text = " ".join(said)
     assert "rows 1.JPEG cannot be decoded" in text and "rows 9.JPEG cannot be decoded" in text
@@ -340,21 +337,21 @@ def test_unreadable_images_are_named_and_left_out(damaged: Path, tmp_path: Path)
     said.clear()
     tasks: set[str] = set()
     values["progress"] = lambda task, *rest: tasks.add(task)
-    pretrain(damaged, tmp_path / "net.safetensors", **values, resume=True, say=said.append)
+    pretrain(damaged, tmp_path / "net.safetensors", **values, resume=True)
     assert "rows 1.JPEG cannot be decoded" in " ".join(said)
     assert tasks == {"validate"}
     (damaged / "val" / "rows" / "rows 9.JPEG").unlink()
     with pytest.raises(
         RunError, match=r"other settings \(checksum of the image names: \d+ -> \d+\)"
     ):
-        pretrain(damaged, tmp_path / "net.safetensors", **values, resume=True, say=silent)
+        pretrain(damaged, tmp_path / "net.safetensors", **values, resume=True)
 
 
 def test_a_class_without_a_readable_image_is_refused(damaged: Path, tmp_path: Path) -> None:
     for path in (damaged / "train" / "columns").iterdir():
         path.write_text("text")
     with pytest.raises(DataError, match="no readable image is left for the class columns"):
-        pretrain(damaged, tmp_path / "net.safetensors", **quick(), say=silent)
+        pretrain(damaged, tmp_path / "net.safetensors", **quick())
 
 
 @pytest.mark.parametrize("workers", [0, 1])
@@ -365,7 +362,7 @@ def test_an_image_that_goes_bad_meanwhile_is_one_sentence(
     values = quick(steps=2, batch_size=24)
     values["options"] = replace(CPU, loader_workers=workers)
     with pytest.raises(DataError, match=r"^\S*rows 1\.JPEG cannot be decoded") as error:
-        pretrain(damaged, tmp_path / "net.safetensors", **values, say=silent)
+        pretrain(damaged, tmp_path / "net.safetensors", **values)
     assert "\n" not in str(error.value)
 
 

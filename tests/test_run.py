@@ -19,10 +19,6 @@ from twostream.scoring import load_scores
 from twostream.types import DataError, RunError, TemporalInput, UsageError
 
 
-def quiet(message: str) -> None:
-    pass
-
-
 def tiny_recipe(**changes: object) -> Recipe:
     return make_recipe("quick", **{"steps": 4, "test_positions": 2, "fit_folds": 2, **changes})
 
@@ -52,22 +48,22 @@ def test_a_killed_run_goes_on_and_ends_as_an_uninterrupted_one(
     tiny_data: Path, tmp_path: Path
 ) -> None:
     settings = RunSettings(data=str(tiny_data), recipe=tiny_recipe())
-    whole = train_run(settings, tmp_path / "whole", say=quiet)
+    whole = train_run(settings, tmp_path / "whole")
 
     class KilledError(Exception):
         pass
 
-    def kill(task: str, done: int, total: int, detail: str) -> None:
+    def kill(task: str, done: int, total: int, detail: str = "") -> None:
         if task == "evaluate temporal" and done > 3:
             raise KilledError
 
     run = tmp_path / "killed"
     with pytest.raises(KilledError):
-        train_run(settings, run, say=quiet, progress=kill)
+        train_run(settings, run, progress=kill)
     kept = (run / "spatial.safetensors").stat().st_mtime_ns
     with pytest.raises(RunError, match="unfinished run: add --resume"):
-        train_run(settings, run, say=quiet)
-    resumed = train_run(settings, run, say=quiet, resume=True)
+        train_run(settings, run)
+    resumed = train_run(settings, run, resume=True)
     assert (run / "spatial.safetensors").stat().st_mtime_ns == kept
     assert resumed["accuracy"] == whole["accuracy"]
     for path in (tmp_path / "whole" / "scores").glob("*.npz"):
@@ -79,41 +75,40 @@ def test_a_run_folder_is_never_overwritten(tiny_run: Path, tiny_data: Path, tmp_
     settings = RunSettings(data=str(tiny_data), recipe=tiny_recipe(steps=10, test_positions=3))
     before = (tiny_run / "results.json").read_bytes()
     with pytest.raises(RunError, match="holds a finished run"):
-        train_run(settings, tiny_run, say=quiet)
+        train_run(settings, tiny_run)
     other = RunSettings(data=str(tiny_data), recipe=tiny_recipe(), seed=3)
     with pytest.raises(RunError, match=r"recipe.steps: 10 -> 4.*seed: 0 -> 3"):
-        train_run(other, tiny_run, say=quiet, resume=True)
+        train_run(other, tiny_run, resume=True)
     with FileLock(tiny_run / ".lock"), pytest.raises(RunError, match="in use"):
-        train_run(settings, tiny_run, say=quiet, resume=True)
+        train_run(settings, tiny_run, resume=True)
     assert (tiny_run / "results.json").read_bytes() == before
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("do not touch")
     with pytest.raises(RunError, match="holds something else"):
-        train_run(settings, tmp_path / "mine", say=quiet)
+        train_run(settings, tmp_path / "mine")
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.txt"]
 
 
-def test_unreadable_videos_are_named_and_counted_as_wrong(tiny_data: Path, tmp_path: Path) -> None:
+def test_unreadable_videos_are_named_and_counted_as_wrong(
+    tiny_data: Path, tmp_path: Path, said: list[str]
+) -> None:
     data = tmp_path / "clips"
     shutil.copytree(tiny_data, data)
     split = load_dataset(data).split(1)
     for video in (split.test[0], split.train[0]):
         video.path.write_text("this is no video")
-    told: list[str] = []
     settings = RunSettings(data=str(data), recipe=tiny_recipe(), streams=("spatial",))
-    results = train_run(settings, tmp_path / "run", say=told.append)
+    results = train_run(settings, tmp_path / "run")
     assert set(results["unreadable"]) == {split.test[0].video_id, split.train[0].video_id}
-    assert any(split.test[0].video_id in line for line in told)
+    assert any(split.test[0].video_id in line for line in said)
     scores = load_scores(tmp_path / "run" / "scores" / "spatial-test.npz")
     assert len(scores.video_ids) == 14 and list(scores.unreadable) == [split.test[0].video_id]
-    skipping = evaluate_run(
-        tmp_path / "run", skip_unreadable=True, out=tmp_path / "scores", say=quiet
-    )
+    skipping = evaluate_run(tmp_path / "run", skip_unreadable=True, out=tmp_path / "scores")
     assert skipping["accuracy"]["spatial"] == pytest.approx(scores.correct().sum() / 13)
 
 
 def test_evaluation_again_gives_the_same_scores(tiny_run: Path, tmp_path: Path) -> None:
-    evaluate_run(tiny_run, out=tmp_path, say=quiet)
+    evaluate_run(tiny_run, out=tmp_path)
     for stream in ("spatial", "temporal", "average", "svm"):
         again = load_scores(tmp_path / f"{stream}-test.npz")
         before = load_scores(tiny_run / "scores" / f"{stream}-test.npz")
@@ -134,7 +129,7 @@ def test_evaluation_on_other_data_matches_classes_by_name(
         names = load_dataset(tiny_data).classes[-2:]
         for name in names:
             shutil.copytree(tiny_data / name, other / name)
-    results = evaluate_run(run, str(other), say=quiet)
+    results = evaluate_run(run, str(other))
     assert results["test_videos"] == 8
     scores = load_scores(run / "scores-other" / "spatial-test.npz")
     truth = {scores.classes[label] for label in scores.labels}
@@ -142,7 +137,7 @@ def test_evaluation_on_other_data_matches_classes_by_name(
     (other / "Juggle").mkdir()
     shutil.copy(next(tiny_data.glob("*/*.avi")), other / "Juggle" / "a.avi")
     with pytest.raises(DataError, match=r"does not know 1 classes.*Juggle"):
-        evaluate_run(run, str(other), say=quiet)
+        evaluate_run(run, str(other))
 
 
 @pytest.mark.parametrize(
@@ -160,7 +155,7 @@ def test_every_temporal_input_trains_and_predicts(
     settings = RunSettings(
         data=str(tiny_data), recipe=tiny_recipe(steps=2), streams=("temporal",), temporal=temporal
     )
-    results = train_run(settings, tmp_path / "run", say=quiet)
+    results = train_run(settings, tmp_path / "run")
     from twostream.prediction import TwoStreamPredictor
 
     video = load_dataset(tiny_data).split(1).test[0]

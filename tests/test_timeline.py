@@ -149,7 +149,7 @@ def test_a_window_scores_what_the_stream_scores(
         every_seconds=0.4,
         positions=3,
         smooth_seconds=0,
-        progress=lambda done, total: told.append((done, total)),
+        progress=lambda task, done, total: told.append((done, total)),
     )
     with VideoReader(video, short_side=40) as reader:
         options = {"fps": 25, "window_seconds": 0.8, "every_seconds": 0.4, "positions": 3}
@@ -379,7 +379,7 @@ def test_the_film_shows_labels_scores_flow_and_the_place(
     told: list[tuple[float, float]] = []
     specs = [stream.spec for stream in predictor.streams.values()]
     out = tmp_path / "film.mp4"
-    write_annotated(timeline, out, specs, progress=lambda *seconds: told.append(seconds))
+    write_annotated(timeline, out, specs, progress=lambda _, *seconds: told.append(seconds))
     with VideoReader(out) as reader:
         frames = [frame.rgb for frame in reader]
     assert len(frames) == 40 and told[-1] == (1.6, 1.6)
@@ -401,7 +401,7 @@ def test_a_film_that_is_stopped_leaves_nothing(
     video = write_clip(tmp_path / "clip.avi", frames=40)
     timeline = predictor.timeline(video)
 
-    def stop(done: float, total: float) -> None:
+    def stop(task: str, done: float, total: float) -> None:
         if done > 0.5:
             raise KeyboardInterrupt
 

@@ -10,10 +10,8 @@ from twostream.datasets import load_dataset
 from twostream.prediction import Prediction, TwoStreamPredictor
 from twostream.recipes import QUICK
 from twostream.run import RunSettings, train_run
-from twostream.run.training_run import Say
 from twostream.synthetic import render_dataset
-from twostream.training import Progress
-from twostream.types import RunError
+from twostream.types import Progress, RunError, no_progress
 
 GROUPS = 15
 # Motion and colour are far apart here, so fewer steps than ``quick`` and two folds are enough.
@@ -24,16 +22,14 @@ def run_demo(
     out: Path,
     *,
     seed: int = 0,
-    progress: Progress | None = None,
-    say: Say = print,
+    progress: Progress = no_progress,
 ) -> tuple[dict[str, Any], Path, Prediction, str]:
     """Render, extract, train, evaluate, fuse, report, and label one held-out clip.
 
     Args:
         out: the RUN folder; the videos go to OUT-clips beside it.
         seed: of the data set and of training.
-        progress: called as (task, done, total, detail).
-        say: told what a user should read.
+        progress: told how far each part is.
 
     Returns:
         The run's results, the held-out clip, its prediction, and its true class.
@@ -42,14 +38,10 @@ def run_demo(
     if clips.exists() and not (clips / "ucfTrainTestlist").is_dir():
         raise RunError(f"{clips} holds something else: choose another --out")
 
-    def rendered(done: int, total: int) -> None:
-        if progress:
-            progress("render clips", done, total, "")
-
-    render_dataset(clips, seed=seed, groups=GROUPS, progress=rendered)
+    render_dataset(clips, seed=seed, groups=GROUPS, progress=progress)
     settings = RunSettings(data=str(clips), recipe=RECIPE, seed=seed)
     resume = (out / "asked.json").is_file()
-    results = train_run(settings, out, resume=resume, progress=progress, say=say)
+    results = train_run(settings, out, resume=resume, progress=progress)
     dataset = load_dataset(clips)
     held_out = dataset.split(1).test[seed % len(dataset.split(1).test)]
     prediction = TwoStreamPredictor.load(out).predict(held_out.path)

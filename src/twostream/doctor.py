@@ -7,17 +7,22 @@ import os
 import statistics
 import threading
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from twostream.datasets import Dataset, groups_on_both_sides, load_dataset, unlabeled_videos
-from twostream.types import VIDEO_SUFFIXES, LabeledVideo, UsageError, VideoError
+from twostream.types import (
+    VIDEO_SUFFIXES,
+    LabeledVideo,
+    Progress,
+    UsageError,
+    VideoError,
+    no_progress,
+)
 from twostream.video import VideoReader
-
-Progress = Callable[[int, int, str], None]
 
 DECODED_SIDE_PX = 16  # nobody looks at the pictures, so they are made small
 # A model sees displacements per frame; rates that differ by less than this change little.
@@ -75,7 +80,7 @@ def examine(
     stack_length: int = 10,
     min_clips: int = 5,
     workers: int | None = None,
-    progress: Progress | None = None,
+    progress: Progress = no_progress,
 ) -> DoctorReport:
     """Decode all videos of a data set, of a folder without classes, or one video; list problems.
 
@@ -84,8 +89,8 @@ def examine(
         stack_length: L; a video needs one frame more to fill a stack of flow.
         min_clips: a class with fewer usable clips is named.
         workers: number of threads; None uses every core.
-        progress: called in the calling thread, several times a second, with (videos done, videos
-            in all, a video that is being decoded).
+        progress: told in the calling thread, several times a second; the detail is a video that is
+            being decoded.
 
     Returns:
         Problems in a fixed order, whatever the number of workers.
@@ -126,7 +131,7 @@ def examine(
 
 
 def _check_all(
-    videos: Sequence[LabeledVideo], stack_length: int, workers: int, progress: Progress | None
+    videos: Sequence[LabeledVideo], stack_length: int, workers: int, progress: Progress
 ) -> list[_Checked]:
     stop = threading.Event()
     pool = ThreadPoolExecutor(workers, thread_name_prefix="doctor")
@@ -135,10 +140,9 @@ def _check_all(
         waiting = set(futures)
         while waiting:
             waiting = wait(waiting, PROGRESS_SECONDS).not_done
-            if progress is not None:
-                current = next((i for i, f in enumerate(futures) if f.running()), len(videos) - 1)
-                done = len(videos) - len(waiting)
-                progress(done, len(videos), videos[current].video_id)
+            current = next((i for i, f in enumerate(futures) if f.running()), len(videos) - 1)
+            done = len(videos) - len(waiting)
+            progress("decode", done, len(videos), videos[current].video_id)
         return [future.result() for future in futures]
     finally:
         stop.set()  # an interrupted run does not decode the rest

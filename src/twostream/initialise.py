@@ -5,10 +5,11 @@ Section 5's initialisations and, for the temporal net, Wang et al. 2016's cross-
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import logging
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -30,7 +31,17 @@ from twostream.models import (
 from twostream.recipes import QUICK, Recipe
 from twostream.store.clips import Clips, flow_rms_px
 from twostream.store.flow_store import StoreSettings
-from twostream.types import DatasetSplit, ModelError, ModelSpec, Stream, TemporalInput, UsageError
+from twostream.types import (
+    DatasetSplit,
+    LabeledVideo,
+    ModelError,
+    ModelSpec,
+    Stream,
+    TemporalInput,
+    UsageError,
+)
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,12 +90,9 @@ def initial_model(
     temporal: TemporalInput,
     split: DatasetSplit,
     clips: Clips,
-    store: dict[str, Any],
-    fps: float,
     seed: int,
-    say: Callable[[str], None] = print,
 ) -> StreamModel:
-    """Build a stream's network and load what it starts from.
+    """Build a stream's network and load what it starts from; weights that do not fit are told.
 
     Args:
         stream: which one.
@@ -94,11 +102,8 @@ def initial_model(
             normalisation is the file's too, where that says one for what this stream sees.
         temporal: the temporal stream's input.
         split: class names; the flow's normalisation is measured on its training videos.
-        clips: the stored videos.
-        store: settings of the store, for the model file.
-        fps: the frame rate of training.
+        clips: the stored videos; the model file tells their store's settings and rate.
         seed: of the initialisation.
-        say: told every weight that did not fit.
 
     Raises:
         ModelError: no such architecture, or weights that do not belong to it.
@@ -112,8 +117,9 @@ def initial_model(
         temporal=temporal,
         num_classes=len(split.classes),
         seed=seed,
-        say=say,
     )
+    for note in said.notes:
+        logger.info(note)
     colours = not _is_flow(sees)
     mean, std = said.mean, said.std
     if sees is not None and not colours:
@@ -133,8 +139,8 @@ def initial_model(
         dropout=recipe.dropout,
         flips=recipe.flips,
         test_positions=recipe.test_positions,
-        store=store,
-        fps=fps,
+        store=asdict(clips.store.settings),
+        fps=training_rate(clips, split.train),
         dataset=split.dataset,
         split=split.name,
         recipe=recipe.name,
@@ -142,6 +148,11 @@ def initial_model(
         value_range=said.value_range if colours else 1,
     )
     return StreamModel(spec, network)
+
+
+def training_rate(clips: Clips, videos: Sequence[LabeledVideo]) -> float:
+    """Return the commonest frame rate of the stored training clips."""
+    return Counter(clips.fps(video.video_id) for video in videos).most_common(1)[0][0]
 
 
 def starting_network(
@@ -153,16 +164,15 @@ def starting_network(
     temporal: TemporalInput,
     num_classes: int,
     seed: int,
-    say: Callable[[str], None],
 ) -> tuple[nn.Module, Declaration]:
     """Build a stream's network and load what it starts from; needs no video.
 
     Args:
         num_classes: k.
-        stream, start, recipe, architecture, temporal, seed, say: see ``initial_model``.
+        stream, start, recipe, architecture, temporal, seed: see ``initial_model``.
 
     Returns:
-        The network, and its name with how it wants its colours.
+        The network; its name, how it wants its colours, and notes on what did not fit.
 
     Raises:
         ModelError: no such architecture, or weights that do not belong to it.
@@ -172,7 +182,8 @@ def starting_network(
     tensors, metadata = read_weights(file) if file else ({}, {})
     sees = temporal if stream == "temporal" else None
     from_colours = stream == "temporal" and start.cross_modality
-    said = _declared(file, metadata, None if from_colours else sees, say) if file else Declaration()
+    said = _declared(file, metadata, None if from_colours else sees) if file else Declaration()
+    notes = list(said.notes)
     name = architecture or said.architecture or recipe.architecture(stream)
     check_input(name, sees)
     in_channels = sees.num_channels if sees else 3
@@ -192,9 +203,12 @@ def starting_network(
             if first not in tensors:
                 raise ModelError(f"{file} has no first layer {first}: it is not a {name}")
             tensors = cross_modality_weights(tensors, first, in_channels)
-            say(f"{stream}: first layer averaged over colour and repeated {in_channels} times")
-        say(f"{stream}: {name} from {file.name}: {load_weights(network, tensors).describe()}")
-    return network, replace(said, architecture=name)
+            notes.append(
+                f"{stream}: first layer averaged over colour and repeated {in_channels} times"
+            )
+        loaded = load_weights(network, tensors).describe()
+        notes.append(f"{stream}: {name} from {file.name}: {loaded}")
+    return network, replace(said, architecture=name, notes=tuple(notes))
 
 
 def untrained_model(
@@ -224,7 +238,7 @@ def untrained_model(
     20
     """
     sees = (temporal or TemporalInput()) if stream == "temporal" else None
-    settings = store or StoreSettings(flow=recipe.flow, short_side=recipe.short_side)
+    settings = store or recipe.stored()
     flow = _is_flow(sees)
     spec = ModelSpec(
         stream=stream,
@@ -245,27 +259,26 @@ def untrained_model(
     return StreamModel(spec).eval()
 
 
-def _declared(
-    file: Path, metadata: Mapping[str, str], sees: TemporalInput | None, say: Callable[[str], None]
-) -> Declaration:
+def _declared(file: Path, metadata: Mapping[str, str], sees: TemporalInput | None) -> Declaration:
     """Return what a file says of its network; a model file of twostream says all in its spec."""
     if metadata.get("format") != FORMAT:
-        declaration = read_declaration(file, metadata)
-        for note in declaration.notes:
-            say(note)
-        return declaration
+        return read_declaration(file, metadata)
     spec = read_spec(file, metadata)
+    notes: tuple[str, ...] = ()
     if spec.temporal is not None and spec.temporal != sees:
-        say(f"{file.name} was trained on {spec.temporal}, this net sees {sees or 'single frames'}")
+        notes = (
+            f"{file.name} was trained on {spec.temporal}, this net sees {sees or 'single frames'}",
+        )
     # how large motion is depends on the videos: it is measured on those of the training
     if _is_flow(spec.temporal) or _is_flow(sees):
-        return Declaration(architecture=spec.architecture)
+        return Declaration(architecture=spec.architecture, notes=notes)
     return Declaration(
         architecture=spec.architecture,
         channel_order=spec.channel_order,
         value_range=spec.value_range,
         mean=spec.mean,
         std=spec.std,
+        notes=notes,
     )
 
 

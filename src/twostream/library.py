@@ -1,15 +1,15 @@
 """The public functions of the main path, in plain arguments: extract, train, evaluate, predict.
 
-Each is a thin layer over the room of its name. The rooms take stores, recipes and samples apart;
-these put them together. ``load_dataset``, ``fuse`` and ``export_onnx`` are the rooms' own.
+Each is a thin layer over the steps of a run (``run.steps``), for a split and a store of one's own.
+``load_dataset``, ``fuse`` and ``export_onnx`` are the rooms' own.
 """
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
-from contextlib import ExitStack
-from dataclasses import asdict, replace
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,26 +17,24 @@ from twostream.checkpoint import StreamModel, load_model, save_model
 from twostream.datasets import Dataset, load_dataset, relabeled
 from twostream.extraction import ExtractSummary
 from twostream.extraction import extract as extract_videos
-from twostream.flow import make_estimator
-from twostream.initialise import Start, initial_model
-from twostream.loader import TrainingBatches
+from twostream.initialise import Start
 from twostream.prediction import Prediction, TwoStreamPredictor
 from twostream.prediction.predictor import stored_as
 from twostream.recipes import make_recipe
-from twostream.run.data_stores import common_rate, training_rate, without
-from twostream.run.evaluation_run import extract_videos as extract_usable
-from twostream.scoring import evaluate as evaluate_videos
-from twostream.store.clips import ClipCache, kinds_of
-from twostream.store.flow_store import Codec, FlowStore, Kind, StoreSettings
-from twostream.training import Progress, TrainerOptions, fit
+from twostream.run import common_rate, extract_split, score, store_for, train_stream
+from twostream.run.request import too_few_classes
+from twostream.store.clips import kinds_of
+from twostream.store.flow_store import SETTINGS_NAME, Codec, FlowStore, Kind, StoreSettings
+from twostream.training import TrainerOptions
 from twostream.types import (
-    DataError,
     DatasetSplit,
+    Progress,
     StoreError,
     Stream,
     Subset,
     TemporalInput,
     VideoScores,
+    no_progress,
 )
 
 Data = DatasetSplit | Path | str
@@ -79,18 +77,15 @@ def extract(
     """
     chosen = load_dataset(data) if isinstance(data, Path | str) else data
     videos = chosen.videos if isinstance(chosen, Dataset) else chosen.videos()
-    made = make_estimator(estimator)
-    settings = StoreSettings(
-        flow=made.name,
-        parameters=dict(made.parameters),
+    wanted = make_recipe(recipe, flow=estimator).stored(
         short_side=short_side or make_recipe(recipe).short_side,
         codec=codec,
-        fps=fps if fps is not None else common_rate(videos, lambda message: None),
+        fps=fps if fps is not None else common_rate(videos),
     )
     return extract_videos(
         videos,
         store=store,
-        settings=settings,
+        settings=wanted,
         kinds=("rgb", "forward", "backward") if backward else ("rgb", "forward"),
         workers=workers,
         device=device,
@@ -109,7 +104,7 @@ def train(
     weights: Path | str | None = None,
     seed: int = 0,
     options: TrainerOptions | None = None,
-    progress: Progress | None = None,
+    progress: Progress = no_progress,
     **changes: Any,
 ) -> StreamModel:
     """Train one stream on the training side of a split.
@@ -129,7 +124,7 @@ def train(
         weights: a weights file to start from.
         seed: decides initialisation, samples and dropout.
         options: accelerator, devices, precision.
-        progress: called as (task, step, steps, detail).
+        progress: told how far it is.
         **changes: of the recipe: ``steps=100``, ``batch_size=16``, ``flips=False``, ...
 
     Returns:
@@ -138,70 +133,33 @@ def train(
     Raises:
         TwoStreamError: with one clear sentence.
     """
-    split = load_dataset(data).split() if isinstance(data, Path | str) else data
-    chosen = make_recipe(recipe, **changes)
-    temporal = temporal or TemporalInput()
-    sees = temporal if stream == "temporal" else None
-    with ExitStack() as stack:
-        root = _store_folder(stack, store if store or not out else Path(out) / "flow")
-        if (root / "store.json").is_file():
-            settings = FlowStore.open(root).settings
-        else:
-            estimator = make_estimator(chosen.flow)
-            settings = StoreSettings(
-                flow=estimator.name,
-                parameters=dict(estimator.parameters),
-                short_side=chosen.short_side,
-                fps=common_rate(split.videos(), lambda message: None),
-            )
-        flow = sees is not None and not sees.rgb
-        kinds: tuple[Kind, ...] = sees.directions if sees and flow else ("rgb",)
-        made, unusable = extract_usable(
-            split.train,
-            root,
-            settings,
-            kinds=kinds,
-            crop_size=chosen.crop_size,
-            workers=None,
-            progress=progress,
-            say=lambda message: None,
+    split = _split(data)
+    chosen, sees = make_recipe(recipe, **changes), temporal or TemporalInput()
+    flow = stream == "temporal" and not sees.rgb
+    kinds: tuple[Kind, ...] = sees.directions if flow else ("rgb",)
+    file = str(weights) if weights else None
+    with _store_folder(store if store or not out else Path(out) / "flow") as root:
+        made = (root / SETTINGS_NAME).is_file()
+        wanted = FlowStore.open(root).settings if made else chosen.stored()
+        wanted = store_for(wanted, root, split.videos())
+        training = replace(split, test=())
+        found = extract_split(
+            training, root, wanted, kinds=kinds, crop_size=chosen.crop_size, progress=progress
         )
-        usable = replace(split, train=without(split.train, unusable))
-        if len({video.label for video in usable.train}) < 2:
-            why = next(iter(unusable.values()), "there are no others")
-            raise DataError(
-                f"training needs clips of at least two classes: {len(unusable)} videos cannot be "
-                f"used, the first because {why}"
-            )
-        clips = ClipCache(made, kinds)
-        file = str(weights) if weights else None
-        model = initial_model(
+        have = {video.label for video in found.split.train}
+        if len(have) < 2:
+            raise too_few_classes(len(have), found.unusable)
+        model = train_stream(
             stream,
-            start=Start(weights=file) if stream == "spatial" else Start(temporal_weights=file),
+            found,
             recipe=chosen,
-            architecture=architecture,
-            temporal=temporal,
-            split=usable,
-            clips=clips,
-            store=asdict(made.settings),
-            fps=training_rate(clips, usable.train),
-            seed=seed,
-            say=lambda message: None,
-        )
-        if file:
-            chosen = chosen.fine_tuning()
-        batches = TrainingBatches(
-            clips=clips,
-            videos=usable.train,
             temporal=sees,
+            start=Start(weights=file) if stream == "spatial" else Start(temporal_weights=file),
+            architecture=architecture,
             seed=seed,
-            steps=chosen.steps,
-            batch_size=chosen.batch_size,
-            crop_size=chosen.crop_size,
-            flips=chosen.flips,
-            lighting=chosen.lighting,
+            options=options,
+            progress=progress,
         )
-        model = fit(model, batches, chosen, options=options, progress=progress)
     if out is not None:
         save_model(Path(out) / f"{stream}.safetensors", model)
     return model
@@ -234,41 +192,30 @@ def evaluate(
     if not isinstance(model, StreamModel):
         model = load_model(Path(model))
     spec = model.spec
-    split = load_dataset(data).split() if isinstance(data, Path | str) else data
-    videos = relabeled(split.videos(subset), split.classes, spec.classes, name=split.dataset)
-    with ExitStack() as stack:
-        root = _store_folder(stack, store)
-        settings = stored_as(spec)
-        if (root / "store.json").is_file():
+    split = _split(data)
+    videos = tuple(relabeled(split.videos(subset), split.classes, spec.classes, name=split.dataset))
+    with _store_folder(store) as root:
+        wanted = stored_as(spec)
+        if (root / SETTINGS_NAME).is_file():
             own = StoreSettings(**spec.store)
-            settings = own if FlowStore.open(root).settings.fps == own.fps else settings
-        made, unusable = extract_usable(
-            videos,
+            wanted = own if FlowStore.open(root).settings.fps == own.fps else wanted
+        found = extract_split(
+            DatasetSplit(split.dataset, split.name, spec.classes, (), videos),
             root,
-            settings,
+            wanted,
             kinds=kinds_of([spec]),
             crop_size=spec.crop_size,
-            workers=None,
-            progress=None,
-            say=lambda message: None,
         )
-        clips = ClipCache(made, kinds_of([spec]))
         for video in videos:
-            if video.video_id not in unusable:
-                rate = clips.fps(video.video_id)
+            if video.video_id not in found.unusable:
+                rate = found.clips.fps(video.video_id)
                 if abs(rate / spec.fps - 1) > SAME_RATE:
                     raise StoreError(
                         f"{video.video_id} is stored at {rate:g} frames/s, the model was trained "
                         f"at {spec.fps:g}: extract into another store with fps={spec.fps:g}"
                     )
-        return evaluate_videos(
-            model,
-            videos,
-            clips,
-            device=device,
-            skip_unreadable=skip_unreadable,
-            unreadable=unusable,
-        )
+        options = TrainerOptions(accelerator="gpu" if device == "cuda" else "cpu")
+        return score(model, videos, found, skip_unreadable=skip_unreadable, options=options)
 
 
 def predict(
@@ -295,7 +242,14 @@ def predict(
     return model.predict(video)
 
 
-def _store_folder(stack: ExitStack, store: Path | str | None) -> Path:
+def _split(data: Data) -> DatasetSplit:
+    return data if isinstance(data, DatasetSplit) else load_dataset(data).split()
+
+
+@contextmanager
+def _store_folder(store: Path | str | None) -> Iterator[Path]:
     if store is not None:
-        return Path(store)
-    return Path(stack.enter_context(tempfile.TemporaryDirectory())) / "flow"
+        yield Path(store)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder) / "flow"

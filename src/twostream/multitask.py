@@ -20,7 +20,7 @@ from torch import nn
 
 from twostream.checkpoint import StreamModel
 from twostream.models import classifier
-from twostream.store.clips import Clip, ClipCache, flow_rms_px
+from twostream.store.clips import Clip, Clips, flow_rms_px
 from twostream.store.flow_store import FlowStore
 from twostream.types import DataError, DatasetSplit, LabeledVideo, ModelError, TemporalInput
 
@@ -67,7 +67,7 @@ class JoinedClips:
         flow_scales: what each data set's flow is multiplied by.
     """
 
-    def __init__(self, caches: Sequence[ClipCache], flow_scales: Sequence[float]) -> None:
+    def __init__(self, caches: Sequence[Clips], flow_scales: Sequence[float]) -> None:
         self.caches = tuple(caches)
         self.flow_scales = tuple(flow_scales)
 
@@ -92,7 +92,7 @@ class JoinedClips:
 
 
 def join(
-    parts: Sequence[tuple[DatasetSplit, ClipCache]],
+    parts: Sequence[tuple[DatasetSplit, Clips]],
     how: How,
     overlap: frozenset[tuple[str, str]] | None = None,
     *,

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from twostream.types import Stream, UsageError
+
+if TYPE_CHECKING:
+    from twostream.store.flow_store import StoreSettings
 
 _LOWEST = {
     "short_side": 8,
@@ -103,6 +106,23 @@ class Recipe:
     def architecture(self, stream: Stream) -> str:
         """Return the stream's network."""
         return self.spatial_architecture if stream == "spatial" else self.temporal_architecture
+
+    def stored(self, **changes: Any) -> StoreSettings:
+        """Return how videos are stored for this recipe: its flow, at its size.
+
+        Args:
+            **changes: of the settings, such as ``codec``, ``quality``, ``bound_px``, ``fps``.
+
+        Raises:
+            UsageError: no such flow estimator, or a value out of range.
+        """
+        from twostream.flow import preset_parameters  # not for every --help
+        from twostream.store.flow_store import StoreSettings
+
+        flow, _, preset = self.flow.partition(":")
+        parameters = preset_parameters(flow, preset or "default")
+        values = {"flow": flow, "parameters": parameters, "short_side": self.short_side}
+        return StoreSettings(**{**values, **changes})
 
     def fine_tuning(self) -> Recipe:
         """Return the recipe for a net that starts from weights."""

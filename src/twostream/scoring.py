@@ -6,7 +6,7 @@ import json
 import os
 import zlib
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -18,10 +18,9 @@ from torch import Tensor
 from twostream.augment import five_crops
 from twostream.checkpoint import StreamModel
 from twostream.loader import ScoringSamples, batches
-from twostream.store.clips import ClipCache
-from twostream.types import DataError, LabeledVideo, VideoScores
+from twostream.store.clips import Clips
+from twostream.types import DataError, LabeledVideo, Progress, VideoScores, no_progress
 
-Progress = Callable[[str, int, int, str], None]
 # Crops that go through the network at once: enough to keep it busy. Larger tensors than this come
 # from fresh pages of the system each time, which cost more than the arithmetic on them.
 _BATCH_BYTES = 16 << 20
@@ -94,13 +93,13 @@ def score_stacks(
 def evaluate(
     model: StreamModel,
     videos: Sequence[LabeledVideo],
-    clips: ClipCache,
+    clips: Clips,
     *,
     device: str | torch.device = "cpu",
     loader_workers: int = 0,
     skip_unreadable: bool = False,
     unreadable: dict[str, str] | None = None,
-    progress: Progress | None = None,
+    progress: Progress = no_progress,
 ) -> VideoScores:
     """Score videos with one stream.
 
@@ -112,7 +111,7 @@ def evaluate(
         loader_workers: processes that read clips ahead.
         skip_unreadable: leave out videos that cannot be read instead of counting them as wrong.
         unreadable: videos already known to be unreadable, with the reason.
-        progress: called as (task, done, videos, detail).
+        progress: told after each video.
 
     Returns:
         Probabilities; unreadable videos are named, with zero scores.
@@ -130,8 +129,7 @@ def evaluate(
             known[video_id] = str(item["error"])
         else:
             scores[video_id] = score_stacks(model, item["stacks"], item["counts"]).cpu().numpy()
-        if progress:
-            progress(f"evaluate {spec.stream}", done, len(readable), "")
+        progress(f"evaluate {spec.stream}", done, len(readable))
     if skip_unreadable:
         videos = [video for video in videos if video.video_id not in known]
     zero = np.zeros(len(spec.classes), np.float32)

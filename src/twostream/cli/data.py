@@ -23,7 +23,7 @@ def doctor(
         report = examine(
             target,
             stack_length=length,
-            progress=lambda done, total, *rest: shown.step("decode", done, total),
+            progress=shown.step,
         )
     if report.problems:
         rows = [(p.path, p.problem, p.detail) for p in report.problems]
@@ -60,24 +60,14 @@ def extract(
     """Compute frames and optical flow of every video into a store; continues where it stopped."""
     from twostream.datasets import load_dataset
     from twostream.extraction import extract as run
-    from twostream.flow import make_estimator
     from twostream.recipes import make_recipe
-    from twostream.run.evaluation_run import extraction_progress
-    from twostream.store.flow_store import StoreSettings
+    from twostream.run.steps import extraction_progress
 
     shown = Shown(as_json=as_json)
     dataset = load_dataset(data)
     shown.say(dataset.describe())
-    estimator = make_estimator(flow)
-    settings = StoreSettings(
-        flow=estimator.name,
-        parameters=dict(estimator.parameters),
-        short_side=make_recipe(recipe, short_side=short_side, crop_size=8).short_side,
-        codec=codec,  # type: ignore[arg-type]
-        quality=quality,
-        bound_px=bound,
-        fps=fps,
-    )
+    chosen = make_recipe(recipe, flow=flow, short_side=short_side, crop_size=8)
+    settings = chosen.stored(codec=codec, quality=quality, bound_px=bound, fps=fps)
     with shown.progress():
         summary = run(
             dataset.videos,

@@ -80,9 +80,7 @@ def import_flow(
             matched=matched,
             fps=fps,
             workers=workers,
-            progress=lambda name, done, total, fields: shown.step(
-                "import flow", done, total, f"{fields} fields, {name}"
-            ),
+            progress=shown.step,
         )
     layouts = ", ".join(f"{count} {name}" for name, count in summary.layouts.items())
     scaled = f"; {summary.scaled} videos have ranges of their own" if summary.scaled else ""
@@ -139,9 +137,7 @@ def export_flow(
             bound_px=bound,
             quality=quality,
             workers=workers,
-            progress=lambda name, done, total, fields: shown.step(
-                "export flow", done, total, f"{fields} fields, {name}"
-            ),
+            progress=shown.step,
         )
     if summary.clipped:
         worst, share = max(summary.clipped.items(), key=lambda item: item[1])

@@ -15,3 +15,8 @@ Accelerator = Annotated[
 ]
 Devices = Annotated[int, typer.Option("--devices", min=1, help="Number of devices.")]
 Precision = Annotated[str, typer.Option("--precision", help="32-true, 16-mixed or bf16-mixed.")]
+
+
+def groups_of(names: str | None) -> tuple[str, ...] | None:
+    """Return the groups of --test-groups a,b,c."""
+    return tuple(names.split(",")) if names else None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +13,9 @@ from twostream.cli.console import Shown
 
 if TYPE_CHECKING:
     from twostream.prediction import Timeline, TwoStreamPredictor
+    from twostream.types import Progress
 
 SUFFIXES = {"csv": ".csv", "scores": ".csv", "srt": ".srt", "video": ".mp4"}
-Progress = Callable[[str, float, float], None]  # what is done, seconds so far, seconds in all
 DEVICES = {"auto": "auto", "cpu": "cpu", "gpu": "cuda"}
 
 
@@ -150,7 +149,13 @@ def _each(
         for number, video in enumerate(videos):
 
             def part(
-                task: str, done: float, total: float, number: int = number, video: Path = video
+                task: str,
+                done: float,
+                total: float,
+                detail: str = "",
+                *,
+                number: int = number,
+                video: Path = video,
             ) -> None:
                 if len(videos) > 1:
                     percent = f"{100 * done / total:.0f}%" if total else ""
@@ -194,7 +199,7 @@ def _timeline(
 ) -> dict[str, Any]:
     from twostream.prediction import timeline_files as files
 
-    timeline = predictor.timeline(video, **options, progress=partial(progress, "seconds"))
+    timeline = predictor.timeline(video, **options, progress=progress)
     writers: dict[str, Callable[[Timeline], str]] = {
         "csv": files.segments_csv,
         "scores": files.scores_csv,
@@ -208,7 +213,7 @@ def _timeline(
 
             path.parent.mkdir(parents=True, exist_ok=True)
             specs = [stream.spec for stream in predictor.streams.values()]
-            write_annotated(timeline, path, specs, progress=partial(progress, "film"))
+            write_annotated(timeline, path, specs, progress=progress)
         shown.say(f"{kind}: {path}")
     if timeline.warning:
         shown.say(timeline.warning)

@@ -62,7 +62,6 @@ def pretrain(
                 loader_workers=loader_workers,
             ),
             progress=shown.step,
-            say=shown.say,
         )
     title = f"{results['images']} images, {results['classes']} classes, {results['steps']} steps"
     # among five classes the right one is always among the best five

@@ -8,7 +8,7 @@ from typing import Any
 import typer
 
 from twostream.cli.console import Shown, percent
-from twostream.cli.options import AsJson
+from twostream.cli.options import AsJson, groups_of
 from twostream.cli.train import show_results
 
 
@@ -29,6 +29,7 @@ def evaluate(
     as_json: AsJson = False,
 ) -> int:
     """Score videos with a run's models, 25 positions x 10 crops, and write the score files."""
+    from twostream.datasets import SplitChoice
     from twostream.run import evaluate_run
     from twostream.training import TrainerOptions
 
@@ -37,15 +38,12 @@ def evaluate(
         results = evaluate_run(
             run,
             str(data) if data else None,
-            split=split,
-            fold=fold,
-            test_groups=tuple(test_groups.split(",")) if test_groups else None,
+            choice=SplitChoice(split=split, fold=fold, test_groups=groups_of(test_groups)),
             out=out,
             options=TrainerOptions(accelerator=accelerator),
             workers=workers,
             skip_unreadable=skip_unreadable,
             progress=shown.step,
-            say=shown.say,
         )
     show_results(shown, results)
     return 0

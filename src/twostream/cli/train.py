@@ -8,7 +8,7 @@ from typing import Any
 import typer
 
 from twostream.cli.console import FLOW_HELP, Shown, percent
-from twostream.cli.options import Accelerator, AsJson, Devices, LoaderWorkers, Precision
+from twostream.cli.options import Accelerator, AsJson, Devices, LoaderWorkers, Precision, groups_of
 
 STREAM_NAMES = ("spatial", "temporal", "average", "svm")
 
@@ -93,6 +93,7 @@ def train(
     as_json: AsJson = False,
 ) -> int:
     """Train both streams on DATA and do everything around it: flow, scores, fusion, report."""
+    from twostream.datasets import SplitChoice
     from twostream.initialise import Start
     from twostream.recipes import make_recipe
     from twostream.run import RunSettings, train_run
@@ -105,21 +106,22 @@ def train(
         raise UsageError("--overlap goes with --how added, and only with it")
     if how != "multitask" and not also:
         raise UsageError(f"--how {how} needs another data set: give --also DATA")
+    chosen = make_recipe(
+        recipe,
+        flow=flow,
+        short_side=short_side,
+        crop_size=crop_size,
+        steps=steps,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        fine_tuning_learning_rate=learning_rate,
+        dropout=dropout,
+        flips=flip,
+        fit_scores=fit_scores,
+    )
     settings = RunSettings(
         data=str(data),
-        recipe=make_recipe(
-            recipe,
-            flow=flow,
-            short_side=short_side,
-            crop_size=crop_size,
-            steps=steps,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            fine_tuning_learning_rate=learning_rate,
-            dropout=dropout,
-            flips=flip,
-            fit_scores=fit_scores,
-        ),
+        recipe=chosen,
         streams=("spatial", "temporal") if stream == "both" else (stream,),  # type: ignore[arg-type]
         temporal=TemporalInput(
             length=length,
@@ -128,9 +130,7 @@ def train(
             subtract_mean=mean_subtraction,
             rgb=rgb_stack,
         ),
-        split=split,
-        fold=fold,
-        test_groups=tuple(test_groups.split(",")) if test_groups else None,
+        choice=SplitChoice(split=split, fold=fold, test_groups=groups_of(test_groups)),
         seed=seed,
         start=Start(
             weights=str(weights) if weights else None,
@@ -142,10 +142,7 @@ def train(
         spatial_architecture=arch,
         temporal_architecture=temporal_arch,
         store=str(store) if store else None,
-        codec=codec,  # type: ignore[arg-type]
-        quality=quality,
-        bound_px=bound,
-        fps=fps,
+        stored=chosen.stored(codec=codec, quality=quality, bound_px=bound, fps=fps),
         others=tuple(also or ()),
         how=how,  # type: ignore[arg-type]
         others_whole=not also_test,
@@ -168,7 +165,6 @@ def train(
             options=options,
             workers=workers,
             progress=shown.step,
-            say=shown.say,
         )
     show_results(shown, results)
     return 0
@@ -204,9 +200,7 @@ def demo(
 
     shown = Shown(as_json=as_json)
     with shown.progress():
-        results, clip, prediction, truth = run_demo(
-            out, seed=seed, progress=shown.step, say=shown.say
-        )
+        results, clip, prediction, truth = run_demo(out, seed=seed, progress=shown.step)
     rows = [
         (place, label, f"{score:.3f}")
         for place, (label, score) in enumerate(prediction.top(3), start=1)

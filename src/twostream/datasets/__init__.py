@@ -5,7 +5,13 @@
 common, `image_folders` reads folders of images for pre-training.
 """
 
-from twostream.datasets.dataset import Dataset, GivenSplit, groups_on_both_sides, relabeled
+from twostream.datasets.dataset import (
+    Dataset,
+    GivenSplit,
+    SplitChoice,
+    groups_on_both_sides,
+    relabeled,
+)
 from twostream.datasets.image_folders import ImageSplit, LabeledImages, load_images
 from twostream.datasets.loading import load_dataset
 from twostream.datasets.shared_videos import refuse_shared_videos, shared_videos
@@ -16,6 +22,7 @@ __all__ = [
     "GivenSplit",
     "ImageSplit",
     "LabeledImages",
+    "SplitChoice",
     "groups_on_both_sides",
     "load_dataset",
     "load_images",

@@ -75,6 +75,10 @@ class Dataset:
         """All known groups, sorted."""
         return tuple(sorted({video.group for video in self.videos if video.group is not None}))
 
+    def whole(self) -> DatasetSplit:
+        """Return all videos as training videos, none to test."""
+        return DatasetSplit(self.name, "whole", self.classes, self.videos, ())
+
     def describe(self) -> str:
         """Say in one line what was found."""
         parts = [f"{len(self.videos)} videos of {len(self.classes)} classes"]
@@ -305,6 +309,28 @@ class Dataset:
         return DatasetSplit(
             self.name, name, self.classes, train, test, (*self.notes, *notes, *one_sided)
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SplitChoice:
+    """Who is tested, as it is asked for; see ``Dataset.split``. Nothing chosen: the data's own.
+
+    Attributes:
+        split: number of a split that came with the data.
+        fold: "i/k".
+        test_groups: these groups.
+    """
+
+    split: int | None = None
+    fold: str | None = None
+    test_groups: tuple[str, ...] | None = None
+
+    def __bool__(self) -> bool:
+        return self.split is not None or bool(self.fold) or bool(self.test_groups)
+
+    def of(self, dataset: Dataset, *, seed: int) -> DatasetSplit:
+        """Return the split; raises UsageError for a choice that the data set does not have."""
+        return dataset.split(self.split, fold=self.fold, test_groups=self.test_groups, seed=seed)
 
 
 def groups_on_both_sides(

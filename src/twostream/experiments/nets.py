@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from twostream.datasets import SplitChoice
 from twostream.initialise import Start
 from twostream.multitask import How
 from twostream.recipes import Recipe
@@ -80,8 +81,7 @@ class Net:
             recipe=recipe,
             streams=(self.stream,),
             temporal=self.temporal,
-            split=split,
-            fold=fold,
+            choice=SplitChoice(split=split, fold=fold),
             seed=seed,
             start=Start(weights=None if self.start == "scratch" else weights),
             spatial_architecture=weights_architecture if self.like_weights else None,

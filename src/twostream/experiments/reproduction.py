@@ -29,8 +29,8 @@ from twostream.experiments.results import (
 from twostream.experiments.running import Say, run_all
 from twostream.experiments.study import PlannedRun, Study
 from twostream.folder import read_json, write_json
-from twostream.training import Progress, TrainerOptions
-from twostream.types import DataError, UsageError
+from twostream.training import TrainerOptions
+from twostream.types import DataError, Progress, UsageError
 
 WHATS = (*TABLES, "figure4", "claims", "all")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
 import threading
@@ -13,10 +14,10 @@ from pathlib import Path
 
 from twostream.experiments.nets import NETS, Target
 from twostream.experiments.study import PlannedRun, Study
-from twostream.run import RunSettings, extract_for_run, train_run
+from twostream.run import RunSettings, extract_split, train_run
 from twostream.store.flow_store import Kind
-from twostream.training import Progress, TrainerOptions
-from twostream.types import TwoStreamError
+from twostream.training import TrainerOptions
+from twostream.types import Progress, TwoStreamError, no_progress
 
 Say = Callable[[str], None]
 NEWS_SECONDS = 1.0
@@ -116,15 +117,14 @@ def extract_all(
             other: Target = 1 if run.target == 0 else 0
             kinds.setdefault(other, set()).update(run.settings.other_kinds())
     for target, wanted in sorted(kinds.items()):
-        extract_for_run(
-            runs[0].settings,
-            study.datasets[target].videos,
+        extract_split(
+            study.datasets[target].whole(),
             study.store(target),
+            runs[0].settings.stored,
             kinds=tuple(sorted(wanted)),
-            workers=None,
+            crop_size=study.recipe.crop_size,
             device=device,
-            progress=progress,
-            say=say,
+            progress=progress or no_progress,
         )
 
 
@@ -137,6 +137,7 @@ def _start_worker(threads: int, parent: int) -> None:
     import torch
 
     torch.set_num_threads(threads)
+    logging.getLogger("twostream").addHandler(logging.NullHandler())  # the study names what failed
 
     def watch() -> None:
         while os.getppid() == parent:
@@ -149,9 +150,7 @@ def _start_worker(threads: int, parent: int) -> None:
 def _one(settings: RunSettings, folder: Path, options: TrainerOptions) -> str | None:
     """Do one run in a process of its own; return why it failed."""
     try:
-        train_run(
-            settings, folder, resume=True, options=options, workers=1, say=lambda message: None
-        )
+        train_run(settings, folder, resume=True, options=options, workers=1)
     except TwoStreamError as error:
         return str(error)
     except Exception as error:  # noqa: BLE001  one run must not end a study of days

@@ -315,7 +315,7 @@ class Study:
             if fusion:
                 fit = [_scores(run, "train") for run in runs] if fusion == "svm" else None
                 scores = fuse(test, method=fusion, fit=fit, seed=runs[0].settings.seed)
-            part = runs[0].settings.split or 0
+            part = runs[0].settings.choice.split or 0
             for video_id, correct in zip(scores.video_ids, scores.correct(), strict=True):
                 right.setdefault((video_id, part), []).append(bool(correct))
         units = tuple(sorted(right))

@@ -12,7 +12,7 @@ import shutil
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -27,11 +27,17 @@ from twostream.extraction.pool import StoppedError, in_threads
 from twostream.flow.opencv import one_opencv_thread
 from twostream.interchange.classic import encode_classic
 from twostream.store.flow_store import ClipFile, FlowStore, StoreSettings
-from twostream.types import VIDEO_SUFFIXES, StoreError, TwoStreamError, UsageError
+from twostream.types import (
+    VIDEO_SUFFIXES,
+    Progress,
+    StoreError,
+    TwoStreamError,
+    UsageError,
+    no_progress,
+)
 
 INDEX_NAME = "export.json"
 PARTIAL_PREFIX = ".exporting-"
-Progress = Callable[[str, int, int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +99,7 @@ def export_flow(
     bound_px: float = 20.0,
     quality: int = 95,
     workers: int | None = None,
-    progress: Progress | None = None,
+    progress: Progress = no_progress,
 ) -> ExportSummary:
     """Write every video of a store as images, in parallel; what was written before is skipped.
 
@@ -104,7 +110,7 @@ def export_flow(
         bound_px: range of the classic code; larger displacements are clipped and counted.
         quality: of the JPEGs, 1 to 100.
         workers: number of threads; None uses every core.
-        progress: called several times a second with (a video id, videos ended, in all, fields).
+        progress: told several times a second; the detail is the number of fields and a name.
 
     Raises:
         UsageError: an unknown layout or an impossible bound.
@@ -140,8 +146,7 @@ def export_flow(
                         failed[job.below(path)] = str(error)
                         continue
                     done, skipped = done + fresh, skipped + (not fresh)
-                if progress is not None:
-                    progress(job.current, ended, len(clips), job.fields)
+                progress("export flow", ended, len(clips), f"{job.fields} fields, {job.current}")
     return ExportSummary(
         videos=len(clips),
         done=done,

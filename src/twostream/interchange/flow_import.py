@@ -10,7 +10,7 @@ import threading
 import time
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -32,12 +32,19 @@ from twostream.store.flow_store import (
     Kind,
     StoreSettings,
 )
-from twostream.types import DataError, LabeledVideo, StoreError, TwoStreamError, VideoError
+from twostream.types import (
+    DataError,
+    LabeledVideo,
+    Progress,
+    StoreError,
+    TwoStreamError,
+    VideoError,
+    no_progress,
+)
 from twostream.video import VideoReader, stored_size
 from twostream.video.fingerprint import source_hash
 
 FALLBACK_FPS = 25.0
-Progress = Callable[[str, int, int, int], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +100,7 @@ def import_flow(
     matched: dict[str, LabeledVideo] | None = None,
     fps: float | None = None,
     workers: int | None = None,
-    progress: Progress | None = None,
+    progress: Progress = no_progress,
 ) -> ImportSummary:
     """Import videos into a store, in parallel; what was imported before is skipped.
 
@@ -107,7 +114,7 @@ def import_flow(
             None keeps the folders' names as ids.
         fps: frames per second of the videos; None asks the matched video files, else takes 25.
         workers: number of threads; None uses every core.
-        progress: called several times a second with (a name, videos ended, videos in all, fields).
+        progress: told several times a second; the detail is the number of fields and a name.
 
     Raises:
         StoreError: the store was made with other settings, or the disk refuses.
@@ -134,8 +141,7 @@ def import_flow(
                 done, skipped = done + fresh, skipped + (not fresh)
                 if warning:
                     warnings[video.name] = warning
-            if progress is not None:
-                progress(job.current, ended, len(videos), job.fields)
+            progress("import flow", ended, len(videos), f"{job.fields} fields, {job.current}")
     return ImportSummary(
         videos=len(videos),
         done=done,

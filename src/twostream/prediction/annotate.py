@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from twostream.flow import FlowEstimator, make_estimator
 from twostream.flow.opencv import one_opencv_thread
 from twostream.prediction.predictor import stored_as
 from twostream.prediction.timeline import Timeline
-from twostream.types import ModelSpec, VideoError
+from twostream.types import ModelSpec, Progress, VideoError, no_progress
 from twostream.video import VideoReader, VideoWriter, shrink
 
 LARGEST_SIDE_PX = 480  # the shorter side of the video in the film
@@ -41,7 +41,7 @@ def write_annotated(
     out: Path | str,
     specs: list[ModelSpec],
     *,
-    progress: Callable[[float, float], None] = lambda done, total: None,
+    progress: Progress = no_progress,
 ) -> None:
     """Write a timeline's video again, with what was recognised; memory is constant.
 
@@ -52,7 +52,7 @@ def write_annotated(
         timeline: of a video that is still there.
         out: the film, .mp4, .mkv, .mov or .avi; it appears once it is complete.
         specs: of the networks; without one that sees flow there is none in the film.
-        progress: called with (seconds so far, seconds of the video).
+        progress: told how many seconds of the film are written.
 
     Raises:
         UsageError: a name that is no video's.
@@ -75,7 +75,7 @@ def write_annotated(
                     kind = "mpeg4" if Path(out).suffix.lower() == ".avi" else "libx264"
                     writer = VideoWriter(out, fps=fps, width=width, height=height, codec=kind)
                 writer.write(picture)
-                progress(min(seconds, timeline.seconds), timeline.seconds)
+                progress("film", min(seconds, timeline.seconds), timeline.seconds)
             if writer is None:
                 raise VideoError(timeline.video, "has no frames any more")
             writer.close()
@@ -83,7 +83,7 @@ def write_annotated(
             if writer is not None:
                 writer.abort()
             raise
-    progress(timeline.seconds, timeline.seconds)
+    progress("film", timeline.seconds, timeline.seconds)
 
 
 def draw(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -31,7 +31,7 @@ from twostream.prediction.timeline import (
 from twostream.prediction.window import RecentClip, Window, check_size
 from twostream.store.clips import Clip, ClipReader, kinds_of
 from twostream.store.flow_store import ClipHeader, StoreSettings
-from twostream.types import Frame, ModelError, ModelSpec, Stream, UsageError
+from twostream.types import Frame, ModelError, ModelSpec, Progress, Stream, UsageError, no_progress
 from twostream.video import VideoReader
 
 if TYPE_CHECKING:
@@ -218,7 +218,7 @@ class TwoStreamPredictor:
         positions: int = POSITIONS,
         smooth_seconds: float = SMOOTH_SECONDS,
         threshold: float = THRESHOLD,
-        progress: Callable[[float, float], None] | None = None,
+        progress: Progress = no_progress,
     ) -> Timeline:
         """Tell what happens when in a video of any length, at constant memory.
 
@@ -232,8 +232,8 @@ class TwoStreamPredictor:
             positions: how many frames and stacks of a window are scored.
             smooth_seconds: scores are averaged over so much time; 0: not at all.
             threshold: where the best score is below it, the label is None.
-            progress: called with (seconds so far, seconds in all as far as is known); they are
-                equal at the end alone.
+            progress: told how many seconds are done, of all as far as is known; they are equal at
+                the end alone.
 
         Raises:
             UsageError: an option that is no number, or out of range.
@@ -263,10 +263,9 @@ class TwoStreamPredictor:
                     for name, values in prediction.streams.items():
                         scores[name].append(values)
                     seconds = window.end_seconds
-                    if progress is not None:
-                        progress(seconds, claimed if seconds < claimed else seconds + every_seconds)
-        if progress is not None:
-            progress(seconds, seconds)
+                    total = claimed if seconds < claimed else seconds + every_seconds
+                    progress("seconds", seconds, total)
+        progress("seconds", seconds, seconds)
         streams = {name: np.stack(values) for name, values in scores.items()}
         centres = np.array(times)
         fused = smooth(centres, np.mean(list(streams.values()), axis=0), smooth_seconds)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -11,19 +12,19 @@ from typing import Any
 
 import torch
 
-from twostream.checkpoint import ModelSpec, StreamModel, load_model, save_model
+from twostream.checkpoint import StreamModel, load_model, save_model
 from twostream.datasets import ImageSplit, LabeledImages, load_images
 from twostream.folder import ASKED, claimed, read_json, refuse_foreign, write_json
+from twostream.initialise import untrained_model
 from twostream.loader import batches
-from twostream.models import IMAGENET_MEAN, IMAGENET_STD
 from twostream.pretraining.image_batches import ImageBatches, ScoringImages, unreadable_images
 from twostream.recipes import Recipe, make_recipe
 from twostream.scoring import score_stacks
 from twostream.store.flow_store import StoreSettings
-from twostream.training import Progress, TrainerOptions, check_batch, fit
-from twostream.types import DataError, RunError, UsageError
+from twostream.training import TrainerOptions, check_batch, fit
+from twostream.types import DataError, Progress, RunError, UsageError, no_progress
 
-Say = Callable[[str], None]
+logger = logging.getLogger(__name__)
 # Chatfield et al. 2014, whose net this is. The 0.9 of ``paper`` is for a few thousand videos.
 PAPER_DROPOUT = 0.5
 
@@ -44,8 +45,7 @@ def pretrain(
     seed: int = 0,
     resume: bool = False,
     options: TrainerOptions | None = None,
-    progress: Progress | None = None,
-    say: Say = print,
+    progress: Progress = no_progress,
 ) -> dict[str, Any]:
     """Train ``recipe.spatial_architecture`` from scratch on a folder of image classes.
 
@@ -57,8 +57,7 @@ def pretrain(
         seed: of initialisation, batches and held-out images.
         resume: continue what was stopped.
         options: accelerator, devices, precision, loader processes.
-        progress: called as (task, done, total, detail).
-        say: told what a user should read.
+        progress: told how far each part is.
 
     Returns:
         What ``--json`` prints: images and classes (numbers), top1 and top5 on the validation images
@@ -76,7 +75,7 @@ def pretrain(
     images = images.resolve()
     split = load_images(images, val_share=val_share, seed=seed)
     for sentence in (split.describe(), *split.notes):
-        say(sentence)
+        logger.info(sentence)
     asked = {
         "images": str(images),
         "split": split.name,
@@ -89,12 +88,12 @@ def pretrain(
     # before the folder is claimed and a million images are looked at: its name may be wrong
     model = None if out.is_file() else _untrained(split, recipe, seed)
     with claimed(folder, asked, resume=resume, what="training"):
-        split = _readable(split, folder / "unreadable.json", progress, say)
+        split = _readable(split, folder / "unreadable.json", progress)
         if model is None:
             model = load_model(out)
         else:
             with _one_sentence():
-                _train(model, split, recipe, seed, folder, options, progress, say)
+                _train(model, split, recipe, seed, folder, options, progress)
             save_model(out, model)
         with _one_sentence():
             top1, top5 = validate(model, split.val, recipe.short_side, options, progress)
@@ -110,26 +109,11 @@ def pretrain(
 
 
 def _untrained(split: ImageSplit, recipe: Recipe, seed: int) -> StreamModel:
-    spec = ModelSpec(
-        stream="spatial",
-        architecture=recipe.spatial_architecture,
-        classes=split.classes,
-        temporal=None,
-        crop_size=recipe.crop_size,
-        mean=IMAGENET_MEAN,
-        std=IMAGENET_STD,
-        dropout=recipe.dropout,
-        flips=recipe.flips,
-        test_positions=recipe.test_positions,
-        # an image has no flow and no rate; with these the file is one as any other
-        store=asdict(StoreSettings(short_side=recipe.short_side).complete()),
-        fps=25.0,
-        dataset=split.dataset,
-        split=split.name,
-        recipe=recipe.name,
-    )
-    torch.manual_seed(seed)
-    return StreamModel(spec)
+    # an image has no flow and no rate; with the defaults the file is one as any other
+    store = StoreSettings(short_side=recipe.short_side)
+    model = untrained_model("spatial", split.classes, recipe=recipe, store=store, seed=seed)
+    model.spec = replace(model.spec, dataset=split.dataset, split=split.name)
+    return model.train()
 
 
 def _train(
@@ -139,8 +123,7 @@ def _train(
     seed: int,
     folder: Path,
     options: TrainerOptions,
-    progress: Progress | None,
-    say: Say,
+    progress: Progress,
 ) -> None:
     data = ImageBatches(
         images=split.train,
@@ -160,7 +143,6 @@ def _train(
         checkpoints=folder / "checkpoints",
         logs=folder / "logs",
         progress=progress,
-        say=say,
     )
 
 
@@ -169,13 +151,13 @@ def validate(
     images: LabeledImages,
     short_side: int,
     options: TrainerOptions,
-    progress: Progress | None = None,
+    progress: Progress = no_progress,
 ) -> tuple[float, float]:
     """Return the shares of images whose class is the best, and among the best five (0..1).
 
     Ten crops an image, their softmax scores averaged (Krizhevsky et al. 2012).
     """
-    model = model.to("cuda" if options.on_gpu() else "cpu").eval()
+    model = model.to(options.device()).eval()
     top = min(5, len(model.spec.classes))
     best = fives = 0
     loader = batches(
@@ -186,12 +168,11 @@ def validate(
         label = int(images.labels[int(item["row"])])
         best += found[0] == label
         fives += label in found
-        if progress:
-            progress("validate", done, len(images), "")
+        progress("validate", done, len(images))
     return best / len(images), fives / len(images)
 
 
-def _readable(split: ImageSplit, known: Path, progress: Progress | None, say: Say) -> ImageSplit:
+def _readable(split: ImageSplit, known: Path, progress: Progress) -> ImageSplit:
     """Leave out the images that cannot be decoded, and name them; looked for once a training.
 
     Before anything is trained, so that the list is whole and a batch depends on nothing else.
@@ -204,13 +185,12 @@ def _readable(split: ImageSplit, known: Path, progress: Progress | None, say: Sa
         for side, before in ((split.train, 0), (split.val, len(split.train))):
 
             def told(done: int, before: int = before) -> None:
-                if progress:
-                    progress("check images", before + done, total, "")
+                progress("check images", before + done, total)
 
             unreadable |= unreadable_images(side, told)
         write_json(known, unreadable)
     for sentence in unreadable.values():
-        say(f"left out: {sentence}")
+        logger.warning(f"left out: {sentence}")
     sides = []
     for side in (split.train, split.val):
         rows = [i for i in range(len(side)) if str(side.path(i)) not in unreadable]
@@ -224,7 +204,7 @@ def _readable(split: ImageSplit, known: Path, progress: Progress | None, say: Sa
             "named above"
         )
     if unreadable:
-        say(f"{len(unreadable)} images cannot be decoded and are left out, named above")
+        logger.warning(f"{len(unreadable)} images cannot be decoded and are left out, named above")
     return replace(split, train=train, val=val)
 
 

@@ -1,8 +1,25 @@
-"""The whole job for one command, in a RUN folder: built of the verbs below it."""
+"""The whole job for one command, in a RUN folder: built of the steps that all jobs share."""
 
-from twostream.run.data_stores import extract_for_run
 from twostream.run.evaluation_run import evaluate_run
 from twostream.run.settings import RunSettings
+from twostream.run.steps import (
+    StoredSplit,
+    common_rate,
+    extract_split,
+    score,
+    store_for,
+    train_stream,
+)
 from twostream.run.training_run import train_run
 
-__all__ = ["RunSettings", "evaluate_run", "extract_for_run", "train_run"]
+__all__ = [
+    "RunSettings",
+    "StoredSplit",
+    "common_rate",
+    "evaluate_run",
+    "extract_split",
+    "score",
+    "store_for",
+    "train_run",
+    "train_stream",
+]

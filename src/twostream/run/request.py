@@ -7,11 +7,11 @@ from pathlib import Path
 
 import torch
 
-from twostream.datasets import Dataset
 from twostream.initialise import starting_network
-from twostream.multitask import kept_classes, read_overlap
-from twostream.run.data_stores import asked_settings, other_roots, other_split, own_root
+from twostream.multitask import kept_classes
+from twostream.run.other_data import OtherData, overlap_of
 from twostream.run.settings import RunSettings
+from twostream.run.steps import store_for
 from twostream.sampling import even_shares
 from twostream.store.flow_store import FlowStore
 from twostream.training import TrainerOptions, check_batch
@@ -22,7 +22,7 @@ from twostream.video import VideoReader
 def check_request(
     settings: RunSettings,
     split: DatasetSplit,
-    others: Sequence[Dataset],
+    others: Sequence[OtherData],
     out: Path,
     options: TrainerOptions,
 ) -> None:
@@ -41,16 +41,14 @@ def check_request(
         TwoStreamError: in one sentence.
     """
     options.check()
-    splits = [split, *(other_split(settings, dataset) for dataset in others)]
+    splits = [split, *(other.split for other in others)]
     heads = len(splits) if others and settings.how == "multitask" else 1
     check_batch(even_shares(settings.recipe.batch_size, heads), options.devices)
     if settings.how == "added" and others:
-        file = Path(settings.overlap) if settings.overlap else None
-        overlap = read_overlap(file, [part.dataset for part in splits])
-        kept_classes(splits, settings.how, overlap)
-    roots = [own_root(settings, out), *other_roots(settings, others, out)]
-    for part, root in zip(splits, roots, strict=True):
-        wanted = asked_settings(settings, root)
+        kept_classes(splits, settings.how, overlap_of(settings, splits))
+    stores = [settings.store_folder(out), *(other.store for other in others)]
+    for part, root in zip(splits, stores, strict=True):
+        wanted = store_for(settings.stored, root)
         FlowStore.check_place(root, wanted)
         check_videos(part.train, short_side=wanted.short_side, crop_size=settings.recipe.crop_size)
     for stream in settings.streams:
@@ -71,7 +69,6 @@ def check_network(stream: Stream, settings: RunSettings, num_classes: int) -> No
         temporal=settings.temporal,
         num_classes=num_classes,
         seed=settings.seed,
-        say=lambda message: None,
     )
     channels = settings.temporal.num_channels if stream == "temporal" else 3
     size = settings.recipe.crop_size

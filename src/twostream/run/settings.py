@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
 
+from twostream.datasets import SplitChoice
 from twostream.initialise import Start
 from twostream.multitask import HOWS, How
 from twostream.recipes import Recipe
-from twostream.store.flow_store import Codec, Kind, StoreSettings
+from twostream.store.flow_store import Kind, StoreSettings
 from twostream.training import TRAIN
 from twostream.types import Stream, TemporalInput, UsageError
 
 STREAMS: tuple[Stream, ...] = ("spatial", "temporal")
+KEPT = ("codec", "quality", "bound_px", "fps")  # of the store's settings; the recipe has the rest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,13 +27,13 @@ class RunSettings:
         recipe: how the nets are trained.
         streams: which ones.
         temporal: the temporal stream's input.
-        split, fold, test_groups: who is tested (``Dataset.split``); none: the data's own split.
+        choice: who is tested; nothing chosen: the data's own split.
         seed: decides folds, initialisation, samples and dropout.
         start: where the weights come from.
         train: "all" layers, or only the "last-layer" of nets that start from weights.
         spatial_architecture, temporal_architecture: instead of the recipe's.
         store: folder of frames and flow; None: RUN/flow.
-        codec, quality, bound_px, fps: how they are stored; ``fps`` None keeps each clip's rate,
+        stored: how they are stored; None: as the recipe says. A rate of None keeps each clip's,
             unless they differ: then all are brought to the commonest.
         others: data sets that help to train the temporal stream (section 4, table 2).
         how: "multitask" heads, "added" classes, or "pretrain": trained on the other, then
@@ -46,19 +50,14 @@ class RunSettings:
     recipe: Recipe
     streams: tuple[Stream, ...] = STREAMS
     temporal: TemporalInput = field(default_factory=TemporalInput)
-    split: int | None = None
-    fold: str | None = None
-    test_groups: tuple[str, ...] | None = None
+    choice: SplitChoice = field(default_factory=SplitChoice)
     seed: int = 0
     start: Start = field(default_factory=Start)
     train: str = "all"
     spatial_architecture: str | None = None
     temporal_architecture: str | None = None
     store: str | None = None
-    codec: Codec = "jpeg"
-    quality: int = 90
-    bound_px: float | None = None
-    fps: float | None = None
+    stored: StoreSettings = None  # type: ignore[assignment]  # never None once it is made
     others: tuple[str, ...] = ()
     how: How = "multitask"
     others_whole: bool = True
@@ -68,13 +67,11 @@ class RunSettings:
     skip_unreadable: bool = False
 
     def __post_init__(self) -> None:
-        StoreSettings(  # raises where a value is out of range
-            short_side=self.recipe.short_side,
-            codec=self.codec,
-            quality=self.quality,
-            bound_px=self.bound_px,
-            fps=self.fps,
-        )
+        if self.stored is None:
+            object.__setattr__(self, "stored", self.recipe.stored())
+        kept = {name: getattr(self.stored, name) for name in KEPT}
+        if self.recipe.stored(**kept) != self.stored:
+            raise UsageError("flow and size of `stored` are not the recipe's: use recipe.stored()")
         if self.train not in TRAIN:
             raise UsageError(f"--train takes {' or '.join(TRAIN)}, got {self.train!r}")
         if self.train == "last-layer" and not any(map(self.start.fine_tunes, self.streams)):
@@ -82,7 +79,6 @@ class RunSettings:
                 "--train last-layer needs a net that was trained before: give --weights or "
                 "--pretrained"
             )
-
         if not self.score_train and len(self.streams) == len(STREAMS):
             raise UsageError("fusion by SVM needs scores of the training clips")
         if self.how not in HOWS:
@@ -102,6 +98,16 @@ class RunSettings:
             raise UsageError(
                 "the temporal net starts from weights or from the other data set, not from both"
             )
+
+    def asked(self) -> dict[str, Any]:
+        """Return what RUN/asked.json keeps, in one level, so that a resumed run can be compared."""
+        asked = asdict(self)
+        stored, choice = asked.pop("stored"), asked.pop("choice")
+        return asked | choice | {name: stored[name] for name in KEPT}
+
+    def store_folder(self, out: Path) -> Path:
+        """Return the folder of the own data's frames and flow."""
+        return Path(self.store) if self.store else out / "flow"
 
     def architecture(self, stream: Stream) -> str | None:
         """Return the network asked for, if any."""

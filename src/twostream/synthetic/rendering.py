@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from twostream.synthetic.actions import PAIRS, ActionPair, Style
 from twostream.synthetic.figure import Actor, Canvas, cast_actor
 from twostream.synthetic.scene import FPS, HEIGHT, WIDTH, Scene, make_scene, paint_place
-from twostream.types import DataError, UsageError
+from twostream.types import DataError, Progress, UsageError, no_progress
 from twostream.video import VideoWriter
 
 MOTION_GROUPS = tuple(pair.classes for pair in PAIRS if pair.colors is None)
@@ -39,7 +38,7 @@ def render_dataset(
     seed: int = 0,
     groups: int = 24,
     clips_per_group: int = 1,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress = no_progress,
 ) -> Path:
     """Write the data set as MPEG-4 files in UCF-101's layout and naming.
 
@@ -52,7 +51,7 @@ def render_dataset(
         seed: of everything random, at least 0.
         groups: number of actors, each in a place of their own, 2 to 99.
         clips_per_group: clips of each class in each group, 1 to 99.
-        progress: called with (clips written, clips in all) every scene's clips, in this thread.
+        progress: told after each scene's clips, in this thread.
 
     Returns:
         `root`.
@@ -86,8 +85,7 @@ def render_dataset(
         futures = [pool.submit(_write_scene, root, seed, *job) for job in jobs]
         for future in as_completed(futures):
             done += future.result()
-            if progress:
-                progress(done, total)
+            progress("render clips", done, total)
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
     return root

@@ -1,13 +1,12 @@
-"""Training of one stream (section 5): ``stream`` is the Lightning module, ``job`` its fit."""
+"""Training of one stream (section 5): ``fitting`` runs the module of ``stream_training``."""
 
 from twostream.training.checkpoints import last_checkpoint
 from twostream.training.fitting import TRAIN, check_batch, fit
-from twostream.training.stream_training import Progress, StreamTraining, multitask_loss, own_head
+from twostream.training.stream_training import StreamTraining, multitask_loss, own_head
 from twostream.training.trainer_options import TrainerOptions
 
 __all__ = [
     "TRAIN",
-    "Progress",
     "StreamTraining",
     "TrainerOptions",
     "check_batch",

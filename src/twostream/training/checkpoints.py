@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
+
+logger = logging.getLogger(__name__)
 
 
 class WholeCheckpoints(TorchCheckpointIO):
@@ -32,12 +34,10 @@ class WholeCheckpoints(TorchCheckpointIO):
             temporary.unlink(missing_ok=True)
 
 
-def last_checkpoint(folder: Path, say: Callable[[str], None] = print) -> Path | None:
-    """Return the newest checkpoint of a folder that can be read, None where there is none.
+def last_checkpoint(folder: Path) -> Path | None:
+    """Return the newest checkpoint, step=N.ckpt, of a folder that can be read, or None.
 
-    Args:
-        folder: with files step=N.ckpt.
-        say: told of every newer one that is damaged.
+    Every newer one that is damaged is told.
     """
     found = sorted(folder.glob("step=*.ckpt"), key=lambda path: int(path.stem.split("=")[1]))
     for path in reversed(found):
@@ -45,7 +45,9 @@ def last_checkpoint(folder: Path, say: Callable[[str], None] = print) -> Path | 
             torch.load(path, map_location="cpu", weights_only=True)
         except Exception as error:  # noqa: BLE001  a damaged file raises any of half a dozen kinds
             kind = type(error).__name__
-            say(f"the checkpoint {path} is damaged ({kind}) and is not used: training goes back")
+            logger.warning(
+                "the checkpoint %s is damaged (%s) and is not used: training goes back", path, kind
+            )
             continue
         return path
     return None

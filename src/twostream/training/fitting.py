@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,9 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from twostream.checkpoint import StreamModel
 from twostream.recipes import Recipe
 from twostream.training.checkpoints import WholeCheckpoints, last_checkpoint
-from twostream.training.stream_training import LOG_EVERY, Batches, Progress, StreamTraining
+from twostream.training.stream_training import LOG_EVERY, Batches, StreamTraining
 from twostream.training.trainer_options import TrainerOptions, make_trainer, quiet_lightning
-from twostream.types import UsageError
+from twostream.types import Progress, UsageError, no_progress
 
 TRAIN = ("all", "last-layer")
 
@@ -31,8 +31,7 @@ def fit(
     options: TrainerOptions | None = None,
     checkpoints: Path | None = None,
     logs: Path | None = None,
-    progress: Progress | None = None,
-    say: Callable[[str], None] = print,
+    progress: Progress = no_progress,
 ) -> StreamModel:
     """Train a stream; continues from the newest checkpoint where there is one.
 
@@ -44,8 +43,7 @@ def fit(
         options: accelerator, devices, precision.
         checkpoints: folder for checkpoints; None keeps none.
         logs: folder for TensorBoard logs and ``history.json``; None keeps none.
-        progress: called as (task, step, steps, detail).
-        say: told of a checkpoint that is damaged.
+        progress: told each step.
 
     Returns:
         The trained model, on the CPU and ready for prediction.
@@ -88,7 +86,7 @@ def fit(
         gradient_clip_val=recipe.gradient_clip,
         **keep,
     )
-    resume = last_checkpoint(checkpoints, say) if checkpoints else None
+    resume = last_checkpoint(checkpoints) if checkpoints else None
     with quiet_lightning(), _stoppable():
         trainer.fit(training, ckpt_path=str(resume) if resume else None)
     if trainer.interrupted:

@@ -18,8 +18,8 @@ from twostream.checkpoint import StreamModel
 from twostream.loader import TimedLoader, batches
 from twostream.models import classifier
 from twostream.recipes import Recipe
+from twostream.types import Progress, no_progress
 
-Progress = Callable[[str, int, int, str], None]
 LOG_EVERY = 10
 
 
@@ -81,7 +81,7 @@ class StreamTraining(LightningModule):
         train: "all" layers or only the "last-layer" (table 1a).
         loader_workers: processes that make batches; 0 makes them in this one.
         history_path: where the curves go, as JSON.
-        progress: called as (task, step, steps, detail).
+        progress: told every few steps.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class StreamTraining(LightningModule):
         train: str = "all",
         loader_workers: int = 0,
         history_path: Path | None = None,
-        progress: Progress | None = None,
+        progress: Progress = no_progress,
     ) -> None:
         super().__init__()
         self.model = model
@@ -128,7 +128,7 @@ class StreamTraining(LightningModule):
             self.accuracy.reset()
             self.history.append(row)
             self.log_dict({key: value for key, value in row.items() if key != "step"})
-            if self.progress and self.global_rank == 0:
+            if self.global_rank == 0:
                 detail = f"loss {row['loss']:.3f}, accuracy {row['accuracy']:.2f}"
                 self.progress(f"train {self.model.spec.stream}", step + 1, self.data.steps, detail)
         return loss

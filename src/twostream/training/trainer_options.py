@@ -36,6 +36,10 @@ class TrainerOptions:
         """Tell whether training will run on an accelerator."""
         return self.accelerator != "cpu" and torch.cuda.is_available()
 
+    def device(self) -> str:
+        """Return where a single network runs: "cuda" or "cpu"."""
+        return "cuda" if self.on_gpu() else "cpu"
+
     def flow_device(self) -> str:
         """Return where flow may be computed: a GPU where it pays, unless training keeps off it."""
         return "cpu" if self.accelerator == "cpu" else "auto"

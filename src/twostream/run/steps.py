@@ -1,0 +1,285 @@
+"""The steps that every job is made of: choose a store, extract, train a stream, score.
+
+``train``, ``evaluate``, the library, the demo and the experiments all take these, so that what
+one of them does to a video every other does too.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from twostream.checkpoint import StreamModel
+from twostream.extraction import Progress as ExtractProgress
+from twostream.extraction import extract
+from twostream.initialise import Start, initial_model
+from twostream.loader import TrainingBatches
+from twostream.recipes import Recipe
+from twostream.scoring import evaluate
+from twostream.store.clips import ClipCache, Clips
+from twostream.store.flow_store import SETTINGS_NAME, FlowStore, Kind, StoreSettings
+from twostream.training import TrainerOptions, fit
+from twostream.types import (
+    DatasetSplit,
+    LabeledVideo,
+    Progress,
+    Stream,
+    TemporalInput,
+    VideoError,
+    VideoScores,
+    no_progress,
+)
+from twostream.video import VideoReader
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class StoredSplit:
+    """A split whose frames and flow lie in a store.
+
+    Attributes:
+        split: training and test videos; training videos that cannot be used are left out.
+        clips: their frames and flow.
+        unusable: video id -> why it cannot be used, of both sides.
+    """
+
+    split: DatasetSplit
+    clips: Clips
+    unusable: dict[str, str]
+
+
+def store_for(
+    wanted: StoreSettings, root: Path, videos: Sequence[LabeledVideo] = ()
+) -> StoreSettings:
+    """Return what the store at ``root`` is made with, or was.
+
+    Imported flow is taken as it is. Where no frame rate is wanted it is the store's own, or the
+    commonest of the videos where theirs differ.
+
+    Args:
+        wanted: what is asked for.
+        root: folder of the store, which need not exist.
+        videos: what will be stored; none: the rate of a store that is not there stays open.
+    """
+    if (root / SETTINGS_NAME).is_file():
+        made = FlowStore.open(root).settings
+        if made.imported:
+            return made
+        return wanted if wanted.fps is not None else replace(wanted, fps=made.fps)
+    return wanted if wanted.fps is not None else replace(wanted, fps=common_rate(videos))
+
+
+def common_rate(videos: Iterable[LabeledVideo]) -> float | None:
+    """Return the commonest frame rate where rates differ, None where all are the same.
+
+    At 60 frames a second the flow of a pair is less than half of that at 25, so one model needs
+    one rate. Videos that cannot be opened have no say here.
+    """
+    rates: Counter[float] = Counter()
+    for video in videos:
+        try:
+            with VideoReader(video.path) as reader:
+                rates[round(reader.info.fps, 2)] += 1
+        except VideoError:
+            continue
+    if not rates or max(rates) <= min(rates) * 1.02:
+        return None
+    rate = rates.most_common(1)[0][0]
+    others = ", ".join(f"{value:g}" for value in sorted(rates) if value != rate)
+    logger.info(
+        f"frame rates differ ({others} beside {rate:g}): all are brought to {rate:g} frames/s"
+    )
+    return rate
+
+
+def extract_split(
+    split: DatasetSplit,
+    root: Path,
+    wanted: StoreSettings,
+    *,
+    kinds: tuple[Kind, ...],
+    crop_size: int,
+    workers: int | None = None,
+    device: str = "auto",
+    progress: Progress = no_progress,
+) -> StoredSplit:
+    """Bring frames and flow of both sides into a store; each video that is odd is named.
+
+    Frames are never enlarged, so a video smaller than the crop cannot be used either.
+
+    Args:
+        split: training and test videos; one side may be empty.
+        root: folder of the store; made where it is missing.
+        wanted: how videos are stored, see ``store_for``.
+        kinds: what is needed of each video.
+        crop_size: side of the crops, px.
+        workers, device, progress: as in ``extraction.extract``.
+    """
+    settings = store_for(wanted, root, split.videos())
+    if settings.imported:
+        size = (
+            f"a short side of {settings.short_side} px" if settings.short_side else "its own size"
+        )
+        logger.info(
+            f"{root} holds imported flow, used as it is at {size}: --flow and such do not apply"
+        )
+    summary = extract(
+        split.videos(),
+        store=root,
+        settings=settings,
+        kinds=kinds,
+        workers=workers,
+        device=device,
+        progress=extraction_progress(progress),
+    )
+    if summary.pairs and summary.device == "cuda":
+        logger.info(f"the flow was computed on the GPU, {summary.pairs_per_second:.0f} pairs/s")
+    store, unusable = FlowStore.open(root), dict(summary.failed)
+    for video in split.videos():
+        if video.video_id in unusable:
+            continue
+        header = store.clip(video.video_id, kinds[0]).header
+        if min(header.height, header.width) < crop_size:
+            unusable[video.video_id] = (
+                f"its frames of {header.width}x{header.height} px are smaller than the crop of "
+                f"{crop_size} px: use a smaller --crop-size"
+            )
+    for video_id, why in {**summary.warnings, **unusable}.items():
+        logger.warning(f"{video_id}: {why}")
+    train = tuple(video for video in split.train if video.video_id not in unusable)
+    return StoredSplit(replace(split, train=train), ClipCache(store, kinds), unusable)
+
+
+def train_stream(
+    stream: Stream,
+    data: StoredSplit,
+    *,
+    recipe: Recipe,
+    temporal: TemporalInput,
+    start: Start | None = None,
+    architecture: str | None = None,
+    layers: str = "all",
+    seed: int = 0,
+    heads: tuple[int, ...] | None = None,
+    folder: Path | None = None,
+    options: TrainerOptions | None = None,
+    progress: Progress = no_progress,
+) -> StreamModel:
+    """Train one stream on the training side of a split (section 5).
+
+    Args:
+        stream: which one.
+        data: the videos and their clips.
+        recipe: how nets are trained; one that starts from weights is fine-tuned.
+        temporal: the temporal stream's input.
+        start: where the weights come from; None: from scratch.
+        architecture: instead of the recipe's.
+        layers: "all", or only the "last-layer" of a net that starts from weights.
+        seed: decides initialisation, samples and dropout.
+        heads: number of classes of each data set in multi-task learning.
+        folder: checkpoints/STREAM/ and logs/STREAM/ are kept here; an unfinished training goes on
+            from them. None keeps none.
+        options: accelerator, devices, precision.
+        progress: told each few steps.
+
+    Returns:
+        The trained model, on the CPU.
+    """
+    start = start or Start()
+    fine_tuning = start.fine_tunes(stream)
+    if fine_tuning:
+        recipe = recipe.fine_tuning()
+    model = initial_model(
+        stream,
+        start=start,
+        recipe=recipe,
+        architecture=architecture,
+        temporal=temporal,
+        split=data.split,
+        clips=data.clips,
+        seed=seed,
+    )
+    batches = TrainingBatches(
+        clips=data.clips,
+        videos=data.split.train,
+        temporal=model.spec.temporal,
+        seed=seed,
+        steps=recipe.steps,
+        batch_size=recipe.batch_size,
+        crop_size=recipe.crop_size,
+        flips=recipe.flips,
+        lighting=recipe.lighting,
+        heads=heads,
+    )
+    return fit(
+        model,
+        batches,
+        recipe,
+        train=layers if fine_tuning else "all",
+        options=options,
+        checkpoints=folder / "checkpoints" / stream if folder else None,
+        logs=folder / "logs" / stream if folder else None,
+        progress=progress,
+    )
+
+
+def score(
+    model: StreamModel,
+    videos: Sequence[LabeledVideo],
+    data: StoredSplit,
+    *,
+    skip_unreadable: bool = False,
+    options: TrainerOptions | None = None,
+    progress: Progress = no_progress,
+) -> VideoScores:
+    """Score stored videos with one stream: see ``scoring.evaluate``, here on the chosen device.
+
+    Args:
+        model: the stream.
+        videos: what to score, with labels of the model's classes.
+        data: where their clips are, and which cannot be used.
+        skip_unreadable: leave those out instead of counting them as wrong.
+        options: accelerator, loader processes.
+        progress: told after each video.
+    """
+    options = options or TrainerOptions()
+    return evaluate(
+        model,
+        videos,
+        data.clips,
+        device=options.device(),
+        loader_workers=options.workers(),
+        skip_unreadable=skip_unreadable,
+        unreadable=data.unusable,
+        progress=progress,
+    )
+
+
+def extraction_progress(progress: Progress) -> ExtractProgress:
+    """Adapt the extraction's progress to (task, done, total, detail)."""
+    start = time.monotonic()
+
+    def report(
+        video_id: str, done: int, total: int, pairs: int, seconds_left: float | None
+    ) -> None:
+        rate = pairs / max(time.monotonic() - start, 1e-6)
+        left = "" if seconds_left is None or done == total else f"{duration(seconds_left)} left, "
+        progress("extract flow", done, total, f"{rate:.0f} pairs/s, {left}{video_id}")
+
+    return report
+
+
+def duration(seconds: float) -> str:
+    """Return hours, minutes and seconds.
+
+    >>> duration(75), duration(7384)
+    ('1:15', '2:03:04')
+    """
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
