@@ -16,7 +16,7 @@ demo: install
 	$(BIN)/twostream demo --out demo-run
 
 test: install
-	$(BIN)/python -m pytest -m "not slow and not web" --doctest-modules tests src
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow and not web" --doctest-modules tests src
 
 # the page in a real browser: Debian's Chromium, installed where we may
 test-web: install
@@ -27,7 +27,7 @@ test-web: install
 	$(BIN)/python -m pytest -m web tests/web
 
 test-all: install
-	$(BIN)/python -m pytest -m "not web" --doctest-modules tests src
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not web" --doctest-modules tests src
 
 lint: install
 	$(BIN)/ruff format --check .

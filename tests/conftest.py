@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from listening import listening
 
@@ -53,28 +54,46 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all processes of one test run share."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
+def made_once(folder: Path, make: Callable[[], object]) -> Path:
+    """Make a folder in the first process that needs it; the others wait and take it."""
+    with FileLock(folder.with_name(f"{folder.name}.lock")):
+        done = folder.with_name(f"{folder.name}.done")
+        if not done.is_file():
+            make()
+            done.touch()
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_data(shared_folder: Path) -> Path:
     """The built-in data set with four groups as real video files: 42 clips to train, 14 to test."""
     from twostream.synthetic import render_dataset
 
-    return render_dataset(tmp_path_factory.mktemp("tiny") / "clips", seed=1, groups=4)
+    clips = shared_folder / "clips"
+    return made_once(clips, lambda: render_dataset(clips, seed=1, groups=4))
 
 
 @pytest.fixture(scope="session")
-def other_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def other_data(shared_folder: Path) -> Path:
     """Other clips of the same classes."""
     from twostream.synthetic import render_dataset
 
-    return render_dataset(tmp_path_factory.mktemp("other") / "others", seed=7, groups=3)
+    clips = shared_folder / "others"
+    return made_once(clips, lambda: render_dataset(clips, seed=7, groups=3))
 
 
 @pytest.fixture(scope="session")
-def tiny_run(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tiny_run(tiny_data: Path, shared_folder: Path) -> Path:
     """A finished run of a few steps on the tiny data set; tests must not change it."""
     from twostream.recipes import make_recipe
     from twostream.run import RunSettings, train_run
 
-    out = tmp_path_factory.mktemp("runs") / "tiny"
     recipe = make_recipe("quick", steps=10, test_positions=3, fit_folds=2)
-    train_run(RunSettings(data=str(tiny_data), recipe=recipe), out)
-    return out
+    run = shared_folder / "tiny"
+    return made_once(run, lambda: train_run(RunSettings(data=str(tiny_data), recipe=recipe), run))
