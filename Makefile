@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: install demo test test-web test-all lint check format clean
+.PHONY: install demo test test-web lowest test-all lint check format clean
 
 install: .venv/installed
 
@@ -26,6 +26,14 @@ test-web: install
 	{ echo "the page is tested in a browser: install chromium and chromium-driver" >&2; exit 1; }
 	$(BIN)/python -m pytest -m web tests/web
 
+# every lower bound of pyproject.toml at once: does each verb still work?
+lowest:
+	test -x .venv-lowest/bin/python || $(PYTHON) -m venv .venv-lowest
+	$(PYTHON) .ci/lowest.py > .venv-lowest/lowest.txt
+	.venv-lowest/bin/python -m pip install --quiet --disable-pip-version-check \
+	-c .venv-lowest/lowest.txt -e '.[onnx,web]'
+	.venv-lowest/bin/python .ci/smoke.py
+
 test-all: install
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not web" --doctest-modules tests src
 
@@ -42,4 +50,4 @@ format: install
 	$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf .venv demo-run demo-run-clips .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .venv-lowest demo-run demo-run-clips .pytest_cache .mypy_cache .ruff_cache

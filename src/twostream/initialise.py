@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -128,22 +129,18 @@ def initial_model(
             # filters made for inputs of 0..255 would hardly answer to flow of a deviation of one
             spread = said.value_range * np.mean(IMAGENET_STD) / np.mean(said.std)
             std = (std[0] / float(spread),)
-    spec = ModelSpec(
-        stream=stream,
-        architecture=said.architecture or recipe.architecture(stream),
+    spec = _spec(
+        stream,
+        recipe,
+        architecture=said.architecture,
         classes=split.classes,
         temporal=sees,
-        crop_size=recipe.crop_size,
         mean=mean,
         std=std,
-        dropout=recipe.dropout,
-        flips=recipe.flips,
-        test_positions=recipe.test_positions,
         store=asdict(clips.store.settings),
         fps=training_rate(clips, split.train),
         dataset=split.dataset,
         split=split.name,
-        recipe=recipe.name,
         channel_order=said.channel_order if colours else "rgb",
         value_range=said.value_range if colours else 1,
     )
@@ -238,25 +235,34 @@ def untrained_model(
     20
     """
     sees = (temporal or TemporalInput()) if stream == "temporal" else None
-    settings = store or recipe.stored()
     flow = _is_flow(sees)
-    spec = ModelSpec(
-        stream=stream,
-        architecture=architecture or recipe.architecture(stream),
+    spec = _spec(
+        stream,
+        recipe,
+        architecture=architecture,
         classes=tuple(classes),
         temporal=sees,
-        crop_size=recipe.crop_size,
         mean=(0.0,) if flow else IMAGENET_MEAN,
         std=(1.0,) if flow else IMAGENET_STD,
-        dropout=recipe.dropout,
-        flips=recipe.flips,
-        test_positions=recipe.test_positions,
-        store=asdict(settings.complete()),
+        store=asdict((store or recipe.stored()).complete()),
         fps=fps,
-        recipe=recipe.name,
     )
     torch.manual_seed(seed)
     return StreamModel(spec).eval()
+
+
+def _spec(stream: Stream, recipe: Recipe, *, architecture: str | None, **more: Any) -> ModelSpec:
+    """Return what a model file says: the recipe's part, and more."""
+    return ModelSpec(
+        stream=stream,
+        architecture=architecture or recipe.architecture(stream),
+        crop_size=recipe.crop_size,
+        dropout=recipe.dropout,
+        flips=recipe.flips,
+        test_positions=recipe.test_positions,
+        recipe=recipe.name,
+        **more,
+    )
 
 
 def _declared(file: Path, metadata: Mapping[str, str], sees: TemporalInput | None) -> Declaration:

@@ -1,0 +1,86 @@
+"""Run every verb once on a few built-in clips: whether the installed versions work at all.
+
+python .ci/smoke.py    (a minute and a half on two cores)
+"""
+
+import json
+import signal
+import subprocess
+import sys
+import tempfile
+import urllib.request
+from pathlib import Path
+
+import cv2
+
+from twostream.synthetic import render_dataset
+from twostream.video import VideoReader
+
+
+def run(*line: object, status: int = 0) -> None:
+    """Run a verb and see that it ends as it should."""
+    words = [str(word) for word in line]
+    print("twostream", *words, flush=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "twostream", *words], capture_output=True, text=True
+    )
+    if done.returncode != status or "Traceback" in done.stderr:
+        sys.exit(f"exit status {done.returncode}: {done.stderr[-3000:]}")
+
+
+def images(clips: Path, folder: Path) -> Path:
+    """Write the first frames of every clip as images, a folder a class."""
+    for path in clips.glob("*/*.avi"):
+        place = folder / path.parent.name / f"{path.stem}.png"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with VideoReader(path) as reader:
+            cv2.imwrite(str(place), next(iter(reader)).rgb[..., ::-1])
+    return folder
+
+
+def serve(model: Path) -> None:
+    """Open the page, fetch it once, and stop it as Ctrl-C does."""
+    line = [sys.executable, "-m", "twostream", "serve", str(model), "--port", "0", "--json"]
+    print(*line[2:], flush=True)
+    with subprocess.Popen(line, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        address = json.loads(server.stdout.readline())["page"]
+        with urllib.request.urlopen(address, timeout=20) as page:
+            assert b"twostream" in page.read()
+        server.send_signal(signal.SIGINT)
+
+
+def main() -> None:
+    """Go through the verbs in the order in which people meet them."""
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        clips = render_dataset(work / "clips", groups=3)
+        video = sorted(clips.rglob("*.avi"))[0]
+        few = ["--steps", 4, "--batch-size", 8, "--fit-scores", "in-sample"]
+        run("doctor", clips)
+        run("extract", clips, "--store", work / "flow", "--recipe", "quick")
+        run("train", clips, "--store", work / "flow", "--out", work / "run", *few)
+        run("evaluate", work / "run")
+        scores = [work / "run" / "scores" / f"{name}-test.npz" for name in ("spatial", "temporal")]
+        run("fuse", *scores, "--method", "average")
+        run("report", work / "run")
+        run("predict", work / "run", video, "--json")
+        run("predict", work / "run", video, "--timeline", "--video", work / "film.mp4")
+        run("predict", work / "run", "--live", video, "--seconds", 1)
+        run("export", work / "run", "--out", work / "onnx", "--quantize")
+        run("predict", work / "onnx", video)
+        run("push", work / "run", f"file:{work / 'shared'}")
+        run("pull", work / "shared", "--out", work / "pulled")
+        run("flow", video, "--out", work / "flow.mp4", "--method", "brox:fast")
+        run("export-flow", "--store", work / "flow", "--out", work / "images")
+        run("import-flow", work / "images", "--store", work / "imported")
+        run("reproduce", "--list", "--data", clips, "--out", work / "study")
+        run("pretrain", images(clips, work / "images-by-class"), "--out", work / "net.safetensors",
+            "--recipe", "quick", "--steps", 2)  # fmt: skip
+        serve(work / "onnx")
+        run("train", "nowhere", "--out", work / "none", status=1)
+    print("every verb works")
+
+
+if __name__ == "__main__":
+    main()
