@@ -395,8 +395,8 @@ class TestInterruption:
 
         def full_disk(writer: clip_writer.ClipWriter, blob: bytes) -> None:
             if writer.count == 5:
-                writer._file.close()
-                writer._file = open("/dev/full", "wb", buffering=0)  # noqa: SIM115
+                with open("/dev/full", "wb") as full:
+                    os.dup2(full.fileno(), writer._file.fileno())
             write(writer, blob)
 
         monkeypatch.setattr(clip_writer.ClipWriter, "_append_blob", full_disk)
