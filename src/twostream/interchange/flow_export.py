@@ -176,11 +176,7 @@ def _claimed(out: Path, asked: dict[str, Any]) -> Iterator[None]:
     busy = "another export is writing to it, wait for it"
     with locked(out, busy, "use another --out", make=True, error=StoreError):
         if not index.is_file():
-            try:
-                write_text(index, json.dumps(asked, indent=2) + "\n")
-            except OSError as error:
-                why = f"{out} cannot be written: {error.strerror}: use another --out"
-                raise StoreError(why) from error
+            write_text(index, json.dumps(asked, indent=2) + "\n")
         _check_same(index, asked)
         for left in out.glob(f"{PARTIAL_PREFIX}*"):
             shutil.rmtree(left, ignore_errors=True)
