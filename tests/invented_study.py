@@ -11,7 +11,7 @@ from twostream.checkpoint import StreamModel, save_model
 from twostream.experiments import Study
 from twostream.experiments.nets import NETS
 from twostream.experiments.study import PlannedRun
-from twostream.folder import write_json
+from twostream.files import write_json
 from twostream.recipes import make_recipe
 from twostream.scoring import save_scores
 from twostream.types import DatasetSplit, ModelSpec, VideoScores

@@ -16,8 +16,8 @@ from test_solvers import X, Y, grey, waves
 from twostream.extraction import extract
 from twostream.extraction.frame_pairs import FramePairs, with_flow
 from twostream.extraction.idle_threads import Helpers, with_flow_ahead
+from twostream.files import PARTIAL_SUFFIX
 from twostream.flow import make_estimator
-from twostream.store.clip_writer import PARTIAL_SUFFIX
 from twostream.store.flow_store import FlowStore, StoreSettings
 from twostream.types import Frame, LabeledVideo
 from twostream.video import VideoReader, VideoWriter

@@ -87,7 +87,7 @@ def test_a_model_is_replaced_as_a_whole(tmp_path: Path, monkeypatch: pytest.Monk
     def disk_full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("twostream.checkpoint.os.replace", disk_full)
+    monkeypatch.setattr("os.replace", disk_full)
     with pytest.raises(OSError, match="No space"):
         save_model(path, trained(spatial_spec()))
     assert path.read_bytes() == before

@@ -22,10 +22,10 @@ from twostream.extraction import (
     extract_to_memory,
 )
 from twostream.extraction.frame_pairs import resample
+from twostream.files import PARTIAL_SUFFIX
 from twostream.flow import make_estimator
 from twostream.flow.opencv import one_opencv_thread
 from twostream.store import clip_writer
-from twostream.store.clip_writer import PARTIAL_SUFFIX
 from twostream.store.flow_store import ClipFile, FlowStore, StoreSettings
 from twostream.types import Frame, LabeledVideo, StoreError, VideoError
 from twostream.video import VideoReader, VideoWriter
@@ -338,7 +338,7 @@ class TestManyClips:
 
     def test_time_left(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """By the share of one long clip that is done; what was there before does not count."""
-        pool = sys.modules["twostream.extraction.pool"]
+        pool = sys.modules["twostream.threads"]
         monkeypatch.setattr(pool, "TICK_SECONDS", 0.01)  # the clip is soon done
         videos = make_data(tmp_path / "data", 2)
         settings = StoreSettings(short_side=48, flow="dis")
@@ -395,8 +395,8 @@ class TestInterruption:
 
         def full_disk(writer: clip_writer.ClipWriter, blob: bytes) -> None:
             if writer.count == 5:
-                writer._file.close()
-                writer._file = open("/dev/full", "wb", buffering=0)  # noqa: SIM115
+                with open("/dev/full", "wb") as full:
+                    os.dup2(full.fileno(), writer._file.fileno())
             write(writer, blob)
 
         monkeypatch.setattr(clip_writer.ClipWriter, "_append_blob", full_disk)

@@ -95,7 +95,7 @@ def test_a_failure_leaves_what_was_there(
     rename = os.rename
 
     def stopped(source: Any, to: Any) -> None:
-        if Path(to) == target and Path(source).name == "run":
+        if Path(to) == target and Path(source).name != "before":
             raise KeyboardInterrupt
         rename(source, to)
 

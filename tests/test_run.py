@@ -11,7 +11,7 @@ import pytest
 from filelock import FileLock
 
 from twostream.datasets import load_dataset
-from twostream.folder import differences
+from twostream.files import differences
 from twostream.initialise import Start
 from twostream.recipes import Recipe, make_recipe
 from twostream.run import RunSettings, evaluate_run, train_run

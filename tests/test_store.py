@@ -15,8 +15,8 @@ import cv2
 import numpy as np
 import pytest
 
+from twostream.files import PARTIAL_SUFFIX
 from twostream.flow import make_estimator
-from twostream.store.clip_writer import PARTIAL_SUFFIX
 from twostream.store.flow_store import (
     ClipFile,
     ClipHeader,

@@ -18,7 +18,7 @@ from twostream.datasets.dataset import GivenSplit
 from twostream.experiments import Study, listing, reproduce, running
 from twostream.experiments.reproduction import collect, planned
 from twostream.experiments.running import run_all, unfinished
-from twostream.folder import write_json
+from twostream.files import write_json
 from twostream.recipes import make_recipe
 from twostream.training import TrainerOptions
 from twostream.types import DataError, ModelError, RunError, UsageError

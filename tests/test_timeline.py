@@ -28,10 +28,10 @@ from twostream.prediction.annotate import (
     draw_strip,
     write_annotated,
 )
-from twostream.prediction.reading_ahead import ahead
 from twostream.prediction.timeline import find_segments, smooth
 from twostream.prediction.timeline_files import scores_csv, segments_csv, srt, write_text
 from twostream.prediction.videos import find_videos, output_paths
+from twostream.threads import ahead
 from twostream.types import DataError, TemporalInput, UsageError, VideoError
 from twostream.video import VideoReader, VideoWriter
 from untrained import INPUTS, make_models, own_threads, save_run, write_clip

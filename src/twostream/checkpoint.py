@@ -6,7 +6,6 @@ A model file is a safetensors file whose metadata holds one JSON object, ``Model
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -15,6 +14,7 @@ import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from twostream.files import write_bytes
 from twostream.models import build_model, check_input, read_weights
 from twostream.types import ModelError, ModelSpec
 
@@ -77,14 +77,8 @@ def save_model(path: Path, model: StreamModel) -> None:
     """Write a model file, atomically."""
     metadata = {"format": FORMAT, "spec": json.dumps(asdict(model.spec))}
     tensors = {k: v.detach().cpu().contiguous() for k, v in model.network.state_dict().items()}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        # safetensors' own writing hides in an error of its own that a disk is full
-        temporary.write_bytes(save(tensors, metadata))
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    # safetensors' own writing hides in an error of its own that a disk is full
+    write_bytes(path, save(tensors, metadata))
 
 
 def read_spec(path: Path, metadata: Mapping[str, str]) -> ModelSpec:

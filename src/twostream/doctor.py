@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import statistics
 import threading
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from twostream.datasets import Dataset, groups_on_both_sides, load_dataset, unlabeled_videos
+from twostream.threads import in_threads, num_cores
 from twostream.types import (
     VIDEO_SUFFIXES,
     LabeledVideo,
@@ -27,7 +27,6 @@ from twostream.video import VideoReader
 DECODED_SIDE_PX = 16  # nobody looks at the pictures, so they are made small
 # A model sees displacements per frame; rates that differ by less than this change little.
 SAME_RATE = 0.1
-PROGRESS_SECONDS = 0.25
 NAMED = 3  # of many, so many are named
 
 
@@ -116,7 +115,7 @@ def examine(
         data = load_dataset(target)
         videos = data.videos
         description = data.describe()
-    checked = _check_all(videos, stack_length, workers or _num_cores(), progress)
+    checked = _check_all(videos, stack_length, workers or num_cores(), progress)
     problems = [
         Problem(str(video.path), kind, detail)
         for video, result in zip(videos, checked, strict=True)
@@ -133,20 +132,18 @@ def examine(
 def _check_all(
     videos: Sequence[LabeledVideo], stack_length: int, workers: int, progress: Progress
 ) -> list[_Checked]:
-    stop = threading.Event()
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="doctor")
-    try:
-        futures = [pool.submit(_check, video.path, stack_length, stop) for video in videos]
-        waiting = set(futures)
-        while waiting:
-            waiting = wait(waiting, PROGRESS_SECONDS).not_done
-            current = next((i for i, f in enumerate(futures) if f.running()), len(videos) - 1)
-            done = len(videos) - len(waiting)
-            progress("decode", done, len(videos), videos[current].video_id)
-        return [future.result() for future in futures]
-    finally:
-        stop.set()  # an interrupted run does not decode the rest
-        pool.shutdown(wait=True, cancel_futures=True)
+    stop = threading.Event()  # an interrupted run does not decode the rest
+    checked: dict[int, _Checked] = {}
+
+    def check(i: int) -> _Checked:
+        return _check(videos[i].path, stack_length, stop)
+
+    with closing(in_threads(check, range(len(videos)), stop=stop, workers=workers)) as running:
+        for ended in running:
+            checked |= {i: future.result() for i, future in ended}
+            current = next((i for i in range(len(videos)) if i not in checked), -1)
+            progress("decode", len(checked), len(videos), videos[current].video_id)
+    return [checked[i] for i in range(len(videos))]
 
 
 def _check(path: Path, stack_length: int, stop: threading.Event) -> _Checked:
@@ -304,9 +301,3 @@ def _split_problems(data: Dataset) -> Iterator[Problem]:
 def _some(names: Sequence[str], what: str) -> str:
     more = ", ..." if len(names) > NAMED else ""
     return f"{len(names)} {what} ({', '.join(names[:NAMED])}{more})"
-
-
-def _num_cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

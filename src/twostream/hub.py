@@ -10,7 +10,6 @@ import json
 import os
 import re
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from twostream.checkpoint import AGAIN
+from twostream.files import staged, write_json, write_text
 from twostream.prediction.contract import is_exported
 from twostream.prediction.model_files import STREAMS, load_models
 from twostream.report.card import CARD_NAME, card, without_paths
@@ -105,14 +105,14 @@ def push(
     if place.folder is not None:
         _check_free(place.folder, force=force)
     name = place.folder.name if place.folder is not None else place.repo.split("/")[-1]
-    with _stage(place.folder) as stage:
+    with staged(place.folder) as stage:
         _collect(run, stage, name, license_id)
         _check_models(stage, str(run), AGAIN)
         if place.folder is not None:
-            _put(stage, place.folder, force=force)
+            _check_free(place.folder, force=force)
         else:
             _upload(stage, place.repo, force=force, private=private)
-        files = _sizes(stage if place.folder is None else place.folder)
+        files = _sizes(stage)
     return {"target": str(place), "files": files}
 
 
@@ -139,16 +139,12 @@ def pull(
     if revision is not None and place.folder is not None:
         raise UsageError("--revision is for repositories of the Hub, not for folders")
     _check_free(out, force=force)
-    with _stage(out) as stage:
-        if place.folder is None:
-            with tempfile.TemporaryDirectory(dir=stage.parent, prefix=".pull-") as folder:
-                _download(place.repo, Path(folder), revision)
-                _copy(Path(folder), stage, str(place))
-        else:
-            _copy(place.folder, stage, str(place))
+    with staged(out) as stage:
+        folder = place.folder or _download(place.repo, stage.with_name("download"), revision)
+        _copy(folder, stage, str(place))
         # before anything is replaced
         _check_models(stage, str(place.folder or place.repo), "get a whole copy of it")
-        _put(stage, out, force=force)
+        _check_free(out, force=force)
     return {"source": str(place), "run": str(out), "files": _sizes(out)}
 
 
@@ -169,7 +165,7 @@ def _collect(run: Path, stage: Path, name: str, license_id: str | None) -> None:
             content = _public(_read_json(run / each))
             if each == "results.json" and "run" in content:
                 content["run"] = name
-            _write(stage / each, json.dumps(content, indent=1, ensure_ascii=False))
+            write_json(stage / each, content)
     if (run / CARD_NAME).is_file():
         try:
             text = (run / CARD_NAME).read_text(encoding="utf-8")
@@ -184,7 +180,7 @@ def _collect(run: Path, stage: Path, name: str, license_id: str | None) -> None:
         if not mark or not _LICENSE.search(head):
             raise RunError(f"{run / CARD_NAME} has no licence field to set: edit it by hand")
         text = _LICENSE.sub(f'license: "{license_id}"', head) + mark + rest
-    _write(stage / CARD_NAME, text)
+    write_text(stage / CARD_NAME, text)
 
 
 def _check_models(stage: Path, known_as: str, again: str) -> None:
@@ -218,26 +214,11 @@ def _copy(source: Path, stage: Path, said: str) -> None:
         shutil.copyfile(source / name, stage / name)
 
 
-@contextmanager
-def _stage(target: Path | None) -> Iterator[Path]:
-    """Give an empty folder on the target's disk, gone afterwards unless it was moved there."""
-    parent = None if target is None else target.absolute().parent
-    if parent is not None and not parent.is_dir():
-        raise RunError(f"no folder {parent}: make it first, or choose another place")
-    try:
-        folder = Path(tempfile.mkdtemp(dir=parent, prefix=".twostream-"))
-    except OSError as error:
-        raise RunError(f"{parent} cannot be written ({error.strerror or error})") from error
-    stage = folder / "run"
-    stage.mkdir()
-    try:
-        yield stage
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
 def _check_free(target: Path, *, force: bool) -> None:
     """Refuse a target that holds anything, or, by force, anything but a pushed or pulled run."""
+    parent = target.absolute().parent
+    if not parent.is_dir():
+        raise RunError(f"no folder {parent}: make it first, or choose another place")
     if target.is_dir() and not any(target.iterdir()):
         return
     if not target.exists() and not target.is_symlink():
@@ -249,23 +230,6 @@ def _check_free(target: Path, *, force: bool) -> None:
         raise RunError(f"{target} holds other things, such as {others[0]}: choose another place")
     if not force:
         raise RunError(f"{target} holds a run: add --force to replace it")
-
-
-def _put(stage: Path, target: Path, *, force: bool) -> None:
-    """Move a complete folder to its place; what stood there is gone only once it is replaced."""
-    _check_free(target, force=force)
-    before = stage.with_name("before")
-    try:
-        try:
-            if target.exists():
-                os.rename(target, before)
-            os.rename(stage, target)
-        except BaseException:  # Ctrl-C too
-            if before.exists() and not target.exists():
-                os.rename(before, target)
-            raise
-    except OSError as error:
-        raise RunError(f"{target} cannot be written ({error.strerror or error})") from error
 
 
 def _upload(stage: Path, repo: str, *, force: bool, private: bool) -> None:
@@ -286,11 +250,13 @@ def _upload(stage: Path, repo: str, *, force: bool, private: bool) -> None:
         )
 
 
-def _download(repo: str, folder: Path, revision: str | None) -> None:
+def _download(repo: str, folder: Path, revision: str | None) -> Path:
     from huggingface_hub import snapshot_download
 
+    folder.mkdir()
     with _hub_errors(repo):
         snapshot_download(repo, revision=revision, local_dir=folder, allow_patterns=list(FILES))
+    return folder
 
 
 @contextmanager
@@ -314,10 +280,6 @@ def _read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise RunError(f"{path} cannot be read ({error})") from error
-
-
-def _write(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
 
 
 def _sizes(folder: Path) -> dict[str, int]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import zlib
 from collections import Counter
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ from torch import Tensor
 
 from twostream.augment import five_crops
 from twostream.checkpoint import StreamModel
+from twostream.files import whole
 from twostream.loader import ScoringSamples, batches
 from twostream.store.clips import Clips
 from twostream.types import DataError, LabeledVideo, Progress, VideoScores, no_progress
@@ -156,22 +156,17 @@ def save_scores(path: Path, scores: VideoScores) -> None:
             f"{path} is no file that scores could replace: check it, or choose another place"
         )
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            np.savez(
-                file,
-                names=np.array(scores.video_ids, dtype=np.str_),
-                labels=scores.labels,
-                scores=scores.scores,
-                classes=np.array(scores.classes, dtype=np.str_),
-                kind=np.array(scores.kind),
-                stream=np.array(scores.stream),
-                unreadable=np.array(json.dumps(scores.unreadable)),
-            )
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with whole(path) as file:
+        np.savez(
+            file,
+            names=np.array(scores.video_ids, dtype=np.str_),
+            labels=scores.labels,
+            scores=scores.scores,
+            classes=np.array(scores.classes, dtype=np.str_),
+            kind=np.array(scores.kind),
+            stream=np.array(scores.stream),
+            unreadable=np.array(json.dumps(scores.unreadable)),
+        )
 
 
 def load_scores(path: Path) -> VideoScores:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -11,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twostream.display.colours import flow_to_rgb
+from twostream.files import whole
 from twostream.types import DataError, UsageError
 
 FLO_MAGIC = b"PIEH"  # 202021.25 as float32
@@ -64,17 +63,17 @@ def save_field(path: Path | str, field: NDArray[np.float32]) -> None:
     """
     path = Path(path)
     check_field_name(path)
-
-    def write(partial: Path) -> None:
-        if path.suffix.lower() == ".flo":
-            partial.write_bytes(flo_bytes(field))
-        elif path.suffix.lower() == ".npy":
-            np.save(partial, field)
-        else:
-            picture = cv2.cvtColor(flow_to_rgb(field), cv2.COLOR_RGB2BGR)
-            partial.write_bytes(cv2.imencode(".png", picture)[1].tobytes())
-
-    _write_whole(path, write)
+    try:
+        with whole(path) as file:
+            if path.suffix.lower() == ".flo":
+                file.write(flo_bytes(field))
+            elif path.suffix.lower() == ".npy":
+                np.save(file, field)
+            else:
+                picture = cv2.cvtColor(flow_to_rgb(field), cv2.COLOR_RGB2BGR)
+                file.write(cv2.imencode(".png", picture)[1].tobytes())
+    except OSError as error:
+        raise DataError(f"{path} cannot be written: {error.strerror}") from error
 
 
 def check_field_name(path: Path) -> None:
@@ -111,14 +110,3 @@ def read_pair(first: Path, second: Path) -> tuple[NDArray[np.uint8], NDArray[np.
             f"{first} has {sizes[0]} px and {second} {sizes[1]} px: flow needs two of one size"
         )
     return one, two
-
-
-def _write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    partial = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
-    try:
-        write(partial)
-        os.replace(partial, path)
-    except OSError as error:
-        raise DataError(f"{path} cannot be written: {error.strerror}") from error
-    finally:
-        partial.unlink(missing_ok=True)

@@ -28,7 +28,7 @@ from twostream.experiments.results import (
 )
 from twostream.experiments.running import Say, run_all
 from twostream.experiments.study import PlannedRun, Study
-from twostream.folder import read_json, write_json
+from twostream.files import read_json, write_json, write_text
 from twostream.training import TrainerOptions
 from twostream.types import DataError, Progress, UsageError
 
@@ -156,9 +156,7 @@ def write_results(out: Path, results: dict[str, Any], notes: Mapping[int, str]) 
     found = read_json(out / "results.json")
     pages = {"reproduction.md": markdown(found, notes), "index.html": html(found, notes, out)}
     for name, text in pages.items():
-        temporary = out / f".{name}.tmp"
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, out / name)
+        write_text(out / name, text)
 
 
 def claim_notes(text: str) -> dict[int, str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -18,7 +17,7 @@ from twostream.experiments.nets import NETS, Target, training_crops
 from twostream.experiments.paired_differences import Interval, clips_to_decide, verdict
 from twostream.experiments.paper_tables import EXPERIMENTS, Experiment
 from twostream.experiments.study import PlannedRun, Study
-from twostream.folder import read_json
+from twostream.files import read_json, write_bytes
 from twostream.models import first_convolution
 from twostream.report.filters import PARTS, DerivativeReading, derivative_reading, figure4_picture
 from twostream.scoring import load_scores
@@ -153,9 +152,8 @@ def figure4_result(study: Study, failed: dict[Path, str]) -> dict[str, Any]:
         weight = first_convolution(network).weight.detach().numpy()
         reading = derivative_reading(weight)
         if not readings:
-            temporary = study.out / ".figure4.tmp.png"
-            cv2.imwrite(str(temporary), figure4_picture(weight))
-            os.replace(temporary, study.out / "figure4.png")
+            picture = cv2.imencode(".png", figure4_picture(weight))[1]
+            write_bytes(study.out / "figure4.png", picture.tobytes())
         readings.append(reading)
         for kind, count in reading.counts().items():
             counts[kind] = counts.get(kind, 0) + count

@@ -16,6 +16,7 @@ from twostream.experiments.nets import NETS, Target
 from twostream.experiments.study import PlannedRun, Study
 from twostream.run import RunSettings, extract_split, train_run
 from twostream.store.flow_store import Kind
+from twostream.threads import num_cores
 from twostream.training import TrainerOptions
 from twostream.types import Progress, TwoStreamError, no_progress
 
@@ -60,7 +61,7 @@ def run_all(
     if not todo:
         return {}
     extract_all(study, todo, device=options.flow_device(), progress=progress, say=say)
-    cores = os.cpu_count() or 1
+    cores = num_cores()
     jobs = max(1, min(jobs or (1 if options.on_gpu() else cores), len(todo)))
     failed: dict[Path, str] = {}
     started = time.monotonic()

@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 from twostream.datasets import Dataset, load_dataset, refuse_shared_videos
 from twostream.experiments.nets import NETS, Target
 from twostream.experiments.paired_differences import Interval, group_interval
+from twostream.files import differences, locked, read_json, refuse_foreign, write_json
 from twostream.flow import ESTIMATOR_NAMES
-from twostream.folder import differences, locked, read_json, write_json
 from twostream.fusion import fuse
 from twostream.models import read_declaration, read_weights
 from twostream.recipes import Recipe
@@ -174,11 +174,7 @@ class Study:
             RunError: OUT is of another study, is none, is in use, or cannot be written.
         """
         path = self.out / "study.json"
-        if self.out.exists() and not self.out.is_dir():
-            raise RunError(f"{self.out} is a file: --out needs a folder")
-        foreign = self.out.is_dir() and not path.is_file()
-        if foreign and any(not p.name.startswith(".") for p in self.out.iterdir()):
-            raise RunError(f"{self.out} holds something else, not a study: choose another --out")
+        refuse_foreign(self.out, "study", path.name)
         with locked(self.out, "wait, or choose another --out", "choose another --out", make=True):
             self._remember(path)
             yield

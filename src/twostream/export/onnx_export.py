@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +16,7 @@ from twostream.export.describe import describe
 from twostream.export.graph import OPSET, write_graph
 from twostream.export.parity import Parity, check_parity
 from twostream.export.quantize import calibration_inputs, compare, quantize
-from twostream.folder import read_json
+from twostream.files import read_json, refuse_foreign, staged
 from twostream.prediction.contract import CONTRACT_NAME, ExportedStream, is_exported
 from twostream.prediction.model_files import load_models
 from twostream.prediction.onnx import OnnxStream
@@ -28,7 +26,6 @@ from twostream.store.clips import Clip
 from twostream.types import (
     DatasetSplit,
     LabeledVideo,
-    RunError,
     Stream,
     UsageError,
     VideoError,
@@ -103,13 +100,13 @@ def export_onnx(
     models = load_models(Path(run)) if isinstance(run, Path | str) else list(run)
     models = [model.cpu().eval() for model in models]
     out = Path(out)
-    _check_folder(out)
+    refuse_foreign(out, "export", CONTRACT_NAME)
     sides = None
     if int8:
         asked = Path(run) / "asked.json" if isinstance(run, Path | str) else None
         own = read_json(asked) if asked and asked.is_file() else None
         sides = _sides(own, calibrate, split=split, fold=fold, test_groups=test_groups)
-    with _staged(out) as folder:
+    with staged(out) as folder:
         parity: dict[Stream, Parity] = {}
         streams = []
         for model in models:
@@ -140,6 +137,7 @@ def export_onnx(
         (folder / CONTRACT_NAME).write_text(text, encoding="utf-8")
         (folder / "labels.txt").write_text("\n".join(specs[0].classes) + "\n", encoding="utf-8")
         files = tuple(sorted(path.name for path in folder.iterdir()))
+        _keep_others(out, folder)
     return ExportReport(out, files, parity, quantization, OPSET)
 
 
@@ -207,28 +205,13 @@ def _quantized(
     return {"method": "int8, static", "calibration_clips": len(kept), **cost}
 
 
-def _check_folder(out: Path) -> None:
-    if out.exists() and not out.is_dir():
-        raise RunError(f"{out} is a file: --out needs a folder")
-    if out.is_dir() and any(out.iterdir()) and not is_exported(out):
-        raise RunError(f"{out} holds something else, not an export: choose another --out")
+def _keep_others(out: Path, folder: Path) -> None:
+    """Copy what else lies in the export that is replaced."""
+    files = set(os.listdir(folder))
 
+    def replaced(where: str, names: list[str]) -> list[str]:
+        own = Path(where) == out
+        return [name for name in names if own and (name.endswith(".onnx") or name in files)]
 
-@contextmanager
-def _staged(out: Path) -> Iterator[Path]:
-    """Give a folder beside OUT whose files move there once all is done; else nothing changes."""
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
-    except OSError as error:
-        raise RunError(f"{out} cannot be written ({error.strerror})") from error
-    try:
-        yield folder
-        out.mkdir(exist_ok=True)
-        (out / CONTRACT_NAME).unlink(missing_ok=True)  # it comes back last
-        for old in out.glob("*.onnx"):
-            old.unlink()
-        for path in sorted(folder.iterdir(), key=lambda path: path.name == CONTRACT_NAME):
-            os.replace(path, out / path.name)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    if out.is_dir():
+        shutil.copytree(out, folder, symlinks=True, ignore=replaced, dirs_exist_ok=True)

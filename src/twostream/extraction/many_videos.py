@@ -20,10 +20,10 @@ import cv2
 from twostream.extraction.frame_pairs import directions_of
 from twostream.extraction.idle_threads import Helpers
 from twostream.extraction.one_video import extract_clip
-from twostream.extraction.pool import StoppedError, in_threads, num_cores
 from twostream.flow.device import choose_device, make_on_device
 from twostream.flow.opencv import one_opencv_thread
 from twostream.store.flow_store import FlowStore, Kind, StoreSettings
+from twostream.threads import StoppedError, in_threads, num_cores
 from twostream.types import LabeledVideo, StoreError, VideoError
 from twostream.video.fingerprint import source_hash
 

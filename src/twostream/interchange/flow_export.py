@@ -20,13 +20,13 @@ from typing import Any
 
 import cv2
 import numpy as np
-from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
-from twostream.extraction.pool import StoppedError, in_threads
+from twostream.files import locked, write_text
 from twostream.flow.opencv import one_opencv_thread
 from twostream.interchange.classic import encode_classic
 from twostream.store.flow_store import ClipFile, FlowStore, StoreSettings
+from twostream.threads import StoppedError, in_threads
 from twostream.types import (
     VIDEO_SUFFIXES,
     Progress,
@@ -173,25 +173,14 @@ def _claimed(out: Path, asked: dict[str, Any]) -> Iterator[None]:
             raise StoreError(f"{out} is a file: give a folder as --out")
         if any(not path.name.startswith(".") for path in out.iterdir()):
             raise StoreError(f"{out} is not empty and holds no export: use another --out")
-    lock = FileLock(out / ".lock")
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=0)
+    busy = "another export is writing to it, wait for it"
+    with locked(out, busy, "use another --out", make=True, error=StoreError):
         if not index.is_file():
-            partial = out / f"{PARTIAL_PREFIX}{INDEX_NAME}"
-            partial.write_text(json.dumps(asked, indent=2) + "\n", encoding="utf-8")
-            os.replace(partial, index)
-    except Timeout:
-        raise StoreError(f"another export is writing to {out}: wait for it") from None
-    except OSError as error:
-        raise StoreError(f"{out} cannot be written: {error.strerror}: use another --out") from error
-    try:
+            write_text(index, json.dumps(asked, indent=2) + "\n")
         _check_same(index, asked)
         for left in out.glob(f"{PARTIAL_PREFIX}*"):
             shutil.rmtree(left, ignore_errors=True)
         yield
-    finally:
-        lock.release()
 
 
 def _check_same(index: Path, asked: dict[str, Any]) -> None:

@@ -19,7 +19,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from twostream.extraction.pool import StoppedError, in_threads
 from twostream.flow.opencv import one_opencv_thread
 from twostream.interchange.classic import decode_classic
 from twostream.interchange.flow_folders import FlowVideo
@@ -32,6 +31,7 @@ from twostream.store.flow_store import (
     Kind,
     StoreSettings,
 )
+from twostream.threads import StoppedError, in_threads
 from twostream.types import (
     DataError,
     LabeledVideo,

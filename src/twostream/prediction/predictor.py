@@ -16,7 +16,6 @@ from twostream.extraction.frame_pairs import reads_codec
 from twostream.flow import make_estimator
 from twostream.prediction.contract import is_exported, read_contract
 from twostream.prediction.prediction import Prediction, StreamScorer
-from twostream.prediction.reading_ahead import ahead
 from twostream.prediction.timeline import (
     EVERY_SECONDS,
     POSITIONS,
@@ -31,6 +30,7 @@ from twostream.prediction.timeline import (
 from twostream.prediction.window import RecentClip, Window, check_size
 from twostream.store.clips import Clip, ClipReader, kinds_of
 from twostream.store.flow_store import ClipHeader, StoreSettings
+from twostream.threads import ahead
 from twostream.types import Frame, ModelError, ModelSpec, Progress, Stream, UsageError, no_progress
 from twostream.video import VideoReader
 

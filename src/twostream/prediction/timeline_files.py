@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from twostream import files
 from twostream.prediction.timeline import Segment, Timeline
 from twostream.types import DataError
 
@@ -72,15 +72,8 @@ def write_text(path: Path, text: str) -> None:
     Raises:
         DataError: the disk refuses.
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            # names of videos may be no text
-            partial.write_text(text, encoding="utf-8", errors="backslashreplace", newline="")
-            os.replace(partial, path)
-        finally:
-            partial.unlink(missing_ok=True)
+        files.write_text(path, text)
     except OSError as error:
         raise DataError(f"{path} cannot be written: {error.strerror or error}") from error
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -21,6 +20,7 @@ from twostream.datasets import LabeledImages
 from twostream.flow.opencv import one_opencv_thread
 from twostream.inputs import rgb_stack
 from twostream.sampling import epoch_batch, sample_rng
+from twostream.threads import num_cores
 from twostream.types import DataError
 
 _CHECKED_AT_ONCE = 4096
@@ -153,7 +153,7 @@ def unreadable_images(
         return None
 
     found: dict[str, str] = {}
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(num_cores()) as pool:
         for first in range(0, len(images), _CHECKED_AT_ONCE):
             rows = range(first, min(first + _CHECKED_AT_ONCE, len(images)))
             for row, why in zip(rows, pool.map(trouble, rows), strict=True):

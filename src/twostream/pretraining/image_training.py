@@ -14,7 +14,7 @@ import torch
 
 from twostream.checkpoint import StreamModel, load_model, save_model
 from twostream.datasets import ImageSplit, LabeledImages, load_images
-from twostream.folder import ASKED, claimed, read_json, refuse_foreign, write_json
+from twostream.files import ASKED, claimed, read_json, refuse_foreign, write_json
 from twostream.initialise import untrained_model
 from twostream.loader import batches
 from twostream.pretraining.image_batches import ImageBatches, ScoringImages, unreadable_images

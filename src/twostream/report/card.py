@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 from safetensors import safe_open
 
 from twostream.checkpoint import read_spec
+from twostream.files import write_text
 from twostream.report.contents import NAMES, RunContents, read_run
 from twostream.report.measures import Accuracy, accuracy, chance, recalls
 
@@ -28,12 +28,7 @@ def write_card(run: Path) -> Path:
     """
     path = run / CARD_NAME
     if not path.exists():
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        try:
-            temporary.write_text(card(read_run(run), run.resolve().name), encoding="utf-8")
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        write_text(path, card(read_run(run), run.resolve().name))
     return path
 
 

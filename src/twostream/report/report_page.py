@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from twostream.files import write_text
 from twostream.report.charts import clips, escape, name
 from twostream.report.clip_pictures import (
     FilterPicture,
@@ -64,14 +64,10 @@ def write_report(
     contents = read_run(run)
     page = render(contents, videos or {}, progress or (lambda *_: None))
     path = run / "report.html"
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        temporary.write_text(page, encoding="utf-8")
-        os.replace(temporary, path)
+        write_text(path, page)
     except OSError as error:
         raise RunError(f"{path} cannot be written ({error.strerror})") from error
-    finally:
-        temporary.unlink(missing_ok=True)
     return path
 
 

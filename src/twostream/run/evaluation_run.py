@@ -10,7 +10,7 @@ from typing import Any
 
 from twostream.checkpoint import load_model
 from twostream.datasets import SplitChoice, load_dataset, relabeled
-from twostream.folder import claimed_for_reading, read_json, write_json
+from twostream.files import claimed_for_reading, read_json, write_json
 from twostream.run.settings import STREAMS
 from twostream.run.steps import extract_split, score
 from twostream.run.training_run import fused

@@ -19,7 +19,7 @@ from typing import Any
 
 from twostream.checkpoint import StreamModel, load_model, save_model
 from twostream.datasets import Dataset, load_dataset
-from twostream.folder import ASKED, claimed, read_json, refuse_foreign, write_json
+from twostream.files import ASKED, claimed, read_json, refuse_foreign, write_json
 from twostream.fusion import fuse
 from twostream.initialise import Start
 from twostream.report import write_report

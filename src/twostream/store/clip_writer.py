@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import errno
-import itertools
 import json
-import os
 import zlib
 from pathlib import Path
 from typing import BinaryIO, NoReturn
@@ -15,16 +13,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from twostream.files import Partial
 from twostream.store.clip_file import FOOTER, MAGIC, ClipHeader, encode_field
 from twostream.types import StoreError
-
-try:
-    import fcntl
-except ImportError:  # Windows, which refuses to delete a file that is open: as good as the lock
-    fcntl = None  # type: ignore[assignment]
-
-PARTIAL_SUFFIX = ".partial"
-_partial_numbers = itertools.count()
 
 
 class ClipWriter:
@@ -45,13 +36,14 @@ class ClipWriter:
         self._crcs: list[int] = []
         self._ranges: list[NDArray[np.float32]] = []
         self._path = target if isinstance(target, Path) else None
-        self._partial: Path | None = None
+        self._partial: Partial | None = None
         if isinstance(target, Path):
             try:
                 target.parent.mkdir(parents=True, exist_ok=True)
-                self._partial, self._file = _open_partial(target)
+                self._partial = Partial(target)
             except OSError as error:
                 self._fail(error)
+            self._file = self._partial.file
         else:
             self._file = target
         self._write(MAGIC)
@@ -105,24 +97,17 @@ class ClipWriter:
         header = json.dumps(dataclasses.asdict(self.header), sort_keys=True).encode()
         crc = zlib.crc32(index + header)
         self._write(index + header + FOOTER.pack(len(index), len(header), crc, MAGIC))
-        if self._path is not None and self._partial is not None:
+        if self._partial is not None:
             try:
-                self._file.flush()
-                # Named while still locked: a cleaning run never takes it for a stale one.
-                os.replace(self._partial, self._path)
-                self._file.close()
+                self._partial.finish()
             except OSError as error:
                 self._fail(error)
         return self.header
 
     def abort(self) -> None:
         """Leave nothing behind; without effect after close."""
-        if self._partial is not None and not self._file.closed:
-            try:
-                self._partial.unlink(missing_ok=True)
-                self._file.close()
-            except OSError:
-                pass  # closing flushes, which a full disk refuses; the next run cleans up
+        if self._partial is not None:
+            self._partial.discard()
 
     def _write(self, data: bytes) -> None:
         try:
@@ -131,8 +116,7 @@ class ClipWriter:
             self._fail(error)
 
     def _fail(self, error: OSError) -> NoReturn:
-        if self._partial is not None:
-            self.abort()
+        self.abort()
         where = self._path or "memory"
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise StoreError(
@@ -140,45 +124,6 @@ class ClipWriter:
                 "what is finished is kept"
             ) from error
         raise StoreError(f"{where}: cannot be written: {error.strerror or error}") from error
-
-
-def clean_partial_files(folder: Path) -> int:
-    """Delete what killed runs left below a folder, but not what a live run is writing.
-
-    A writer holds a lock on its unfinished file, which the system releases when it dies.
-
-    Returns:
-        The number of files deleted.
-    """
-    deleted = 0
-    for path in folder.rglob(f".*{PARTIAL_SUFFIX}"):
-        try:
-            with open(path, "rb") as file:
-                if fcntl is not None:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    path.unlink()
-            if fcntl is None:
-                path.unlink()
-            deleted += 1
-        except OSError:
-            continue  # someone is writing it, or has just finished it
-    return deleted
-
-
-def _open_partial(target: Path) -> tuple[Path, BinaryIO]:
-    while True:
-        name = f".{target.name}.{os.getpid()}-{next(_partial_numbers)}{PARTIAL_SUFFIX}"
-        partial = target.with_name(name)
-        try:
-            file = open(partial, "xb")  # noqa: SIM115
-        except FileExistsError:
-            continue
-        if fcntl is None:
-            return partial, file
-        fcntl.flock(file, fcntl.LOCK_EX)
-        if os.fstat(file.fileno()).st_nlink:
-            return partial, file
-        file.close()  # a cleaning run took it for stale between the two calls above
 
 
 def _encode_jpeg(picture: NDArray[np.uint8], quality: int) -> bytes:

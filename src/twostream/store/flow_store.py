@@ -12,12 +12,12 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, Self
 
+from twostream.files import remove_leftovers, write_text
 from twostream.store.clip_file import (
     FORMAT_VERSION,
     ClipFile,
@@ -27,7 +27,7 @@ from twostream.store.clip_file import (
     decode_fields,
     encode_field,
 )
-from twostream.store.clip_writer import ClipWriter, clean_partial_files
+from twostream.store.clip_writer import ClipWriter
 from twostream.types import StoreError, UsageError
 
 __all__ = [
@@ -125,11 +125,8 @@ class FlowStore:
         if path.is_file():
             return cls.open(root)
         try:
-            root.mkdir(parents=True, exist_ok=True)
             text = {"version": FORMAT_VERSION, **dataclasses.asdict(settings)}
-            partial = root / f".{SETTINGS_NAME}.{os.getpid()}"
-            partial.write_text(json.dumps(text, indent=2) + "\n", encoding="utf-8")
-            os.replace(partial, path)
+            write_text(path, json.dumps(text, indent=2) + "\n")
         except OSError as error:
             raise StoreError(f"no flow store can be made at {root}: {error.strerror}") from error
         return cls(root, settings)
@@ -226,7 +223,7 @@ class FlowStore:
 
     def clean(self) -> int:
         """Delete unfinished files of runs that were killed; returns their number."""
-        return clean_partial_files(self.root)
+        return remove_leftovers(self.root, below=True)
 
     def paths(self) -> Iterator[Path]:
         """Yield all finished clip files."""

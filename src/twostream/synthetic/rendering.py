@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import replace
 from pathlib import Path
@@ -10,9 +9,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from twostream.files import write_text
 from twostream.synthetic.actions import PAIRS, ActionPair, Style
 from twostream.synthetic.figure import Actor, Canvas, cast_actor
 from twostream.synthetic.scene import FPS, HEIGHT, WIDTH, Scene, make_scene, paint_place
+from twostream.threads import num_cores
 from twostream.types import DataError, Progress, UsageError, no_progress
 from twostream.video import VideoWriter
 
@@ -80,7 +81,7 @@ def render_dataset(
         (group, clip) for group in range(1, groups + 1) for clip in range(1, clips_per_group + 1)
     ]
     total, done = len(jobs) * len(CLASSES), 0
-    pool = ThreadPoolExecutor(os.cpu_count())
+    pool = ThreadPoolExecutor(num_cores())
     try:
         futures = [pool.submit(_write_scene, root, seed, *job) for job in jobs]
         for future in as_completed(futures):
@@ -177,7 +178,7 @@ def _write_lists(folder: Path, groups: int, clips_per_group: int) -> None:
                     train.append(f"{path} {i}")
     index = [f"{i} {name}" for i, name in enumerate(CLASSES, start=1)]
     for file, lines in (("classInd", index), ("trainlist01", train), ("testlist01", test)):
-        (folder / f"{file}.txt").write_text("".join(f"{line}\n" for line in lines))
+        write_text(folder / f"{file}.txt", "".join(f"{line}\n" for line in lines))
 
 
 def _file_name(name: str, group: int, clip: int) -> str:

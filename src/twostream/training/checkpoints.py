@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import io
 import logging
-import os
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
+
+from twostream.files import write_bytes
 
 logger = logging.getLogger(__name__)
 
@@ -21,17 +22,10 @@ class WholeCheckpoints(TorchCheckpointIO):
         self, checkpoint: dict[str, Any], path: Path | str, storage_options: Any = None
     ) -> None:
         """Write a checkpoint, atomically; raises OSError where the disk refuses."""
-        path = Path(path)
         # in memory first: torch hides in a RuntimeError that a disk is full
         content = io.BytesIO()
         torch.save(checkpoint, content)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        try:
-            temporary.write_bytes(content.getbuffer())
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        write_bytes(Path(path), content.getbuffer())
 
 
 def last_checkpoint(folder: Path) -> Path | None:

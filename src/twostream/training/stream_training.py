@@ -15,6 +15,7 @@ from torch.utils.data import Dataset, Sampler
 from torchmetrics.classification import MulticlassAccuracy
 
 from twostream.checkpoint import StreamModel
+from twostream.files import write_text
 from twostream.loader import TimedLoader, batches
 from twostream.models import classifier
 from twostream.recipes import Recipe
@@ -188,8 +189,7 @@ class StreamTraining(LightningModule):
                 "seconds": round(seconds, 3),
                 "loader_wait_seconds": round(wait, 3),
             }
-            self.history_path.parent.mkdir(parents=True, exist_ok=True)
-            self.history_path.write_text(json.dumps(summary))
+            write_text(self.history_path, json.dumps(summary))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the curves across a restart."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Trainer
 
+from twostream.threads import num_cores
 from twostream.types import UsageError
 
 
@@ -48,7 +48,7 @@ class TrainerOptions:
         """Return the number of loader processes."""
         if self.loader_workers is not None:
             return self.loader_workers
-        return min(8, os.cpu_count() or 1) if self.on_gpu() else 0
+        return min(8, num_cores()) if self.on_gpu() else 0
 
     def check(self) -> None:
         """Raise UsageError where this machine has no such device, or an option is unknown."""

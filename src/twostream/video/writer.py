@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -12,6 +11,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from twostream.files import Partial, remove_leftovers
 from twostream.types import VideoError
 from twostream.video.reader import cause
 
@@ -44,14 +44,19 @@ class VideoWriter:
         crf: int = 20,
     ) -> None:
         self.path = Path(path)
-        self._partial = self.path.with_name(f".{self.path.stem}.{os.getpid()}{self.path.suffix}")
         self._shape = (height, width, 3)
         self._frames = 0
         if not self.path.parent.is_dir():  # PyAV would open the file only with the first frame
             raise VideoError(path, f"cannot be written: no folder {self.path.parent}")
+        remove_leftovers(self.path.parent)
         try:
-            self._container = av.open(f"file:{self._partial}", "w")
+            self._partial = Partial(self.path, suffix=self.path.suffix)  # FFmpeg goes by it
+        except OSError as error:
+            raise VideoError(path, f"cannot be written: {cause(error)}") from error
+        try:
+            self._container = av.open(f"file:{self._partial.path}", "w")
         except (av.FFmpegError, OSError, ValueError) as error:
+            self._partial.discard()
             raise VideoError(path, f"cannot be written: {cause(error)}") from error
         try:
             rate = Fraction(fps).limit_denominator(1001)
@@ -96,16 +101,16 @@ class VideoWriter:
         except (av.FFmpegError, OSError):
             pass  # the disk that refused the frame refuses the trailer too
         finally:
-            self._partial.unlink(missing_ok=True)
+            self._partial.discard()
 
     def close(self) -> None:
         """Finish the file and give it its name."""
         self._encode(None)
         try:
             self._container.close()
-            os.replace(self._partial, self.path)
+            self._partial.finish()
         except (av.FFmpegError, OSError) as error:
-            self._partial.unlink(missing_ok=True)
+            self._partial.discard()
             raise VideoError(self.path, f"cannot be written: {cause(error)}") from error
 
     def __enter__(self) -> Self:
