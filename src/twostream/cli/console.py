@@ -6,7 +6,7 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -23,11 +23,6 @@ from rich.table import Table
 from rich.text import Text
 
 PLAIN_SECONDS = 5.0
-# spelt out: asking the estimators themselves would import OpenCV for every --help
-FLOW_HELP = (
-    "Flow estimator: dis, brox, dis-brox, tvl1, farneback, tvl1-opencv, raft-small, raft-large "
-    "or mv; brox:fast and brox:accurate are presets, likewise of dis-brox and tvl1; dis:fast."
-)
 
 
 class _Notes(logging.Handler):
@@ -80,7 +75,7 @@ class Shown:
         text_columns: int = 1,
     ) -> None:
         """Print a table; the first columns are text, the others are numbers or text."""
-        table = Table(title=title, title_justify="left", header_style="bold")
+        table = Table(title=Text(title), title_justify="left", header_style="bold")
         for i, column in enumerate(columns):
             table.add_column(
                 column, justify="left" if i < text_columns else "right", overflow="fold"
@@ -88,6 +83,15 @@ class Shown:
         for row in rows:
             table.add_row(*(Text(str(value)) for value in row))
         self.out.print(table)
+
+    def summary(
+        self, title: str, value: dict[str, Any], failed: Mapping[str, str], what: str
+    ) -> int:
+        """Show what became of many videos, those that failed by name; return the exit status."""
+        if failed:
+            self.table(what, ("video", "why"), list(failed.items()))
+        self.table(title, tuple(value), [tuple(value.values())])
+        return 1 if failed else 0
 
     def result(self, value: Any) -> None:
         """Print the JSON line, where it was asked for."""

@@ -4,35 +4,35 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import typer
-
+from twostream.cli import options
 from twostream.cli.console import Shown, percent
-from twostream.cli.options import AsJson
+from twostream.cli.options import DATA, own, split_choice
 
 
 def export(
-    run: Path = typer.Argument(..., metavar="RUN", help="A RUN folder with trained models."),
-    out: Path = typer.Option(..., "--out", help="The folder to write."),
-    quantize: bool = typer.Option(
-        False, "--quantize", help="Int8 networks, calibrated and measured on clips."
+    run: options.FinishedRun,
+    out: Path = own(..., "The folder to write.", None, "--out"),
+    quantize: bool = own(
+        False, "Int8 networks, calibrated and measured on clips.", None, "--quantize"
     ),
-    calibrate: Path = typer.Option(
+    calibrate: Path = own(
         None,
-        "--calibrate",
-        metavar="DATA",
-        help="For --quantize: its training clips calibrate, its test clips tell the accuracy. "
+        "For --quantize: its training clips calibrate, its test clips tell the accuracy. "
         "Default: the run's own data and split.",
+        DATA,
+        metavar="DATA",
     ),
-    split: int = typer.Option(None, help="Number of a split that came with that data."),
-    fold: str = typer.Option(None, help="i/k: fold i of k of that data."),
-    test_groups: str = typer.Option(None, help="Groups to measure on, with commas."),
-    as_json: AsJson = False,
+    split: options.Split = None,
+    fold: options.Fold = None,
+    test_groups: options.TestGroups = None,
+    as_json: options.AsJson = False,
 ) -> int:
     """Write ONNX networks with labels and a contract; `twostream predict OUT` needs no torch."""
     from twostream.export import export_onnx
     from twostream.types import UsageError
 
-    if not quantize and (calibrate or split is not None or fold or test_groups):
+    choice = split_choice(split, fold, test_groups)
+    if not quantize and (calibrate or choice):
         raise UsageError("--calibrate and its split go with --quantize, and only with it")
     shown = Shown(as_json=as_json)
     with shown.progress():
@@ -41,11 +41,8 @@ def export(
             out,
             int8=quantize,
             calibrate=calibrate,
-            split=split,
-            fold=fold,
-            test_groups=tuple(test_groups.split(",")) if test_groups else None,
+            choice=choice,
             progress=shown.step,
-            say=shown.say,
         )
     rows = [
         (

@@ -3,43 +3,49 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from twostream.cli.console import FLOW_HELP, Shown
-from twostream.cli.options import AsJson
+from twostream.cli import options
+from twostream.cli.console import Shown
+from twostream.cli.options import FLOW, own
+
+if TYPE_CHECKING:
+    from twostream.flow import FlowEstimator
+    from twostream.interchange import FlowVideo, Matched
 
 NAMED = 5  # names that are printed of a longer list
+Store = Annotated[Path, typer.Option("--store", help="Folder of frames and flow.")]
 
 
 def import_flow(
     folder: Path = typer.Argument(
         ..., metavar="FOLDER", help="Flow images of denseflow, TSN, mmaction2, gpu_flow and others."
     ),
-    store: Path = typer.Option(..., "--store", help="Folder for frames and flow."),
-    data: Path = typer.Option(
-        None, "--data", metavar="DATA", help="The data set whose videos the folders stand for."
+    store: Store = ...,  # type: ignore[assignment]
+    data: Path = own(
+        None, "The data set whose videos the folders stand for.", None, "--data", metavar="DATA"
     ),
-    bound: float = typer.Option(
-        None, help="Range of the images' code in pixels; default 20 (denseflow's own: 32)."
+    bound: float = own(
+        None, "Range of the images' code in pixels; default 20 (denseflow's own: 32)."
     ),
-    fps: float = typer.Option(
-        None, help="Frames per second of the videos; default: the files of DATA say, else 25."
+    fps: float = own(
+        None, "Frames per second of the videos; default: the files of DATA say, else 25."
     ),
-    short_side: int = typer.Option(
-        None, min=8, help="Shrink to this shorter side in pixels; default: as they are."
+    short_side: int = own(
+        None, "Shrink to this shorter side in pixels; default: as they are.", min=8
     ),
-    codec: str = typer.Option("jpeg", help="jpeg (8 bit) or lossless."),
-    quality: int = typer.Option(95, min=1, max=100, help="Of the JPEG."),
-    workers: int = typer.Option(None, min=1, help="Threads; default: one a core."),
-    as_json: AsJson = False,
+    codec: options.Codec = "jpeg",
+    quality: options.Quality = 95,
+    workers: options.Workers = None,
+    as_json: options.AsJson = False,
 ) -> int:
     """Take flow that other tools wrote as images into a store; continues where it stopped."""
     from twostream.datasets import load_dataset
     from twostream.interchange import find_flow, import_settings, known_bound, match_names
     from twostream.interchange import import_flow as run
-    from twostream.types import DataError, UsageError
+    from twostream.types import UsageError
 
     if fps is not None and not 0 < fps < float("inf"):
         raise UsageError(f"--fps takes a number above 0, got {fps}")
@@ -51,33 +57,19 @@ def import_flow(
         quality=quality,
         short_side=short_side,
     )
-    dataset = load_dataset(data) if data else None
     videos = find_flow(folder)
-    found = len(videos)
-    matched = None
-    if dataset is not None:
+    names = None
+    if data:
+        dataset = load_dataset(data)
         shown.say(dataset.describe())
         names = match_names([video.name for video in videos], dataset)
-        matched = names.videos
-        shown.say(f"{len(matched)} of {found} folders stand for videos of {dataset.name}")
-        for name, why in list(names.unmatched.items())[:NAMED]:
-            shown.say(f"left out: {name}: {why}")
-        _say_more(shown, len(names.unmatched), "folders are left out")
-        if names.without:
-            listed = ", ".join(names.without[:NAMED]) + (", ..." * (len(names.without) > NAMED))
-            shown.say(f"{len(names.without)} videos of {dataset.name} have no flow here: {listed}")
-        if not matched:
-            first = next(iter(names.unmatched.items()), ("it", "nothing is there"))
-            raise DataError(
-                f"no folder of {folder} stands for a video of {data}: {first[0]}: {first[1]}"
-            )
-        videos = [video for video in videos if video.name in matched]
+        videos = _matched(shown, videos, names, folder, dataset.name)
     with shown.progress():
         summary = run(
             videos,
             store=store,
             settings=settings,
-            matched=matched,
+            matched=names.videos if names else None,
             fps=fps,
             workers=workers,
             progress=shown.step,
@@ -89,15 +81,13 @@ def import_flow(
     )
     if bound is None and "denseflow" in summary.layouts:
         shown.say("these look like denseflow's, whose own default is 32 px: say --bound if not 20")
-    if matched is None:
+    if names is None:
         shown.say(
             f"ids are the folders' names, such as {videos[0].name}; with --data they are those of "
             "the data set, which train needs"
         )
     for name, why in summary.warnings.items():
         shown.say(f"{name}: {why}")
-    if summary.failed:
-        shown.table("not imported", ("video", "why"), list(summary.failed.items()))
     result: dict[str, Any] = {
         "videos": summary.videos,
         "done": summary.done,
@@ -105,25 +95,46 @@ def import_flow(
         "failed": len(summary.failed),
         "fields": summary.fields,
     }
-    shown.table(f"flow store {store}", tuple(result), [tuple(result.values())])
+    status = shown.summary(f"flow store {store}", result, summary.failed, "not imported")
     result |= {
         "failures": summary.failed,
         "layouts": summary.layouts,
-        "unmatched": names.unmatched if dataset is not None else {},
-        "without_flow": list(names.without) if dataset is not None else [],
+        "unmatched": names.unmatched if names else {},
+        "without_flow": list(names.without) if names else [],
     }
     shown.result(result)
-    return 1 if summary.failed else 0
+    return status
+
+
+def _matched(
+    shown: Shown, videos: list[FlowVideo], names: Matched, folder: Path, data: str
+) -> list[FlowVideo]:
+    """Return the folders that stand for videos of the data set; say which do not."""
+    from twostream.types import DataError
+
+    shown.say(f"{len(names.videos)} of {len(videos)} folders stand for videos of {data}")
+    for name, why in list(names.unmatched.items())[:NAMED]:
+        shown.say(f"left out: {name}: {why}")
+    if len(names.unmatched) > NAMED:
+        count = len(names.unmatched)
+        shown.say(f"{count} folders are left out, {NAMED} of them named above; --json names all")
+    if names.without:
+        listed = ", ".join(names.without[:NAMED]) + (", ..." * (len(names.without) > NAMED))
+        shown.say(f"{len(names.without)} videos of {data} have no flow here: {listed}")
+    if not names.videos:
+        name, why = next(iter(names.unmatched.items()), ("it", "nothing is there"))
+        raise DataError(f"no folder of {folder} stands for a video of {data}: {name}: {why}")
+    return [video for video in videos if video.name in names.videos]
 
 
 def export_flow(
-    store: Path = typer.Option(..., "--store", help="Folder of frames and flow."),
-    out: Path = typer.Option(..., "--out", help="Folder for the videos' folders of images."),
-    layout: str = typer.Option("denseflow", help="denseflow, tsn or mmaction2."),
-    bound: float = typer.Option(20.0, help="Range of the 8-bit code in pixels."),
-    quality: int = typer.Option(95, min=1, max=100, help="Of the JPEG."),
-    workers: int = typer.Option(None, min=1, help="Threads; default: one a core."),
-    as_json: AsJson = False,
+    store: Store,
+    out: Path = own(..., "Folder for the videos' folders of images.", None, "--out"),
+    layout: Literal["denseflow", "tsn", "mmaction2"] = own("denseflow", "Whose names are given."),
+    bound: float = own(20.0, "Range of the 8-bit code in pixels."),
+    quality: options.Quality = 95,
+    workers: options.Workers = None,
+    as_json: options.AsJson = False,
 ) -> int:
     """Write a store's frames and flow as images for other tools; continues where it stopped."""
     from twostream.interchange import export_flow as run
@@ -150,8 +161,6 @@ def export_flow(
             f"{summary.without_backward} videos have backward flow, which {layout} has no name for:"
             " it is left out"
         )
-    if summary.failed:
-        shown.table("not exported", ("video", "why"), list(summary.failed.items()))
     result = {
         "videos": summary.videos,
         "done": summary.done,
@@ -160,26 +169,24 @@ def export_flow(
         "fields": summary.fields,
         "clipped_share": round(summary.clipped_share, 6),
     }
-    shown.table(f"{layout} in {out}", tuple(result), [tuple(result.values())])
+    status = shown.summary(f"{layout} in {out}", result, summary.failed, "not exported")
     shown.result(result | {"failures": summary.failed, "clipped": summary.clipped})
-    return 1 if summary.failed else 0
+    return status
 
 
 def flow(
     inputs: list[Path] = typer.Argument(
         ..., metavar="VIDEO | IMAGE1 IMAGE2", help="A video, or two images of one size."
     ),
-    out: Path = typer.Option(
-        ..., "--out", help="For a video .mp4, .mkv, .mov or .avi; for images .flo, .png or .npy."
+    out: Path = own(
+        ..., "For a video .mp4, .mkv, .mov or .avi; for images .flo, .png or .npy.", None, "--out"
     ),
-    method: str = typer.Option("dis", help=FLOW_HELP),
-    short_side: int = typer.Option(
-        256, min=8, help="Shrink a video to this shorter side in pixels before."
+    method: str = own("dis", FLOW),
+    short_side: int = own(256, "Shrink a video to this shorter side in pixels before.", min=8),
+    scale: float = own(
+        None, "Displacement in pixels that gets full colour; default: the video's usual."
     ),
-    scale: float = typer.Option(
-        None, help="Displacement in pixels that gets full colour; default: the video's usual."
-    ),
-    as_json: AsJson = False,
+    as_json: options.AsJson = False,
 ) -> int:
     """Show the flow of a video in colours beside it, or compute that of two images."""
     from twostream.flow import make_estimator
@@ -211,6 +218,13 @@ def flow(
         )
         shown.result({"out": str(out), "pairs": film.pairs, "scale_px": film.scale_px})
         return 0
+    result = _flow_of_images(inputs, out, estimator)
+    shown.summary(method, result, {}, "")
+    shown.result(result)
+    return 0
+
+
+def _flow_of_images(inputs: list[Path], out: Path, estimator: FlowEstimator) -> dict[str, Any]:
     import numpy as np
 
     from twostream.display.field_files import check_field_name, read_pair, save_field
@@ -223,21 +237,13 @@ def flow(
     save_field(out, field)
     lengths = np.hypot(*field)
     height, width = lengths.shape
-    result = {
+    return {
         "out": str(out),
         "width": width,
         "height": height,
         "mean_px": round(float(lengths.mean()), 4),
         "longest_px": round(float(lengths.max()), 4),
     }
-    shown.table(f"{method}", tuple(result), [tuple(result.values())])
-    shown.result(result)
-    return 0
-
-
-def _say_more(shown: Shown, count: int, what: str) -> None:
-    if count > NAMED:
-        shown.say(f"{count} {what}, {NAMED} of them named above; --json names all")
 
 
 COMMANDS = (flow, import_flow, export_flow)

@@ -7,21 +7,22 @@ from typing import Any
 
 import typer
 
+from twostream.cli import options
 from twostream.cli.console import Shown
-from twostream.cli.options import AsJson
+from twostream.cli.options import own
 
 
 def push(
-    run: Path = typer.Argument(..., metavar="RUN", help="A finished RUN folder."),
+    run: options.FinishedRun,
     target: str = typer.Argument(
         ..., metavar="TARGET", help="user/name on the Hugging Face Hub, or a folder (file:FOLDER)."
     ),
-    force: bool = typer.Option(False, "--force", help="Replace a run that is there."),
-    private: bool = typer.Option(False, "--private", help="Make a private repository."),
-    license_id: str = typer.Option(
-        None, "--license", metavar="ID", help="For the card, as the Hub names it: mit, cc-by-4.0."
+    force: bool = own(False, "Replace a run that is there.", None, "--force"),
+    private: bool = own(False, "Make a private repository.", None, "--private"),
+    license_id: str = own(
+        None, "For the card, as the Hub names it: mit, cc-by-4.0.", None, "--license", metavar="ID"
     ),
-    as_json: AsJson = False,
+    as_json: options.AsJson = False,
 ) -> int:
     """Share a run: model files, card, results and settings; no clips, no flow, no paths."""
     from twostream.hub import push as push_run
@@ -36,10 +37,10 @@ def pull(
     source: str = typer.Argument(
         ..., metavar="SOURCE", help="user/name on the Hugging Face Hub, or a pushed folder."
     ),
-    out: Path = typer.Option(..., "--out", metavar="RUN", help="The folder to make."),
-    revision: str = typer.Option(None, help="Branch, tag or commit on the Hub."),
-    force: bool = typer.Option(False, "--force", help="Replace a pulled run that is there."),
-    as_json: AsJson = False,
+    out: Path = own(..., "The folder to make.", None, "--out", metavar="RUN"),
+    revision: str = own(None, "Branch, tag or commit on the Hub."),
+    force: bool = own(False, "Replace a pulled run that is there.", None, "--force"),
+    as_json: options.AsJson = False,
 ) -> int:
     """Fetch a shared run, ready for `twostream predict`."""
     from twostream.hub import pull as pull_run

@@ -1,22 +1,148 @@
-"""Options that several verbs have, each written once."""
+"""Options that several verbs have, each written once, in the panels that `--help` shows."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")]
+from twostream.recipes import RECIPES
+
+if TYPE_CHECKING:
+    from twostream.datasets import SplitChoice
+    from twostream.training import TrainerOptions
+
+DATA, METHOD, NETWORK, TRAINING, MACHINE = "Data", "Method", "Network", "Training", "Machine"
+# spelt out: asking the estimators themselves would import OpenCV for every --help
+FLOW = (
+    "Flow estimator: dis, brox, dis-brox, tvl1, farneback, tvl1-opencv, raft-small, raft-large "
+    "or mv; brox:fast and brox:accurate are presets, likewise of dis-brox and tvl1; dis:fast."
+)
+CUDA = {"auto": "auto", "cpu": "cpu", "gpu": "cuda"}  # the Trainer's words -> torch's
+
+
+def option(*names: str, panel: str | None = None, **more: Any) -> Any:
+    """Declare an option that several verbs have, for ``Annotated``, in a panel of their help."""
+    return typer.Option(*names, rich_help_panel=panel, **more)
+
+
+def own(default: Any, text: str, panel: str | None = None, *names: str, **more: Any) -> Any:
+    """Declare an option of one verb: its default, its help, and where that stands."""
+    return typer.Option(default, *names, help=text, rich_help_panel=panel, **more)
+
+
+def per_recipe(text: str, *fields: str) -> str:
+    """Return a help text with each recipe's own value.
+
+    >>> per_recipe("SGD steps", "steps")
+    'SGD steps: 80,000 (paper), 400 (quick).'
+    """
+    values = []
+    for name, recipe in RECIPES.items():
+        own = dict.fromkeys(getattr(recipe, field) for field in fields)
+        shown = " and ".join(f"{v:,}" if isinstance(v, int | float) else v for v in own)
+        values.append(f"{shown} ({name})")
+    return f"{text}: {', '.join(values)}."
+
+
+RecipeName = Literal["quick", "paper"]
+CodecName = Literal["jpeg", "lossless"]
+Accelerators = Literal["auto", "cpu", "gpu"]
+
+Data = Annotated[
+    Path,
+    typer.Argument(
+        metavar="DATA",
+        help="A folder of class folders, a UCF-101 or HMDB-51 root, or a CSV or list file.",
+    ),
+]
+FinishedRun = Annotated[Path, typer.Argument(metavar="RUN", help="A finished RUN folder.")]
+Predicting = Annotated[
+    Path,
+    typer.Argument(metavar="RUN", help="A RUN folder with trained models, or an exported folder."),
+]
+Split = Annotated[int | None, option(panel=DATA, help="Number of a split that came with the data.")]
+Fold = Annotated[str | None, option(panel=DATA, help="i/k: test fold i of k, drawn by group.")]
+TestGroups = Annotated[
+    str | None, option(panel=DATA, help="Groups to test on, with commas: a,b,c.")
+]
+SkipUnreadable = Annotated[
+    bool,
+    option(
+        "--skip-unreadable",
+        panel=DATA,
+        help="Leave unreadable test videos out instead of counting them as wrong.",
+    ),
+]
+
+Flow = Annotated[str | None, option(panel=METHOD, help=per_recipe(FLOW[:-1], "flow"))]
+Codec = Annotated[CodecName, option(panel=METHOD, help="jpeg (8 bit, as in the paper) or exact.")]
+Quality = Annotated[int, option(panel=METHOD, min=1, max=100, help="Of the JPEG.")]
+Bound = Annotated[
+    float | None,
+    option(panel=METHOD, help="Fixed flow range in pixels; default: each field's own."),
+]
+Fps = Annotated[float | None, option(panel=METHOD, help="Resample all videos to this rate.")]
+ShortSide = Annotated[
+    int | None,
+    option(
+        panel=METHOD,
+        min=8,
+        help=per_recipe("Stored size, frames only shrink: shorter side in pixels", "short_side"),
+    ),
+]
+CropSize = Annotated[
+    int | None, option(panel=METHOD, help=per_recipe("Side of the crops in pixels", "crop_size"))
+]
+
+Steps = Annotated[int | None, option(panel=TRAINING, help=per_recipe("SGD steps", "steps"))]
+BatchSize = Annotated[
+    int | None,
+    option(panel=TRAINING, help=per_recipe("Global batch, over all devices", "batch_size")),
+]
+Seed = Annotated[
+    int, option(panel=TRAINING, min=0, help="Decides folds, initialisation and samples.")
+]
+Resume = Annotated[
+    bool, option("--resume", panel=TRAINING, help="Continue a training that was stopped.")
+]
+
+Workers = Annotated[
+    int | None,
+    option(panel=MACHINE, min=1, help="Threads; default: one a core."),
+]
 LoaderWorkers = Annotated[
-    int | None, typer.Option("--loader-workers", min=0, help="Processes that make batches.")
+    int | None, option(panel=MACHINE, min=0, help="Processes that make batches.")
 ]
-Accelerator = Annotated[
-    str, typer.Option("--accelerator", help="cpu, gpu or auto (the Trainer's option).")
+Accelerator = Annotated[Accelerators, option(panel=MACHINE, help="Where networks run.")]
+Devices = Annotated[int, option(panel=MACHINE, min=1, help="Number of devices.")]
+Precision = Annotated[
+    Literal["32-true", "16-mixed", "bf16-mixed"], option(panel=MACHINE, help="Of the arithmetic.")
 ]
-Devices = Annotated[int, typer.Option("--devices", min=1, help="Number of devices.")]
-Precision = Annotated[str, typer.Option("--precision", help="32-true, 16-mixed or bf16-mixed.")]
+AsJson = Annotated[bool, option("--json", help="Print one JSON object as the last line.")]
 
 
-def groups_of(names: str | None) -> tuple[str, ...] | None:
-    """Return the groups of --test-groups a,b,c."""
-    return tuple(names.split(",")) if names else None
+def split_choice(split: int | None, fold: str | None, test_groups: str | None) -> SplitChoice:
+    """Return who is tested, of --split, --fold and --test-groups a,b,c."""
+    from twostream.datasets import SplitChoice
+
+    groups = tuple(test_groups.split(",")) if test_groups else None
+    return SplitChoice(split=split, fold=fold, test_groups=groups)
+
+
+def trainer_options(
+    accelerator: str,
+    devices: int = 1,
+    precision: str = "32-true",
+    loader_workers: int | None = None,
+) -> TrainerOptions:
+    """Return what is handed to the Lightning Trainer."""
+    from twostream.training import TrainerOptions
+
+    return TrainerOptions(
+        accelerator=accelerator,
+        devices=devices,
+        precision=precision,
+        loader_workers=loader_workers,
+    )

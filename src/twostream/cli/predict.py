@@ -9,53 +9,50 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from twostream.cli import options
 from twostream.cli.console import Shown
+from twostream.cli.options import CUDA, own
 
 if TYPE_CHECKING:
     from twostream.prediction import Timeline, TwoStreamPredictor
     from twostream.types import Progress
 
 SUFFIXES = {"csv": ".csv", "scores": ".csv", "srt": ".srt", "video": ".mp4"}
-DEVICES = {"auto": "auto", "cpu": "cpu", "gpu": "cuda"}
+TIMES, WINDOWS, WRITTEN = "Long videos and sources", "Windows", "What is written"
 
 
 def predict(
-    run: Path = typer.Argument(
-        ..., metavar="RUN", help="A RUN folder with trained models, or an exported folder."
-    ),
+    run: options.Predicting,
     videos: list[Path] = typer.Argument(
         None, metavar="[VIDEO...]", help="Video files, or folders of them."
     ),
-    top: int = typer.Option(5, min=1, help="Labels to print."),
-    timeline: bool = typer.Option(
-        False, "--timeline", help="What happens when: scores over time, and segments."
+    top: int = own(5, "Labels to print.", min=1),
+    timeline: bool = own(
+        False, "What happens when: scores over time, and segments.", TIMES, "--timeline"
     ),
-    live: str = typer.Option(
+    live: str = own(
         None,
+        "Watch a camera (0, 1, ...), an address (rtsp://, http://), or a file at its speed.",
+        TIMES,
         "--live",
         metavar="SOURCE",
-        help="Watch a camera (0, 1, ...), an address (rtsp://, http://), or a file at its speed.",
     ),
-    seconds: float = typer.Option(None, help="End --live after so many; default: never."),
-    window: float = typer.Option(None, help="Seconds that are scored at once; default 2."),
-    every: float = typer.Option(
-        None, help="Seconds from one window to the next; default 0.5, with --live 0.2."
+    seconds: float = own(None, "End --live after so many; default: never.", TIMES),
+    window: float = own(None, "Seconds that are scored at once; default 2.", WINDOWS),
+    every: float = own(
+        None, "Seconds from one window to the next; default 0.5, with --live 0.2.", WINDOWS
     ),
-    positions: int = typer.Option(
-        None, help="Frames and stacks scored of a window; default 5, with --live 3."
+    positions: int = own(
+        None, "Frames and stacks scored of a window; default 5, with --live 3.", WINDOWS
     ),
-    smooth: float = typer.Option(None, help="Seconds that scores are averaged over; default 1.5."),
-    threshold: float = typer.Option(
-        None, help='A best score below it is "none of these"; default 0.4.'
-    ),
-    csv: Path = typer.Option(None, "--csv", help="Write the segments here as a table."),
-    scores: Path = typer.Option(None, "--scores", help="Write all scores over time here (csv)."),
-    srt: Path = typer.Option(None, "--srt", help="Write the segments here as subtitles."),
-    video: Path = typer.Option(
-        None, "--video", help="Write the video with labels, scores and flow here (.mp4)."
-    ),
-    accelerator: str = typer.Option("auto", help="cpu, gpu or auto."),
-    as_json: bool = typer.Option(False, "--json", help="Print one JSON list as the last line."),
+    smooth: float = own(None, "Seconds that scores are averaged over; default 1.5.", WINDOWS),
+    threshold: float = own(None, 'A best score below it is "none of these"; default 0.4.', WINDOWS),
+    csv: Path = own(None, "The segments as a table.", WRITTEN, "--csv"),
+    scores: Path = own(None, "All scores over time (csv).", WRITTEN, "--scores"),
+    srt: Path = own(None, "The segments as subtitles.", WRITTEN, "--srt"),
+    video: Path = own(None, "The video with labels, scores and flow (.mp4).", WRITTEN, "--video"),
+    accelerator: options.Accelerator = "auto",
+    as_json: options.AsJson = False,
 ) -> int:
     """Label videos: flow is computed inside, with what the model files say.
 
@@ -66,9 +63,7 @@ def predict(
     from twostream.types import UsageError
 
     shown = Shown(as_json=as_json)
-    if accelerator not in DEVICES:
-        raise UsageError(f"--accelerator takes cpu, gpu or auto, got {accelerator!r}")
-    device = DEVICES[accelerator]
+    device = CUDA[accelerator]
     common = {"window": window, "every": every, "positions": positions, "threshold": threshold}
     files = {"csv": csv, "scores": scores, "srt": srt, "video": video}
     if timeline and live is not None:
@@ -76,7 +71,7 @@ def predict(
     _refuse({"seconds": seconds}, live is not None, "--live")
     _refuse({"smooth": smooth, **files}, timeline, "--timeline")
     _refuse(common, timeline or live is not None, "--timeline or --live")
-    options: dict[str, Any] = {
+    asked: dict[str, Any] = {
         "window_seconds": window,
         "every_seconds": every,
         "positions": positions,
@@ -84,11 +79,11 @@ def predict(
         "smooth_seconds": smooth,
         "seconds": seconds,
     }
-    options = {name: value for name, value in options.items() if value is not None}
+    asked = {name: value for name, value in asked.items() if value is not None}
     if live is not None:
         if videos:
             raise UsageError(f"--live takes its frames from {live}: leave {videos[0]} out")
-        return _watch(shown, TwoStreamPredictor.load(run, device=device), live, options, top)
+        return _watch(shown, TwoStreamPredictor.load(run, device=device), live, asked, top)
     if not videos:
         raise UsageError("predict needs a VIDEO, or --live SOURCE")
     found = find_videos(videos)
@@ -110,12 +105,12 @@ def predict(
 
     def work(video: Path, progress: Progress) -> dict[str, Any]:
         targets = {kind: path[video] for kind, path in paths.items()}
-        return _timeline(shown, predictor, video, options, targets, progress)
+        return _timeline(shown, predictor, video, asked, targets, progress)
 
     return _each(shown, list(found), work)
 
 
-def _refuse(options: dict[str, Any], wanted: bool, switch: str) -> None:
+def _refuse(asked: dict[str, Any], wanted: bool, switch: str) -> None:
     """Raise a UsageError for an option that would have no effect."""
     from twostream.types import UsageError
 
@@ -125,14 +120,14 @@ def _refuse(options: dict[str, Any], wanted: bool, switch: str) -> None:
 
 
 def _watch(
-    shown: Shown, predictor: TwoStreamPredictor, source: str, options: dict[str, Any], top: int
+    shown: Shown, predictor: TwoStreamPredictor, source: str, asked: dict[str, Any], top: int
 ) -> int:
     from twostream.cli.live_display import watch
     from twostream.prediction.timeline import THRESHOLD, check_threshold
 
-    threshold = options.pop("threshold", THRESHOLD)
+    threshold = asked.pop("threshold", THRESHOLD)
     check_threshold(threshold)
-    return watch(shown, predictor, source, options, top=top, threshold=threshold)
+    return watch(shown, predictor, source, asked, top=top, threshold=threshold)
 
 
 def _each(
@@ -193,13 +188,13 @@ def _timeline(
     shown: Shown,
     predictor: TwoStreamPredictor,
     video: Path,
-    options: dict[str, Any],
+    asked: dict[str, Any],
     targets: dict[str, Path],
     progress: Progress,
 ) -> dict[str, Any]:
     from twostream.prediction import timeline_files as files
 
-    timeline = predictor.timeline(video, **options, progress=progress)
+    timeline = predictor.timeline(video, **asked, progress=progress)
     writers: dict[str, Callable[[Timeline], str]] = {
         "csv": files.segments_csv,
         "scores": files.scores_csv,

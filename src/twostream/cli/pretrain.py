@@ -6,8 +6,9 @@ from pathlib import Path
 
 import typer
 
+from twostream.cli import options
 from twostream.cli.console import Shown, percent
-from twostream.cli.options import Accelerator, AsJson, Devices, LoaderWorkers, Precision
+from twostream.cli.options import DATA, NETWORK, own, trainer_options
 
 
 def pretrain(
@@ -16,28 +17,27 @@ def pretrain(
         metavar="IMAGES",
         help="A folder with train/<class> and val/<class> (ILSVRC-2012), or of class folders.",
     ),
-    out: Path = typer.Option(..., "--out", help="The model file to write, FILE.safetensors."),
-    recipe: str = typer.Option("paper", help="paper (CNN-M-2048, wants a GPU) or quick."),
-    val_share: float = typer.Option(
-        None, help="Share of each class to validate on, where IMAGES has no val; default 0.1."
+    out: Path = own(..., "The model file to write, FILE.safetensors.", None, "--out"),
+    recipe: options.RecipeName = own("paper", "paper (CNN-M-2048, wants a GPU) or quick."),
+    val_share: float = own(
+        None, "Share of each class to validate on, where IMAGES has no val; default 0.1.", DATA
     ),
-    arch: str = typer.Option(None, help="The net: cnn-m-2048, squeezenet1_0 or a timm name."),
-    steps: int = typer.Option(None, help="SGD steps."),
-    batch_size: int = typer.Option(None, help="Global batch, over all devices."),
-    short_side: int = typer.Option(None, help="Every image's shorter side in pixels."),
-    crop_size: int = typer.Option(None, help="Side of the crops in pixels."),
-    seed: int = typer.Option(0, min=0, help="Decides initialisation, samples and who validates."),
-    resume: bool = typer.Option(False, "--resume", help="Continue a training that was stopped."),
-    loader_workers: LoaderWorkers = None,
-    accelerator: Accelerator = "auto",
-    devices: Devices = 1,
-    precision: Precision = "32-true",
-    as_json: AsJson = False,
+    arch: str = own(None, "The net: cnn-m-2048, squeezenet1_0 or a timm name.", NETWORK),
+    short_side: options.ShortSide = None,
+    crop_size: options.CropSize = None,
+    steps: options.Steps = None,
+    batch_size: options.BatchSize = None,
+    seed: options.Seed = 0,
+    resume: options.Resume = False,
+    loader_workers: options.LoaderWorkers = None,
+    accelerator: options.Accelerator = "auto",
+    devices: options.Devices = 1,
+    precision: options.Precision = "32-true",
+    as_json: options.AsJson = False,
 ) -> int:
     """Train a spatial net on images (ImageNet), for `train --weights FILE` to start from."""
     from twostream.pretraining import pretrain as run
     from twostream.pretraining import pretraining_recipe
-    from twostream.training import TrainerOptions
 
     shown = Shown(as_json=as_json)
     with shown.progress():
@@ -55,12 +55,7 @@ def pretrain(
             val_share=val_share,
             seed=seed,
             resume=resume,
-            options=TrainerOptions(
-                accelerator=accelerator,
-                devices=devices,
-                precision=precision,
-                loader_workers=loader_workers,
-            ),
+            options=trainer_options(accelerator, devices, precision, loader_workers),
             progress=shown.step,
         )
     title = f"{results['images']} images, {results['classes']} classes, {results['steps']} steps"

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import typer
 
+from twostream.cli import options
 from twostream.cli.console import Shown
-from twostream.cli.options import Accelerator, AsJson, Devices, LoaderWorkers, Precision
+from twostream.cli.options import DATA, MACHINE, METHOD, own, trainer_options
 
 
 def reproduce(
@@ -15,38 +16,36 @@ def reproduce(
         "claims",
         help="table1a, table1b, slow-fusion, table2, table3, table4, figure4, claims or all.",
     ),
-    data: list[str] = typer.Option(
+    data: list[str] = own(
         None,
+        "Any data set; a second one plays HMDB-51's part. Without: the built-in one.",
+        DATA,
         "--data",
         metavar="DATA",
-        help="Any data set; a second one plays HMDB-51's part. Without: the built-in one.",
     ),
-    ucf101: Path = typer.Option(None, help="Folder of UCF-101, for the paper's own experiments."),
-    hmdb51: Path = typer.Option(None, help="Folder of HMDB-51."),
-    out: Path = typer.Option(Path("reproduction"), "--out", help="Folder of runs and results."),
-    weights: Path = typer.Option(None, help="Weights of the pre-trained spatial net."),
-    seeds: int = typer.Option(1, min=1, help="Number of seeds; more may be added later."),
-    folds: int = typer.Option(3, min=2, help="Folds by group, of data without official splits."),
-    recipe: str = typer.Option(None, help="quick, or paper (the default for official data)."),
-    flow: str = typer.Option(None, help="Flow estimator instead of the recipe's."),
-    steps: int = typer.Option(None, help="SGD steps instead of the recipe's."),
-    jobs: int = typer.Option(None, min=1, help="Runs at the same time; default: one a CPU core."),
-    notes: Path = typer.Option(
-        None, help='Text with headings "Claim 1" and so on, to stand beside the results.'
-    ),
-    list_: bool = typer.Option(False, "--list", help="Show all cells, their state and cost only."),
-    accelerator: Accelerator = "auto",
-    devices: Devices = 1,
-    precision: Precision = "32-true",
-    loader_workers: LoaderWorkers = None,
-    as_json: AsJson = False,
+    ucf101: Path = own(None, "Folder of UCF-101, for the paper's own experiments.", DATA),
+    hmdb51: Path = own(None, "Folder of HMDB-51.", DATA),
+    folds: int = own(3, "Folds by group, of data without official splits.", DATA, min=2),
+    out: Path = own(Path("reproduction"), "Folder of runs and results.", None, "--out"),
+    seeds: int = own(1, "Number of seeds; more may be added later.", min=1),
+    notes: Path = own(None, 'Text with headings "Claim 1" and so on, to stand beside the results.'),
+    list_: bool = own(False, "Show all cells, their state and cost only.", None, "--list"),
+    recipe: options.RecipeName = own(None, "Default: paper for official data, else quick.", METHOD),
+    flow: str = own(None, "Flow estimator instead of the recipe's.", METHOD),
+    weights: Path = own(None, "Weights of the pre-trained spatial net.", METHOD),
+    steps: options.Steps = None,
+    jobs: int = own(None, "Runs at the same time; default: one a CPU core.", MACHINE, min=1),
+    accelerator: options.Accelerator = "auto",
+    devices: options.Devices = 1,
+    precision: options.Precision = "32-true",
+    loader_workers: options.LoaderWorkers = None,
+    as_json: options.AsJson = False,
 ) -> int:
     """Run the paper's experiments and check its claims; goes on where it was stopped."""
     from twostream.experiments import Study, check_what, listing
     from twostream.experiments import reproduce as run
     from twostream.experiments.built_in import built_in_data
     from twostream.recipes import make_recipe
-    from twostream.training import TrainerOptions
     from twostream.types import UsageError
 
     shown = Shown(as_json=as_json)
@@ -76,15 +75,9 @@ def reproduce(
                 study,
                 what,
                 jobs=jobs,
-                options=TrainerOptions(
-                    accelerator=accelerator,
-                    devices=devices,
-                    precision=precision,
-                    loader_workers=loader_workers,
-                ),
+                options=trainer_options(accelerator, devices, precision, loader_workers),
                 notes=notes,
                 progress=shown.step,
-                say=shown.say,
             )
     if list_:
         _show_list(shown, rows)

@@ -3,44 +3,39 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import typer
 
+from twostream.cli import options
 from twostream.cli.console import Shown, percent
-from twostream.cli.options import AsJson, groups_of
+from twostream.cli.options import own, split_choice, trainer_options
 from twostream.cli.train import show_results
 
 
 def evaluate(
-    run: Path = typer.Argument(..., metavar="RUN", help="A finished RUN folder."),
+    run: options.FinishedRun,
     data: Path = typer.Argument(None, metavar="[DATA]", help="Other data; default: the run's own."),
-    split: int = typer.Option(None, help="Number of a split that came with DATA."),
-    fold: str = typer.Option(None, help="i/k: fold i of k."),
-    test_groups: str = typer.Option(None, help="Groups to test on, with commas."),
-    out: Path = typer.Option(None, "--out", help="Folder for the score files."),
-    skip_unreadable: bool = typer.Option(
-        False,
-        "--skip-unreadable",
-        help="Leave unreadable videos out instead of counting them as wrong.",
-    ),
-    workers: int = typer.Option(None, min=1, help="Threads of the extraction."),
-    accelerator: str = typer.Option("auto", help="cpu, gpu or auto."),
-    as_json: AsJson = False,
+    split: options.Split = None,
+    fold: options.Fold = None,
+    test_groups: options.TestGroups = None,
+    out: Path = own(None, "Folder for the score files.", None, "--out"),
+    skip_unreadable: options.SkipUnreadable = False,
+    workers: options.Workers = None,
+    accelerator: options.Accelerator = "auto",
+    as_json: options.AsJson = False,
 ) -> int:
     """Score videos with a run's models, 25 positions x 10 crops, and write the score files."""
-    from twostream.datasets import SplitChoice
     from twostream.run import evaluate_run
-    from twostream.training import TrainerOptions
 
     shown = Shown(as_json=as_json)
     with shown.progress():
         results = evaluate_run(
             run,
             str(data) if data else None,
-            choice=SplitChoice(split=split, fold=fold, test_groups=groups_of(test_groups)),
+            choice=split_choice(split, fold, test_groups),
             out=out,
-            options=TrainerOptions(accelerator=accelerator),
+            options=trainer_options(accelerator),
             workers=workers,
             skip_unreadable=skip_unreadable,
             progress=shown.step,
@@ -51,15 +46,16 @@ def evaluate(
 
 def fuse(
     scores: list[Path] = typer.Argument(..., metavar="SCORES.npz...", help="One file a stream."),
-    method: str = typer.Option("average", help="average, weighted or svm."),
-    weights: str = typer.Option(None, help="For weighted: one a stream, with commas: 1,2."),
-    fit: list[Path] = typer.Option(
+    method: Literal["average", "weighted", "svm"] = own("average", "How scores are fused."),
+    weights: str = own(None, "For weighted: one a stream, with commas: 1,2."),
+    fit: list[Path] = own(
+        None,
+        "For svm: scores on training clips, one file a stream, in the same order.",
         None,
         "--fit",
-        help="For svm: scores on training clips, one file a stream, in the same order.",
     ),
-    out: Path = typer.Option(None, "--out", help="Write the fused scores here (npz)."),
-    as_json: AsJson = False,
+    out: Path = own(None, "Write the fused scores here (npz).", None, "--out"),
+    as_json: options.AsJson = False,
 ) -> int:
     """Fuse the scores of streams, matched by video id."""
     from twostream.fusion import fuse as fuse_scores
@@ -101,10 +97,7 @@ def fuse(
     return 0
 
 
-def report(
-    run: Path = typer.Argument(..., metavar="RUN", help="A RUN folder."),
-    as_json: AsJson = False,
-) -> int:
+def report(run: options.FinishedRun, as_json: options.AsJson = False) -> int:
     """Write RUN/report.html again: one file with everything in it."""
     from twostream.report import write_report
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import typer
 
 from twostream.cli.console import Shown
-from twostream.cli.predict import DEVICES
+from twostream.cli.options import CUDA as DEVICES
 
 GRACE_SECONDS = 3  # for answers that are under way when the server is stopped
 

@@ -3,105 +3,109 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-import typer
-
-from twostream.cli.console import FLOW_HELP, Shown, percent
-from twostream.cli.options import Accelerator, AsJson, Devices, LoaderWorkers, Precision, groups_of
+from twostream.cli import options
+from twostream.cli.console import Shown, percent
+from twostream.cli.options import (
+    DATA,
+    METHOD,
+    NETWORK,
+    TRAINING,
+    own,
+    per_recipe,
+    split_choice,
+    trainer_options,
+)
 
 STREAM_NAMES = ("spatial", "temporal", "average", "svm")
+RECIPE = "quick (minutes on a CPU) or paper (2014, exactly)."
 
 
 def train(
-    data: Path = typer.Argument(
-        ...,
-        metavar="DATA",
-        help="A folder of class folders, a UCF-101 or HMDB-51 root, or a CSV or list file.",
+    data: options.Data,
+    out: Path = own(..., "The RUN folder: models, scores, report, logs.", None, "--out"),
+    recipe: options.RecipeName = own("quick", RECIPE),
+    stream: Literal["both", "spatial", "temporal"] = own("both", "Which nets are trained."),
+    split: options.Split = None,
+    fold: options.Fold = None,
+    test_groups: options.TestGroups = None,
+    skip_unreadable: options.SkipUnreadable = False,
+    also: list[str] = own(
+        None, "Another data set that helps to train (repeatable).", DATA, "--also", metavar="DATA"
     ),
-    out: Path = typer.Option(..., "--out", help="The RUN folder: models, scores, report, logs."),
-    recipe: str = typer.Option("quick", help="quick (minutes on a CPU) or paper (2014, exactly)."),
-    split: int = typer.Option(None, help="Number of a split that came with the data."),
-    fold: str = typer.Option(None, help="i/k: test fold i of k, drawn by group."),
-    test_groups: str = typer.Option(None, help="Groups to test on, with commas: a,b,c."),
-    stream: str = typer.Option("both", help="spatial, temporal or both."),
-    weights: Path = typer.Option(None, help="Weights file the spatial net starts from."),
-    temporal_weights: Path = typer.Option(None, help="Weights file the temporal net starts from."),
-    cross_modality: bool = typer.Option(
+    how: Literal["multitask", "added", "pretrain"] = own(
+        "multitask", "What --also does: heads, added classes, or first training.", DATA
+    ),
+    also_store: list[str] = own(
+        None, "Store of each --also, in the same order.", DATA, metavar="DIR"
+    ),
+    also_test: bool = own(
+        False, "Keep each --also's test side back, and test its head on it.", DATA, "--also-test"
+    ),
+    overlap: Path = own(
+        None, "For --how added: CSV of classes that mean the same in both data sets.", DATA
+    ),
+    length: int = own(10, "L: flow fields in a stack.", METHOD),
+    trajectory: bool = own(False, "Sample along trajectories.", METHOD, "--trajectory"),
+    bidirectional: bool = own(False, "Half forward, half backward.", METHOD, "--bidirectional"),
+    mean_subtraction: bool = own(True, "Subtract each field's mean vector.", METHOD),
+    rgb_stack: bool = own(False, "L RGB frames instead of flow.", METHOD, "--rgb-stack"),
+    flow: options.Flow = None,
+    store: Path = own(None, "Folder for frames and flow; default RUN/flow.", METHOD),
+    codec: options.Codec = "jpeg",
+    quality: options.Quality = 90,
+    bound: options.Bound = None,
+    fps: options.Fps = None,
+    short_side: options.ShortSide = None,
+    crop_size: options.CropSize = None,
+    flip: bool = own(True, "--no-flip for classes that tell left from right.", METHOD),
+    fit_scores: Literal["out-of-fold", "in-sample"] = own(
+        None, per_recipe("What the SVM learns from", "fit_scores"), METHOD
+    ),
+    arch: str = own(
+        None,
+        per_recipe(
+            "Spatial net: one of ours, squeezenet1_0 or a timm name", "spatial_architecture"
+        ),
+        NETWORK,
+    ),
+    temporal_arch: str = own(
+        None, per_recipe("Temporal net, likewise", "temporal_architecture"), NETWORK
+    ),
+    weights: Path = own(None, "Weights file the spatial net starts from.", NETWORK),
+    temporal_weights: Path = own(None, "Weights file the temporal net starts from.", NETWORK),
+    cross_modality: bool = own(
         False,
+        "Start the temporal net from --weights too, averaged over colour.",
+        NETWORK,
         "--cross-modality",
-        help="Start the temporal net from --weights too, averaged over colour.",
     ),
-    pretrained: bool = typer.Option(False, "--pretrained", help="Start from timm's hub weights."),
-    layers: str = typer.Option("all", "--train", help="all or last-layer."),
-    arch: str = typer.Option(None, help="Spatial net: cnn-m-2048, squeezenet1_0 or a timm name."),
-    temporal_arch: str = typer.Option(None, help="Temporal net, likewise."),
-    length: int = typer.Option(10, help="L: flow fields in a stack."),
-    trajectory: bool = typer.Option(False, "--trajectory", help="Sample along trajectories."),
-    bidirectional: bool = typer.Option(
-        False, "--bidirectional", help="Half forward, half backward."
+    pretrained: bool = own(False, "Start from timm's hub weights.", NETWORK, "--pretrained"),
+    layers: Literal["all", "last-layer"] = own(
+        "all", "Which layers of a net that starts from weights.", NETWORK, "--train"
     ),
-    mean_subtraction: bool = typer.Option(True, help="Subtract each field's mean vector."),
-    rgb_stack: bool = typer.Option(False, "--rgb-stack", help="L RGB frames instead of flow."),
-    flow: str = typer.Option(None, help=FLOW_HELP),
-    store: Path = typer.Option(
-        None, "--store", help="Folder for frames and flow; default RUN/flow."
+    dropout: float = own(None, per_recipe("Before the classifier, 0..1", "dropout"), NETWORK),
+    steps: options.Steps = None,
+    batch_size: options.BatchSize = None,
+    learning_rate: float = own(
+        None, per_recipe("Highest learning rate", "learning_rate"), TRAINING
     ),
-    codec: str = typer.Option("jpeg", help="jpeg (8 bit, as in the paper) or lossless."),
-    quality: int = typer.Option(90, min=1, max=100, help="Of the JPEG."),
-    bound: float = typer.Option(
-        None, help="Fixed flow range in pixels; default: each field's own."
-    ),
-    fps: float = typer.Option(None, help="Resample all videos to this rate."),
-    short_side: int = typer.Option(None, help="Stored size: shorter side in pixels."),
-    crop_size: int = typer.Option(None, help="Side of the crops in pixels."),
-    steps: int = typer.Option(None, help="SGD steps."),
-    batch_size: int = typer.Option(None, help="Global batch, over all devices."),
-    learning_rate: float = typer.Option(None, help="Highest learning rate."),
-    dropout: float = typer.Option(None, help="Before the classifier, 0..1."),
-    flip: bool = typer.Option(True, help="--no-flip for classes that tell left from right."),
-    fit_scores: str = typer.Option(
-        None, help="The SVM learns from out-of-fold or in-sample scores."
-    ),
-    also: list[str] = typer.Option(
-        None, "--also", metavar="DATA", help="Another data set that helps to train (repeatable)."
-    ),
-    how: str = typer.Option(
-        "multitask", help="What --also does: multitask, added (classes) or pretrain."
-    ),
-    also_store: list[str] = typer.Option(
-        None, "--also-store", metavar="DIR", help="Store of each --also, in the same order."
-    ),
-    also_test: bool = typer.Option(
-        False, "--also-test", help="Keep each --also's test side back, and test its head on it."
-    ),
-    overlap: Path = typer.Option(
-        None, help="For --how added: CSV of classes that mean the same in both data sets."
-    ),
-    skip_unreadable: bool = typer.Option(
-        False,
-        "--skip-unreadable",
-        help="Leave unreadable test videos out instead of counting them as wrong.",
-    ),
-    seed: int = typer.Option(0, min=0, help="Decides folds, initialisation and samples."),
-    resume: bool = typer.Option(False, "--resume", help="Continue a run that was stopped."),
-    workers: int = typer.Option(None, min=1, help="Threads of the extraction."),
-    loader_workers: LoaderWorkers = None,
-    accelerator: Accelerator = "auto",
-    devices: Devices = 1,
-    precision: Precision = "32-true",
-    as_json: AsJson = False,
+    seed: options.Seed = 0,
+    resume: options.Resume = False,
+    workers: options.Workers = None,
+    loader_workers: options.LoaderWorkers = None,
+    accelerator: options.Accelerator = "auto",
+    devices: options.Devices = 1,
+    precision: options.Precision = "32-true",
+    as_json: options.AsJson = False,
 ) -> int:
     """Train both streams on DATA and do everything around it: flow, scores, fusion, report."""
-    from twostream.datasets import SplitChoice
     from twostream.initialise import Start
     from twostream.recipes import make_recipe
     from twostream.run import RunSettings, train_run
-    from twostream.training import TrainerOptions
     from twostream.types import TemporalInput, UsageError
 
-    if stream not in ("both", "spatial", "temporal"):
-        raise UsageError(f"--stream takes spatial, temporal or both, got {stream!r}")
     if overlap and how != "added":
         raise UsageError("--overlap goes with --how added, and only with it")
     if how != "multitask" and not also:
@@ -122,7 +126,7 @@ def train(
     settings = RunSettings(
         data=str(data),
         recipe=chosen,
-        streams=("spatial", "temporal") if stream == "both" else (stream,),  # type: ignore[arg-type]
+        streams=("spatial", "temporal") if stream == "both" else (stream,),
         temporal=TemporalInput(
             length=length,
             trajectory=trajectory,
@@ -130,7 +134,7 @@ def train(
             subtract_mean=mean_subtraction,
             rgb=rgb_stack,
         ),
-        choice=SplitChoice(split=split, fold=fold, test_groups=groups_of(test_groups)),
+        choice=split_choice(split, fold, test_groups),
         seed=seed,
         start=Start(
             weights=str(weights) if weights else None,
@@ -144,25 +148,19 @@ def train(
         store=str(store) if store else None,
         stored=chosen.stored(codec=codec, quality=quality, bound_px=bound, fps=fps),
         others=tuple(also or ()),
-        how=how,  # type: ignore[arg-type]
+        how=how,
         others_whole=not also_test,
         other_stores=tuple(also_store or ()),
         overlap=str(overlap) if overlap else None,
         skip_unreadable=skip_unreadable,
     )
     shown = Shown(as_json=as_json)
-    options = TrainerOptions(
-        accelerator=accelerator,
-        devices=devices,
-        precision=precision,
-        loader_workers=loader_workers,
-    )
     with shown.progress():
         results = train_run(
             settings,
             out,
             resume=resume,
-            options=options,
+            options=trainer_options(accelerator, devices, precision, loader_workers),
             workers=workers,
             progress=shown.step,
         )
@@ -191,9 +189,9 @@ def show_results(shown: Shown, results: dict[str, Any]) -> None:
 
 
 def demo(
-    out: Path = typer.Option(Path("demo-run"), "--out", help="The RUN folder."),
-    seed: int = typer.Option(0, min=0, help="Of the data set and of training."),
-    as_json: AsJson = False,
+    out: Path = own(Path("demo-run"), "The RUN folder.", None, "--out"),
+    seed: options.Seed = 0,
+    as_json: options.AsJson = False,
 ) -> int:
     """Write the built-in data set, do the main job on it and label one held-out clip."""
     from twostream.demo import run_demo

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from twostream.checkpoint import StreamModel
-from twostream.datasets import load_dataset, relabeled
+from twostream.datasets import SplitChoice, load_dataset, relabeled
 from twostream.export.describe import describe
 from twostream.export.graph import OPSET, write_graph
 from twostream.export.parity import Parity, check_parity
@@ -26,14 +27,15 @@ from twostream.store.clips import Clip
 from twostream.types import (
     DatasetSplit,
     LabeledVideo,
+    Progress,
     Stream,
     UsageError,
     VideoError,
+    no_progress,
 )
 
 CALIBRATION_CLIPS = 24
-
-Progress = Callable[[str, int, int, str], None]
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +73,8 @@ def export_onnx(
     *,
     int8: bool = False,
     calibrate: Path | str | None = None,
-    split: int | None = None,
-    fold: str | None = None,
-    test_groups: tuple[str, ...] | None = None,
-    progress: Progress | None = None,
-    say: Callable[[str], None] = lambda message: None,
+    choice: SplitChoice | None = None,
+    progress: Progress = no_progress,
 ) -> ExportReport:
     """Write a run's networks as ONNX files, with labels and a contract; each is checked.
 
@@ -85,10 +84,8 @@ def export_onnx(
         int8: networks of 8-bit numbers instead of float32.
         calibrate: their data: ranges are measured on its training clips, and what they cost on its
             test clips. None: the run's own data and split.
-        split, fold, test_groups: of that data (``Dataset.split``); none: the run's, where it is the
-            run's data.
-        progress: called as (task, done, total, detail).
-        say: told what a user should read.
+        choice: of that data's clips; None: the run's, where it is the run's data.
+        progress: told how far calibration and measurement are.
 
     Raises:
         ModelError: a network does not give what torch gives, or cannot be written.
@@ -105,7 +102,7 @@ def export_onnx(
     if int8:
         asked = Path(run) / "asked.json" if isinstance(run, Path | str) else None
         own = read_json(asked) if asked and asked.is_file() else None
-        sides = _sides(own, calibrate, split=split, fold=fold, test_groups=test_groups)
+        sides = _sides(own, calibrate, choice or SplitChoice())
     with staged(out) as folder:
         parity: dict[Stream, Parity] = {}
         streams = []
@@ -115,7 +112,7 @@ def export_onnx(
             write_graph(model, exported.path)
             streams.append(OnnxStream(exported))
             parity[name] = check_parity(model, streams[-1])
-            say(
+            logger.info(
                 f"{name}: {parity[name].inputs} stacks of {len(parity[name].sizes)} shapes, torch "
                 f"and onnxruntime differ by at most {parity[name].largest_difference:.1e} "
                 f"(allowed {parity[name].tolerance:.0e})"
@@ -129,7 +126,7 @@ def export_onnx(
             quantization = {
                 "data": sides.dataset,
                 "split": sides.name,
-                **_quantized(streams, folder, train, test, progress, say),
+                **_quantized(streams, folder, train, test, progress),
             }
         specs = [model.spec for model in models]
         contract = describe(specs, parity, opset=OPSET, quantization=quantization)
@@ -142,30 +139,22 @@ def export_onnx(
 
 
 def _sides(
-    own: dict[str, Any] | None,
-    data: Path | str | None,
-    *,
-    split: int | None,
-    fold: str | None,
-    test_groups: tuple[str, ...] | None,
+    own: dict[str, Any] | None, data: Path | str | None, choice: SplitChoice
 ) -> DatasetSplit:
     """Return the clips that calibrate and those that are tested: never tested what was trained on.
 
     Args:
         own: what the run was asked for; None for models that are in memory.
-        data, split, fold, test_groups: see ``export_onnx``.
+        data, choice: see ``export_onnx``.
     """
     if data is None:
         if own is None:
             raise UsageError("int8 networks need clips of the run's classes: name their data set")
         data = own["data"]
-    dataset = load_dataset(data)
     seed = 0
     if own is not None and Path(own["data"]).resolve() == Path(data).resolve():
-        seed = own["seed"]
-        if split is None and not fold and not test_groups:
-            split, fold, test_groups = own["split"], own["fold"], own["test_groups"]
-    return dataset.split(split, fold=fold, test_groups=test_groups, seed=seed)
+        seed, choice = own["seed"], choice or SplitChoice.from_json(own)
+    return choice.of(load_dataset(data), seed=seed)
 
 
 def _quantized(
@@ -173,8 +162,7 @@ def _quantized(
     folder: Path,
     train: Sequence[LabeledVideo],
     test: Sequence[LabeledVideo],
-    progress: Progress | None,
-    say: Callable[[str], None],
+    progress: Progress,
 ) -> dict[str, Any]:
     """Put int8 networks in the place of the float32 ones, and measure what they cost."""
     specs = [stream.spec for stream in streams]
@@ -184,11 +172,10 @@ def _quantized(
             try:
                 clip, _ = read_clip(video.path, specs)
             except VideoError as error:
-                say(f"left out: {error}")
+                logger.warning(f"left out: {error}")
                 continue
             yield clip, video.label
-            if progress:
-                progress(task, done, len(videos), video.video_id)
+            progress(task, done, len(videos), video.video_id)
 
     chosen = [train[i] for i in sorted(set(even_indices(len(train), CALIBRATION_CLIPS)))]
     kept = [clip for clip, _ in clips(chosen, "calibrate")]

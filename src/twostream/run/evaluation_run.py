@@ -62,7 +62,7 @@ def evaluate_run(
     own, again = data is None, data is None and not choice
     choice = choice or SplitChoice()
     if again:
-        choice = SplitChoice(**{name: asked[name] for name in ("split", "fold", "test_groups")})
+        choice = SplitChoice.from_json(asked)
     whole = not own and not choice and not dataset.given
     test = dataset.videos if whole else choice.of(dataset, seed=asked["seed"]).test
     videos = tuple(relabeled(test, dataset.classes, specs[0].classes, name=dataset.name))
