@@ -11,15 +11,7 @@ from numpy.typing import NDArray
 from twostream.extraction import extract_to_memory
 from twostream.prediction import Prediction, Timeline, TwoStreamPredictor
 from twostream.prediction.predictor import stored_as
-from twostream.prediction.timeline import (
-    EVERY_SECONDS,
-    POSITIONS,
-    SMOOTH_SECONDS,
-    THRESHOLD,
-    WINDOW_SECONDS,
-    find_segments,
-    smooth,
-)
+from twostream.prediction.timeline import EVERY_SECONDS, POSITIONS, WINDOW_SECONDS
 from twostream.prediction.window import Window, check_size
 from twostream.store.clips import Clip, ClipReader, kinds_of
 from twostream.types import Progress, Stream, VideoError, no_progress
@@ -124,21 +116,15 @@ class Analysis:
         ends = [*range(length, self.frames + 1, every)]
         if not ends or ends[-1] != self.frames:
             ends.append(self.frames)
-        times, scored = [], []
+        windows = []
         for done, end in enumerate(ends, start=1):
             self._deadline.check()
             start = max(0, end - length)
             window = Window(self.clip.stretch(start, end), start / self.rate, end / self.rate)
-            scored.append(self.predictor.score(window, POSITIONS))
-            times.append((window.start_seconds + window.end_seconds) / 2)
+            windows.append(self.predictor.score(window, POSITIONS))
             progress("scores over time", done, len(ends), f"{done} of {len(ends)}")
-        centres = np.array(times)
-        streams = {s: np.stack([p.streams[s] for p in scored]) for s in self.predictor.streams}
-        fused = smooth(centres, np.mean(list(streams.values()), axis=0), SMOOTH_SECONDS)
-        classes = self.predictor.spec.classes
-        segments = find_segments(centres, fused, classes, threshold=THRESHOLD, seconds=self.seconds)
-        return Timeline(
-            Path(self.name), classes, centres, fused, streams, segments, self.warning, self.seconds
+        return Timeline.of_windows(
+            Path(self.name), windows, seconds=self.seconds, warning=self.warning
         )
 
     def moment(self, seconds: float) -> Moment:

@@ -4,6 +4,7 @@
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import asdict
 from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated, Any
@@ -60,10 +61,8 @@ def open_app(
         app.state.service = service
         app.include_router(api)
         app.mount("/", StaticFiles(directory=STATIC, html=True))
-        app.exception_handler(TwoStreamError)(_refused)
-        app.exception_handler(RequestValidationError)(_wrong_option)
-        app.exception_handler(AnyHTTPException)(_no_such_thing)
-        app.exception_handler(ClientDisconnect)(_left)
+        for kind in (TwoStreamError, RequestValidationError, AnyHTTPException, ClientDisconnect):
+            app.add_exception_handler(kind, _refuse)
         yield Guard(app, auth)
 
 
@@ -77,9 +76,8 @@ Served = Annotated[Service, Depends(_service)]
 async def _received(request: Request, service: Served, name: str = "") -> AsyncIterator[Path]:
     """Give the video that is a request's body, until the answer is sent."""
     if request.headers.get("content-type", "").startswith("multipart/"):
-        raise RefusedError(
-            "send the bytes of the video alone, as curl -X POST -T clip.avi does", 415
-        )
+        how = "send the bytes of the video alone, as curl -X POST -T clip.avi does"
+        raise RefusedError(how, 415)
     length = request.headers.get("content-length", "")
     if length.isdigit():
         service.limits.check_bytes(int(length))
@@ -103,17 +101,11 @@ Finite = Annotated[float, Query(allow_inf_nan=False)]
 @api.get("/model")
 async def model(service: Served) -> dict[str, Any]:
     """Tell what is served."""
-    limits = service.limits
     return {
         "run": service.name,
         "classes": list(service.predictor.spec.classes),
         "streams": list(service.predictor.streams),
-        "limits": {
-            "max_mb": limits.max_mb,
-            "max_seconds": limits.max_seconds,
-            "time_limit": limits.time_limit,
-            "at_once": limits.at_once,
-        },
+        "limits": asdict(service.limits),
         "videos": [video.name for video in service.videos],
     }
 
@@ -157,24 +149,19 @@ def _shown(service: Service, video: Path, name: str) -> StreamingResponse:
     return StreamingResponse(lines, media_type="application/x-ndjson; charset=utf-8")
 
 
-async def _refused(request: Request, error: Exception) -> JSONResponse:
-    name = shown_name(request.query_params.get("name"))
-    status = error.http_status if isinstance(error, RefusedError) else 422
-    return JSONResponse({"error": in_words(error, name)}, status)
-
-
-async def _wrong_option(request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, RequestValidationError)
-    wrong = error.errors()[0]
-    return JSONResponse({"error": f"{wrong['loc'][-1]}: {wrong['msg']}"}, 422)
-
-
-async def _no_such_thing(request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, AnyHTTPException)
-    ours = error.detail != HTTPStatus(error.status_code).phrase
-    sentence = error.detail if ours else "there is nothing here"
-    return JSONResponse({"error": sentence}, error.status_code)
-
-
-async def _left(request: Request, error: Exception) -> Response:
-    return Response(status_code=400)  # nobody reads it; nor is it a defect, to be traced
+async def _refuse(request: Request, error: Exception) -> Response:
+    """Answer what went wrong with one sentence."""
+    match error:
+        case ClientDisconnect():
+            return Response(status_code=400)  # nobody reads it; nor is it a defect, to be traced
+        case RequestValidationError():
+            wrong, status = error.errors()[0], 422
+            sentence = f"{wrong['loc'][-1]}: {wrong['msg']}"
+        case AnyHTTPException():
+            status, sentence = error.status_code, error.detail
+            if sentence == HTTPStatus(status).phrase:  # no sentence of ours
+                sentence = "there is nothing here"
+        case _:
+            sentence = in_words(error, shown_name(request.query_params.get("name")))
+            status = error.http_status if isinstance(error, RefusedError) else 422
+    return JSONResponse({"error": sentence}, status)

@@ -16,7 +16,7 @@ from twostream.web.limits import RefusedError
 
 
 async def told(work: Callable[[Progress], dict[str, Any]], name: str) -> AsyncIterator[str]:
-    """Yield the progress of work, and at the end what it returns or ``{"error": why}``, as JSON.
+    """Yield lines of JSON: the progress of work, at the end what it returns or ``{"error": why}``.
 
     Work that nobody waits for any more ends at its next step.
 
@@ -25,32 +25,31 @@ async def told(work: Callable[[Progress], dict[str, Any]], name: str) -> AsyncIt
         name: of the video, for errors.
     """
     loop = asyncio.get_running_loop()
-    news: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+    lines: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
     left = threading.Event()
+
+    def put(**line: Any) -> None:
+        loop.call_soon_threadsafe(lines.put_nowait, line)
 
     def tell(task: str, done: float, total: float, detail: str = "") -> None:
         if left.is_set():
             raise RefusedError("nobody waits for this any more", 499)
-        put({"task": task, "done": done, "total": total, "detail": detail})
-
-    def put(line: dict[str, Any]) -> None:
-        loop.call_soon_threadsafe(news.put_nowait, line)
+        put(task=task, done=done, total=total, detail=detail)
 
     def run() -> None:
-        last: dict[str, Any] = {"error": f"{name}: the server failed, its log says why"}
         try:
-            last = work(tell)
+            put(**work(tell))
         except TwoStreamError as error:
-            last = {"error": in_words(error, name)}
-        finally:
-            put(last)
+            put(error=in_words(error, name))
+        except BaseException:
+            put(error=f"{name}: the server failed, its log says why")
+            raise
 
     working = asyncio.create_task(run_in_threadpool(run))
     try:
-        line: dict[str, Any] = {"task": ""}
-        while "task" in line:
-            line = await news.get()
+        while "task" in (line := await lines.get()):
             yield json.dumps(line) + "\n"
+        yield json.dumps(line) + "\n"
         await working  # raises what was a defect: it belongs in the log
     finally:
         left.set()

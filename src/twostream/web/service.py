@@ -64,32 +64,29 @@ class Service:
             RefusedError: beyond a limit.
             VideoError: it cannot be decoded.
         """
-        deadline = Deadline(self.limits.time_limit, self.stopped)
+        limits, deadline = self.limits, Deadline(self.limits.time_limit, self.stopped)
         with deadline.place(self._working):
             analysis = Analysis(
-                self.predictor,
-                video,
-                name,
-                limits=self.limits,
-                deadline=deadline,
-                progress=progress,
+                self.predictor, video, name, limits=limits, deadline=deadline, progress=progress
             )
             prediction = analysis.predict()
             if video not in self.videos:
                 video.unlink()
             yield analysis, prediction
 
-    def show(self, video: Path, name: str, progress: Progress) -> dict[str, Any]:
+    def show(self, video: Path, name: str, progress: Progress = no_progress) -> dict[str, Any]:
         """Return what the page shows of a video, and keep it in memory; raises as ``analysed``."""
         progress("waiting for a place", 0, 1)
         with self.analysed(video, name, progress) as (analysis, prediction):
             timeline = analysis.timeline(progress)
         best = float(timeline.times[int(timeline.scores.max(axis=1).argmax())])
-        return {
-            "key": self.keep(analysis, timeline),
-            **video_shown(analysis, prediction, timeline),
-            "moment": moment_shown(analysis, timeline, best),
-        }
+        key = secrets.token_hex(16)
+        with self._lock:
+            self._kept[key] = (analysis, timeline)
+            while len(self._kept) > KEEP * self.limits.at_once:  # the longest unseen one goes
+                self._kept.popitem(last=False)
+        moment = moment_shown(analysis, timeline, best)
+        return {"key": key, **video_shown(analysis, prediction, timeline), "moment": moment}
 
     def show_moment(self, key: str, seconds: float) -> dict[str, Any] | None:
         """Return what the page shows of a moment of a video; None where it is not kept any more.
@@ -97,24 +94,10 @@ class Service:
         Raises:
             RefusedError: too many look at the same time.
         """
-        found = self.kept(key)
-        if found is None:
-            return None
+        with self._lock:
+            if key not in self._kept:
+                return None
+            self._kept.move_to_end(key)
+            analysis, timeline = self._kept[key]
         with Deadline(self.limits.time_limit, self.stopped).place(self._looking):
-            return moment_shown(*found, seconds)
-
-    def keep(self, analysis: Analysis, timeline: Timeline) -> str:
-        """Keep a visitor's video in memory and return its key; the longest unseen one goes."""
-        key = secrets.token_hex(16)
-        with self._lock:
-            self._kept[key] = (analysis, timeline)
-            while len(self._kept) > KEEP * self.limits.at_once:
-                self._kept.popitem(last=False)
-        return key
-
-    def kept(self, key: str) -> tuple[Analysis, Timeline] | None:
-        """Return what was kept; None where it is gone."""
-        with self._lock:
-            if key in self._kept:
-                self._kept.move_to_end(key)
-            return self._kept.get(key)
+            return moment_shown(analysis, timeline, seconds)

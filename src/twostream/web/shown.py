@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twostream.prediction import Prediction, Timeline
-from twostream.prediction.timeline import SMOOTH_SECONDS
+from twostream.prediction.timeline import NONE_LABEL, SMOOTH_SECONDS
 from twostream.types import Stream
 from twostream.web.analysis import Analysis, Moment
 from twostream.web.explain import SEES, which_decided
@@ -22,26 +22,23 @@ _ORDER: tuple[Stream, ...] = ("spatial", "temporal")
 def video_shown(analysis: Analysis, prediction: Prediction, timeline: Timeline) -> dict[str, Any]:
     """Return the label of a whole video, how sure it is and why, and the rows of its time line."""
     classes = timeline.classes
-    (label, score), *_ = prediction.top(1)
-    edges = [0.0, *((timeline.times[:-1] + timeline.times[1:]) / 2).tolist(), timeline.seconds]
-    together = [
-        _block(
-            s.start_seconds,
-            s.end_seconds,
-            s.title,
-            s.score,
-            None if s.label is None else classes.index(s.label),
-        )
+
+    def block(start: float, end: float, number: int | None, score: float) -> dict[str, Any]:
+        label = NONE_LABEL if number is None else classes[number]
+        return {"start": start, "end": end, "class": number, "label": label, "score": score}
+
+    numbers: dict[str | None, int] = {name: k for k, name in enumerate(classes)}
+    segments = [
+        block(s.start_seconds, s.end_seconds, numbers.get(s.label), s.score)
         for s in timeline.segments
     ]
-    rows = [{"name": "together", "blocks": together}]
+    rows = [{"name": "together", "blocks": segments}]
+    edges = [0.0, *((timeline.times[:-1] + timeline.times[1:]) / 2).tolist(), timeline.seconds]
     for stream, scores in timeline.streams.items():
-        best = scores.argmax(axis=1).tolist()
-        blocks = [
-            _block(edges[i], edges[i + 1], classes[k], float(scores[i, k]), k)
-            for i, k in enumerate(best)
-        ]
+        best, top = scores.argmax(axis=1).tolist(), scores.max(axis=1).tolist()
+        blocks = [block(edges[i], edges[i + 1], k, top[i]) for i, k in enumerate(best)]
         rows.append({"name": SEES[stream], "blocks": blocks})
+    (label, score), *_ = prediction.top(1)
     return {
         "name": analysis.name,
         "seconds": timeline.seconds,
@@ -59,30 +56,30 @@ def moment_shown(analysis: Analysis, timeline: Timeline, seconds: float) -> dict
     row = int(np.abs(timeline.times - moment.seconds).argmin())
     fused = timeline.scores[row]
     streams = {name: scores[row] for name, scores in timeline.streams.items()}
+    best = np.argsort(-fused, kind="stable")[:BEST].tolist()
     pictures = {"frame": moment.frame}
     if moment.field is not None:
         pictures["flow: colour is direction"] = flow_picture(moment.field)
     gradients = all(hasattr(stream, "model") for stream in analysis.predictor.streams.values())
     if gradients:
-        pictures |= _looked(analysis, moment, int(fused.argmax()))
+        pictures |= _looked(analysis, moment, best[0])
     parts = {"together": fused, **{SEES[name]: scores for name, scores in streams.items()}}
-    best = np.argsort(-fused, kind="stable")[:BEST].tolist()
+    shown = [
+        {
+            "class": k,
+            "label": timeline.classes[k],
+            "scores": {part: float(scores[k]) for part, scores in parts.items()},
+        }
+        for k in best
+    ]
     return {
         "seconds": moment.seconds,
-        "label": timeline.classes[int(fused.argmax())],
         "why": which_decided(timeline.classes, fused, streams),
         "note": None if gradients else NO_SALIENCY,
         "pictures": {caption: to_uri(picture) for caption, picture in pictures.items()},
         "smooth_seconds": SMOOTH_SECONDS,
-        "classes": [
-            {
-                "name": timeline.classes[k],
-                "class": k,
-                "scores": {part: float(scores[k]) for part, scores in parts.items()},
-            }
-            for k in best
-        ],
-        "others": len(timeline.classes) - len(best),
+        "classes": shown,
+        "others": len(timeline.classes) - len(shown),
     }
 
 
@@ -96,10 +93,3 @@ def _looked(analysis: Analysis, moment: Moment, label: int) -> dict[str, NDArray
         map_ = saliency(stream.model, moment.stacks[name], label)
         pictures[f"where {SEES[name]} looked"] = heat(moment.frame, map_)
     return pictures
-
-
-def _block(
-    start: float, end: float, label: str, score: float, number: int | None
-) -> dict[str, float | str | None]:
-    """Return a stretch of a row: seconds, its label, and the number of its class, if it has one."""
-    return {"start": start, "end": end, "label": label, "score": score, "class": number}

@@ -11,32 +11,30 @@ export const getModel = () => get('api/model');
 
 export const getMoment = (key, seconds) => get(`api/videos/${key}/moment?seconds=${seconds}`);
 
-// Has a video shown: a file, or one of the server's own by its number. The server answers with
-// lines: progress ({task, done, total, detail}), then the result or {error}. Calls
-// sending(share), told(line) and refused(why), and returns what ends it all.
-export function showVideo(video, { sending, told, refused }) {
-  const file = video instanceof File;
+// Has a video shown: a file, or one of the server's own by its number. The answer comes in lines:
+// {task, done, total, detail} now and then, and at last the result or {error}. Calls sent(share),
+// told(line), and refused(why) where there is no answer; returns what ends it all.
+export function showVideo(video, { sent, told, refused }) {
+  const path = video instanceof File ? `?name=${encodeURIComponent(video.name)}` : `/${video}`;
   const request = new XMLHttpRequest(); // fetch does not tell how much is sent
   let read = 0;
-  request.open('POST', file ? `api/videos?name=${encodeURIComponent(video.name)}`
-    : `api/videos/${video}`);
-  request.upload.onprogress = (event) => sending(event.loaded / event.total);
+  request.open('POST', `api/videos${path}`);
+  request.upload.onprogress = (event) => sent(event.loaded / event.total);
   request.onprogress = () => {
-    const lines = request.responseText.slice(read).split('\n').slice(0, -1);
     if (request.status !== 200) return;
-    for (const line of lines) {
+    for (const line of request.responseText.slice(read).split('\n').slice(0, -1)) {
       read += line.length + 1;
       told(JSON.parse(line));
     }
   };
-  request.onerror = () => refused('the server does not answer');
   request.onload = () => {
     if (request.status === 200) return;
     let why = `status ${request.status}`;
     try { why = JSON.parse(request.responseText).error; } catch { /* a proxy's page, perhaps */ }
     refused(why);
   };
-  if (file) request.setRequestHeader('Content-Type', 'application/octet-stream');
-  request.send(file ? video : null);
+  request.onerror = () => refused('the server does not answer');
+  request.setRequestHeader('Content-Type', 'application/octet-stream');
+  request.send(video instanceof File ? video : null);
   return () => request.abort();
 }

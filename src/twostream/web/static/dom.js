@@ -1,14 +1,14 @@
 // Small parts that all of the page is made of.
 
-// Returns an element. Children that are no elements become text: no name is ever read as markup.
-// Attributes that begin with -- are set as properties of its style; null ones are left out.
-export function element(tag, attributes = {}, ...children) {
+// Returns an element; attributes that begin with -- are set as properties of its style. Children
+// that are no elements become text: no name is ever read as markup.
+export function element(tag, attributes, ...children) {
   const made = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
     if (name.startsWith('--')) made.style.setProperty(name, value);
-    else if (value !== null) made.setAttribute(name, value);
+    else made.setAttribute(name, value);
   }
-  made.append(...children.flat().filter((child) => child !== null));
+  made.append(...children);
   return made;
 }
 
@@ -19,5 +19,5 @@ export function clock(seconds) {
   return `${Math.floor(seconds / 60)}:${String(Math.floor(seconds % 60)).padStart(2, '0')}`;
 }
 
-// The hue of a class in degrees, by its number: by the golden angle, neighbours lie far apart.
+// The hue of a class in degrees, by its number: the golden angle sets neighbours far apart.
 export const hue = (number) => Math.round(210 + number * 137.508) % 360;

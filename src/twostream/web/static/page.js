@@ -1,23 +1,22 @@
 // The page: send or pick a video, see what the networks say, when, and why.
 import { getModel, getMoment, showVideo } from './api.js';
 import { headCard, momentCard, problemCard, workingCard } from './cards.js';
-import { element } from './dom.js';
+import { element, percent } from './dom.js';
 import { trackCard } from './track.js';
 
 const NAMED_CLASSES = 12;
-const [run, send, drop, limitsSaid, pick, videos, said, result] = [
-  '#ts-run', '#ts-send', '.ts-drop', '#ts-limits', '.ts-pick', '#ts-videos', '#ts-said', '#ts-result',
-].map((css) => document.querySelector(css));
-let limits = { max_mb: Infinity };
+const find = (id) => document.getElementById(id);
+const [send, videos, result] = ['ts-send', 'ts-videos', 'ts-result'].map(find);
+let limits;
 let stop = () => {}; // ends the work on the video before
 
-const say = (sentence) => { said.textContent = sentence; };
+function say(sentence) { find('ts-said').textContent = sentence; }
 
 function start(video, name) {
   stop();
   say(name);
   stop = showVideo(video, {
-    sending: (share) => say(share < 1 ? `sending ${name}: ${Math.round(100 * share)}%` : name),
+    sent: (share) => say(share < 1 ? `sending ${name}: ${percent(share)}` : name),
     refused: (why) => say(`${name} was not taken: ${why}`),
     told: (line) => {
       if (line.task) result.replaceChildren(workingCard(line));
@@ -32,11 +31,6 @@ function show(video) {
   let wanted = null;
   let asking = false;
 
-  function put(next) {
-    card.replaceWith(next);
-    card = next;
-  }
-
   // One question at a time: of the moments wanted meanwhile only the last one is asked for.
   async function look(seconds) {
     wanted = seconds;
@@ -45,11 +39,9 @@ function show(video) {
     while (wanted !== null) {
       const at = wanted;
       wanted = null;
-      try {
-        put(momentCard(await getMoment(video.key, at)));
-      } catch (error) {
-        put(problemCard(error.message));
-      }
+      const next = await getMoment(video.key, at).then(momentCard, (e) => problemCard(e.message));
+      card.replaceWith(next);
+      card = next;
     }
     asking = false;
   }
@@ -58,36 +50,36 @@ function show(video) {
 }
 
 function sendFile(file) {
-  if (file.size > limits.max_mb * 1e6) say(`${file.name} is larger than ${limits.max_mb} MB: cut it`);
-  else start(file, file.name);
+  const { name, size } = file;
+  if (size > limits.max_mb * 1e6) say(`${name} is larger than ${limits.max_mb} MB: cut it`);
+  else start(file, name);
+}
+
+function begin(model) {
+  const more = model.classes.length - NAMED_CLASSES;
+  const some = model.classes.slice(0, NAMED_CLASSES).join(', ');
+  find('ts-run').append(element('b', {}, model.run), ` knows ${model.classes.length} actions: `,
+    some, more > 0 ? ` and ${more} more.` : '.');
+  limits = model.limits;
+  find('ts-limits').append(`; up to ${limits.max_mb} MB and ${limits.max_seconds} s`);
+  videos.append(...model.videos.map((name, i) => element('option', { value: i }, name)));
+  videos.parentElement.hidden = !model.videos.length;
+  send.hidden = false;
 }
 
 send.addEventListener('change', ({ target }) => {
-  if (target.files?.length) {
+  if (target === videos && videos.value) {
+    start(videos.value, videos.selectedOptions[0].textContent);
+  } else if (target.files?.length) {
     sendFile(target.files[0]);
     target.value = ''; // the same file may be chosen again
-  } else if (target === videos && videos.value) {
-    start(Number(videos.value), videos.selectedOptions[0].textContent);
   }
 });
 for (const name of ['dragover', 'dragleave', 'drop']) {
   send.addEventListener(name, (event) => {
     event.preventDefault();
-    drop.classList.toggle('ts-over', name === 'dragover');
-    if (event.type === 'drop' && event.dataTransfer.files.length) sendFile(event.dataTransfer.files[0]);
+    send.classList.toggle('ts-over', name === 'dragover');
+    if (name === 'drop' && event.dataTransfer.files.length) sendFile(event.dataTransfer.files[0]);
   });
 }
-
-try {
-  const model = await getModel();
-  const more = model.classes.length - NAMED_CLASSES;
-  const some = model.classes.slice(0, NAMED_CLASSES).join(', ') + (more > 0 ? ` and ${more} more` : '');
-  limits = model.limits;
-  run.append(element('b', {}, model.run), ` knows ${model.classes.length} actions: ${some}.`);
-  limitsSaid.textContent += `; up to ${limits.max_mb} MB and ${limits.max_seconds} s`;
-  videos.append(...model.videos.map((name, i) => element('option', { value: i }, name)));
-  pick.hidden = !model.videos.length;
-  send.hidden = false;
-} catch (error) {
-  result.replaceChildren(problemCard(`the server does not answer: ${error.message}`));
-}
+getModel().then(begin, (error) => result.replaceChildren(problemCard(error.message)));
