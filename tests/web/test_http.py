@@ -306,16 +306,17 @@ def test_a_stop_in_the_middle_of_work_leaves_nothing(
         connection.putrequest("POST", "/api/videos?name=a.avi")
         connection.putheader("Content-Length", "1000")
         connection.endheaders(b"the first bytes")
-        address = f"{running.url}/api/predict"
         answers: list[int] = []
 
-        def ask_for_long() -> None:
+        def ask_for_long(path: str) -> None:
             try:
-                answers.append(httpx.post(address, content=long.read_bytes()).status_code)
+                answer = httpx.post(f"{running.url}{path}", content=long.read_bytes())
+                answers.append(answer.status_code)
             except httpx.HTTPError:
                 answers.append(0)
 
-        threads = [threading.Thread(target=ask_for_long) for _ in range(2)]
+        paths = ("/api/predict", "/api/videos")
+        threads = [threading.Thread(target=ask_for_long, args=[path]) for path in paths]
         for thread in threads:
             thread.start()
         end = time.monotonic() + 30

@@ -54,11 +54,6 @@ class Limits:
                 raise UsageError(f"{option} must be a number above 0, got {value}")
 
     @property
-    def max_bytes(self) -> int:
-        """Size of a video file in bytes."""
-        return int(self.max_mb * 1e6)
-
-    @property
     def max_videos(self) -> int:
         """How many videos may arrive, wait and be worked on."""
         return 4 * self.at_once
@@ -70,7 +65,7 @@ class Limits:
 
     def check_bytes(self, count: int) -> None:
         """Refuse a file of more bytes than are allowed."""
-        if count > self.max_bytes:
+        if count > self.max_mb * 1e6:
             raise RefusedError(f"the file is larger than {self.max_mb:g} MB: cut it", 413)
 
     def check_seconds(self, seconds: float) -> None:
