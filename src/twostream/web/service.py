@@ -58,14 +58,16 @@ class Service:
         Args:
             video: an upload, or one of ``videos``.
             name: as the visitor calls it.
-            progress: told how much is decoded.
+            progress: told of the wait, and how much is decoded.
 
         Raises:
             RefusedError: beyond a limit.
             VideoError: it cannot be decoded.
         """
         limits, deadline = self.limits, Deadline(self.limits.time_limit, self.stopped)
+        progress("waiting for a place", 0, 1)
         with deadline.place(self._working):
+            progress("waiting for a place", 1, 1)
             analysis = Analysis(
                 self.predictor, video, name, limits=limits, deadline=deadline, progress=progress
             )
@@ -76,7 +78,6 @@ class Service:
 
     def show(self, video: Path, name: str, progress: Progress = no_progress) -> dict[str, Any]:
         """Return what the page shows of a video, and keep it in memory; raises as ``analysed``."""
-        progress("waiting for a place", 0, 1)
         with self.analysed(video, name, progress) as (analysis, prediction):
             timeline = analysis.timeline(progress)
         best = float(timeline.times[int(timeline.scores.max(axis=1).argmax())])

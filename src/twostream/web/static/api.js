@@ -1,10 +1,17 @@
 // What the page asks of the server.
 
+const SILENT = 'the server does not answer';
+
+// The sentence of a refusal; a proxy's page, perhaps, has none.
+function reason(status, text) {
+  try { return JSON.parse(text).error; } catch { return `status ${status}`; }
+}
+
 async function get(path) {
-  const answer = await fetch(path);
-  const told = await answer.json();
-  if (!answer.ok) throw new Error(told.error);
-  return told;
+  const answer = await fetch(path).catch(() => { throw new Error(SILENT); });
+  const text = await answer.text();
+  if (!answer.ok) throw new Error(reason(answer.status, text));
+  return JSON.parse(text);
 }
 
 export const getModel = () => get('api/model');
@@ -28,12 +35,9 @@ export function showVideo(video, { sent, told, refused }) {
     }
   };
   request.onload = () => {
-    if (request.status === 200) return;
-    let why = `status ${request.status}`;
-    try { why = JSON.parse(request.responseText).error; } catch { /* a proxy's page, perhaps */ }
-    refused(why);
+    if (request.status !== 200) refused(reason(request.status, request.responseText));
   };
-  request.onerror = () => refused('the server does not answer');
+  request.onerror = () => refused(SILENT);
   request.setRequestHeader('Content-Type', 'application/octet-stream');
   request.send(video instanceof File ? video : null);
   return () => request.abort();

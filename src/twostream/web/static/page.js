@@ -17,7 +17,10 @@ function start(video, name) {
   say(name);
   stop = showVideo(video, {
     sent: (share) => say(share < 1 ? `sending ${name}: ${percent(share)}` : name),
-    refused: (why) => say(`${name} was not taken: ${why}`),
+    refused: (why) => {
+      say(`${name} was not taken: ${why}`);
+      if (result.querySelector('progress')) result.replaceChildren(); // nothing is worked on
+    },
     told: (line) => {
       if (line.task) result.replaceChildren(workingCard(line));
       else if (line.error) result.replaceChildren(problemCard(line.error));
