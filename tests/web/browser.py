@@ -57,7 +57,7 @@ class Browser:
         if who:  # the browser remembers; a page's own requests must not name a user
             self.driver.get(url.replace("://", f"://{who}@"))
         self.driver.get(url)
-        self.wait("#ts-file")
+        self.wait("#ts-send:not([hidden]) #ts-file")
 
     def __enter__(self) -> Self:
         return self

@@ -20,8 +20,10 @@ import numpy as np
 import pytest
 from browser import Server, serving
 
+import twostream.web.app
 from twostream.prediction import TwoStreamPredictor
 from twostream.video import VideoWriter
+from twostream.web.app import STATIC
 from untrained import write_clip
 
 SECRET = "nobody reads this"
@@ -59,10 +61,11 @@ def test_predict_answers_as_the_command_does(server: Server, web_run: Path, clip
 def test_model_tells_classes_and_limits(server: Server) -> None:
     told = httpx.get(f"{server.url}/api/model").json()
     assert told["classes"] == list("abcdefg") and told["streams"] == ["spatial", "temporal"]
-    assert told["limits"]["max_mb"] == 1.0 and told["limits"]["max_seconds"] == 20.0
+    assert told["limits"] == {"max_mb": 1.0, "max_seconds": 20.0, "time_limit": 120, "at_once": 2}
+    assert told["videos"] == []
 
 
-@pytest.mark.parametrize("route", ["predict", "upload"])
+@pytest.mark.parametrize("route", ["predict", "videos"])
 def test_too_many_bytes_are_refused(server: Server, route: str) -> None:
     def chunks() -> Iterator[bytes]:  # their number is not told before
         for _ in range(12):
@@ -120,97 +123,66 @@ def hidden(server: Server) -> list[Path]:
 def test_no_path_can_be_read(server: Server) -> None:
     files = hidden(server)
     try:
-        tries = ["/?deep_link=../../../../etc/passwd", "/config?deep_link=..%2f..%2fetc%2fpasswd"]
-        for file in [*files, Path("/etc/passwd"), Path(__file__)]:
+        code = Path(twostream.web.app.__file__)
+        tries = []
+        for file in [*files, Path("/etc/passwd"), Path(__file__), code]:
             up = "../" * 12 + str(file).lstrip("/")
             for path in (str(file), f"/{file}", up, up.replace("/", "%2f"), up.replace(".", "%2e")):
-                tries += [
-                    f"/gradio_api/file={path}",
-                    f"/gradio_api/file/{path}",
-                    f"/file={path}",
-                    f"/gradio_api/proxy=file://{path}",
-                    f"/gradio_api/custom_component/x/client/component/{path}",
-                    f"/assets/{path}",
-                    f"/static/{path}",
-                    f"/svelte/{path}",
-                    f"/theme.css/{path}",
-                    f"/gradio_api/heartbeat/../file={path}",
-                    f"/gradio_api/heartbeat/%2e%2e/file={path}",
-                    f"/{path}",
-                ]
+                tries += [f"/{path}", f"/page.js/{path}", f"/static/{path}", f"/api/videos/{path}"]
+                tries += [f"/api/videos/{path}/moment?seconds=1", f"/api/upload/{path}"]
+            tries += [f"/{file.name}", f"/../{file.name}", f"/%2e%2e/{file.name}"]
         for path in tries:
             status, text = ask(server.url, "GET", path.replace(" ", "%20"))
             assert SECRET not in text and "root:" not in text, path
-            assert "def test_" not in text, path
-            assert status in (307, 400, 403, 404, 405) or "deep_link" in path, (path, status)
+            assert "def test_" not in text and "def open_app" not in text, path
+            assert status in (307, 400, 404, 405, 410), (path, status)
     finally:
         for file in files:
             file.unlink()
 
 
 @pytest.mark.parametrize(
-    "route",
-    ["upload", "vibe-edit", "vibe-code", "process_recording", "component_server", "run/sent",
-     "call/sent", "stream/x", "run-history/connect", "profiling/clear", "openapi.json", "runs"],
-)  # fmt: skip
-def test_what_the_page_does_not_need_is_closed(server: Server, route: str) -> None:
-    for method in ("GET", "POST"):
-        status, text = ask(server.url, method, f"/gradio_api/{route}", b"{}")
-        assert status == 404 and json.loads(text) == {"error": "there is nothing here"}
+    "path", ["/docs", "/openapi.json", "/api", "/api/upload", "/api/videos", "/static", "/x"]
+)
+def test_there_is_nothing_else(server: Server, path: str) -> None:
+    status, text = ask(server.url, "GET", path)
+    assert status in (404, 405) and json.loads(text) == {"error": "there is nothing here"}
 
 
-def handlers(server: Server) -> dict[str, int]:
-    """Return the page's events, by name."""
-    config = httpx.get(f"{server.url}/config").json()
-    return {each["targets"][0][1]: each["id"] for each in config["dependencies"]}
+def shown(url: str, content: bytes, name: str = "a.avi") -> list[dict[str, Any]]:
+    """Send a video as the page does, and return the lines of the answer."""
+    answer = httpx.post(f"{url}/api/videos", params={"name": name}, content=content, timeout=60)
+    assert answer.status_code == 200
+    return [json.loads(line) for line in answer.text.splitlines()]
 
 
-def event(server: Server, name: str, told: Any, data: list[Any]) -> str:
-    """Send an event of the page with any content, and return everything that comes back."""
-    join = {
-        "fn_index": handlers(server)[name],
-        "session_hash": f"s{time.monotonic_ns()}",
-        "data": data,
-        "event_data": told,
-        "trigger_id": None,
-    }
-    joined = httpx.post(f"{server.url}/gradio_api/queue/join", json=join)
-    if joined.status_code != 200:
-        return joined.text
-    lines = []
-    query = {"session_hash": join["session_hash"]}
-    with httpx.stream("GET", f"{server.url}/gradio_api/queue/data", params=query) as stream:
-        for line in stream.iter_lines():
-            lines.append(line)
-            if "process_completed" in line or "close_stream" in line:
-                break
-    return "\n".join(lines)
+def test_what_the_page_asks_for(server: Server, clip: Path) -> None:
+    *progress, result = shown(server.url, clip.read_bytes())
+    assert all(set(line) == {"task", "done", "total", "detail"} for line in progress)
+    tasks = ["waiting for a place", "frames and flow", "scores over time"]
+    assert list(dict.fromkeys(line["task"] for line in progress)) == tasks
+    assert progress[-1]["done"] == progress[-1]["total"]
+    assert result["name"] == "a.avi" and result["seconds"] == pytest.approx(2.4)
+    url = f"{server.url}/api/videos/{result['key']}/moment"
+    same = httpx.get(url, params={"seconds": result["moment"]["seconds"]}).json()
+    assert same == result["moment"]
+    assert httpx.get(url, params={"seconds": 1e308}).json()["seconds"] == pytest.approx(2.36)
+    for wrong in ("nan", "inf", "x", ""):
+        answer = httpx.get(url, params={"seconds": wrong})
+        assert answer.status_code == 422 and answer.json()["error"].startswith("seconds: ")
+    gone = httpx.get(f"{server.url}/api/videos/{'0' * 32}/moment?seconds=1")
+    assert gone.status_code == 410
+    assert gone.json()["error"] == "this video is not in memory any more: send it again"
 
 
-def test_tokens_are_no_paths(server: Server) -> None:
-    files = hidden(server)
-    try:
-        folder = files[1].parent
-        for token in (
-            str(files[0]), "link", "link.avi", f"../{folder.name}/link", {"path": str(files[0])},
-            None, 5, "0" * 32, "/etc/passwd",
-        ):  # fmt: skip
-            said = event(server, "sent", {"token": token, "name": "x"}, [])
-            refused = ("this video is not here any more", "cannot be accessed")  # gradio's own
-            assert any(words in said for words in refused), said
-            assert SECRET not in said
-        for index in (-1, 0, 7, "0", None, [0], 1e9):
-            assert "not in the list" in event(server, "picked", {"index": index}, [])
-        for told in ({"seconds": 1}, {"seconds": "x"}, None, [], "x"):
-            assert "not in memory" in event(server, "moment", told, [None])
-        assert files[2].read_text() == SECRET
-    finally:
-        for file in files:
-            file.unlink()
+@pytest.mark.parametrize("number", ["-1", "0", "7", "1e9", "[0]", "own.avi", "%2e%2e"])
+def test_only_the_servers_videos_can_be_picked(server: Server, number: str) -> None:
+    status, text = ask(server.url, "POST", f"/api/videos/{number}")
+    assert status in (404, 422) and set(json.loads(text)) == {"error"}
 
 
-def test_the_server_fetches_nothing(server: Server) -> None:
-    """Gradio downloads what a visitor's file says is its address; no file is taken here."""
+def test_a_playlist_is_no_way_to_other_files(server: Server, clip: Path) -> None:
+    """FFmpeg could read what a sent file names: another file of the server's, an address."""
     asked = []
 
     class Canary(BaseHTTPRequestHandler):
@@ -227,10 +199,13 @@ def test_the_server_fetches_nothing(server: Server) -> None:
     thread.start()
     try:
         address = f"http://127.0.0.1:{canary.server_port}/clip.avi"
-        file = {"path": address, "url": address, "meta": {"_type": "gradio.FileData"}}
-        for name in handlers(server):
-            event(server, name, {"token": file, "seconds": 1}, [file])
-        httpx.get(f"{server.url}/gradio_api/proxy={address}")
+        for entry in (address, str(clip), f"file:{clip}", "../clip.avi"):
+            for text in (
+                f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1.0,\n{entry}\n#EXT-X-ENDLIST\n",
+                f"ffconcat version 1.0\nfile '{entry}'\n",
+            ):
+                for name in ("list.m3u8", "list.ts", "list.mp4", "list", address):
+                    assert "error" in shown(server.url, text.encode(), name)[-1]
         assert httpx.get(address).status_code == 200
     finally:
         canary.shutdown()
@@ -242,28 +217,36 @@ def test_the_server_fetches_nothing(server: Server) -> None:
 
 def test_the_page_names_no_other_host(server: Server) -> None:
     page = httpx.get(f"{server.url}/")
-    loads = re.findall(r"<(?:script|img|iframe|source)[^>]*\bsrc=[\"']([^\"']+)", page.text)
-    loads += re.findall(r"<link[^>]*\bhref=[\"']([^\"']+)", page.text)
-    assert loads
-    for load in loads:
-        assert not re.match(r"(https?:)?//", load) or load.startswith(server.url), load
-    styles = httpx.get(f"{server.url}/theme.css").text
-    for text in (page.text, styles):
-        assert "googleapis" not in text and "gstatic" not in text
-        assert not re.search(r"(url\(|@import )[\"']?(https?:)?//", text)
-    policy = page.headers["content-security-policy"]
-    assert policy.startswith("default-src 'self' data: blob:") and "http" not in policy
-    assert httpx.get(f"{server.url}/config").json()["analytics_enabled"] is False
+    policy = dict(
+        each.split(" ", 1) for each in page.headers["content-security-policy"].split("; ")
+    )
+    assert policy.pop("img-src") == "'self' data:"
+    for name in ("script-src", "style-src", "connect-src"):
+        assert policy.pop(name) == "'self'"
+    assert policy and set(policy.values()) == {"'none'"} and "default-src" in policy
+    files = ["page.css", "page.js"]
+    for file in files:
+        text = httpx.get(f"{server.url}/{file}").text
+        files += [name for name in re.findall(r"from '\./(\w+\.js)'", text) if name not in files]
+        assert not re.search(r"(url\(|@import|https?:|//\w+\.)", text.replace("// ", ""))
+        assert "innerHTML" not in text and "insertAdjacentHTML" not in text
+    assert sorted(files) == sorted(path.name for path in STATIC.iterdir() if path.suffix != ".html")
+    loads = re.findall(r"(?:src|href)=\"([^\"]+)", page.text)
+    assert sorted(loads) == ["data:,", "page.css", "page.js"]
+    assert "<style" not in page.text and not re.search(r"\son\w+=", page.text)
+    for answer in (page, httpx.get(f"{server.url}/page.js"), httpx.get(f"{server.url}/x")):
+        assert answer.headers["content-security-policy"].startswith("default-src 'none'")
+        assert answer.headers["x-content-type-options"] == "nosniff"
 
 
-def test_long_requests_and_unknown_lengths_are_refused(server: Server) -> None:
-    path = "/gradio_api/queue/join"
-    assert ask(server.url, "POST", path, bytes(2 << 20))[0] == 413
-    parts = urlsplit(server.url)
-    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=30)
-    connection.request("POST", path, iter([b"{}"]), encode_chunked=True)
-    assert connection.getresponse().status == 411
-    connection.close()
+def test_bodies_that_nobody_asked_for_are_not_waited_for(server: Server) -> None:
+    for path, status in (("/", 405), ("/api/videos/0", 404), ("/api/model", 405)):
+        connection = http.client.HTTPConnection(server.url.removeprefix("http://"), timeout=30)
+        connection.putrequest("POST", path)
+        connection.putheader("Content-Length", f"{10**12}")
+        connection.endheaders(b"the first bytes")
+        assert connection.getresponse().status == status
+        connection.close()
 
 
 def test_who_leaves_while_sending_is_no_defect(server: Server) -> None:
@@ -286,7 +269,7 @@ def test_who_leaves_while_sending_is_no_defect(server: Server) -> None:
 
 def test_other_sites_pages_cannot_send(server: Server) -> None:
     """Browsers say whose page it is; programs say nothing."""
-    for path in ("/api/predict", "/api/upload", "/gradio_api/queue/join"):
+    for path in ("/api/predict", "/api/videos", "/api/videos/0", "/"):
         status, text = ask(server.url, "POST", path, b"{}", Sec_Fetch_Site="cross-site")
         assert status == 403 and "another site's page" in text
     assert not server.files()
@@ -294,7 +277,7 @@ def test_other_sites_pages_cannot_send(server: Server) -> None:
 
 def test_everything_asks_for_the_password(web_run: Path, clip: Path, tmp_path: Path) -> None:
     with serving(web_run, tmp_path, "--auth", "anna:secret") as running:
-        for path in ("/", "/api/model", "/theme.css", "/gradio_api/queue/data", "/nothing"):
+        for path in ("/", "/api/model", "/page.js", "/page.css", "/nothing"):
             answer = httpx.get(running.url + path)
             assert answer.status_code == 401
             assert answer.headers["www-authenticate"].startswith("Basic")
@@ -320,19 +303,20 @@ def test_a_stop_in_the_middle_of_work_leaves_nothing(
             writer.write(noise[i % 4])
     with serving(web_run, tmp_path, "--at-once", "1", stop=stop) as running:
         connection = http.client.HTTPConnection(running.url.removeprefix("http://"), timeout=60)
-        connection.putrequest("POST", "/api/upload?name=a.avi")
+        connection.putrequest("POST", "/api/videos?name=a.avi")
         connection.putheader("Content-Length", "1000")
         connection.endheaders(b"the first bytes")
-        address = f"{running.url}/api/predict"
         answers: list[int] = []
 
-        def ask_for_long() -> None:
+        def ask_for_long(path: str) -> None:
             try:
-                answers.append(httpx.post(address, content=long.read_bytes()).status_code)
+                answer = httpx.post(f"{running.url}{path}", content=long.read_bytes())
+                answers.append(answer.status_code)
             except httpx.HTTPError:
                 answers.append(0)
 
-        threads = [threading.Thread(target=ask_for_long) for _ in range(2)]
+        paths = ("/api/predict", "/api/videos")
+        threads = [threading.Thread(target=ask_for_long, args=[path]) for path in paths]
         for thread in threads:
             thread.start()
         end = time.monotonic() + 30

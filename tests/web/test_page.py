@@ -8,10 +8,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from browser import Browser, Server, serving
 
-from untrained import CLASSES
+from twostream.video import VideoWriter
+from untrained import CLASSES, make_model, save_run
 
 pytestmark = pytest.mark.web
 
@@ -113,6 +115,48 @@ def test_two_visitors_at_once_with_the_same_file(
         browser.wait("#ts-moment h3", "At 2.1")
         assert moment(other) < 2  # a visitor's clicks are his own
     assert not server.files()
+
+
+def test_progress_is_shown_and_another_video_takes_over(
+    browser: Browser, server: Server, clip: Path, tmp_path: Path
+) -> None:
+    long = tmp_path / "long.avi"
+    slope = np.add.outer(np.arange(240), np.arange(320))[..., None].repeat(3, axis=2)
+    with VideoWriter(long, fps=25, width=320, height=240) as writer:
+        for i in range(490):
+            writer.write(((slope + i) % 256).astype(np.uint8))
+    browser.send(long)
+    browser.wait("#ts-result", "frames and flow")
+    share = "const bar = document.querySelector('progress'); return bar.value / bar.max"
+    assert 0 <= browser.driver.execute_script(share) < 1
+    browser.picture("working")
+    browser.send(clip)
+    browser.wait("#ts-moment")
+    assert clip.name in browser.text(".ts-head") and clip.name in browser.text("#ts-said")
+    end = time.monotonic() + 30
+    while server.files() and time.monotonic() < end:
+        time.sleep(0.1)
+    assert not server.files()  # of the one that nobody waits for, too
+    assert clip.name in browser.text(".ts-head")
+    assert not browser.errors()
+
+
+def test_names_are_text(clip: Path, tmp_path: Path) -> None:
+    classes = tuple(f"<img src=x onerror=alert({i})>" for i in range(3))
+    run = save_run(tmp_path / "<b>run", [make_model(None, classes=classes)])
+    (tmp_path / "<i>.avi").write_bytes(clip.read_bytes())
+    with (
+        serving(run, tmp_path, "--video", str(tmp_path / "<i>.avi")) as running,
+        Browser(running.url, tmp_path) as browser,
+    ):
+        assert "<b>run" in browser.text("#ts-run") and classes[2] in browser.text("#ts-run")
+        (option,) = browser.find("select option[value='0']")
+        assert option.text == "<i>.avi"
+        option.click()
+        browser.wait("#ts-moment")
+        assert browser.text("#ts-label").startswith("<img src=x")
+        assert len(browser.find("#ts-moment img")) == 2  # its own
+        assert not browser.errors()
 
 
 def test_a_visitor_who_leaves_takes_nothing_down(web_run: Path, clip: Path, tmp_path: Path) -> None:

@@ -1,74 +1,85 @@
-"""The parts behind the page: limits, uploads, analysis, words and HTML."""
+"""The parts behind the page: limits, uploads, analysis, words and what the page shows."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from twostream.prediction import Timeline, TwoStreamPredictor
 from twostream.prediction.timeline import Segment
-from twostream.types import TwoStreamError, UsageError, VideoError
+from twostream.types import Progress, UsageError, VideoError
 from twostream.web.analysis import Analysis, in_words
 from twostream.web.explain import which_decided
-from twostream.web.limits import Deadline, Gate, Limits, RefusedError
-from twostream.web.markup import bars, headline, problem, track
+from twostream.web.limits import Deadline, Limits, RefusedError
+from twostream.web.news import told
 from twostream.web.pictures import heat
 from twostream.web.service import KEEP, Service
+from twostream.web.shown import moment_shown, video_shown
 from twostream.web.uploads import Uploads
 from untrained import INPUTS, make_model, make_models, write_clip
 
 LIMITS = Limits(max_mb=0.001, max_seconds=5, time_limit=60, at_once=1)
 
 
+async def chunks(content: bytes) -> AsyncIterator[bytes]:
+    for i in range(0, len(content), 100):
+        yield content[i : i + 100]
+
+
 def send(uploads: Uploads, content: bytes, name: str = "a.avi") -> str:
-    async def chunks() -> AsyncIterator[bytes]:
-        for i in range(0, len(content), 100):
-            yield content[i : i + 100]
+    """Send a file and return what its name was while it was there."""
 
-    return asyncio.run(uploads.receive(chunks(), name))
+    async def sent() -> str:
+        async with uploads.received(chunks(content), name) as path:
+            assert path.parent == uploads.folder and path.read_bytes() == content
+            return path.name
+
+    return asyncio.run(sent())
 
 
-def test_an_upload_is_there_once_and_gone_afterwards(tmp_path: Path) -> None:
+def test_an_upload_is_there_for_its_request_and_gone_afterwards(tmp_path: Path) -> None:
     uploads = Uploads(tmp_path, LIMITS)
-    token = send(uploads, b"abc" * 100, "../../x/holiday.MP4")
-    with uploads.taken(token) as path:
-        assert path.parent == tmp_path and path.suffix == ".mp4" and "holiday" not in path.name
-        assert path.read_bytes() == b"abc" * 100
-        with pytest.raises(RefusedError, match="not here any more"), uploads.taken(token):
-            pass
-        uploads.sweep(0)  # what is worked on stays
-        assert path.is_file()
+    names = [send(uploads, b"abc" * 100, "../../x/holiday.MP4") for _ in range(2)]
+    assert names[0] != names[1]
+    for name in names:
+        assert name.endswith(".mp4") and "holiday" not in name and len(name) == 36
+    assert send(uploads, b"x", "a.exe").endswith(".video")
     assert not list(tmp_path.iterdir())
-    with pytest.raises(RefusedError), uploads.taken(token):
-        pass
 
 
 def test_an_upload_is_gone_after_an_error(tmp_path: Path) -> None:
+    async def fail(error: BaseException) -> None:
+        async with uploads.received(chunks(b"x"), "a.avi") as path:
+            assert path.is_file()
+            raise error
+
     uploads = Uploads(tmp_path, LIMITS)
-    with pytest.raises(VideoError), uploads.taken(send(uploads, b"x")):
-        raise VideoError("x", "broken")
+    for error in (VideoError("x", "broken"), TimeoutError("of the disk"), asyncio.CancelledError()):
+        with pytest.raises(type(error)):
+            asyncio.run(fail(error))
     for content, words in ((b"x" * 1001, "larger than 0.001 MB"), (b"", "empty")):
         with pytest.raises(RefusedError, match=words):
             send(uploads, content)
     assert not list(tmp_path.iterdir())
 
 
-def test_only_so_many_wait_and_the_old_ones_go(tmp_path: Path) -> None:
+def test_only_so_many_wait(tmp_path: Path) -> None:
     uploads = Uploads(tmp_path, LIMITS)
-    tokens = [send(uploads, b"x", "a.exe") for _ in range(LIMITS.max_files)]
-    assert {path.suffix for path in tmp_path.iterdir()} == {".video"}
-    with pytest.raises(RefusedError, match="too many videos wait"):
-        send(uploads, b"x")
-    uploads.sweep(60)
-    assert len(list(tmp_path.iterdir())) == len(tokens)
-    uploads.sweep(0)
+    with ExitStack() as waiting:
+        for _ in range(LIMITS.max_videos):
+            waiting.enter_context(uploads.place())
+        with pytest.raises(RefusedError, match="too many videos wait"):
+            send(uploads, b"x")
     assert not list(tmp_path.iterdir())
     send(uploads, b"x")
 
@@ -78,9 +89,13 @@ def test_a_file_that_never_ends_is_given_up(tmp_path: Path) -> None:
         yield b"x"
         await asyncio.sleep(60)
 
+    async def receive() -> None:
+        async with uploads.received(endless(), "a.avi"):
+            pass
+
     uploads = Uploads(tmp_path, replace(LIMITS, time_limit=0.02))
     with pytest.raises(RefusedError, match="too slowly"):
-        asyncio.run(uploads.receive(endless(), "a.avi"))
+        asyncio.run(receive())
     assert not list(tmp_path.iterdir())
 
 
@@ -91,13 +106,13 @@ def test_limits_are_numbers_above_0(name: str, value: float) -> None:
         Limits(**{name: value})
 
 
-def test_the_gate_lets_so_many_through() -> None:
-    gate, most, inside = Gate(2), 0, 0
+def test_so_many_work_at_once() -> None:
+    places, most, inside = threading.Semaphore(2), 0, 0
     lock = threading.Lock()
 
     def work() -> None:
         nonlocal most, inside
-        with gate.opened(Deadline(30)):
+        with Deadline(30).place(places):
             with lock:
                 inside += 1
                 most = max(most, inside)
@@ -110,19 +125,20 @@ def test_the_gate_lets_so_many_through() -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert most == 2 and gate.free == 2
-    refused = pytest.raises(RefusedError, match=r"took more than 0\.01 s")
-    with gate.opened(Deadline(9)), gate.opened(Deadline(9)), refused, gate.opened(Deadline(0.01)):
-        pass
+    assert most == 2
     stopped = threading.Event()
     stopped.set()
-    refused = pytest.raises(RefusedError, match="being stopped")
-    last = Deadline(60, stopped)
-    with gate.opened(Deadline(9)), gate.opened(Deadline(9)), refused, gate.opened(last):
-        pass
-    with pytest.raises(ValueError, match="x"), gate.opened(Deadline(9)):
+    with Deadline(9).place(places), Deadline(9).place(places):
+        for deadline, words in (
+            (Deadline(0.01), r"took more than 0\.01 s"),
+            (Deadline(60, stopped), "being stopped"),
+        ):
+            with pytest.raises(RefusedError, match=words), deadline.place(places):
+                pass
+    with pytest.raises(ValueError, match="x"), Deadline(9).place(places):
         raise ValueError("x")
-    assert gate.free == 2
+    with Deadline(9).place(places), Deadline(9).place(places):  # all of them are free again
+        pass
 
 
 @pytest.mark.parametrize("name", list(INPUTS))
@@ -133,20 +149,20 @@ def test_the_analysis_is_what_the_predictor_says(
     predictor = TwoStreamPredictor.from_models(make_models(INPUTS[name]))
     video = write_clip(tmp_path / "a.avi", fps=fps, frames=frames)
     told: list[float] = []
+
+    def progress(task: str, done: float, total: float, detail: str = "") -> None:
+        assert task == "frames and flow" and total == 1
+        told.append(done)
+
     analysis = Analysis(
-        predictor,
-        video,
-        "b",
-        limits=Limits(),
-        deadline=Deadline(600),
-        progress=lambda share, words: told.append(share),
+        predictor, video, "b", limits=Limits(), deadline=Deadline(600), progress=progress
     )
     wanted = predictor.predict(video)
     video.unlink()  # it is not needed any more
     found = analysis.predict()
     np.testing.assert_array_equal(found.scores, wanted.scores)
     assert found.end_seconds == wanted.end_seconds
-    assert all(0 < share <= 1 for share in told) and told == sorted(told)
+    assert all(0 < share <= 1 for share in told) and told == sorted(told) and told[-1] == 1
     last = analysis.moment(1e9)
     assert last.seconds == pytest.approx((analysis.frames - 1) / analysis.rate)
     assert analysis.moment(-1).seconds == 0
@@ -217,40 +233,100 @@ def test_limits_hold_while_decoding(tmp_path: Path) -> None:
         Limits().check_pixels(16384, 16384)
 
 
-def test_a_service_keeps_its_own_videos_and_removes_the_visitors(tmp_path: Path) -> None:
+@pytest.fixture
+def service(tmp_path: Path) -> Service:
+    """One place for work, and one video of its own."""
     (tmp_path / "sent").mkdir()
     video = write_clip(tmp_path / "own.avi", frames=15)
-    predictor = TwoStreamPredictor.from_models([make_model(None)])
     limits = Limits(at_once=1)
-    service = Service(predictor, "run", limits, Uploads(tmp_path / "sent", limits), (video,))
-    token = send(service.uploads, video.read_bytes())
-    with service.analysed(token, "theirs.avi") as (analysis, prediction):
-        assert not list((tmp_path / "sent").iterdir()) and service.gate.free == 0
-        assert prediction.label in predictor.spec.classes and analysis.name == "theirs.avi"
+    predictor = TwoStreamPredictor.from_models([make_model(None)])
+    return Service(predictor, "run", limits, Uploads(tmp_path / "sent", limits), (video,))
+
+
+def test_a_service_keeps_its_own_videos_and_removes_the_visitors(service: Service) -> None:
+    folder, (video,) = service.uploads.folder, service.videos
+
+    async def sent(content: bytes, name: str) -> None:
+        async with service.uploads.received(chunks(content), name) as path:
+            with service.analysed(path, name) as (analysis, prediction):
+                assert not list(folder.iterdir())
+                assert prediction.label in service.predictor.spec.classes
+                assert analysis.name == name
+
+    asyncio.run(sent(video.read_bytes(), "theirs.avi"))
     with service.analysed(video, "own.avi"):
         pass
-    assert video.is_file() and service.gate.free == 1
-    token = send(service.uploads, b"text")
-    with pytest.raises(VideoError) as caught, service.analysed(token, "notes.mp4"):
-        pass
+    assert video.is_file()
+    with pytest.raises(VideoError) as caught:
+        asyncio.run(sent(b"text", "notes.mp4"))
     words = in_words(caught.value, "notes.mp4")
-    assert words.startswith("notes.mp4: cannot be opened") and str(tmp_path) not in words
-    assert isinstance(caught.value, TwoStreamError) and service.gate.free == 1
-    assert not list((tmp_path / "sent").iterdir())
+    assert words.startswith("notes.mp4: cannot be opened") and str(folder) not in words
+    assert not list(folder.iterdir())
+    with service.analysed(video, "own.avi"):  # the one place is free again
+        pass
 
 
-def test_only_so_many_videos_stay_in_memory(tmp_path: Path) -> None:
-    predictor = TwoStreamPredictor.from_models([make_model(None)])
-    limits = Limits(at_once=1)
-    service = Service(predictor, "run", limits, Uploads(tmp_path, limits))
-    video = write_clip(tmp_path / "a.avi", frames=5)
-    analysis = Analysis(predictor, video, "a", limits=limits, deadline=Deadline(60))
-    timeline = analysis.timeline()
-    first, second, *_ = [service.keep(analysis, timeline) for _ in range(KEEP)]
-    assert service.kept(first) == (analysis, timeline)  # seen now: the second is the oldest
-    third = service.keep(analysis, timeline)
-    assert service.kept(second) is None and service.kept(first) and service.kept(third)
-    assert service.kept(None) is None and service.kept("x") is None
+def test_only_so_many_videos_stay_in_memory(service: Service) -> None:
+    (video,) = service.videos
+    first, second, *_ = [service.show(video, "a")["key"] for _ in range(KEEP)]
+    assert service.show_moment(first, 0) is not None  # seen now: the second is the oldest
+    third = service.show(video, "a")["key"]
+    assert service.show_moment(second, 0) is None
+    assert service.show_moment(first, 0) and service.show_moment(third, 0)
+    assert service.show_moment("x", 0) is None
+
+
+def lines_of(work: Callable[[Progress], dict[str, Any]], most: int = 99) -> list[Any]:
+    """Return what is told of work until it ends, or until somebody who waits has enough."""
+
+    async def read() -> list[Any]:
+        told_lines = told(work, "a.avi")
+        lines: list[Any] = []
+        while len(lines) < most and (line := await anext(told_lines, None)) is not None:
+            assert line.endswith("\n") and line.count("\n") == 1
+            lines.append(json.loads(line))
+        await told_lines.aclose()
+        return lines
+
+    return asyncio.run(read())
+
+
+def test_progress_is_told_line_by_line() -> None:
+    def work(progress: Progress) -> dict[str, Any]:
+        progress("frames", 1, 2, "one\nof two")
+        return {"label": "a"}
+
+    frames = {"task": "frames", "done": 1, "total": 2, "detail": "one\nof two"}
+    assert lines_of(work) == [frames, {"label": "a"}]
+
+    def refused(progress: Progress) -> dict[str, Any]:
+        raise VideoError("/tmp/x.avi", "cannot be opened")
+
+    assert lines_of(refused) == [{"error": "a.avi: cannot be opened"}]
+
+    def defect(progress: Progress) -> dict[str, Any]:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):  # the server logs it
+        lines_of(defect)
+    assert lines_of(defect, 1) == [{"error": "a.avi: the server failed, its log says why"}]
+
+
+def test_work_that_nobody_waits_for_ends() -> None:
+    steps, ended = 0, threading.Event()
+
+    def work(progress: Progress) -> dict[str, Any]:
+        nonlocal steps
+        try:
+            for steps in range(1000):
+                progress("frames", steps, 1000)
+                time.sleep(0.01)
+        finally:
+            ended.set()
+        return {}
+
+    assert len(lines_of(work, 2)) == 2
+    assert ended.wait(10) and steps < 900
 
 
 @pytest.mark.parametrize(
@@ -275,26 +351,42 @@ def test_one_stream_decides_alone() -> None:
     assert words == "This run has one stream, motion: it says b (70%)."
 
 
-def test_names_are_text_not_html(tmp_path: Path) -> None:
-    bad = "<script>alert(1)</script>"
-    classes = (bad, "b")
-    scores = np.array([0.7, 0.3], np.float32)
-    rows = np.stack([scores, scores])
-    segments = (Segment(0.0, 1.0, bad, 0.7), Segment(1.0, 2.0, None, 0.3))
-    timeline = Timeline(
-        tmp_path / bad, classes, np.array([0.5, 1.5]), rows, {"temporal": rows}, segments, bad, 2.0
-    )
+def test_what_the_page_shows(tmp_path: Path) -> None:
+    """Names are text; what has no label has no class; bars are the best classes of the moment."""
+    classes = ("<script>", *"bcdefghi")
+    rows = np.full((2, 9), 0.05, np.float32)
+    rows[0, 0], rows[1, 8] = 0.6, 0.3
+    segments = (Segment(0.0, 1.0, "<script>", 0.6), Segment(1.0, 2.0, None, 0.3))
     predictor = TwoStreamPredictor.from_models([make_model(None, classes=classes)])
-    video = write_clip(tmp_path / "a.avi")
-    prediction = predictor.predict(video)
-    for html in (
-        track(timeline, 0.5),
-        bars(classes, scores, {"temporal": scores}),
-        headline(prediction, bad, bad),
-        problem(bad),
-    ):
-        assert "<script" not in html and "&lt;script" in html
-    assert "none of these" in track(timeline, 0.5)
+    video = write_clip(tmp_path / "a.avi", frames=50)
+    analysis = Analysis(predictor, video, "<b>.avi", limits=Limits(), deadline=Deadline(60))
+    times = np.array([0.5, 1.5])
+    timeline = Timeline(
+        video, classes, times, rows, {"spatial": rows[::-1]}, segments, None, analysis.seconds
+    )
+    shown = json.loads(json.dumps(video_shown(analysis, analysis.predict(), timeline)))
+    assert shown["name"] == "<b>.avi" and shown["label"] in classes and shown["warning"] is None
+    together, spatial = shown["rows"]
+    assert together["blocks"] == [
+        {"start": 0.0, "end": 1.0, "class": 0, "label": "<script>", "score": 0.6},
+        {"start": 1.0, "end": 2.0, "class": None, "label": "none of these", "score": 0.3},
+    ]
+    assert spatial["name"] == "appearance"
+    assert [(b["start"], b["end"], b["class"]) for b in spatial["blocks"]] == [
+        (0, 1, 8),
+        (1, 2, 0),
+    ]
+    moment = json.loads(json.dumps(moment_shown(analysis, timeline, 1.4)))
+    assert moment["seconds"] == pytest.approx(1.4) and moment["note"] is None
+    assert list(moment["pictures"]) == ["frame", "where appearance looked"]
+    assert all(uri.startswith("data:image/jpeg;base64,") for uri in moment["pictures"].values())
+    assert len(moment["classes"]) == 6 and moment["others"] == 3
+    best = moment["classes"][0]
+    assert (best["class"], best["label"]) == (8, "i")
+    assert best["scores"] == {
+        "together": pytest.approx(0.3),
+        "appearance": pytest.approx(0.05),
+    }
 
 
 def test_heat_is_warm_where_it_was_looked() -> None:

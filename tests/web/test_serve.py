@@ -11,7 +11,7 @@ import pytest
 
 from twostream.__main__ import run
 from twostream.types import UsageError
-from twostream.web.app import read_auth
+from twostream.web.guard import read_auth
 
 
 @pytest.mark.parametrize(
@@ -51,12 +51,15 @@ def test_no_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "holds no trained model" in capsys.readouterr().err
 
 
-def test_without_gradio(
-    web_run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("package", ["fastapi", "starlette.datastructures", "uvicorn"])
+def test_without_the_extra(
+    web_run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], package: str
 ) -> None:
-    monkeypatch.setitem(sys.modules, "gradio", None)
+    for name in [name for name in sys.modules if name.startswith("twostream.web.")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, package, None)
     assert run(["serve", str(web_run)]) == 2
-    assert "pip install 'twostream[web]'" in capsys.readouterr().err
+    assert f"the page needs {package}: pip install 'twostream[web]'" in capsys.readouterr().err
 
 
 def test_a_password_from_a_file(tmp_path: Path) -> None:
@@ -73,6 +76,6 @@ def test_a_password_from_a_file(tmp_path: Path) -> None:
 
 def test_an_export_is_served_without_torch() -> None:
     """Nothing of the page imports torch: only the saliency of a run does, when it is asked for."""
-    code = "import sys, twostream.web.app; print('torch' in sys.modules, 'gradio' in sys.modules)"
+    code = "import sys, twostream.web.app; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["False", "False"]
+    assert done.stdout.split() == ["False"]

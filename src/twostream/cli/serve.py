@@ -44,8 +44,15 @@ def serve(
     from twostream.prediction import TwoStreamPredictor
     from twostream.prediction.videos import find_videos
     from twostream.types import UsageError
-    from twostream.web.app import open_app, read_auth
     from twostream.web.limits import Limits
+
+    try:
+        import uvicorn
+
+        from twostream.web.app import open_app
+        from twostream.web.guard import read_auth
+    except ModuleNotFoundError as error:
+        raise UsageError(f"the page needs {error.name}: pip install 'twostream[web]'") from error
 
     shown = Shown(as_json=as_json)
     if accelerator not in DEVICES:
@@ -61,8 +68,6 @@ def serve(
         _listening(host, port) as listener,
         open_app(predictor, run.resolve().name, limits=limits, videos=own, auth=secret) as app,
     ):
-        import uvicorn
-
         bound = listener.getsockname()
         shown_host = f"[{bound[0]}]" if ":" in bound[0] else bound[0]
         url = f"http://{shown_host}:{bound[1]}"
@@ -70,7 +75,9 @@ def serve(
         if not ipaddress.ip_address(bound[0].partition("%")[0]).is_loopback and secret is None:
             shown.say("whoever reaches this address may use it: --auth asks for a password")
         shown.result({"page": url, "api": f"{url}/api/predict"})
-        config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=GRACE_SECONDS)
+        config = uvicorn.Config(
+            app, log_level="warning", ws="none", timeout_graceful_shutdown=GRACE_SECONDS
+        )
         # uvicorn ends in order and then raises the signal again: it must not end us before the
         # temporary files are gone
         signal.signal(signal.SIGTERM, signal.default_int_handler)

@@ -24,8 +24,6 @@ from twostream.prediction.timeline import (
     WINDOW_SECONDS,
     Timeline,
     check_options,
-    find_segments,
-    smooth,
 )
 from twostream.prediction.window import RecentClip, Window, check_size
 from twostream.store.clips import Clip, ClipReader, kinds_of
@@ -248,8 +246,7 @@ class TwoStreamPredictor:
         )
         recent = self.recent_clip(window_seconds, video)
         every = max(1, round(every_seconds * self.spec.fps))
-        times: list[float] = []
-        scores: dict[Stream, list[NDArray[np.float32]]] = {name: [] for name in self.streams}
+        windows: list[Prediction] = []
         seconds = 0.0
         codec = reads_codec(recent.estimator)
         reader = VideoReader(video, short_side=recent.settings.short_side, motion_vectors=codec)
@@ -258,21 +255,18 @@ class TwoStreamPredictor:
             upcoming = ahead(recent.windows(reader, reader.info.fps, every), WINDOWS_AHEAD)
             with closing(upcoming):
                 for window in upcoming:
-                    prediction = self.score(window, positions)
-                    times.append((window.start_seconds + window.end_seconds) / 2)
-                    for name, values in prediction.streams.items():
-                        scores[name].append(values)
+                    windows.append(self.score(window, positions))
                     seconds = window.end_seconds
                     total = claimed if seconds < claimed else seconds + every_seconds
                     progress("seconds", seconds, total)
         progress("seconds", seconds, seconds)
-        streams = {name: np.stack(values) for name, values in scores.items()}
-        centres = np.array(times)
-        fused = smooth(centres, np.mean(list(streams.values()), axis=0), smooth_seconds)
-        classes = self.spec.classes
-        segments = find_segments(centres, fused, classes, threshold=threshold, seconds=seconds)
-        return Timeline(
-            Path(video), classes, centres, fused, streams, segments, reader.warning, seconds
+        return Timeline.of_windows(
+            Path(video),
+            windows,
+            seconds=seconds,
+            warning=reader.warning,
+            smooth_seconds=smooth_seconds,
+            threshold=threshold,
         )
 
     def _scored(

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from twostream.prediction.prediction import Prediction
 from twostream.types import Stream, UsageError
 
 WINDOW_SECONDS = 2.0
@@ -68,6 +69,34 @@ class Timeline:
     segments: tuple[Segment, ...]
     warning: str | None
     seconds: float
+
+    @classmethod
+    def of_windows(
+        cls,
+        video: Path,
+        windows: Sequence[Prediction],
+        *,
+        seconds: float,
+        warning: str | None,
+        smooth_seconds: float = SMOOTH_SECONDS,
+        threshold: float = THRESHOLD,
+    ) -> Self:
+        """Join what the windows of a video say.
+
+        Args:
+            video: the file.
+            windows: at least one, in order.
+            seconds: length of the video.
+            warning: a sentence when it broke off early.
+            smooth_seconds: scores are averaged over so much time; 0: not at all.
+            threshold: where the best score is below it, the label is None.
+        """
+        times = np.array([(w.start_seconds + w.end_seconds) / 2 for w in windows])
+        streams = {s: np.stack([w.streams[s] for w in windows]) for s in windows[0].streams}
+        fused = smooth(times, np.mean(list(streams.values()), axis=0), smooth_seconds)
+        classes = windows[0].classes
+        segments = find_segments(times, fused, classes, threshold=threshold, seconds=seconds)
+        return cls(video, classes, times, fused, streams, segments, warning, seconds)
 
     def segment_at(self, seconds: float) -> Segment:
         """Return the segment of a moment; the first or last one outside the video."""

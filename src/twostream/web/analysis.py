@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,22 +11,14 @@ from numpy.typing import NDArray
 from twostream.extraction import extract_to_memory
 from twostream.prediction import Prediction, Timeline, TwoStreamPredictor
 from twostream.prediction.predictor import stored_as
-from twostream.prediction.timeline import (
-    EVERY_SECONDS,
-    POSITIONS,
-    SMOOTH_SECONDS,
-    THRESHOLD,
-    WINDOW_SECONDS,
-    find_segments,
-    smooth,
-)
+from twostream.prediction.timeline import EVERY_SECONDS, POSITIONS, WINDOW_SECONDS
 from twostream.prediction.window import Window, check_size
 from twostream.store.clips import Clip, ClipReader, kinds_of
-from twostream.types import Stream, VideoError
+from twostream.types import Progress, Stream, VideoError, no_progress
 from twostream.video import VideoReader
 from twostream.web.limits import Deadline, Limits
 
-Progress = Callable[[float, str], None]  # share of the work that is done, in words
+_EVERY_FRAMES = 10  # progress is told
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,7 +47,7 @@ class Analysis:
         name: as the visitor calls it.
         limits: of length and size.
         deadline: for all that is computed here.
-        progress: called now and then.
+        progress: told how much is decoded.
 
     Attributes:
         name: likewise.
@@ -78,7 +69,7 @@ class Analysis:
         *,
         limits: Limits,
         deadline: Deadline,
-        progress: Progress = lambda share, words: None,
+        progress: Progress = no_progress,
     ) -> None:
         self.predictor = predictor
         self.name = name
@@ -96,10 +87,11 @@ class Analysis:
             seen += 1
             deadline.check()
             limits.check_seconds(seen / min(specs[0].fps, info.fps))
-            if seen % 10 == 0:
-                progress(share, f"frames and flow: {seen}")
+            if seen % _EVERY_FRAMES == 0:
+                progress("frames and flow", share, 1.0, str(seen))
 
         files = extract_to_memory(path, settings, kinds, on_frame=on_frame)
+        progress("frames and flow", 1.0, 1.0, str(seen))
         header = files["rgb"].header
         check_size(path, header.height, header.width, specs[0].crop_size)
         self.clip = Clip.of({kind: ClipReader(file, keep=False) for kind, file in files.items()})
@@ -117,33 +109,27 @@ class Analysis:
         self._deadline.check()
         return self.predictor.score(Window(self.clip, 0.0, self.seconds))
 
-    def timeline(self, progress: Progress = lambda share, words: None) -> Timeline:
+    def timeline(self, progress: Progress = no_progress) -> Timeline:
         """Score it over time, exactly as ``TwoStreamPredictor.timeline`` would."""
         fps = self.predictor.spec.fps
         length, every = (max(1, round(s * fps)) for s in (WINDOW_SECONDS, EVERY_SECONDS))
         ends = [*range(length, self.frames + 1, every)]
         if not ends or ends[-1] != self.frames:
             ends.append(self.frames)
-        times, scored = [], []
-        for done, end in enumerate(ends):
+        windows = []
+        for done, end in enumerate(ends, start=1):
             self._deadline.check()
-            progress(done / len(ends), f"scores over time: {done} of {len(ends)}")
             start = max(0, end - length)
             window = Window(self.clip.stretch(start, end), start / self.rate, end / self.rate)
-            scored.append(self.predictor.score(window, POSITIONS))
-            times.append((window.start_seconds + window.end_seconds) / 2)
-        centres = np.array(times)
-        streams = {s: np.stack([p.streams[s] for p in scored]) for s in self.predictor.streams}
-        fused = smooth(centres, np.mean(list(streams.values()), axis=0), SMOOTH_SECONDS)
-        classes = self.predictor.spec.classes
-        segments = find_segments(centres, fused, classes, threshold=THRESHOLD, seconds=self.seconds)
-        return Timeline(
-            Path(self.name), classes, centres, fused, streams, segments, self.warning, self.seconds
+            windows.append(self.predictor.score(window, POSITIONS))
+            progress("scores over time", done, len(ends), f"{done} of {len(ends)}")
+        return Timeline.of_windows(
+            Path(self.name), windows, seconds=self.seconds, warning=self.warning
         )
 
     def moment(self, seconds: float) -> Moment:
         """Return what is seen at a moment; the nearest frame outside the video."""
-        index = min(max(0, round(seconds * self.rate)), self.frames - 1)
+        index = round(min(max(0.0, seconds * self.rate), self.frames - 1))
         frame = self.clip.stack(None, index)[0].transpose(1, 2, 0)
         field = None
         if self.clip.forward is not None and len(self.clip.forward):

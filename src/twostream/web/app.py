@@ -2,20 +2,32 @@
 
 # fastapi reads the types of its routes: they must not be strings
 import tempfile
-import threading
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import asdict
+from http import HTTPStatus
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response, StreamingResponse
+from fastapi.staticfiles import StaticFiles
+from starlette.exceptions import HTTPException as AnyHTTPException
+from starlette.requests import ClientDisconnect
 
 from twostream.prediction import TwoStreamPredictor
-from twostream.types import TwoStreamError, UsageError
+from twostream.types import TwoStreamError
 from twostream.web.analysis import in_words
 from twostream.web.guard import Guard
 from twostream.web.limits import Limits, RefusedError
-from twostream.web.page import HERE, build_page, theme
+from twostream.web.news import told
 from twostream.web.service import Service
 from twostream.web.uploads import Uploads, shown_name
+
+STATIC = Path(__file__).parent / "static"
+
+api = APIRouter(prefix="/api")
 
 
 @contextmanager
@@ -35,137 +47,121 @@ def open_app(
         limits: of every visitor.
         videos: the server's own, to pick from.
         auth: "user:password" that every request must carry; None: everybody may ask.
-
-    Raises:
-        UsageError: gradio is not installed.
     """
     with tempfile.TemporaryDirectory(prefix="twostream-web-") as folder:
         uploads = Uploads(Path(folder), limits)
         service = Service(predictor, name, limits, uploads, tuple(videos))
-        yield Guard(_application(service), auth)
+
+        @asynccontextmanager
+        async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+            yield
+            service.stopped.set()
+
+        app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+        app.state.service = service
+        app.include_router(api)
+        app.mount("/", StaticFiles(directory=STATIC, html=True))
+        for kind in (TwoStreamError, RequestValidationError, AnyHTTPException, ClientDisconnect):
+            app.add_exception_handler(kind, _refuse)
+        yield Guard(app, auth)
 
 
-def _application(service: Service) -> Any:
-    page = build_page(service)
-    import gradio as gr
-    from fastapi import FastAPI, Request
-    from fastapi.concurrency import run_in_threadpool
-    from fastapi.exceptions import RequestValidationError
-    from fastapi.responses import JSONResponse, Response
-    from starlette.requests import ClientDisconnect
-
-    def sweep() -> None:
-        while not service.stopped.wait(service.limits.time_limit):
-            service.uploads.sweep(service.limits.stale_seconds)
-
-    @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        sweeper = threading.Thread(target=sweep, daemon=True)
-        sweeper.start()
-        yield
-        service.stopped.set()
-        sweeper.join()
-
-    app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
-
-    @app.exception_handler(TwoStreamError)
-    async def refuse(request: Request, error: TwoStreamError) -> JSONResponse:
-        name = shown_name(request.query_params.get("name"))
-        status = error.http_status if isinstance(error, RefusedError) else 422
-        return JSONResponse({"error": in_words(error, name)}, status)
-
-    @app.exception_handler(RequestValidationError)
-    async def refuse_option(request: Request, error: RequestValidationError) -> JSONResponse:
-        wrong = error.errors()[0]
-        return JSONResponse({"error": f"{wrong['loc'][-1]}: {wrong['msg']}"}, 422)
-
-    @app.exception_handler(ClientDisconnect)
-    async def left(request: Request, error: ClientDisconnect) -> Response:
-        return Response(status_code=400)  # nobody reads it; nor is it a defect, to be traced
-
-    async def receive(request: Request) -> str:
-        if request.headers.get("content-type", "").startswith("multipart/"):
-            raise RefusedError(
-                "send the bytes of the video alone, as curl -X POST -T clip.avi does", 415
-            )
-        length = request.headers.get("content-length", "")
-        if length.isdigit():
-            service.limits.check_bytes(int(length))
-        return await service.uploads.receive(request.stream(), request.query_params.get("name", ""))
-
-    @app.get("/api/model")
-    async def model() -> dict[str, Any]:
-        """Tell what is served."""
-        spec, limits = service.predictor.spec, service.limits
-        return {
-            "run": service.name,
-            "classes": list(spec.classes),
-            "streams": list(service.predictor.streams),
-            "limits": {
-                "max_mb": limits.max_mb,
-                "max_seconds": limits.max_seconds,
-                "time_limit": limits.time_limit,
-                "at_once": limits.at_once,
-            },
-        }
-
-    @app.post("/api/upload")
-    async def upload(request: Request) -> dict[str, str]:
-        """Keep a video for the page, for a while."""
-        return {"token": await receive(request)}
-
-    @app.post("/api/predict")
-    async def predict(
-        request: Request, name: str = "", top: int = 5, timeline: bool = False
-    ) -> dict[str, Any]:
-        """Label a video."""
-        token = await receive(request)
-
-        def work() -> dict[str, Any]:
-            with service.analysed(token, shown_name(name)) as (analysis, prediction):
-                told = {**prediction.to_json(max(1, top)), "video": analysis.name}
-                told["warning"] = analysis.warning
-                if timeline:
-                    told["timeline"] = analysis.timeline().to_json()
-            return told
-
-        return await run_in_threadpool(work)
-
-    return gr.mount_gradio_app(
-        app,
-        page,
-        path="/",
-        footer_links=[],
-        run_history=False,
-        allowed_paths=[],
-        show_error=False,
-        ssr_mode=False,
-        pwa=False,
-        mcp_server=False,
-        enable_monitoring=False,
-        theme=theme(),
-        css=(HERE / "page.css").read_text("utf-8"),
-        js="() => document.body.classList.remove('dark')",
-    )
+async def _service(request: Request) -> Service:
+    return request.app.state.service
 
 
-def read_auth(auth: str | None, auth_file: Path | None) -> str | None:
-    """Return "user:password" from an option or the first line of a file.
+Served = Annotated[Service, Depends(_service)]
 
-    Raises:
-        UsageError: both are given, the file cannot be read, or it is no such pair. What was given
-            is not repeated.
-    """
-    if auth is not None and auth_file is not None:
-        raise UsageError("--auth and --auth-file exclude each other")
-    if auth_file is not None:
-        try:
-            auth = (auth_file.read_text("utf-8").splitlines() or [""])[0].strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(f"{auth_file} cannot be read: expected user:password") from error
-    if auth is None:
-        return None
-    user, _, password = auth.partition(":")
-    if not user or not password:
-        raise UsageError("--auth takes user:password, and --auth-file a file that holds it")
-    return auth
+
+async def _received(request: Request, service: Served, name: str = "") -> AsyncIterator[Path]:
+    """Give the video that is a request's body, until the answer is sent."""
+    if request.headers.get("content-type", "").startswith("multipart/"):
+        how = "send the bytes of the video alone, as curl -X POST -T clip.avi does"
+        raise RefusedError(how, 415)
+    length = request.headers.get("content-length", "")
+    if length.isdigit():
+        service.limits.check_bytes(int(length))
+    async with service.uploads.received(request.stream(), name) as path:
+        yield path
+
+
+async def _picked(service: Served, number: int) -> AsyncIterator[Path]:
+    """Give one of the server's own videos."""
+    if not 0 <= number < len(service.videos):
+        raise HTTPException(404, "this video is not in the list")
+    with service.uploads.place():
+        yield service.videos[number]
+
+
+Received = Annotated[Path, Depends(_received)]
+Picked = Annotated[Path, Depends(_picked)]
+Finite = Annotated[float, Query(allow_inf_nan=False)]
+
+
+@api.get("/model")
+async def model(service: Served) -> dict[str, Any]:
+    """Tell what is served."""
+    return {
+        "run": service.name,
+        "classes": list(service.predictor.spec.classes),
+        "streams": list(service.predictor.streams),
+        "limits": asdict(service.limits),
+        "videos": [video.name for video in service.videos],
+    }
+
+
+@api.post("/predict")
+def predict(
+    service: Served, video: Received, name: str = "", top: int = 5, timeline: bool = False
+) -> dict[str, Any]:
+    """Label a video."""
+    with service.analysed(video, shown_name(name)) as (analysis, prediction):
+        answer = {**prediction.to_json(max(1, top)), "video": analysis.name}
+        answer["warning"] = analysis.warning
+        if timeline:
+            answer["timeline"] = analysis.timeline().to_json()
+    return answer
+
+
+@api.post("/videos")
+async def send(service: Served, video: Received, name: str = "") -> StreamingResponse:
+    """Show a video: lines of progress, the last one is what the page shows."""
+    return _shown(service, video, shown_name(name))
+
+
+@api.post("/videos/{number}")
+async def pick(service: Served, video: Picked) -> StreamingResponse:
+    """Show one of the server's own videos likewise."""
+    return _shown(service, video, video.name)
+
+
+@api.get("/videos/{key}/moment")
+def moment(service: Served, key: str, seconds: Finite) -> dict[str, Any]:
+    """Show a moment of a video that was shown."""
+    shown = service.show_moment(key, seconds)
+    if shown is None:
+        raise HTTPException(410, "this video is not in memory any more: send it again")
+    return shown
+
+
+def _shown(service: Service, video: Path, name: str) -> StreamingResponse:
+    lines = told(lambda progress: service.show(video, name, progress), name)
+    return StreamingResponse(lines, media_type="application/x-ndjson; charset=utf-8")
+
+
+async def _refuse(request: Request, error: Exception) -> Response:
+    """Answer what went wrong with one sentence."""
+    match error:
+        case ClientDisconnect():
+            return Response(status_code=400)  # nobody reads it; nor is it a defect, to be traced
+        case RequestValidationError():
+            wrong, status = error.errors()[0], 422
+            sentence = f"{wrong['loc'][-1]}: {wrong['msg']}"
+        case AnyHTTPException():
+            status, sentence = error.status_code, error.detail
+            if sentence == HTTPStatus(status).phrase:  # no sentence of ours
+                sentence = "there is nothing here"
+        case _:
+            sentence = in_words(error, shown_name(request.query_params.get("name")))
+            status = error.http_status if isinstance(error, RefusedError) else 422
+    return JSONResponse({"error": sentence}, status)

@@ -1,48 +1,26 @@
-"""What comes before the page: who may ask, what may be asked, how much may be sent.
-
-The page needs a handful of gradio's routes. Only these are open: none that reads, fetches, streams
-or edits a file is reachable, whatever gradio adds.
-"""
+"""What comes before every answer: who may ask, and what browsers may do with what they get."""
 
 from __future__ import annotations
 
 import base64
 import hmac
-import json
+from pathlib import Path
 from typing import Any
 
-OPEN_PATHS = frozenset(
-    {
-        "/",
-        "/config",
-        "/theme.css",
-        "/favicon.ico",
-        "/manifest.json",
-        "/api/predict",
-        "/api/model",
-        "/api/upload",
-        "/gradio_api/info",
-        "/gradio_api/app_id",
-        "/gradio_api/startup-events",
-        "/gradio_api/queue/join",
-        "/gradio_api/queue/data",
-        "/gradio_api/reset",
-        "/gradio_api/cancel",
-    }
-)
-OPEN_FOLDERS = ("/assets/", "/static/", "/svelte/", "/gradio_api/heartbeat/")
-BODIES = frozenset({"/api/predict", "/api/upload"})  # count for themselves, as bytes arrive
-MAX_BODY_BYTES = 1 << 20
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import JSONResponse
 
-HEADERS = (
-    # the browser itself refuses every other host
-    (
-        b"content-security-policy",
-        b"default-src 'self' data: blob: 'unsafe-inline' 'unsafe-eval'; frame-ancestors 'none'",
-    ),
-    (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"no-referrer"),
-)
+from twostream.types import UsageError
+
+HEADERS = {
+    # the browser itself runs, loads and asks nothing but this server's own files and routes
+    "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
+    "img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'",
+    "cache-control": "no-cache",  # another version's script would not fit
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+}
 
 
 class Guard:
@@ -59,51 +37,48 @@ class Guard:
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer or pass on a request."""
-        if scope["type"] == "lifespan":
-            await self.app(scope, receive, send)
-            return
         if scope["type"] != "http":
-            return  # web sockets: the page needs none
-        headers = dict(scope["headers"])
-        refusal = self._refusal(scope, headers)
-        if refusal is not None:
-            await _answer(send, *refusal)
+            await self.app(scope, receive, send)
             return
 
         async def send_with_headers(message: Any) -> None:
             if message["type"] == "http.response.start":
-                message = {**message, "headers": [*message.get("headers", ()), *HEADERS]}
+                MutableHeaders(scope=message).update(HEADERS)
             await send(message)
 
-        if scope["path"] == "/":  # gradio's questions to its page, such as deep links, read files
-            scope = {**scope, "query_string": b""}
-        await self.app(scope, receive, send_with_headers)
+        refusal = self._refusal(scope["method"], Headers(scope=scope))
+        await (refusal or self.app)(scope, receive, send_with_headers)
 
-    def _refusal(self, scope: Any, headers: dict[bytes, bytes]) -> tuple[int, str] | None:
-        """Return status and sentence for what is not answered."""
+    def _refusal(self, method: str, headers: Headers) -> JSONResponse | None:
+        """Return the answer to what is not passed on."""
         if self._auth is not None:
-            kind, _, given = headers.get(b"authorization", b"").partition(b" ")
-            if kind.lower() != b"basic" or not hmac.compare_digest(given.strip(), self._auth):
-                return 401, "a user and a password are needed"
-        path = scope["path"].removeprefix(scope.get("root_path", ""))
-        folder = path.startswith(OPEN_FOLDERS) and ".." not in path
-        if path not in OPEN_PATHS and not folder:
-            return 404, "there is nothing here"
-        if scope["method"] == "POST" and headers.get(b"sec-fetch-site") == b"cross-site":
-            return 403, "another site's page may not send anything here"
-        if scope["method"] == "POST" and path not in BODIES:
-            length = headers.get(b"content-length", b"")
-            if not length.isdigit():
-                return 411, "this request must say its length"
-            if int(length) > MAX_BODY_BYTES:
-                return 413, "this request is too long"
+            kind, _, given = headers.get("authorization", "").partition(" ")
+            known = hmac.compare_digest(given.strip().encode("latin-1"), self._auth)
+            if kind.lower() != "basic" or not known:
+                asking = {"www-authenticate": 'Basic realm="twostream", charset="UTF-8"'}
+                return JSONResponse({"error": "a user and a password are needed"}, 401, asking)
+        if method == "POST" and headers.get("sec-fetch-site") == "cross-site":
+            return JSONResponse({"error": "another site's page may not send anything here"}, 403)
         return None
 
 
-async def _answer(send: Any, status: int, sentence: str) -> None:
-    body = json.dumps({"error": sentence}).encode()
-    headers = [(b"content-type", b"application/json"), *HEADERS]
-    if status == 401:
-        headers.append((b"www-authenticate", b'Basic realm="twostream", charset="UTF-8"'))
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+def read_auth(auth: str | None, auth_file: Path | None) -> str | None:
+    """Return "user:password" from an option or the first line of a file.
+
+    Raises:
+        UsageError: both are given, the file cannot be read, or it is no such pair. What was given
+            is not repeated.
+    """
+    if auth is not None and auth_file is not None:
+        raise UsageError("--auth and --auth-file exclude each other")
+    if auth_file is not None:
+        try:
+            auth = (auth_file.read_text("utf-8").splitlines() or [""])[0].strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(f"{auth_file} cannot be read: expected user:password") from error
+    if auth is None:
+        return None
+    user, _, password = auth.partition(":")
+    if not user or not password:
+        raise UsageError("--auth takes user:password, and --auth-file a file that holds it")
+    return auth

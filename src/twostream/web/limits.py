@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from twostream.types import TwoStreamError, UsageError
 
@@ -54,23 +54,18 @@ class Limits:
                 raise UsageError(f"{option} must be a number above 0, got {value}")
 
     @property
-    def max_bytes(self) -> int:
-        """Size of a video file in bytes."""
-        return int(self.max_mb * 1e6)
-
-    @property
-    def max_files(self) -> int:
-        """How many videos may lie on the disk, being worked on or waiting."""
+    def max_videos(self) -> int:
+        """How many videos may arrive, wait and be worked on."""
         return 4 * self.at_once
 
     @property
-    def stale_seconds(self) -> float:
-        """After so long nobody waits any more for what was sent: not even last in the queue."""
-        return self.time_limit * self.max_files / self.at_once
+    def arrival_seconds(self) -> float:
+        """How long a file may take to arrive."""
+        return 4 * self.time_limit
 
     def check_bytes(self, count: int) -> None:
         """Refuse a file of more bytes than are allowed."""
-        if count > self.max_bytes:
+        if count > self.max_mb * 1e6:
             raise RefusedError(f"the file is larger than {self.max_mb:g} MB: cut it", 413)
 
     def check_seconds(self, seconds: float) -> None:
@@ -108,35 +103,20 @@ class Deadline:
                 f"waiting and work took more than {self.seconds:g} s: send a shorter video", 504
             )
 
-
-@dataclass
-class Gate:
-    """Lets so many pieces of work through at once; the others wait.
-
-    >>> gate = Gate(1)
-    >>> with gate.opened(Deadline(60)):
-    ...     gate.free
-    0
-    """
-
-    at_once: int
-    free: int = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.free = self.at_once
-        self._changed = threading.Condition()
-
     @contextmanager
-    def opened(self, deadline: Deadline) -> Iterator[None]:
-        """Take a place, waiting for one if need be; raises RefusedError where none gets free."""
-        with self._changed:
-            while not self.free:
-                self._changed.wait(_LOOK_SECONDS)
-                deadline.check()
-            self.free -= 1
+    def place(self, places: threading.Semaphore) -> Iterator[None]:
+        """Take one of the places where work is done, waiting for it if need be.
+
+        Raises:
+            RefusedError: none gets free in time.
+
+        >>> with Deadline(60).place(places := threading.Semaphore(1)):
+        ...     places.acquire(blocking=False)
+        False
+        """
+        while not places.acquire(timeout=_LOOK_SECONDS):
+            self.check()
         try:
             yield
         finally:
-            with self._changed:
-                self.free += 1
-                self._changed.notify()
+            places.release()

@@ -1,4 +1,4 @@
-"""One run, its limits and its visitors' files: what the page and the API share."""
+"""One run, its limits and its visitors' videos: what the page and the API share."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from twostream.prediction import Prediction, Timeline, TwoStreamPredictor
-from twostream.web.analysis import Analysis, Progress
-from twostream.web.limits import Deadline, Gate, Limits
+from twostream.types import Progress, no_progress
+from twostream.web.analysis import Analysis
+from twostream.web.limits import Deadline, Limits
+from twostream.web.shown import moment_shown, video_shown
 from twostream.web.uploads import Uploads
 
 KEEP = 8  # videos in memory, to be clicked on, for each that may be worked on at once
@@ -28,7 +31,6 @@ class Service:
         limits: of every visitor.
         uploads: the folder of what they send.
         videos: files of the server's that visitors may pick, by number.
-        gate: holds ``limits.at_once``.
         stopped: set when the server ends: all work ends at its next step.
     """
 
@@ -37,67 +39,66 @@ class Service:
     limits: Limits
     uploads: Uploads
     videos: tuple[Path, ...] = ()
-    gate: Gate = field(init=False)
     stopped: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
-        self.gate = Gate(self.limits.at_once)
+        self._working = threading.Semaphore(self.limits.at_once)
+        self._looking = threading.Semaphore(self.limits.at_once)
         self._kept: OrderedDict[str, tuple[Analysis, Timeline]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def keep(self, analysis: Analysis, timeline: Timeline) -> str:
-        """Keep a visitor's video in memory and return its key; the longest unseen one goes."""
-        key = secrets.token_hex(16)
-        with self._lock:
-            self._kept[key] = (analysis, timeline)
-            while len(self._kept) > KEEP * self.limits.at_once:
-                self._kept.popitem(last=False)
-        return key
-
-    def kept(self, key: str | None) -> tuple[Analysis, Timeline] | None:
-        """Return what was kept; None where it is gone."""
-        with self._lock:
-            if key is None or key not in self._kept:
-                return None
-            self._kept.move_to_end(key)
-            return self._kept[key]
-
     @contextmanager
     def analysed(
-        self, taken: object, name: str, progress: Progress = lambda share, words: None
+        self, video: Path, name: str, progress: Progress = no_progress
     ) -> Iterator[tuple[Analysis, Prediction]]:
         """Decode and score a video while one of the places for it is taken.
 
-        Its file is gone when this begins to give; a file of the server's stays.
+        A visitor's file is gone when this begins to give; a file of the server's stays.
 
         Args:
-            taken: a token of the uploads, or one of ``videos``.
+            video: an upload, or one of ``videos``.
             name: as the visitor calls it.
-            progress: called with the share of the first half that is done.
+            progress: told of the wait, and how much is decoded.
 
         Raises:
-            RefusedError: beyond a limit, or the token is not known.
+            RefusedError: beyond a limit.
             VideoError: it cannot be decoded.
         """
-        deadline = Deadline(self.limits.time_limit, self.stopped)
-        if isinstance(taken, Path):
-            with self.gate.opened(deadline):
-                yield self._analyse(taken, name, deadline, progress)
-            return
-        with self.uploads.taken(taken) as path, self.gate.opened(deadline):
-            result = self._analyse(path, name, deadline, progress)
-            path.unlink()
-            yield result
+        limits, deadline = self.limits, Deadline(self.limits.time_limit, self.stopped)
+        progress("waiting for a place", 0, 1)
+        with deadline.place(self._working):
+            progress("waiting for a place", 1, 1)
+            analysis = Analysis(
+                self.predictor, video, name, limits=limits, deadline=deadline, progress=progress
+            )
+            prediction = analysis.predict()
+            if video not in self.videos:
+                video.unlink()
+            yield analysis, prediction
 
-    def _analyse(
-        self, path: Path, name: str, deadline: Deadline, progress: Progress
-    ) -> tuple[Analysis, Prediction]:
-        analysis = Analysis(
-            self.predictor,
-            path,
-            name,
-            limits=self.limits,
-            deadline=deadline,
-            progress=lambda share, words: progress(share / 2, words),
-        )
-        return analysis, analysis.predict()
+    def show(self, video: Path, name: str, progress: Progress = no_progress) -> dict[str, Any]:
+        """Return what the page shows of a video, and keep it in memory; raises as ``analysed``."""
+        with self.analysed(video, name, progress) as (analysis, prediction):
+            timeline = analysis.timeline(progress)
+        best = float(timeline.times[int(timeline.scores.max(axis=1).argmax())])
+        key = secrets.token_hex(16)
+        with self._lock:
+            self._kept[key] = (analysis, timeline)
+            while len(self._kept) > KEEP * self.limits.at_once:  # the longest unseen one goes
+                self._kept.popitem(last=False)
+        moment = moment_shown(analysis, timeline, best)
+        return {"key": key, **video_shown(analysis, prediction, timeline), "moment": moment}
+
+    def show_moment(self, key: str, seconds: float) -> dict[str, Any] | None:
+        """Return what the page shows of a moment of a video; None where it is not kept any more.
+
+        Raises:
+            RefusedError: too many look at the same time.
+        """
+        with self._lock:
+            if key not in self._kept:
+                return None
+            self._kept.move_to_end(key)
+            analysis, timeline = self._kept[key]
+        with Deadline(self.limits.time_limit, self.stopped).place(self._looking):
+            return moment_shown(analysis, timeline, seconds)

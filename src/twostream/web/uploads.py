@@ -6,21 +6,18 @@ import asyncio
 import re
 import secrets
 import threading
-import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 from twostream.types import VIDEO_SUFFIXES
 from twostream.web.limits import Limits, RefusedError
 
-_TOKEN = re.compile(r"[0-9a-f]{32}")
 _NAME_CHARACTERS = 80
-_BUSY = float("inf")  # the age of a file that arrives, or that is worked on
 
 
 class Uploads:
-    """The folder of what was sent. Visitors know tokens only: no path comes in or goes out.
+    """The folder of what was sent, each file for as long as its request: nobody can name another's.
 
     Args:
         folder: an empty folder that nothing else uses.
@@ -30,79 +27,56 @@ class Uploads:
     def __init__(self, folder: Path, limits: Limits) -> None:
         self.folder = folder
         self.limits = limits
-        self._known: dict[str, tuple[Path, float]] = {}
-        self._lock = threading.Lock()
+        self._places = threading.Semaphore(limits.max_videos)
 
-    async def receive(self, chunks: AsyncIterator[bytes], name: str) -> str:
-        """Write a file as it arrives and return its token; what is over the limit is removed.
+    @contextmanager
+    def place(self) -> Iterator[None]:
+        """Take a place among the videos that arrive, wait or are worked on.
+
+        Raises:
+            RefusedError: there is none.
+        """
+        if not self._places.acquire(blocking=False):
+            raise RefusedError("too many videos wait: try again in a minute", 503)
+        try:
+            yield
+        finally:
+            self._places.release()
+
+    @asynccontextmanager
+    async def received(self, chunks: AsyncIterator[bytes], name: str) -> AsyncIterator[Path]:
+        """Write a file as it arrives and give it; it is removed afterwards, whatever happens.
 
         Args:
             chunks: the file.
             name: as the visitor calls it; only a known suffix is taken from it.
 
         Raises:
-            RefusedError: empty, too large or too slow, or too many files wait.
+            RefusedError: empty, too large or too slow, or there is no place.
         """
         suffix = Path(name).suffix.lower()
-        token = secrets.token_hex(16)
-        path = self.folder / (token + (suffix if suffix in VIDEO_SUFFIXES else ".video"))
-        with self._lock:
-            if len(self._known) >= self.limits.max_files:
-                raise RefusedError("too many videos wait: try again in a minute", 503)
-            self._known[token] = (path, _BUSY)
+        suffix = suffix if suffix in VIDEO_SUFFIXES else ".video"
+        path = self.folder / (secrets.token_hex(16) + suffix)
+        with self.place():
+            try:
+                await self._write(path, chunks)
+                yield path
+            finally:
+                path.unlink(missing_ok=True)
+
+    async def _write(self, path: Path, chunks: AsyncIterator[bytes]) -> None:
         size = 0
         try:
-            async with asyncio.timeout(self.limits.stale_seconds):
+            async with asyncio.timeout(self.limits.arrival_seconds):
                 with path.open("xb") as file:
                     async for chunk in chunks:
                         size += len(chunk)
                         self.limits.check_bytes(size)
                         file.write(chunk)
-            if not size:
-                raise RefusedError("the file is empty", 422)
-            with self._lock:
-                self._known[token] = (path, time.monotonic())
         except TimeoutError as error:
-            self._remove(token)
             raise RefusedError("the file came too slowly: send a smaller one", 408) from error
-        except BaseException:  # a visitor who goes away too
-            self._remove(token)
-            raise
-        return token
-
-    @contextmanager
-    def taken(self, token: object) -> Iterator[Path]:
-        """Give the file of a token, once; it is removed afterwards, whatever happens.
-
-        Raises:
-            RefusedError: there is no such file any more.
-        """
-        known = None
-        if isinstance(token, str) and _TOKEN.fullmatch(token):
-            with self._lock:
-                known = self._known.get(token)
-                if known is not None:  # nobody else may take it, and it may not grow old
-                    self._known[token] = (known[0], _BUSY)
-        if known is None or known[1] == _BUSY:
-            raise RefusedError("this video is not here any more: send it again", 410)
-        try:
-            yield known[0]
-        finally:
-            self._remove(token)  # type: ignore[arg-type]
-
-    def sweep(self, older_than_seconds: float) -> None:
-        """Remove what nobody asked for in so many seconds."""
-        oldest = time.monotonic() - older_than_seconds
-        with self._lock:
-            stale = [token for token, (_, since) in self._known.items() if since < oldest]
-        for token in stale:
-            self._remove(token)
-
-    def _remove(self, token: str) -> None:
-        with self._lock:
-            path, _ = self._known.pop(token, (None, 0.0))
-        if path is not None:
-            path.unlink(missing_ok=True)
+        if not size:
+            raise RefusedError("the file is empty", 422)
 
 
 def shown_name(name: object) -> str:
