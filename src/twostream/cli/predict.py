@@ -114,7 +114,7 @@ def _refuse(asked: dict[str, Any], wanted: bool, switch: str) -> None:
     """Raise a UsageError for an option that would have no effect."""
     from twostream.types import UsageError
 
-    for name, value in options.items():
+    for name, value in asked.items():
         if value is not None and not wanted:
             raise UsageError(f"--{name} is for {switch}: add it")
 
