@@ -12,4 +12,4 @@ extras = project["optional-dependencies"]
 of_extras = [each for name in extras if name != "dev" for each in extras[name]]
 for requirement in [*project["dependencies"], *of_extras]:
     name, lowest = re.fullmatch(r"([\w.-]+)(?:\[\w+\])?>=([\w.]+)[^;]*", requirement).groups()
-    print(f"{name}=={lowest}.*")
+    print(f"{name}=={lowest if '.' in lowest else f'{lowest}.0'}.*")
