@@ -24,9 +24,9 @@ from av.video.reformatter import VideoReformatter
 
 from flow import warping_error
 from twostream.extraction import extract
-from twostream.extraction.frame_pairs import to_grey
 from twostream.flow import make_estimator
-from twostream.store.clip_writer import _encode_jpeg
+from twostream.flow.estimators import to_grey
+from twostream.store.coding import encode_jpeg
 from twostream.store.flow_store import Kind, StoreSettings, encode_field
 from twostream.types import LabeledVideo
 from twostream.video import VideoReader, VideoWriter
@@ -192,7 +192,7 @@ def _measure_parts(
 
 
 def _compress(field: np.ndarray) -> list[bytes]:
-    return [_encode_jpeg(plane, QUALITY) for plane in encode_field(field, None)[0]]
+    return [encode_jpeg(plane, QUALITY) for plane in encode_field(field, None)[0]]
 
 
 def warm_start(clips: Sequence[Path], pairs: int, rounds: int) -> list[Row]:

@@ -187,7 +187,7 @@ class TestFields:
 
     def test_codes_are_the_fields(self) -> None:
         clip = in_memory(smooth_fields(7))
-        codes, ranges = clip.codes_all()
+        codes, ranges = clip.codes()
         assert codes.shape == (7, 2, HEIGHT, WIDTH)
         assert codes.dtype == np.uint8
         assert codes.min() >= 1
@@ -196,9 +196,7 @@ class TestFields:
         part, part_ranges = clip.codes(2, 5)
         np.testing.assert_array_equal(part, codes[2:5])
         np.testing.assert_array_equal(part_ranges, ranges[2:5])
-        one, one_range = clip.raw(3)
-        np.testing.assert_array_equal(one, codes[3])
-        np.testing.assert_array_equal(one_range, ranges[3])
+        np.testing.assert_array_equal(clip.kept(3, 4), codes[3:4])
 
     def test_on_disk_equals_in_memory(self, tmp_path: Path) -> None:
         fields = smooth_fields(4)
@@ -248,7 +246,7 @@ class TestHeader:
             assert clip.frames().shape == (0, HEIGHT, WIDTH, 3)
         else:
             assert clip.fields().shape == (0, 2, HEIGHT, WIDTH)
-            assert clip.codes_all()[1].shape == (0, 2)
+            assert clip.codes()[1].shape == (0, 2)
 
 
 class TestRefusals:

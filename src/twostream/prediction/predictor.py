@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twostream.extraction import extract_to_memory
-from twostream.extraction.frame_pairs import reads_codec
 from twostream.flow import make_estimator
 from twostream.prediction.contract import is_exported, read_contract
 from twostream.prediction.prediction import Prediction, StreamScorer
@@ -251,8 +250,11 @@ class TwoStreamPredictor:
         times: list[float] = []
         scores: dict[Stream, list[NDArray[np.float32]]] = {name: [] for name in self.streams}
         seconds = 0.0
-        codec = reads_codec(recent.estimator)
-        reader = VideoReader(video, short_side=recent.settings.short_side, motion_vectors=codec)
+        reader = VideoReader(
+            video,
+            short_side=recent.settings.short_side,
+            motion_vectors=recent.needs_motion_vectors,
+        )
         with reader:
             claimed = reader.info.num_frames_claimed / reader.info.fps
             upcoming = ahead(recent.windows(reader, reader.info.fps, every), WINDOWS_AHEAD)
