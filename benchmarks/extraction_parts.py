@@ -241,7 +241,10 @@ def overhead_per_clip(source: Path, folder: Path, clips: int) -> float:
 
 
 STARTED = """
-import time; begun = time.perf_counter()
+import logging, sys
+logger = logging.getLogger("twostream")
+logger.setLevel(logging.INFO)
+logger.addHandler(logging.StreamHandler(sys.stderr))
 import numpy as np
 from twostream.flow import make_estimator
 from twostream.flow.compile import kernels_compiled
@@ -270,6 +273,6 @@ def start_up() -> list[Row]:
             clock = time.perf_counter() - started
             after = resource.getrusage(resource.RUSAGE_CHILDREN)
             cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-            said = done.stderr.strip().removeprefix("twostream: ") or "nothing"
+            said = done.stderr.strip() or "nothing"
             rows.append([which, f"{clock:.2f}", f"{cpu:.2f}", done.stdout.strip(), said])
     return rows

@@ -243,9 +243,13 @@ class TestPyramid:
 
 
 PROGRAM = """
+import logging
 import numpy as np
 from twostream.flow import make_estimator
 from twostream.flow.compile import kernels_compiled
+logger = logging.getLogger("twostream")
+logger.setLevel(logging.INFO)
+logger.addHandler(logging.StreamHandler())
 pair = np.random.default_rng(0).integers(0, 256, (2, 20, 24), np.uint8)
 flow = [make_estimator(name)(*pair) for name in ("tvl1", "brox")]
 print(kernels_compiled(), float(np.sum(flow)))

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twostream.flow import FlowEstimator
-from twostream.store import Kind
+from twostream.store.coding import Item, Kind
 from twostream.types import Direction, Frame
 
 # Rates closer than this are taken as equal: 30 and 29.97 frames/s are not worth a repeated frame.
@@ -119,7 +119,7 @@ def with_flow(
 
 def clip_items(
     frames: Iterable[WithFlow], fps: float, kinds: Sequence[Kind]
-) -> Iterator[list[tuple[Kind, NDArray[np.generic]]]]:
+) -> Iterator[list[dict[Kind, Item]]]:
     """Turn frames and their flow into what a clip holds: each frame once, each field once.
 
     Args:
@@ -128,20 +128,22 @@ def clip_items(
         kinds: any of "rgb", "forward", "backward".
 
     Yields:
-        For each frame what it adds, in order: frames (h, w, 3) uint8 RGB, fields (2, h, w) px.
+        For each frame the output intervals that it adds, in order, and of each interval the frame
+        (h, w, 3) uint8 RGB and the fields (2, h, w) px; the first frame has no field.
     """
-    before: NDArray[np.uint8] | None = None
+    before: Item | None = None
     for frame, gap, fields in frames:
-        span = min(gap, math.ceil(MAX_GAP_SECONDS * fps))  # a broken clock must not fill the disk
-        items: list[tuple[Kind, NDArray[np.generic]]] = []
-        if "rgb" in kinds:
-            if before is not None:
-                items += [("rgb", before)] * (span - 1)
-            items.append(("rgb", frame.rgb))
-            before = frame.rgb
-        for direction, field in zip(directions_of(kinds), fields, strict=bool(fields)):
-            items += [(direction, field / np.float32(span))] * span
-        yield items
+        # a broken clock must not fill the disk
+        span = max(1, min(gap, math.ceil(MAX_GAP_SECONDS * fps)))
+        shares = [field / np.float32(span) for field in fields]
+        added: list[dict[Kind, Item]] = []
+        for step in range(1, span + 1):
+            items = dict[Kind, Item](zip(directions_of(kinds), shares, strict=bool(shares)))
+            if "rgb" in kinds:
+                items["rgb"] = frame.rgb if step == span or before is None else before
+            added.append(items)
+        before = frame.rgb
+        yield added
 
 
 def directions_of(kinds: Sequence[Kind]) -> list[Direction]:

@@ -84,11 +84,12 @@ def extract_clip(
             if estimator is not None:
                 pairs = estimator.pairs_at_once(*reader.size)
                 flow = with_flow_ahead(picked, directions, pairs=pairs, helpers=helpers)
-            for items in clip_items(flow, rate, kinds):
-                for kind, item in items:
-                    writers[kind].append(item)
+            for added in clip_items(flow, rate, kinds):
+                for items in added:
+                    for kind, item in items.items():
+                        writers[kind].append(item)
                 share = reader.frames_read / max(reader.info.num_frames_claimed, reader.frames_read)
-                on_frame(int(any(kind != "rgb" for kind, _ in items)), share)
+                on_frame(int(any(kind != "rgb" for kind in added[0])), share)
             for writer in writers.values():
                 writer.close(warning=reader.warning)
         finally:

@@ -123,33 +123,14 @@ class _Solver:
         steps = parameters.fixed_point_steps
         for _ in range(parameters.warps):
             field = np.ascontiguousarray(field)
-            linearise(
-                first.ravel(),
-                second.ravel(),
-                field[0].ravel(),
-                field[1].ravel(),
-                level.scratch,
-                level.line,
-                *level.data,
-                *size,
-                noise,
-            )
+            given = (plane.ravel() for plane in (first, second, *field))
+            linearise(*given, level.scratch, level.line, *level.data, *size, noise)
             for plane, halves in zip(field, (level.u, level.v), strict=True):
                 split(plane, *halves, *size)
+            planes = level.u, level.v, *level.data, *level.systems, *level.edges
             for done in range(0, steps, level.steps_per_wave):
-                relax(
-                    level.u,
-                    level.v,
-                    *level.data,
-                    *level.systems,
-                    *level.edges,
-                    level.ring_rows,
-                    *size,
-                    min(level.steps_per_wave, steps - done),
-                    parameters.sweeps,
-                    weights,
-                    omega,
-                )
+                wave = min(level.steps_per_wave, steps - done), parameters.sweeps
+                relax(*planes, level.ring_rows, *size, *wave, weights, omega)
             for plane, halves in zip(field, (level.u, level.v), strict=True):
                 join(*halves, plane, *size)
             field = self._filtered(field)

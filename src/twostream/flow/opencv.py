@@ -145,18 +145,19 @@ class TvL1OpenCV(FlowEstimator):
 
     @dataclass(frozen=True, kw_only=True)
     class Parameters:
-        """What decides its results."""
+        """What decides its results; ``TvL1`` has the same."""
 
-        tau: float = 0.25  # time step of the dual scheme
-        lambda_: float = 0.15  # weight of the data term
+        tau: float = 0.25  # time step of the dual scheme, at most 0.25
+        lambda_: float = 0.15  # weight of the data term, for grey values in 0..255
         theta: float = 0.3  # tightness of the coupling
-        scales: int = 5  # levels of the pyramid
-        warps: int = 5  # warpings per level
-        epsilon: float = 0.01  # stopping threshold
+        scales: int = 5  # levels of the pyramid at most; the coarsest has sides of 16 px or more
+        warps: int = 5  # linearisations per level
+        # a warp ends where the root of the mean squared change per iteration is less, px
+        epsilon: float = 0.01
         inner_iterations: int = 30  # between two median filterings
-        outer_iterations: int = 10  # median filterings per warp
-        scale_step: float = 0.8  # size ratio of neighbouring levels
-        median_filtering: int = 5  # kernel side in px, 1 for none
+        outer_iterations: int = 10  # median filterings per warp at most
+        scale_step: float = 0.8  # size ratio of neighbouring levels, below 1
+        median_filtering: int = 5  # kernel side in px, 3 or 5; 1 for none
 
     name = "tvl1-opencv"
     chosen: Parameters

@@ -28,32 +28,19 @@ import cv2
 import numpy as np
 
 from twostream.flow.compile import LANES
+from twostream.flow.opencv import TvL1OpenCV
 from twostream.flow.pyramid import Grey, Plane, Planes, coarse_to_fine, level_sizes
 from twostream.flow.tvl1_kernels import iterate, linearise
 from twostream.flow.warm_start import WarmEstimator, WarmStart
 
 
 class TvL1(WarmEstimator):
-    """Total variation and L1 data term, compiled for this processor.
-
-    The defaults are those of OpenCV's ``DualTVL1OpticalFlow``.
-    """
+    """Total variation and L1 data term, compiled for this processor."""
 
     @dataclass(frozen=True, kw_only=True)
-    class Parameters:
-        """What decides its results."""
+    class Parameters(TvL1OpenCV.Parameters):
+        """What decides its results: OpenCV's parameters, with its defaults, and a warm start."""
 
-        tau: float = 0.25  # time step of the dual scheme, at most 0.25
-        lambda_: float = 0.15  # weight of the data term, for grey values in 0..255
-        theta: float = 0.3  # tightness of the coupling
-        scales: int = 5  # levels of the pyramid at most; the coarsest has sides of 16 px or more
-        warps: int = 5  # linearisations per level
-        # a warp ends where the root of the mean squared change per iteration is less, px
-        epsilon: float = 0.01
-        inner_iterations: int = 30  # between two median filterings
-        outer_iterations: int = 10  # median filterings per warp at most
-        scale_step: float = 0.8  # size ratio of neighbouring levels, below 1
-        median_filtering: int = 5  # kernel side in px, 3 or 5; 1 for none
         warm_start: int = 0  # see ``WarmEstimator``
 
     name = "tvl1"

@@ -319,4 +319,4 @@ def read_clip(video: Path | str, specs: Sequence[ModelSpec]) -> tuple[Clip, Clip
     # single frames are picked from the file; overlapping stacks would decode theirs twice
     stacked = any(spec.temporal and spec.temporal.rgb for spec in specs)
     readers = {k: ClipReader(file, keep=k != "rgb" or stacked) for k, file in files.items()}
-    return Clip.of(readers), header
+    return Clip(readers), header

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -102,16 +101,13 @@ class RecentClip:
         groups = clip_items(flow, self.rate, self.kinds)
         while True:
             with one_opencv_thread():  # not across a yield: the caller's work is the caller's
-                items = next(groups, None)
-            if items is None:
+                added = next(groups, None)
+            if added is None:
                 return
-            # What one frame adds comes in equal numbers; the first one has no field yet.
-            added = [[item for k, item in items if k == kind] for kind in self.kinds]
-            for step in zip_longest(*added) if items else [()]:
-                for kind, item in zip(self.kinds, step, strict=False):
-                    if item is not None:
-                        # as the store keeps it: the networks were trained on what comes back
-                        self._kept[kind].append(coded_item(item, self._headers[kind]))
+            for items in added:
+                for kind, item in items.items():
+                    # as the store keeps it: the networks were trained on what comes back
+                    self._kept[kind].append(coded_item(item, self._headers[kind]))
                 self.seen += 1
                 yield self.seen
 
@@ -144,7 +140,7 @@ class RecentClip:
 
     def clip(self) -> Clip:
         """Return what is kept now; later frames do not change it."""
-        return Clip.of(
+        return Clip(
             {
                 kind: RecentItems(self._headers[kind], list(kept))
                 for kind, kept in self._kept.items()

@@ -8,9 +8,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Lock
-from typing import Any, Protocol, Self
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -127,34 +127,21 @@ class Clip:
     """One stored video, as the streams see it.
 
     Attributes:
-        rgb, forward, backward: its files in the store; None where a stream does not need one.
+        readers: kind -> its frames or fields, of those kinds that the streams need.
         flow_scale: flow is multiplied by this: where a net is trained on several data sets, it
             sees the motion of all at the scale of the first (``multitask``).
     """
 
-    rgb: Reader | None = None
-    forward: Reader | None = None
-    backward: Reader | None = None
+    readers: Mapping[Kind, Reader]
     flow_scale: float = 1.0
-
-    @classmethod
-    def of(cls, readers: Mapping[Kind, Reader]) -> Self:
-        """Return the clip of these files."""
-        return cls(readers.get("rgb"), readers.get("forward"), readers.get("backward"))
 
     def stretch(self, start: int, end: int) -> Clip:
         """Return the frames ``start`` up to ``end``, without it, and the fields between them."""
-
-        def part(reader: Reader | None, count: int) -> Reader | None:
-            return None if reader is None else Stretch(reader, start, max(0, count))
-
-        fields = end - start - 1
-        return Clip(
-            part(self.rgb, end - start),
-            part(self.forward, fields),
-            part(self.backward, fields),
-            self.flow_scale,
-        )
+        readers = {
+            kind: Stretch(reader, start, max(0, end - start - (kind != "rgb")))
+            for kind, reader in self.readers.items()
+        }
+        return replace(self, readers=readers)
 
     def num_positions(self, temporal: TemporalInput | None) -> int:
         """Count the frames, or the places where a stack can start; never less than one."""
@@ -243,13 +230,12 @@ class Clip:
         ahead, back = bidirectional_window(centre, temporal.length, len(forward))
         return [(forward, ahead), (self._need("backward"), back)]
 
-    def _need(self, kind: str) -> Reader:
-        reader: Reader | None = getattr(self, kind)
-        if reader is None:
+    def _need(self, kind: Kind) -> Reader:
+        if kind not in self.readers:
             raise StoreError(
                 f"this input needs the {kind} files of every clip: run extract again with them"
             )
-        return reader
+        return self.readers[kind]
 
 
 class ClipCache:
@@ -281,7 +267,7 @@ class ClipCache:
         size = sum(map(decoded_bytes, files.values()))
         # A clip that would push out a quarter of all others is read from disk as it is needed.
         keep = size <= self.budget_bytes // 4
-        clip = Clip.of({kind: ClipReader(file, keep=keep) for kind, file in files.items()})
+        clip = Clip({kind: ClipReader(file, keep=keep) for kind, file in files.items()})
         with self._lock:
             if keep and video_id not in self._clips:
                 self._clips[video_id] = (clip, size)

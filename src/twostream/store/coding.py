@@ -136,28 +136,18 @@ def encode_item(item: Item, header: ClipHeader, index: int = 0) -> tuple[list[by
     Raises:
         StoreError: it does not fit the header, or is not finite.
     """
-    if item.shape != header.item_shape:
-        raise StoreError(
-            f"{header.video_id}: this {header.kind} clip takes items of shape "
-            f"{header.item_shape}, got {item.shape}"
-        )
+    item = _checked(item, header, index)
     if header.kind == "rgb":
         bgr = cv2.cvtColor(item, cv2.COLOR_RGB2BGR)
         if header.codec == "jpeg":
             return [encode_jpeg(bgr, header.quality)], NO_RANGES
         return [cv2.imencode(".png", bgr, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes()], NO_RANGES
-    flow = item.astype(np.float32, copy=False)
-    if not np.isfinite(flow).all():
-        raise StoreError(
-            f"{header.video_id}: field {index} holds values that are not finite: "
-            f"flow estimator {header.method or 'unknown'} failed"
-        )
     if header.codec == "lossless":
         # Bytes of equal weight side by side compress better.
-        planes = np.ascontiguousarray(flow, "<f4").view(np.uint8).reshape(-1, 4).T
-        ranges = np.abs(flow).max(axis=(1, 2)).astype(np.float32)
+        planes = np.ascontiguousarray(item, "<f4").view(np.uint8).reshape(-1, 4).T
+        ranges = np.abs(item).max(axis=(1, 2)).astype(np.float32)
         return [zlib.compress(planes.tobytes(), 1)], ranges
-    codes, ranges = encode_field(flow, header.bound_px)
+    codes, ranges = encode_field(item, header.bound_px)
     return [encode_jpeg(plane, header.quality) for plane in codes], ranges
 
 
@@ -192,10 +182,30 @@ def decode_item(blobs: Sequence[bytes | memoryview], header: ClipHeader, out: It
 
 def coded_item(item: Item, header: ClipHeader) -> tuple[Item, Item]:
     """Return an item as it would come back from a store, and its ranges; see ``encode_item``."""
+    if header.codec == "lossless":  # what comes back is what went in
+        return _checked(item, header).copy(), NO_RANGES
     blobs, ranges = encode_item(item, header)
     (kept,) = header.empty(1)
     decode_item(blobs, header, kept)
     return kept, ranges
+
+
+def _checked(item: Item, header: ClipHeader, index: int = 0) -> Item:
+    """Return an item that fits its clip, fields as float32."""
+    if item.shape != header.item_shape:
+        raise StoreError(
+            f"{header.video_id}: this {header.kind} clip takes items of shape "
+            f"{header.item_shape}, got {item.shape}"
+        )
+    if header.kind == "rgb":
+        return item
+    flow = item.astype(np.float32, copy=False)
+    if not np.isfinite(flow).all():
+        raise StoreError(
+            f"{header.video_id}: field {index} holds values that are not finite: "
+            f"flow estimator {header.method or 'unknown'} failed"
+        )
+    return flow
 
 
 def encode_jpeg(picture: NDArray[np.uint8], quality: int) -> bytes:
