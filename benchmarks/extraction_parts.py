@@ -26,8 +26,8 @@ from flow import warping_error
 from twostream.extraction import extract
 from twostream.flow import make_estimator
 from twostream.flow.estimators import to_grey
-from twostream.store.coding import encode_jpeg
-from twostream.store.flow_store import Kind, StoreSettings, encode_field
+from twostream.store.coding import encode_field, encode_jpeg
+from twostream.store.flow_store import Kind, StoreSettings
 from twostream.types import LabeledVideo
 from twostream.video import VideoReader, VideoWriter
 

@@ -17,15 +17,8 @@ import pytest
 
 from twostream.files import PARTIAL_SUFFIX
 from twostream.flow import make_estimator
-from twostream.store.flow_store import (
-    ClipFile,
-    ClipHeader,
-    ClipWriter,
-    FlowStore,
-    StoreSettings,
-    decode_fields,
-    encode_field,
-)
+from twostream.store.coding import decode_fields, encode_field
+from twostream.store.flow_store import ClipFile, ClipHeader, ClipWriter, FlowStore, StoreSettings
 from twostream.types import StoreError, UsageError
 
 HEIGHT, WIDTH = 30, 41
@@ -187,15 +180,13 @@ class TestFields:
 
     def test_codes_are_the_fields(self) -> None:
         clip = in_memory(smooth_fields(7))
-        codes, ranges = clip.codes()
+        codes, ranges = clip.kept(), clip.ranges
         assert codes.shape == (7, 2, HEIGHT, WIDTH)
         assert codes.dtype == np.uint8
         assert codes.min() >= 1
         assert ranges.shape == (7, 2)
         np.testing.assert_array_equal(decode_fields(codes, ranges), clip.fields())
-        part, part_ranges = clip.codes(2, 5)
-        np.testing.assert_array_equal(part, codes[2:5])
-        np.testing.assert_array_equal(part_ranges, ranges[2:5])
+        np.testing.assert_array_equal(clip.kept(2, 5), codes[2:5])
         np.testing.assert_array_equal(clip.kept(3, 4), codes[3:4])
 
     def test_on_disk_equals_in_memory(self, tmp_path: Path) -> None:
@@ -246,7 +237,7 @@ class TestHeader:
             assert clip.frames().shape == (0, HEIGHT, WIDTH, 3)
         else:
             assert clip.fields().shape == (0, 2, HEIGHT, WIDTH)
-            assert clip.codes()[1].shape == (0, 2)
+            assert clip.ranges.shape == (0, 2)
 
 
 class TestRefusals:
@@ -264,8 +255,6 @@ class TestRefusals:
             in_memory(smooth_fields(1)).frames()
         with pytest.raises(StoreError, match="holds rgb frames, not flow"):
             in_memory(smooth_frames(1), kind="rgb").fields()
-        with pytest.raises(StoreError, match="kept lossless"):
-            in_memory(smooth_fields(1), codec="lossless").codes()
 
     def test_a_wrong_shape(self, tmp_path: Path) -> None:
         writer = ClipWriter(tmp_path / "x.clip", header())

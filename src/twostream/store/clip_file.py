@@ -84,35 +84,14 @@ class ClipFile:
             StoreError: outside of 0..len, or damaged data.
         """
         stop = len(self) if stop is None else stop
-        self._check_span(start, stop)
-        items, each = self.header.empty(stop - start), self.header.blobs_per_item
-        blobs = self._blobs(each * start, each * stop)
-        for i, item in enumerate(items):
-            try:
-                decode_item(blobs[each * i : each * (i + 1)], self.header, item)
-            except ValueError as error:
-                self._refuse(str(error))
+        items = self.header.empty(max(0, stop - start))
+        self._decode(start, stop, items)
         return items
-
-    def codes(
-        self, start: int = 0, stop: int | None = None
-    ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-        """Return fields start..stop-1 as they are coded.
-
-        Returns:
-            (n, 2, h, w) uint8 in 1..255 with 128 for zero, and (n, 2) float32 ranges in px.
-
-        Raises:
-            StoreError: outside of 0..len, an rgb or lossless clip, or damaged data.
-        """
-        self._check_flow()
-        if not self.header.coded:
-            self._refuse("is kept lossless and has no codes: read its fields")
-        return self.kept(start, stop), self.ranges[start:stop]
 
     def fields(self, start: int = 0, stop: int | None = None) -> NDArray[np.float32]:
         """Return fields start..stop-1 in px of the stored size, (n, 2, h, w) float32."""
-        self._check_flow()
+        if self.header.kind == "rgb":
+            self._refuse("holds rgb frames, not flow")
         kept = self.kept(start, stop)
         return decode_fields(kept, self.ranges[start:stop]) if self.header.coded else kept
 
@@ -120,16 +99,22 @@ class ClipFile:
         """Return frames, (n, h, w, 3) uint8 RGB, all of them or those of the indices."""
         if self.header.kind != "rgb":
             self._refuse(f"holds {self.header.kind} flow, not frames")
-        if indices is None:
-            return self.kept()
-        frames = self.header.empty(len(indices))
-        for row, i in enumerate(indices):
-            (frames[row],) = self.kept(i, i + 1)
+        chosen = range(len(self)) if indices is None else indices
+        frames = self.header.empty(len(chosen))
+        for row, i in enumerate(chosen):
+            self._decode(i, i + 1, frames[row : row + 1])
         return frames
 
-    def _check_flow(self) -> None:
-        if self.header.kind == "rgb":
-            self._refuse("holds rgb frames, not flow")
+    def _decode(self, start: int, stop: int, items: Item) -> None:
+        """Fill rows of ``ClipHeader.empty`` with items start..stop-1, read at once."""
+        self._check_span(start, stop)
+        each = self.header.blobs_per_item
+        blobs = self._blobs(each * start, each * stop)
+        for i, item in enumerate(items):
+            try:
+                decode_item(blobs[each * i : each * (i + 1)], self.header, item)
+            except ValueError as error:
+                self._refuse(str(error))
 
     def _check_span(self, start: int, stop: int) -> None:
         if not 0 <= start <= stop <= len(self):

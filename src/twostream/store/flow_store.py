@@ -21,28 +21,8 @@ from twostream.files import remove_leftovers, write_text
 from twostream.flow import ESTIMATOR_NAMES, make_estimator
 from twostream.store.clip_file import ClipFile
 from twostream.store.clip_writer import ClipWriter
-from twostream.store.coding import (
-    FORMAT_VERSION,
-    ClipHeader,
-    Codec,
-    Kind,
-    decode_fields,
-    encode_field,
-)
+from twostream.store.coding import FORMAT_VERSION, ClipHeader, Codec, Kind
 from twostream.types import StoreError, UsageError
-
-__all__ = [
-    "IMPORTED",
-    "ClipFile",
-    "ClipHeader",
-    "ClipWriter",
-    "Codec",
-    "FlowStore",
-    "Kind",
-    "StoreSettings",
-    "decode_fields",
-    "encode_field",
-]
 
 SETTINGS_NAME = "store.json"
 IMPORTED = "imported"  # stands where the name of the estimator would
