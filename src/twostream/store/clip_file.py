@@ -84,7 +84,8 @@ class ClipFile:
             StoreError: outside of 0..len, or damaged data.
         """
         stop = len(self) if stop is None else stop
-        items = self.header.empty(max(0, stop - start))
+        self._check_span(start, stop)
+        items = self.header.empty(stop - start)
         self._decode(start, stop, items)
         return items
 
@@ -102,12 +103,12 @@ class ClipFile:
         chosen = range(len(self)) if indices is None else indices
         frames = self.header.empty(len(chosen))
         for row, i in enumerate(chosen):
+            self._check_span(i, i + 1)
             self._decode(i, i + 1, frames[row : row + 1])
         return frames
 
     def _decode(self, start: int, stop: int, items: Item) -> None:
         """Fill rows of ``ClipHeader.empty`` with items start..stop-1, read at once."""
-        self._check_span(start, stop)
         each = self.header.blobs_per_item
         blobs = self._blobs(each * start, each * stop)
         for i, item in enumerate(items):
