@@ -17,7 +17,7 @@ import pytest
 
 from twostream.files import PARTIAL_SUFFIX
 from twostream.flow import make_estimator
-from twostream.store.coding import decode_fields, encode_field
+from twostream.store.coding import coded_item, decode_fields, encode_field
 from twostream.store.flow_store import ClipFile, ClipHeader, ClipWriter, FlowStore, StoreSettings
 from twostream.types import StoreError, UsageError
 
@@ -217,6 +217,24 @@ class TestFrames:
     def test_random_access_equals_sequential(self) -> None:
         clip = in_memory(smooth_frames(5), kind="rgb")
         np.testing.assert_array_equal(clip.frames([4, 1]), clip.frames()[[4, 1]])
+
+
+@pytest.mark.parametrize("kind", ["rgb", "forward"])
+@pytest.mark.parametrize("codec", ["jpeg", "lossless"])
+def test_one_item_comes_back_as_from_a_file(kind: str, codec: str) -> None:
+    """A window of a stream sees bit for bit what a stored clip holds, at any bound."""
+    items = smooth_frames(3) if kind == "rgb" else smooth_fields(3)
+    for bound_px in (None, 2.0):
+        coding = {"kind": kind, "codec": codec, "bound_px": bound_px, "quality": 77}
+        clip = in_memory(items, **coding)
+        for i, item in enumerate(items):
+            kept, ranges = coded_item(item, header(**coding))
+            assert kept.dtype == clip.kept().dtype
+            np.testing.assert_array_equal(kept, clip.kept(i, i + 1)[0])
+            if clip.header.coded:
+                np.testing.assert_array_equal(ranges, clip.ranges[i])
+    with pytest.raises(StoreError, match="takes items of shape"):
+        coded_item(items[0][:, :-1], header(**coding))
 
 
 class TestHeader:

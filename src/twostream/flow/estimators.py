@@ -81,7 +81,7 @@ class FlowEstimator:
 
     @dataclass(frozen=True, kw_only=True)
     class Parameters:
-        """None."""
+        """There is nothing to set."""
 
     def __init__(self, **changes: Any) -> None:
         self.chosen: Any = self.Parameters(**changes)
