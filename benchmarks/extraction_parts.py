@@ -24,10 +24,10 @@ from av.video.reformatter import VideoReformatter
 
 from flow import warping_error
 from twostream.extraction import extract
-from twostream.extraction.frame_pairs import to_grey
 from twostream.flow import make_estimator
-from twostream.store.clip_writer import _encode_jpeg
-from twostream.store.flow_store import Kind, StoreSettings, encode_field
+from twostream.flow.estimators import to_grey
+from twostream.store.coding import encode_field, encode_jpeg
+from twostream.store.flow_store import Kind, StoreSettings
 from twostream.types import LabeledVideo
 from twostream.video import VideoReader, VideoWriter
 
@@ -192,7 +192,7 @@ def _measure_parts(
 
 
 def _compress(field: np.ndarray) -> list[bytes]:
-    return [_encode_jpeg(plane, QUALITY) for plane in encode_field(field, None)[0]]
+    return [encode_jpeg(plane, QUALITY) for plane in encode_field(field, None)[0]]
 
 
 def warm_start(clips: Sequence[Path], pairs: int, rounds: int) -> list[Row]:
@@ -241,7 +241,10 @@ def overhead_per_clip(source: Path, folder: Path, clips: int) -> float:
 
 
 STARTED = """
-import time; begun = time.perf_counter()
+import logging, sys
+logger = logging.getLogger("twostream")
+logger.setLevel(logging.INFO)
+logger.addHandler(logging.StreamHandler(sys.stderr))
 import numpy as np
 from twostream.flow import make_estimator
 from twostream.flow.compile import kernels_compiled
@@ -270,6 +273,6 @@ def start_up() -> list[Row]:
             clock = time.perf_counter() - started
             after = resource.getrusage(resource.RUSAGE_CHILDREN)
             cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-            said = done.stderr.strip().removeprefix("twostream: ") or "nothing"
+            said = done.stderr.strip() or "nothing"
             rows.append([which, f"{clock:.2f}", f"{cpu:.2f}", done.stdout.strip(), said])
     return rows

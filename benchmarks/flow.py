@@ -30,7 +30,13 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from twostream.flow import ESTIMATORS, FlowEstimator, make_estimator, preset_parameters
+from twostream.flow import (
+    ESTIMATOR_NAMES,
+    FlowEstimator,
+    find_estimator,
+    make_estimator,
+    preset_parameters,
+)
 from twostream.flow.opencv import one_opencv_thread
 from twostream.types import TwoStreamError
 from twostream.video import VideoReader
@@ -108,7 +114,7 @@ def make_results(console: Console, wanted: Sequence[str]) -> list[Result]:
     """Return every estimator and preset; one that cannot be made is named and left out."""
     results = []
     for name in wanted:
-        for preset in getattr(ESTIMATORS[name], "presets", {"default": {}}):
+        for preset in find_estimator(name).presets:
             try:
                 parameters = preset_parameters(name, preset)
                 estimators = [make_estimator(name, **parameters) for _ in range(2)]
@@ -213,7 +219,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, default=SHARED)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--estimators", nargs="+", default=list(ESTIMATORS), choices=ESTIMATORS)
+    parser.add_argument(
+        "--estimators", nargs="+", default=list(ESTIMATOR_NAMES), choices=ESTIMATOR_NAMES
+    )
     parser.add_argument("--out", type=Path, help="also write the tables, as Markdown")
     options = parser.parse_args()
     console = Console()

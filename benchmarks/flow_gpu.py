@@ -70,11 +70,15 @@ def best(work: Callable[[], object], device: str, rounds: int) -> float:
 def row(name: str, frames: np.ndarray, options: argparse.Namespace, speed: float) -> list[str]:
     solver, own = Batched(name, device=options.device), make_estimator(name)
     count = options.batch or solver.pairs_at_once(HEIGHT, WIDTH)
-    batch = [np.stack([frame] * count) for frame in frames]
-    expected, found = own(*frames), solver.fields(*batch)[0]  # compiles, warms up
+    batch = [torch.from_numpy(np.stack([frame] * count)) for frame in frames]
+
+    def solve() -> np.ndarray:
+        return solver(*batch).cpu().numpy()
+
+    expected, found = own(*frames), solve()[0]  # compiles, warms up
     gpu, cpu = [], []
     for _ in range(options.rounds):
-        gpu.append(count / best(lambda: solver.fields(*batch), options.device, 1))
+        gpu.append(count / best(solve, options.device, 1))
         cpu.append(1 / best(lambda: own(*frames), "cpu", 2))
     rate = statistics.median(gpu)
     floor = speed / bytes_per_pair(name)

@@ -19,7 +19,7 @@ from twostream.flow import batched, device
 from twostream.flow.device import choose_device, cuda_is_there, make_on_device, pairs_per_second
 from twostream.store.flow_store import FlowStore, StoreSettings
 from twostream.training import TrainerOptions
-from twostream.types import LabeledVideo, ModelError, UsageError
+from twostream.types import Frame, LabeledVideo, ModelError, UsageError
 
 CPU_RATE = 100.0
 
@@ -162,7 +162,7 @@ class TestBatches:
 
         monkeypatch.setattr(batched.Batched, "__call__", full)
         with pytest.raises(ModelError, match="brox: 3 pairs of 20x16 px do not fit the GPU's"):
-            solver.fields(np.zeros((3, 16, 20), np.uint8), np.zeros((3, 16, 20), np.uint8))
+            solver.fields([Frame(np.zeros((16, 20, 3), np.uint8), 0)] * 4, ["forward"])
 
     def test_raft_is_told(self, monkeypatch: pytest.MonkeyPatch) -> None:
         made = type("Raft", (), {"device": "auto"})()

@@ -283,7 +283,7 @@ def test_the_cost_is_counted_against_the_labels() -> None:
 
     before = Fixed([[0.9, 0.1], [0.8, 0.2], [0.3, 0.7], [0.6, 0.4]])
     after = Fixed([[0.7, 0.3], [0.1, 0.9], [0.3, 0.7], [0.6, 0.4]])
-    cost = compare([before], [after], [(Clip(), label) for label in (0, 0, 1, 1)])
+    cost = compare([before], [after], [(Clip({}), label) for label in (0, 0, 1, 1)])
     assert cost["accuracy"]["float32"] == {"spatial": 0.75, "average": 0.75}
     assert cost["accuracy"]["int8"] == {"spatial": 0.5, "average": 0.5}
     assert cost["same_label"] == 0.75

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import ClassVar
 
 import cv2
 import numpy as np
@@ -23,7 +23,7 @@ from twostream.extraction import (
 )
 from twostream.extraction.frame_pairs import resample
 from twostream.files import PARTIAL_SUFFIX
-from twostream.flow import make_estimator
+from twostream.flow import FlowEstimator, make_estimator
 from twostream.flow.opencv import one_opencv_thread
 from twostream.store import clip_writer
 from twostream.store.flow_store import ClipFile, FlowStore, StoreSettings
@@ -292,10 +292,7 @@ class TestManyClips:
     def test_a_failing_estimator_fails_its_clip_only(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        class Broken:
-            name = "farneback"
-            parameters: ClassVar[dict[str, int]] = {}
-
+        class Broken(FlowEstimator):
             def __call__(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
                 raise cv2.error("out of luck")
 
@@ -325,16 +322,20 @@ class TestManyClips:
 
     def test_progress(self, tmp_path: Path) -> None:
         videos = make_data(tmp_path / "data", 4)
-        calls: list[tuple[str, int, int, int, float | None]] = []
+        calls: list[tuple[str, float, float, str]] = []
         extract(
             videos,
             store=tmp_path / "s",
             settings=SETTINGS,
             progress=lambda *arguments: calls.append(arguments),
         )
-        assert {call[0] for call in calls} <= set(ids(videos))
+        assert {call[0] for call in calls} == {"extract flow"}
         assert [call[1] for call in calls] == sorted(call[1] for call in calls)
-        assert calls[-1][1:] == (4, 4, 4 + 7 + 10 + 13, 0)
+        assert calls[-1][1:3] == (4, 4)
+        for *_, detail in calls:
+            assert re.fullmatch(r"\d+ pairs/s, (\d+:\d\d left, )?.*", detail)
+            assert detail.rpartition(", ")[2] in {"", *ids(videos)}
+        assert "left" not in calls[-1][3]
 
     def test_time_left(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """By the share of one long clip that is done; what was there before does not count."""
@@ -344,19 +345,30 @@ class TestManyClips:
         settings = StoreSettings(short_side=48, flow="dis")
         extract(videos, store=tmp_path / "s", settings=settings)
         videos.append(LabeledVideo("long.avi", make_clip(tmp_path / "data/long.avi", 400), 0))
-        calls: list[tuple[int, float, float]] = []
+        calls: list[tuple[float, float, float]] = []
+        seconds_left: list[float] = []
+        last = ""
         started = time.monotonic()
 
-        def note(video_id: str, done: int, total: int, pairs: int, left: float | None) -> None:
-            if left is not None and pairs:
-                calls.append((pairs, time.monotonic() - started, left))
+        def told(seconds: float) -> str:
+            seconds_left.append(seconds)
+            return "0:00"
 
+        def note(task: str, done: float, total: float, detail: str = "") -> None:
+            nonlocal last
+            last = detail
+            rate = int(detail.partition(" pairs/s")[0])
+            if rate and "left" in detail:
+                elapsed = time.monotonic() - started
+                calls.append((rate * elapsed, elapsed, seconds_left[-1]))
+
+        monkeypatch.setattr(sys.modules[extract.__module__], "duration", told)
         summary = extract(videos, store=tmp_path / "s", settings=settings, progress=note)
         halfway = [call for call in calls if 100 < call[0] < 300]
         assert halfway
         for pairs, elapsed, left in halfway:
             assert 0.5 < left / (elapsed * (399 - pairs) / pairs) < 2
-        assert calls[-1][2] == 0
+        assert last and "left" not in last
         assert summary.pairs == 399
 
     def test_nothing_to_do(self, tmp_path: Path) -> None:
@@ -415,7 +427,7 @@ class TestInterruption:
         videos = make_data(tmp_path / "data", 5)
         store = tmp_path / "s"
 
-        def interrupt(video_id: str, done: int, total: int, pairs: int, left: object) -> None:
+        def interrupt(task: str, done: float, total: float, detail: str = "") -> None:
             if done >= 2:
                 raise KeyboardInterrupt
 
@@ -433,7 +445,7 @@ class TestInterruption:
         videos = [LabeledVideo("long.avi", make_clip(tmp_path / "long.avi", 400), 0)]
         settings = StoreSettings(short_side=48, flow="tvl1-opencv")  # 400 pairs take many seconds
 
-        def interrupt(video_id: str, done: int, total: int, pairs: int, left: object) -> None:
+        def interrupt(task: str, done: float, total: float, detail: str = "") -> None:
             raise KeyboardInterrupt
 
         with pytest.raises(KeyboardInterrupt):
@@ -452,8 +464,8 @@ class TestInterruption:
             "videos = [LabeledVideo(a, Path(sys.argv[2]) / a, 0) for a in sys.argv[3:]]\n"
             "slow = StoreSettings(short_side=48, flow='farneback')\n"
             "import time; e = sys.modules[extract.__module__]; real = e.make_on_device\n"
-            "class Slow:\n"
-            "    parameters = {}\n"
+            "from twostream.flow import FlowEstimator\n"
+            "class Slow(FlowEstimator):\n"
             "    def __init__(self): self.real = real('farneback', {}, 'cpu')\n"
             "    def __call__(self, a, b): time.sleep(.02); return self.real(a, b)\n"
             "e.make_on_device = lambda *a: Slow()\n"

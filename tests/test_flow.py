@@ -10,8 +10,13 @@ import pytest
 
 from twostream.cli.console import FLOW_HELP
 from twostream.display.colours import flow_to_rgb
-from twostream.flow import FlowEstimator, make_estimator, preset_parameters
-from twostream.flow.estimators import ESTIMATORS
+from twostream.flow import (
+    ESTIMATOR_NAMES,
+    FlowEstimator,
+    find_estimator,
+    make_estimator,
+    preset_parameters,
+)
 from twostream.flow.opencv import one_opencv_thread
 from twostream.types import UsageError
 
@@ -52,9 +57,9 @@ def translated(dx: int, dy: int, height: int = 96, width: int = 120) -> tuple:
 
 
 def test_estimators_are_the_known_ones() -> None:
-    assert tuple(ESTIMATORS) == (*NAMES, "raft-small", "raft-large", "mv")
-    assert all(name in FLOW_HELP for name in ESTIMATORS)
-    assert all(kind.name == name for name, kind in ESTIMATORS.items())
+    assert (*NAMES, "raft-small", "raft-large", "mv") == ESTIMATOR_NAMES
+    assert all(name in FLOW_HELP for name in ESTIMATOR_NAMES)
+    assert all(find_estimator(name).name == name for name in ESTIMATOR_NAMES)
     assert all(make_estimator(name).name == name for name in NAMES)
 
 
@@ -130,7 +135,7 @@ class TestEveryEstimator:
     @pytest.mark.parametrize("preset", ["default", "fast"])
     def test_tiny_frames_before_do_not_show(self, name: str, preset: str) -> None:
         """DIS changes its own settings when a frame is too small for them."""
-        if preset not in getattr(ESTIMATORS[name], "presets", ["default"]):
+        if preset not in find_estimator(name).presets:
             preset = "default"
         changes = {**QUICK.get(name, {}), **preset_parameters(name, preset)}
         pair = translated(3, -2)

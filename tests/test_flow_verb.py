@@ -13,8 +13,7 @@ from twostream.__main__ import run
 from twostream.display.colours import flow_to_rgb
 from twostream.display.field_files import flo_bytes, read_flo, read_grey, read_pair, save_field
 from twostream.display.film import LEGEND_WIDTH_PX, WHEEL_PX, draw_legend, write_film
-from twostream.flow import make_estimator
-from twostream.flow.estimators import ESTIMATORS
+from twostream.flow import ESTIMATOR_NAMES, make_estimator
 from twostream.types import DataError, UsageError, VideoError
 from twostream.video import VideoReader, VideoWriter
 
@@ -146,7 +145,7 @@ class TestImages:
         name = str(tmp_path / "a.png")
         before = (tmp_path / "a.png").read_bytes()
         for arguments, sentence in (
-            ([name, name, "--method", "brocks", "--out", "x.flo"], ", ".join(ESTIMATORS)),
+            ([name, name, "--method", "brocks", "--out", "x.flo"], ", ".join(ESTIMATOR_NAMES)),
             ([name, name, "--out", "x.jpg"], "one of .flo, .npy, .png"),
             ([name, name, name, "--out", "x.flo"], "got 3 files"),
             ([name, name, "--out", name], "is one of the inputs"),

@@ -18,14 +18,8 @@ from twostream.inputs import flow_stack, rgb_stack
 from twostream.loader import ScoringSamples, TimedLoader, TrainingBatches, batches
 from twostream.sampling import even_indices
 from twostream.store.clips import ClipCache, ClipReader, decoded_bytes, flow_rms_px
-from twostream.store.flow_store import (
-    ClipHeader,
-    Codec,
-    FlowStore,
-    Kind,
-    StoreSettings,
-    decode_fields,
-)
+from twostream.store.coding import decode_fields
+from twostream.store.flow_store import ClipHeader, Codec, FlowStore, Kind, StoreSettings
 from twostream.types import LabeledVideo, StoreError, TemporalInput
 
 HEIGHT, WIDTH, CROP = 20, 26, 12

@@ -56,7 +56,7 @@ class Clips(dict):
 
     def __missing__(self, key: str) -> Clip:
         self.asked.append(key)
-        return Clip(forward=Reader(self.motion_px))  # type: ignore[arg-type]
+        return Clip({"forward": Reader(self.motion_px)})  # type: ignore[arg-type]
 
 
 SEES = TemporalInput(length=2, subtract_mean=False)

@@ -12,8 +12,7 @@ from torchvision.models import optical_flow
 
 from twostream.__main__ import run
 from twostream.extraction import extract_to_memory
-from twostream.flow import FlowEstimator, make_estimator
-from twostream.flow.estimators import ESTIMATORS
+from twostream.flow import FlowEstimator, find_estimator, make_estimator
 from twostream.store.flow_store import StoreSettings
 from twostream.types import ModelError, UsageError
 from twostream.video import VideoWriter
@@ -38,7 +37,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 def no_weights_around(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     for name in NAMES:
-        monkeypatch.delenv(ESTIMATORS[name].variable(), raising=False)
+        monkeypatch.delenv(find_estimator(name).variable(), raising=False)
 
 
 def quick(name: str, weights: dict[str, str]) -> FlowEstimator:
@@ -83,7 +82,7 @@ class TestContract:
         self, name: str, weights: dict[str, str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         estimator = quick(name, weights)
-        monkeypatch.setenv(ESTIMATORS[name].variable(), weights[name])
+        monkeypatch.setenv(find_estimator(name).variable(), weights[name])
         again = make_estimator(name, **estimator.parameters)
         assert again.parameters == estimator.parameters
         assert again.parameters["num_flow_updates"] == 1
@@ -98,7 +97,7 @@ class TestContract:
         out = tmp_path / "x.flo"
         assert run(["flow", picture, picture, "--method", name, "--out", str(out)]) == 1
         said = " ".join(capsys.readouterr().err.split())
-        url = ESTIMATORS[name].url
+        url = find_estimator(name).url
         assert f"download {url} and put it there, or name the file in" in said
         assert f"TWOSTREAM_{name.upper().replace('-', '_')}" in said and "Traceback" not in said
         assert str(tmp_path / "torch" / "hub" / "checkpoints" / url.rpartition("/")[2]) in said
@@ -109,7 +108,7 @@ class TestContract:
     ) -> None:
         cache = tmp_path / "torch" / "hub" / "checkpoints"
         cache.mkdir(parents=True)
-        (cache / ESTIMATORS[name].url.rpartition("/")[2]).write_bytes(
+        (cache / find_estimator(name).url.rpartition("/")[2]).write_bytes(
             Path(weights[name]).read_bytes()
         )
         assert (

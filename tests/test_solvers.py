@@ -12,8 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
-from twostream.flow import make_estimator, preset_parameters
-from twostream.flow.estimators import ESTIMATORS
+from twostream.flow import ESTIMATOR_NAMES, make_estimator, preset_parameters
 from twostream.flow.opencv import one_opencv_thread
 from twostream.flow.pyramid import level_sizes, resize_field
 from twostream.types import UsageError
@@ -227,7 +226,7 @@ def test_unknown_presets_list_the_known_ones() -> None:
         preset_parameters("dis", "accurate")
     with pytest.raises(UsageError, match="farneback has no preset 'fast': it has default"):
         make_estimator("farneback:fast")
-    assert all(preset_parameters(name) == {} for name in ESTIMATORS)
+    assert all(preset_parameters(name) == {} for name in ESTIMATOR_NAMES)
 
 
 class TestPyramid:
@@ -244,9 +243,13 @@ class TestPyramid:
 
 
 PROGRAM = """
+import logging
 import numpy as np
 from twostream.flow import make_estimator
 from twostream.flow.compile import kernels_compiled
+logger = logging.getLogger("twostream")
+logger.setLevel(logging.INFO)
+logger.addHandler(logging.StreamHandler())
 pair = np.random.default_rng(0).integers(0, 256, (2, 20, 24), np.uint8)
 flow = [make_estimator(name)(*pair) for name in ("tvl1", "brox")]
 print(kernels_compiled(), float(np.sum(flow)))

@@ -17,15 +17,8 @@ import pytest
 
 from twostream.files import PARTIAL_SUFFIX
 from twostream.flow import make_estimator
-from twostream.store.flow_store import (
-    ClipFile,
-    ClipHeader,
-    ClipWriter,
-    FlowStore,
-    StoreSettings,
-    decode_fields,
-    encode_field,
-)
+from twostream.store.coding import coded_item, decode_fields, encode_field
+from twostream.store.flow_store import ClipFile, ClipHeader, ClipWriter, FlowStore, StoreSettings
 from twostream.types import StoreError, UsageError
 
 HEIGHT, WIDTH = 30, 41
@@ -187,18 +180,14 @@ class TestFields:
 
     def test_codes_are_the_fields(self) -> None:
         clip = in_memory(smooth_fields(7))
-        codes, ranges = clip.codes_all()
+        codes, ranges = clip.kept(), clip.ranges
         assert codes.shape == (7, 2, HEIGHT, WIDTH)
         assert codes.dtype == np.uint8
         assert codes.min() >= 1
         assert ranges.shape == (7, 2)
         np.testing.assert_array_equal(decode_fields(codes, ranges), clip.fields())
-        part, part_ranges = clip.codes(2, 5)
-        np.testing.assert_array_equal(part, codes[2:5])
-        np.testing.assert_array_equal(part_ranges, ranges[2:5])
-        one, one_range = clip.raw(3)
-        np.testing.assert_array_equal(one, codes[3])
-        np.testing.assert_array_equal(one_range, ranges[3])
+        np.testing.assert_array_equal(clip.kept(2, 5), codes[2:5])
+        np.testing.assert_array_equal(clip.kept(3, 4), codes[3:4])
 
     def test_on_disk_equals_in_memory(self, tmp_path: Path) -> None:
         fields = smooth_fields(4)
@@ -230,6 +219,24 @@ class TestFrames:
         np.testing.assert_array_equal(clip.frames([4, 1]), clip.frames()[[4, 1]])
 
 
+@pytest.mark.parametrize("kind", ["rgb", "forward"])
+@pytest.mark.parametrize("codec", ["jpeg", "lossless"])
+def test_one_item_comes_back_as_from_a_file(kind: str, codec: str) -> None:
+    """A window of a stream sees bit for bit what a stored clip holds, at any bound."""
+    items = smooth_frames(3) if kind == "rgb" else smooth_fields(3)
+    for bound_px in (None, 2.0):
+        coding = {"kind": kind, "codec": codec, "bound_px": bound_px, "quality": 77}
+        clip = in_memory(items, **coding)
+        for i, item in enumerate(items):
+            kept, ranges = coded_item(item, header(**coding))
+            assert kept.dtype == clip.kept().dtype
+            np.testing.assert_array_equal(kept, clip.kept(i, i + 1)[0])
+            if clip.header.coded:
+                np.testing.assert_array_equal(ranges, clip.ranges[i])
+    with pytest.raises(StoreError, match="takes items of shape"):
+        coded_item(items[0][:, :-1], header(**coding))
+
+
 class TestHeader:
     def test_it_says_all(self) -> None:
         buffer = io.BytesIO()
@@ -248,7 +255,7 @@ class TestHeader:
             assert clip.frames().shape == (0, HEIGHT, WIDTH, 3)
         else:
             assert clip.fields().shape == (0, 2, HEIGHT, WIDTH)
-            assert clip.codes_all()[1].shape == (0, 2)
+            assert clip.ranges.shape == (0, 2)
 
 
 class TestRefusals:
@@ -266,8 +273,6 @@ class TestRefusals:
             in_memory(smooth_fields(1)).frames()
         with pytest.raises(StoreError, match="holds rgb frames, not flow"):
             in_memory(smooth_frames(1), kind="rgb").fields()
-        with pytest.raises(StoreError, match="kept lossless"):
-            in_memory(smooth_fields(1), codec="lossless").codes()
 
     def test_a_wrong_shape(self, tmp_path: Path) -> None:
         writer = ClipWriter(tmp_path / "x.clip", header())

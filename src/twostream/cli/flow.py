@@ -208,7 +208,7 @@ def flow(
                 estimator,
                 short_side=short_side,
                 scale_px=scale,
-                progress=lambda done, total: shown.step("flow", done, total),
+                progress=shown.step,
             )
         if film.warning:
             shown.say(film.warning)

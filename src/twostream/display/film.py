@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twostream.display.colours import flow_to_rgb
-from twostream.extraction.frame_pairs import FramePairs, reads_codec
+from twostream.extraction.frame_pairs import FramePairs
 from twostream.flow import FlowEstimator
 from twostream.flow.opencv import one_opencv_thread
-from twostream.types import Frame, UsageError, VideoError
+from twostream.types import Frame, Progress, UsageError, VideoError, no_progress
 from twostream.video import VideoReader, VideoWriter
 
 SUFFIXES = (".mp4", ".mkv", ".mov", ".avi")
@@ -50,7 +50,7 @@ def write_film(
     *,
     short_side: int | None = 256,
     scale_px: float | None = None,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Progress = no_progress,
 ) -> FilmSummary:
     """Write a film of each frame beside the flow to the next one; memory is constant.
 
@@ -61,7 +61,7 @@ def write_film(
         short_side: frames are shrunk to it before; None keeps them.
         scale_px: displacement that gets full colour, longer ones are darkened; None takes each
             field's 99th percentile over the first second, and their median: at least 1 px.
-        progress: called with (pairs so far, pairs that the file claims).
+        progress: done and total are pairs, as many as the file claims.
 
     Raises:
         UsageError: a name that is no video's, or a scale that is none.
@@ -70,7 +70,9 @@ def write_film(
     check_film_name(Path(out))
     if scale_px is not None and not (math.isfinite(scale_px) and scale_px > 0):
         raise UsageError(f"the scale must be a number of pixels above 0, got {scale_px}")
-    reader = VideoReader(video, short_side=short_side, motion_vectors=reads_codec(estimator))
+    reader = VideoReader(
+        video, short_side=short_side, motion_vectors=estimator.needs_motion_vectors
+    )
     with one_opencv_thread(), reader:
         scale = scale_px or _typical_length(reader, estimator)
         factor = max(1, round(SHOWN_HEIGHT_PX / reader.size[0]))
@@ -84,7 +86,7 @@ def write_film(
                     writer = _open_film(out, reader.info.fps, shown)
                 writer.write(shown)
                 pairs += 1
-                progress(pairs, max(pairs, reader.info.num_frames_claimed - 1))
+                progress("flow", pairs, max(pairs, reader.info.num_frames_claimed - 1))
             if writer is None:
                 raise VideoError(video, "has one frame only: flow needs two")
             writer.close()
@@ -137,11 +139,12 @@ def _fields(
     reader: VideoReader, estimator: FlowEstimator
 ) -> Iterator[tuple[Frame, NDArray[np.float32]]]:
     """Yield each frame but the last, and the flow to the next one."""
-    pairs = FramePairs(estimator)
+    pairs = FramePairs(estimator, ["forward"])
     before: Frame | None = None
     for frame in reader:
-        if pairs.push(frame) and before is not None:
-            yield before, pairs.field("forward")
+        for field in pairs.push(frame):
+            assert before is not None
+            yield before, field
         before = frame
 
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from twostream.checkpoint import StreamModel
-from twostream.store.clip_file import STEPS, ZERO_CODE
+from twostream.store.coding import STEPS, ZERO_CODE
 from twostream.types import ModelError, ModelSpec
 
 OPSET = 18

@@ -15,7 +15,7 @@ from twostream.export.graph import input_names, one_side_fits
 from twostream.inputs import flow_stack, rgb_stack
 from twostream.prediction.onnx import OnnxStream
 from twostream.scoring import score_stacks
-from twostream.store.flow_store import decode_fields, encode_field
+from twostream.store.coding import decode_fields, encode_field
 from twostream.types import ModelError, ModelSpec
 
 TOLERANCE = 1e-4

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Protocol, TypeGuard
+from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from twostream.flow import FlowEstimator
-from twostream.store.clip_file import Kind
+from twostream.store.coding import Item, Kind
 from twostream.types import Direction, Frame
 
 # Rates closer than this are taken as equal: 30 and 29.97 frames/s are not worth a repeated frame.
@@ -21,40 +20,7 @@ SAME_RATE = 0.01
 TIME_TOLERANCE = 0.05
 MAX_GAP_SECONDS = 10.0
 
-
 WithFlow = tuple[Frame, int, list[NDArray[np.float32]]]
-
-
-class CodecEstimator(Protocol):
-    """An estimator that takes the flow out of the video file instead of computing it."""
-
-    reads_codec: bool
-
-    def field_of(self, frame: Frame, direction: Direction) -> NDArray[np.float32]:
-        """Return the (2, h, w) field between a frame, read with its motion, and the one before."""
-        ...
-
-
-def reads_codec(estimator: object) -> TypeGuard[CodecEstimator]:
-    """Whether an estimator wants frames that are read with ``motion_vectors=True``, and all."""
-    return getattr(estimator, "reads_codec", False)
-
-
-def to_grey(frame: Frame) -> NDArray[np.uint8]:
-    """Return what estimators see of a frame, (h, w) uint8.
-
-    Grey of the colours and not the video's own luma, though that would be there already: streams
-    of pictures have no luma, and their flow must be that of the video (docs/flow.md has the cost).
-    """
-    return cv2.cvtColor(frame.rgb, cv2.COLOR_RGB2GRAY)
-
-
-def run_length(estimator: FlowEstimator) -> int:
-    """Return after how many pairs an estimator starts from nothing: 1, or its ``warm_start``.
-
-    Runs begin at fixed frame numbers and can be computed apart from each other.
-    """
-    return max(1, int(estimator.parameters.get("warm_start", 0)))
 
 
 class FramePairs:
@@ -62,42 +28,24 @@ class FramePairs:
 
     Args:
         estimator: one that no other thread uses.
+        directions: which fields of each pair.
     """
 
-    def __init__(self, estimator: FlowEstimator) -> None:
-        self._restart = getattr(estimator, "restart", lambda: None)
-        self._run_length = run_length(estimator)
+    def __init__(self, estimator: FlowEstimator, directions: Sequence[Direction]) -> None:
         self._estimator = estimator
-        self._frames = 0
-        self._last: Frame | None = None
-        self._before: NDArray[np.uint8] | None = None
-        self._now: NDArray[np.uint8] | None = None
+        self._directions = directions
+        self._pairs = 0
+        self._last: Any = None
 
-    def push(self, frame: Frame) -> bool:
-        """Take the next frame; returns whether there are two by now."""
-        if (self._frames - 1) % self._run_length == 0:
-            self._restart()  # what it keeps from pair to pair belongs to another run or clip
-        self._frames += 1
-        if reads_codec(self._estimator):
-            self._last = frame
-        else:
-            self._before, self._now = self._now, to_grey(frame)
-        return self._frames > 1
-
-    def field(self, direction: Direction) -> NDArray[np.float32]:
-        """Return the (2, h, w) field from the frame before to the last one, or backward.
-
-        Two equal frames cost nothing: their field is zero.
-        """
-        if reads_codec(self._estimator) and self._last is not None:
-            return self._estimator.field_of(self._last, direction)
-        if self._before is None or self._now is None:
-            raise ValueError("flow needs two frames")
-        if np.array_equal(self._before, self._now):  # many videos repeat frames
-            return np.zeros((2, *self._now.shape), np.float32)
-        if direction == "forward":
-            return self._estimator(self._before, self._now)
-        return self._estimator(self._now, self._before)
+    def push(self, frame: Frame) -> list[NDArray[np.float32]]:
+        """Take the next frame; returns the (2, h, w) fields of it and the one before, if any."""
+        before, self._last = self._last, self._estimator.see(frame)
+        if before is None:
+            return []
+        if self._pairs % self._estimator.pairs_at_once(*frame.rgb.shape[:2]) == 0:
+            self._estimator.restart()  # what it keeps belongs to another run or clip
+        self._pairs += 1
+        return self._estimator.between(before, self._last, self._directions)
 
 
 def resample(frames: Iterable[Frame], fps: float) -> Iterator[tuple[Frame, int]]:
@@ -164,15 +112,14 @@ def with_flow(
         Each frame, its gap, and the fields between it and the frame before, one a direction,
         (2, h, w) px; none for the first frame.
     """
-    pairs = FramePairs(estimator) if estimator is not None else None
+    pairs = FramePairs(estimator, directions) if estimator is not None else None
     for frame, gap in picked:
-        ready = pairs is not None and pairs.push(frame)
-        yield frame, gap, [pairs.field(way) for way in directions] if pairs and ready else []
+        yield frame, gap, pairs.push(frame) if pairs is not None else []
 
 
 def clip_items(
     frames: Iterable[WithFlow], fps: float, kinds: Sequence[Kind]
-) -> Iterator[list[tuple[Kind, NDArray[np.generic]]]]:
+) -> Iterator[list[dict[Kind, Item]]]:
     """Turn frames and their flow into what a clip holds: each frame once, each field once.
 
     Args:
@@ -181,20 +128,22 @@ def clip_items(
         kinds: any of "rgb", "forward", "backward".
 
     Yields:
-        For each frame what it adds, in order: frames (h, w, 3) uint8 RGB, fields (2, h, w) px.
+        For each frame the output intervals that it adds, in order, and of each interval the frame
+        (h, w, 3) uint8 RGB and the fields (2, h, w) px; the first frame has no field.
     """
-    before: NDArray[np.uint8] | None = None
+    before: Item | None = None
     for frame, gap, fields in frames:
-        span = min(gap, math.ceil(MAX_GAP_SECONDS * fps))  # a broken clock must not fill the disk
-        items: list[tuple[Kind, NDArray[np.generic]]] = []
-        if "rgb" in kinds:
-            if before is not None:
-                items += [("rgb", before)] * (span - 1)
-            items.append(("rgb", frame.rgb))
-            before = frame.rgb
-        for direction, field in zip(directions_of(kinds), fields, strict=bool(fields)):
-            items += [(direction, field / np.float32(span))] * span
-        yield items
+        # a broken clock must not fill the disk
+        span = max(1, min(gap, math.ceil(MAX_GAP_SECONDS * fps)))
+        shares = [field / np.float32(span) for field in fields]
+        added: list[dict[Kind, Item]] = []
+        for step in range(1, span + 1):
+            items = dict[Kind, Item](zip(directions_of(kinds), shares, strict=bool(shares)))
+            if "rgb" in kinds:
+                items["rgb"] = frame.rgb if step == span or before is None else before
+            added.append(items)
+        before = frame.rgb
+        yield added
 
 
 def directions_of(kinds: Sequence[Kind]) -> list[Direction]:

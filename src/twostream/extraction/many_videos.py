@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
@@ -24,10 +24,8 @@ from twostream.flow.device import choose_device, make_on_device
 from twostream.flow.opencv import one_opencv_thread
 from twostream.store.flow_store import FlowStore, Kind, StoreSettings
 from twostream.threads import StoppedError, in_threads, num_cores
-from twostream.types import LabeledVideo, StoreError, VideoError
+from twostream.types import LabeledVideo, Progress, StoreError, VideoError, no_progress
 from twostream.video.fingerprint import source_hash
-
-Progress = Callable[[str, int, int, int, float | None], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,12 +87,13 @@ class _Job:
             self.pairs += pairs
             self._running[video_id] = share * self._sizes[video_id]
 
-    def seconds_left(self, elapsed: float) -> float | None:
-        """Estimate the rest; a video takes time by its bytes, one that is there takes none."""
+    def detail(self, elapsed: float, over: bool) -> str:
+        """Return rate, time left and a video; it takes time by its bytes, if it is not there."""
         with self._lock:
             running = sum(self._running.values())
             done, left = self._extracted + running, self._waiting - running
-        return elapsed * left / done if done else None
+        rest = "" if over or not done else f"{duration(elapsed * left / done)} left, "
+        return f"{self.pairs / max(elapsed, 1e-6):.0f} pairs/s, {rest}{self.current}"
 
     def run(self, video: LabeledVideo) -> tuple[bool, str | None]:
         """Return whether anything had to be extracted, and the clip's warning."""
@@ -129,7 +128,6 @@ class _Job:
             self.store.settings,
             missing,
             open_writer=self.store.writer,
-            estimator=self.helpers.estimator() if directions_of(missing) else None,
             helpers=self.helpers,
             video_id=video.video_id,
             fingerprint=fingerprint,
@@ -146,7 +144,7 @@ def extract(
     kinds: Sequence[Kind] = ("rgb", "forward"),
     workers: int | None = None,
     device: str = "auto",
-    progress: Progress | None = None,
+    progress: Progress = no_progress,
 ) -> ExtractSummary:
     """Extract videos into a store, in parallel; what is finished and valid is skipped.
 
@@ -160,9 +158,9 @@ def extract(
         kinds: any of "rgb", "forward", "backward"; more may be added by a later call.
         workers: number of threads; None uses every core.
         device: where the flow is computed: "cpu", "cuda", or "auto" (see ``choose_device``).
-        progress: called in the calling thread, several times a second and after each video, with
-            (a video id that is being worked on, videos ended, videos in all, pairs so far, seconds
-            left by the share of the files' bytes that is done, None while nothing is).
+        progress: called in the calling thread, several times a second and after each video; done
+            and total are videos, the detail tells the rate, the time left by the share of the
+            files' bytes that is done, and a video that is worked on.
 
     Raises:
         StoreError: the store was made with other settings, or the disk refuses; finished clips
@@ -202,9 +200,8 @@ def extract(
                 done, skipped = done + fresh, skipped + (not fresh)
                 if warning:
                     warnings[video.video_id] = warning
-            if progress is not None:
-                elapsed = time.monotonic() - started
-                progress(job.current, ended, len(unique), job.pairs, job.seconds_left(elapsed))
+            detail = job.detail(time.monotonic() - started, ended == len(unique))
+            progress("extract flow", ended, len(unique), detail)
     return ExtractSummary(
         videos=len(unique),
         done=done,
@@ -215,6 +212,17 @@ def extract(
         seconds=time.monotonic() - started,
         device=device,
     )
+
+
+def duration(seconds: float) -> str:
+    """Return hours, minutes and seconds.
+
+    >>> duration(75), duration(7384)
+    ('1:15', '2:03:04')
+    """
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 def _unique(videos: Sequence[LabeledVideo]) -> list[LabeledVideo]:

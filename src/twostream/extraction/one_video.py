@@ -4,22 +4,15 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Sequence
+from contextlib import closing
+from functools import partial
 from pathlib import Path
-from typing import Any
 
-from twostream.extraction.frame_pairs import (
-    at_rate,
-    clip_items,
-    directions_of,
-    reads_codec,
-    with_flow,
-)
-from twostream.extraction.idle_threads import Helpers, pairs_per_run, with_flow_ahead
+from twostream.extraction.frame_pairs import at_rate, clip_items, directions_of, with_flow
+from twostream.extraction.idle_threads import Helpers, with_flow_ahead
 from twostream.flow.device import make_on_device
 from twostream.flow.opencv import one_opencv_thread
-from twostream.store.clip_file import ClipFile, ClipHeader, Kind
-from twostream.store.clip_writer import ClipWriter
-from twostream.store.flow_store import StoreSettings
+from twostream.store.flow_store import ClipFile, ClipHeader, ClipWriter, Kind, StoreSettings
 from twostream.types import VideoError
 from twostream.video import VideoReader
 
@@ -32,8 +25,7 @@ def extract_clip(
     kinds: Sequence[Kind],
     *,
     open_writer: Callable[[ClipHeader], ClipWriter],
-    estimator: Any = None,
-    helpers: Helpers | None = None,
+    helpers: Helpers,
     video_id: str | None = None,
     fingerprint: str = "",
     on_frame: OnFrame = lambda pairs, share: None,
@@ -48,8 +40,7 @@ def extract_clip(
         settings: size, rate, codec and estimator.
         kinds: any of "rgb", "forward", "backward".
         open_writer: makes the writer for a header.
-        estimator: one that no other thread uses; None makes one.
-        helpers: threads that compute some of the pairs; None: this thread computes all.
+        helpers: threads that compute some of the pairs, and what makes the estimators.
         video_id: for the header; None takes the file's name.
         fingerprint: ``source_hash`` of the file, for the header.
         on_frame: called after each frame with the pairs computed for it (0 or 1) and the share of
@@ -65,9 +56,8 @@ def extract_clip(
     """
     settings = settings.complete()
     directions = directions_of(kinds)
-    if estimator is None and directions:
-        estimator = make_on_device(settings.flow, settings.parameters, "cpu")
-    from_codec = reads_codec(estimator)
+    estimator = helpers.estimator() if directions else None
+    from_codec = estimator is not None and estimator.needs_motion_vectors
     with VideoReader(path, short_side=settings.short_side, motion_vectors=from_codec) as reader:
         rate, picked = at_rate(reader, reader.info.fps, settings.fps)
         if from_codec and rate != reader.info.fps:
@@ -80,32 +70,26 @@ def extract_clip(
         writers: dict[Kind, ClipWriter] = {}
         try:
             for kind in kinds:
-                is_flow = kind != "rgb"
-                header = ClipHeader(
-                    kind=kind,
+                header = settings.header(
+                    kind,
                     video_id=video_id or path.name,
                     height=reader.size[0],
                     width=reader.size[1],
                     fps=rate,
-                    codec=settings.codec,
-                    quality=settings.quality,
-                    method=settings.flow if is_flow else "",
-                    parameters=settings.parameters if is_flow else {},
-                    bound_px=settings.bound_px if is_flow else None,
                     source_hash=fingerprint,
                     source_name=path.name,
                 )
                 writers[kind] = open_writer(header)
-            if helpers is None or not directions:
-                flow = with_flow(picked, estimator, directions)
-            else:
-                pairs = pairs_per_run(estimator, *reader.size)
+            flow = with_flow(picked, None, directions)
+            if estimator is not None:
+                pairs = estimator.pairs_at_once(*reader.size)
                 flow = with_flow_ahead(picked, directions, pairs=pairs, helpers=helpers)
-            for items in clip_items(flow, rate, kinds):
-                for kind, item in items:
-                    writers[kind].append(item)  # type: ignore[arg-type]
+            for added in clip_items(flow, rate, kinds):
+                for items in added:
+                    for kind, item in items.items():
+                        writers[kind].append(item)
                 share = reader.frames_read / max(reader.info.num_frames_claimed, reader.frames_read)
-                on_frame(int(any(kind != "rgb" for kind, _ in items)), share)
+                on_frame(int(any(kind != "rgb" for kind in added[0])), share)
             for writer in writers.values():
                 writer.close(warning=reader.warning)
         finally:
@@ -132,6 +116,14 @@ def extract_to_memory(
         buffers[header.kind] = io.BytesIO()
         return ClipWriter(buffers[header.kind], header)
 
-    with one_opencv_thread():
-        extract_clip(Path(path), settings, kinds, open_writer=open_writer, on_frame=on_frame)
+    make = partial(make_on_device, settings.flow, settings.parameters, "cpu")
+    with one_opencv_thread(), closing(Helpers(make, threads=1, clips=1)) as this_thread:
+        extract_clip(
+            Path(path),
+            settings,
+            kinds,
+            open_writer=open_writer,
+            helpers=this_thread,
+            on_frame=on_frame,
+        )
     return {kind: ClipFile(buffer.getvalue()) for kind, buffer in buffers.items()}

@@ -1,10 +1,19 @@
-"""Optical flow: estimators behind one protocol, made by name."""
+"""Optical flow: estimators behind one interface, made by name."""
 
 from twostream.flow.estimators import (
     ESTIMATOR_NAMES,
     FlowEstimator,
+    RunEstimator,
+    find_estimator,
     make_estimator,
     preset_parameters,
 )
 
-__all__ = ["ESTIMATOR_NAMES", "FlowEstimator", "make_estimator", "preset_parameters"]
+__all__ = [
+    "ESTIMATOR_NAMES",
+    "FlowEstimator",
+    "RunEstimator",
+    "find_estimator",
+    "make_estimator",
+    "preset_parameters",
+]

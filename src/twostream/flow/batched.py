@@ -8,21 +8,19 @@ the compiled kernels are many times faster, since they stay in its cache.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from jaxtyping import Float, UInt8
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from twostream.flow import make_estimator
 from twostream.flow.brox import EPSILON
+from twostream.flow.estimators import Fields, make_estimator, to_grey
 from twostream.flow.pyramid import level_sizes
 from twostream.flow.tvl1 import between_checks
-from twostream.types import ModelError, UsageError
+from twostream.types import Direction, Frame, ModelError, UsageError
 
 PIXELS_AT_ONCE = 2_000_000  # about 2 GB in Brox, the most of it in its median
 
@@ -32,7 +30,7 @@ Level = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 class Batched:
-    """One of the own solvers for batches of pairs.
+    """One of the own solvers for batches of pairs: a ``RunEstimator``.
 
     Args:
         name: "tvl1" or "brox".
@@ -43,12 +41,16 @@ class Batched:
         UsageError: another name, or an unknown parameter.
     """
 
+    needs_motion_vectors = False
+
     def __init__(self, name: str, *, device: str = "cuda", **parameters: int | float) -> None:
         solvers: dict[str, Level] = {"tvl1": self._tvl1_level, "brox": self._brox_level}
         if name not in solvers:
             raise UsageError(f"{name!r} has no batched version: use one of {', '.join(solvers)}")
+        compiled = make_estimator(name, **parameters)
         self.name = name
-        self.parameters = make_estimator(name, **parameters).parameters
+        self.parameters = compiled.parameters
+        self._chosen = compiled.chosen
         self.device = torch.device(device)
         self._solve_level = solvers[name]
         self._width = 0  # of the frames being solved
@@ -57,30 +59,32 @@ class Batched:
         """Return how many pairs of a size make a batch: the GPU is busy, its memory not full."""
         return max(1, PIXELS_AT_ONCE // (height * width))
 
-    def fields(self, first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Return the fields from ``first`` to ``second``, (n, h, w) each, as (n, 2, h, w) px.
+    def fields(self, frames: Sequence[Frame], directions: Sequence[Direction]) -> list[Fields]:
+        """Return the fields of a run's pairs, see ``RunEstimator``.
 
         Raises:
             ModelError: they do not fit the GPU's memory.
         """
+        greys = torch.stack([torch.from_numpy(to_grey(frame)) for frame in frames])
+        ways = {"forward": (greys[:-1], greys[1:]), "backward": (greys[1:], greys[:-1])}
         try:
-            flow = self(torch.from_numpy(first), torch.from_numpy(second))
+            found = [self(*ways[direction]).cpu().numpy() for direction in directions]
         except torch.OutOfMemoryError as error:
-            n, height, width = first.shape
+            n, (height, width) = len(frames) - 1, greys.shape[1:]
             raise ModelError(
                 f"{self.name}: {n} pairs of {width}x{height} px do not fit the GPU's memory: use "
                 "fewer --workers, a smaller --short-side, or the CPU"
             ) from error
-        return flow.cpu().numpy()
+        return [list(pair) for pair in zip(*found, strict=True)]
 
     @torch.inference_mode()
     def __call__(self, first: UInt8[Tensor, "n h w"], second: UInt8[Tensor, "n h w"]) -> Field:
         """Return the fields from ``first`` to ``second``, px, on the device."""
-        parameters = self.parameters
-        levels = int(parameters["scales" if self.name == "tvl1" else "levels"])
+        chosen = self._chosen
+        levels = chosen.scales if self.name == "tvl1" else chosen.levels
         n, height, width = first.shape
         self._width = width
-        sizes = level_sizes(height, width, parameters["scale_step"], levels)
+        sizes = level_sizes(height, width, chosen.scale_step, levels)
         frames = [torch.stack([first, second], 1).to(self.device, torch.float32)]
         for size in sizes[1:]:
             frames.append(_resize(frames[-1], size))
@@ -95,16 +99,16 @@ class Batched:
         return field.masked_fill(still[:, None, None, None], 0.0)
 
     def _filtered(self, field: Field) -> Field:
-        side = int(self.parameters["median_filtering"])
+        side = self._chosen.median_filtering
         return _median(field, side) if side > 1 else field
 
     def _tvl1_level(self, first: Frames, second: Frames, field: Field) -> Field:
-        parameters = self.parameters
-        theta, limit = parameters["theta"], parameters["lambda_"] * parameters["theta"]
-        step, threshold = parameters["tau"] / theta, parameters["epsilon"] ** 2
-        checks = between_checks(int(parameters["inner_iterations"]))
+        chosen = self._chosen
+        theta, limit = chosen.theta, chosen.lambda_ * chosen.theta
+        step, threshold = chosen.tau / theta, chosen.epsilon**2
+        checks = between_checks(chosen.inner_iterations)
         dual = torch.zeros(*field.shape[:2], 2, *field.shape[2:], device=self.device)
-        for _ in range(int(parameters["warps"])):
+        for _ in range(chosen.warps):
             value, gradient, inside = _sample(second, field)
             squared = gradient.square().sum(1, keepdim=True)
             scale = torch.rsqrt(squared + 1e-9) * inside[:, None]
@@ -113,7 +117,7 @@ class Batched:
             bound = limit * squared * scale
             # Pairs that have reached the threshold stay as they are until the next warp.
             active = torch.ones(len(field), dtype=torch.bool, device=self.device)
-            for _ in range(int(parameters["outer_iterations"])):
+            for _ in range(chosen.outer_iterations):
                 if not active.any():
                     break
                 field = _only(active, self._filtered(field), field)
@@ -135,7 +139,7 @@ class Batched:
         return field
 
     def _brox_level(self, first: Frames, second: Frames, field: Field) -> Field:
-        for _ in range(int(self.parameters["warps"])):
+        for _ in range(self._chosen.warps):
             field = self._filtered(self._relax(self._linearise(first, second, field), field))
         return field
 
@@ -153,20 +157,20 @@ class Batched:
             (_slope(slope_x, 2), mixed, _slope(difference, 2)),
             (mixed, _slope(slope_y, 1), _slope(difference, 1)),
         ):
-            scale = inside * torch.rsqrt(f * f + g * g + self.parameters["noise"] ** 2)
+            scale = inside * torch.rsqrt(f * f + g * g + self._chosen.noise**2)
             constant = c - f * field[:, 0] - g * field[:, 1]
             residuals.append(torch.stack([f, g, constant], 1) * scale[:, None])
         return torch.stack(residuals, 1)
 
     def _relax(self, data: Float[Tensor, "n three three h w"], field: Field) -> Field:
-        parameters = self.parameters
+        chosen = self._chosen
         height, width = field.shape[2:]
-        omega, scale = parameters["omega"], width / self._width
-        smoothness = parameters["smoothness"] * scale ** parameters["scale_exponent"]
+        omega, scale = chosen.omega, width / self._width
+        smoothness = chosen.smoothness * scale**chosen.scale_exponent
         rows = torch.arange(height, device=self.device)[:, None]
         red = (rows + torch.arange(width, device=self.device)) % 2 == 0
         u, v = field[:, 0], field[:, 1]
-        for _ in range(int(parameters["fixed_point_steps"])):
+        for _ in range(chosen.fixed_point_steps):
             slope = _forward(torch.stack([u, v], 1)).square().sum((1, 2))
             right = smoothness * torch.rsqrt(slope + EPSILON**2)
             below = right.clone()
@@ -175,14 +179,14 @@ class Batched:
             left, above = _shift(right, 2, 1), _shift(below, 1, 1)
             residual = data[:, :, 0] * u[:, None] + data[:, :, 1] * v[:, None] + data[:, :, 2]
             squared = residual.square()
-            p = parameters["brightness"] * torch.rsqrt(squared[:, 0] + EPSILON**2)
-            q = parameters["gradient"] * torch.rsqrt(squared[:, 1] + squared[:, 2] + EPSILON**2)
+            p = chosen.brightness * torch.rsqrt(squared[:, 0] + EPSILON**2)
+            q = chosen.gradient * torch.rsqrt(squared[:, 1] + squared[:, 2] + EPSILON**2)
             weighted = torch.stack([p, q, q], 1)[:, :, None] * data
             uu, uv, uc = (weighted[:, :, 0, None] * data).sum(1).unbind(1)
             vv, vc = (weighted[:, :, 1, None] * data[:, :, 1:]).sum(1).unbind(1)
             edges = right + below + left + above + 1e-9
             inverse_u, inverse_v = 1 / (edges + uu), 1 / (edges + vv)
-            for _ in range(int(parameters["sweeps"])):
+            for _ in range(chosen.sweeps):
                 for mask in (red, ~red):
                     around = _around(u, left, above, right, below)
                     new_u = u + omega * ((around - uc - uv * v) * inverse_u - u)

@@ -9,8 +9,6 @@ picture. What belongs to no pixel has weight zero.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from twostream.flow.compile import LANES, inlined, inverse, inverse_sqrt, kernel, widest_vectors
@@ -23,7 +21,7 @@ NUM_DATA = 9
 
 
 @inlined
-def _slope(plane: Any, i: Any, step: Any) -> Any:
+def _slope(plane, i, step):
     """Return the derivative at i along ``step``: (1, -8, 0, 8, -1) / 12."""
     near = plane[i + step] - plane[i - step]
     far = plane[i + step + step] - plane[i - step - step]
@@ -31,7 +29,7 @@ def _slope(plane: Any, i: Any, step: Any) -> Any:
 
 
 @inlined
-def _repeat_border(plane: Any, stride: Any, height: Any, width: Any) -> Any:
+def _repeat_border(plane, stride, height, width):
     """Fill the halo of a natural plane with the nearest pixel."""
     for y in range(HALO, HALO + height):
         row = np.uint64(y * stride)
@@ -47,20 +45,7 @@ def _repeat_border(plane: Any, stride: Any, height: Any, width: Any) -> Any:
 
 
 @kernel
-def linearise(
-    first: Any,
-    second: Any,
-    u: Any,
-    v: Any,
-    scratch: Any,
-    line: Any,
-    red: Any,
-    black: Any,
-    pitch: Any,
-    height: Any,
-    width: Any,
-    noise: Any,
-) -> Any:
+def linearise(first, second, u, v, scratch, line, red, black, pitch, height, width, noise):
     """Warp the second frame and linearise brightness and gradient constancy.
 
     With the mean m and the difference d of the first and the warped second frame, the residuals
@@ -130,7 +115,7 @@ def linearise(
 
 
 @inlined
-def _deal(line: Any, red: Any, black: Any, row: Any, y: Any, width: Any) -> Any:
+def _deal(line, red, black, row, y, width):
     """Give the pixels of one row to the two colours."""
     widest_vectors()
     start = np.uint64(row)
@@ -149,7 +134,7 @@ def _deal(line: Any, red: Any, black: Any, row: Any, y: Any, width: Any) -> Any:
 
 
 @kernel
-def split(plane: Any, red: Any, black: Any, pitch: Any, height: Any, width: Any) -> Any:
+def split(plane, red, black, pitch, height, width):
     """Deal a (height, width) plane to the two colours."""
     widest_vectors()
     for y in range(height):
@@ -157,7 +142,7 @@ def split(plane: Any, red: Any, black: Any, pitch: Any, height: Any, width: Any)
 
 
 @kernel
-def join(red: Any, black: Any, plane: Any, pitch: Any, height: Any, width: Any) -> Any:
+def join(red, black, plane, pitch, height, width):
     """Put the two colours together in a (height, width) plane."""
     widest_vectors()
     for y in range(height):
@@ -168,10 +153,7 @@ def join(red: Any, black: Any, plane: Any, pitch: Any, height: Any, width: Any) 
 
 
 @inlined
-def _diffuse(
-    u: Any, v: Any, un: Any, vn: Any, right: Any, below: Any,
-    row: Any, ring: Any, shift: Any, columns: Any, pitch: Any, alpha: Any, squared_epsilon: Any,
-) -> Any:  # fmt: skip
+def _diffuse(u, v, un, vn, right, below, row, ring, shift, columns, pitch, alpha, squared_epsilon):
     """Weight the edges of one colour's pixels to the right and downwards."""
     widest_vectors()
     for x in range(columns):
@@ -185,10 +167,9 @@ def _diffuse(
 
 @inlined
 def _assemble(
-    u: Any, v: Any, data: Any, right: Any, below: Any, right_n: Any, below_n: Any, system: Any,
-    row: Any, ring: Any, above: Any, shift: Any, columns: Any, delta: Any, gamma: Any,
-    squared_epsilon: Any,
-) -> Any:  # fmt: skip
+    u, v, data, right, below, right_n, below_n, system, row, ring, above, shift, columns,
+    delta, gamma, squared_epsilon,
+):  # fmt: skip
     """Make the 2 x 2 systems of one colour's pixels in a row."""
     widest_vectors()
     x0, y0, z0, xx, xy, xz, yx, yy, yz = data
@@ -213,9 +194,9 @@ def _assemble(
 
 @inlined
 def _relax_row(
-    u: Any, v: Any, un: Any, vn: Any, right: Any, below: Any, right_n: Any, below_n: Any,
-    system: Any, row: Any, ring: Any, above: Any, shift: Any, columns: Any, pitch: Any, omega: Any,
-) -> Any:  # fmt: skip
+    u, v, un, vn, right, below, right_n, below_n, system, row, ring, above, shift, columns,
+    pitch, omega,
+):  # fmt: skip
     """Relax one colour's pixels in a row; their neighbours have the other colour (``_n``)."""
     widest_vectors()
     inverse_u, inverse_v, cross, known_u, known_v = system
@@ -233,7 +214,7 @@ def _relax_row(
 
 
 @inlined
-def _close_row(right: Any, below: Any, ring: Any, count: Any, owns_last: Any, columns: Any) -> Any:
+def _close_row(right, below, ring, count, owns_last, columns):
     """No edge leads out of the picture to the right, and none starts outside."""
     for i in range(ring + count, ring + columns):
         right[i] = np.float32(0)
@@ -244,23 +225,9 @@ def _close_row(right: Any, below: Any, ring: Any, count: Any, owns_last: Any, co
 
 @kernel
 def relax(
-    u: Any,
-    v: Any,
-    red_data: Any,
-    black_data: Any,
-    red_system: Any,
-    black_system: Any,
-    right: Any,
-    below: Any,
-    rows: Any,
-    pitch: Any,
-    height: Any,
-    width: Any,
-    steps: Any,
-    sweeps: Any,
-    weights: Any,
-    omega: Any,
-) -> Any:
+    u, v, red_data, black_data, red_system, black_system, right, below, rows, pitch, height,
+    width, steps, sweeps, weights, omega,
+):  # fmt: skip
     """Do ``steps`` fixed-point steps of ``sweeps`` red-black SOR sweeps each, in place.
 
     All of them pass through the picture as one wave, each as close behind its predecessor as it

@@ -8,23 +8,23 @@ directions: forward flow is the backward flow's opposite, not moved to where it 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from twostream.flow.estimators import Fields, FlowEstimator
 from twostream.types import BlockMotion, Direction, Frame, UsageError
 
 CELL_PX = 4  # all blocks of the codecs are multiples of it
 
 
-class MotionVectors:
+class MotionVectors(FlowEstimator):
     """Takes flow out of the video file; there is nothing to compute and nothing to set."""
 
     name = "mv"
-    reads_codec = True
-
-    def __init__(self) -> None:
-        self.parameters: dict[str, int | float] = {}
+    needs_motion_vectors = True
 
     def __call__(self, first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Refuse: two pictures have no motion vectors."""
@@ -33,17 +33,16 @@ class MotionVectors:
             "another --method"
         )
 
-    def field_of(self, frame: Frame, direction: Direction) -> NDArray[np.float32]:
-        """Return the (2, h, w) field between a frame and the one before it.
+    def see(self, frame: Frame) -> Frame:
+        """Return the frame, which holds its motion since the one before."""
+        return frame
 
-        Args:
-            frame: the later one, read with its motion.
-            direction: "backward" is from this frame to the one before.
-        """
-        if frame.motion is None:
+    def between(self, before: Frame, now: Frame, directions: Sequence[Direction]) -> Fields:
+        """Return the (2, h, w) fields between a frame, read with its motion, and the one before."""
+        if now.motion is None:
             raise ValueError("the frame was read without its motion vectors")
-        backward = _upright(rasterise(frame.motion), frame.motion.rotation, frame.rgb.shape[:2])
-        return backward if direction == "backward" else -backward
+        backward = _upright(rasterise(now.motion), now.motion.rotation, now.rgb.shape[:2])
+        return [backward if direction == "backward" else -backward for direction in directions]
 
 
 def rasterise(motion: BlockMotion) -> NDArray[np.float32]:

@@ -8,7 +8,7 @@ are, or the kernel files are touched.
 
 from __future__ import annotations
 
-import sys
+import logging
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -19,12 +19,14 @@ from numba import njit, types
 from numba.core import event
 from numba.extending import intrinsic
 
+logger = logging.getLogger(__name__)
+
 PACKAGE = __name__.rpartition(".")[0]
 LANES = 16  # float32 numbers in the widest vector; rows are padded to whole vectors
 
 
 class _Announcer(event.Listener):
-    """Says once on stderr that kernels are being compiled; a load from the cache stays silent."""
+    """Says once that kernels are being compiled; a load from the cache stays silent."""
 
     def __init__(self) -> None:
         self.compiled = 0
@@ -37,11 +39,7 @@ class _Announcer(event.Listener):
             self.compiled += 1
             first = self.compiled == 1
         if first:
-            print(
-                "twostream: compiling the flow solver for this processor, once (up to a minute)",
-                file=sys.stderr,
-                flush=True,
-            )
+            logger.info("compiling the flow solver for this processor, once (up to a minute)")
 
     def on_end(self, event: Any) -> None:
         pass

@@ -7,13 +7,12 @@ import sys
 import time
 from collections.abc import Mapping
 from importlib.util import find_spec
-from typing import Any
 
 import cv2
 import numpy as np
 
-from twostream.flow import make_estimator
-from twostream.types import UsageError
+from twostream.flow.estimators import RunEstimator, make_estimator
+from twostream.types import Frame, UsageError
 
 DEVICES = ("auto", "cpu", "cuda")
 BATCHED = ("tvl1", "brox")  # the methods of batched.py
@@ -23,8 +22,8 @@ TRIAL_SIZE = (256, 340)
 Parameters = Mapping[str, int | float]
 
 
-def make_on_device(name: str, parameters: Parameters, device: str) -> Any:
-    """Return a ``FlowEstimator``, or a ``Batched`` where one of BATCHED is computed on a GPU.
+def make_on_device(name: str, parameters: Parameters, device: str) -> RunEstimator:
+    """Return an estimator; for one of BATCHED on a GPU its version for many pairs at once.
 
     Args:
         name: of the estimator.
@@ -103,15 +102,10 @@ def pairs_per_second(name: str, parameters: Parameters, device: str) -> float:
     height, width = TRIAL_SIZE
     noise = np.random.default_rng(0).standard_normal((height, width + 2)).astype(np.float32)
     picture = cv2.normalize(cv2.GaussianBlur(noise, (0, 0), 3), None, 0, 255, cv2.NORM_MINMAX)
-    first, second = (picture[:, k : k + width].astype(np.uint8) for k in (0, 2))
-    if device == "cpu":
-        estimator(first, second)
-        started, pairs = time.perf_counter(), 1
-        estimator(first, second)
-    else:
-        pairs = estimator.pairs_at_once(height, width)
-        batch = [np.stack([frame] * pairs) for frame in (first, second)]
-        estimator.fields(*batch)
-        started = time.perf_counter()
-        estimator.fields(*batch)
+    rgb = cv2.cvtColor(picture.astype(np.uint8), cv2.COLOR_GRAY2RGB)
+    pairs = estimator.pairs_at_once(height, width)
+    run = [Frame(rgb[:, k % 2 * 2 :][:, :width], k / 25) for k in range(pairs + 1)]
+    estimator.fields(run, ["forward"])
+    started = time.perf_counter()
+    estimator.fields(run, ["forward"])
     return pairs / (time.perf_counter() - started)

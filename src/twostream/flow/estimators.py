@@ -1,32 +1,95 @@
-"""Optical flow: estimators behind one protocol.
+"""Optical flow: what an estimator is, and estimators made by name.
 
-The estimators are looked up by name in ``ESTIMATORS``; OpenCV, and numba for the own
-solvers, are imported only when one is made.
+An estimator's room is imported when one is made: OpenCV's need no compiler, and numba takes long
+to load.
 """
 
 from __future__ import annotations
 
-import inspect
+import dataclasses
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib import import_module
-from typing import Any, Protocol
+from itertools import pairwise
+from typing import Any, ClassVar, Protocol
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from twostream.types import UsageError
+from twostream.types import Direction, Frame, UsageError
+
+Fields = list[NDArray[np.float32]]  # of one pair, one a direction: (2, h, w) px
 
 
-class FlowEstimator(Protocol):
-    """Computes the optical flow of a pair of grey frames. Use one instance per thread.
+def to_grey(frame: Frame) -> NDArray[np.uint8]:
+    """Return what estimators see of a frame, (h, w) uint8.
 
-    Attributes:
-        name: its key in ``ESTIMATORS``.
-        parameters: everything that decides its results.
+    Grey of the colours and not the video's own luma, though that would be there already: streams
+    of pictures have no luma, and their flow must be that of the video (docs/flow.md has the cost).
+    """
+    return cv2.cvtColor(frame.rgb, cv2.COLOR_RGB2GRAY)
+
+
+class RunEstimator(Protocol):
+    """Computes the flow of runs of frames, which is how extraction asks. One instance a thread.
+
+    A ``FlowEstimator`` goes through a run pair by pair, ``Batched`` takes all its pairs at once.
     """
 
-    name: str
-    parameters: dict[str, int | float]
+    needs_motion_vectors: bool
+
+    @property
+    def parameters(self) -> dict[str, int | float]:
+        """Everything that decides its results."""
+        ...
+
+    def pairs_at_once(self, height: int, width: int) -> int:
+        """Return how many pairs of a size make a run; each run is computed apart from others."""
+        ...
+
+    def fields(self, frames: Sequence[Frame], directions: Sequence[Direction]) -> list[Fields]:
+        """Return the fields of a run's pairs, of which there is one less than frames.
+
+        Args:
+            frames: neighbours of one size, two or more.
+            directions: "forward", from each frame to the next, or "backward", to the one before.
+        """
+        ...
+
+
+class FlowEstimator:
+    """Computes the optical flow of pairs of grey frames. Use one instance per thread.
+
+    An estimator is a class derived from this one that has its own ``Parameters`` and ``__call__``.
+
+    Args:
+        **changes: to the defaults of ``Parameters``; ``make_estimator`` checks them.
+
+    Attributes:
+        name: by which it is made.
+        Parameters: what can be set, with defaults: a frozen dataclass.
+        presets: name -> the parameters that it changes.
+        needs_motion_vectors: whether it sees frames that are read with the codec's motion.
+        chosen: its ``Parameters``.
+    """
+
+    name: str = ""
+    presets: ClassVar[dict[str, dict[str, int | float]]] = {"default": {}}
+    needs_motion_vectors: bool = False
+
+    @dataclass(frozen=True, kw_only=True)
+    class Parameters:
+        """There is nothing to set."""
+
+    def __init__(self, **changes: Any) -> None:
+        self.chosen: Any = self.Parameters(**changes)
+
+    @property
+    def parameters(self) -> dict[str, int | float]:
+        """Everything that decides its results."""
+        return dataclasses.asdict(self.chosen)
 
     def __call__(self, first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return the field from ``first`` to ``second``.
@@ -39,7 +102,32 @@ class FlowEstimator(Protocol):
             (2, h, w) float32: displacement of each pixel of ``first`` in px to the right (0)
             and downwards (1). Finite everywhere.
         """
-        ...
+        raise NotImplementedError
+
+    def restart(self) -> None:
+        """Forget what is kept from pair to pair: the next one begins a run."""
+        return
+
+    def pairs_at_once(self, height: int, width: int) -> int:
+        """Return how many pairs make a run, at whose start nothing is known of pairs before."""
+        return 1
+
+    def see(self, frame: Frame) -> Any:
+        """Return what it needs of a frame, see ``to_grey``."""
+        return to_grey(frame)
+
+    def between(self, before: Any, now: Any, directions: Sequence[Direction]) -> Fields:
+        """Return the fields of a pair of neighbours, as ``see`` gave them."""
+        if np.array_equal(before, now):  # many videos repeat frames: these cost nothing
+            return [np.zeros((2, *now.shape), np.float32) for _ in directions]
+        ways = {"forward": (before, now), "backward": (now, before)}
+        return [self(*ways[direction]) for direction in directions]
+
+    def fields(self, frames: Sequence[Frame], directions: Sequence[Direction]) -> list[Fields]:
+        """Return the fields of a run's pairs, see ``RunEstimator``."""
+        self.restart()
+        seen = [self.see(frame) for frame in frames]
+        return [self.between(before, now, directions) for before, now in pairwise(seen)]
 
 
 # Where each is found: a solver's compiler is not loaded for the others.
@@ -54,18 +142,11 @@ _KINDS = {
     "raft-large": ("twostream.flow.raft", "RaftLarge"),
     "mv": ("twostream.flow.codec", "MotionVectors"),
 }
-
-
 ESTIMATOR_NAMES = tuple(_KINDS)
 
 
-def __getattr__(name: str) -> Any:
-    if name == "ESTIMATORS":
-        return {name: getattr(import_module(room), kind) for name, (room, kind) in _KINDS.items()}
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def _find(name: str) -> Any:
+def find_estimator(name: str) -> type[FlowEstimator]:
+    """Return the class of an estimator; raises UsageError where there is none of that name."""
     if name == "imported":
         raise UsageError(
             "this flow was imported and no estimator here makes it: for other videos import their "
@@ -88,7 +169,7 @@ def preset_parameters(name: str, preset: str = "default") -> dict[str, int | flo
     Raises:
         UsageError: an unknown name or preset; the message lists the known ones.
     """
-    presets: dict[str, dict[str, int | float]] = getattr(_find(name), "presets", {"default": {}})
+    presets = find_estimator(name).presets
     if preset not in presets:
         raise UsageError(
             f"flow estimator {name} has no preset {preset!r}: it has {', '.join(presets)}"
@@ -100,7 +181,7 @@ def make_estimator(name: str, **parameters: int | float | str) -> FlowEstimator:
     """Return a new estimator.
 
     Args:
-        name: a key of ``ESTIMATORS``; with a preset if wanted, as in "brox:fast".
+        name: one of ``ESTIMATOR_NAMES``; with a preset if wanted, as in "brox:fast".
         **parameters: changes to its defaults, and to the preset's.
 
     Raises:
@@ -110,20 +191,19 @@ def make_estimator(name: str, **parameters: int | float | str) -> FlowEstimator:
     name, _, preset = name.partition(":")
     if preset:
         parameters = {**preset_parameters(name, preset), **parameters}
-    estimator = _find(name)
-    signature = inspect.signature(estimator).parameters
+    estimator = find_estimator(name)
+    defaults = {field.name: field.default for field in dataclasses.fields(estimator.Parameters)}
     checked: dict[str, int | float | str] = {}
     for parameter, value in parameters.items():
-        if parameter not in signature:
+        if parameter not in defaults:
             raise UsageError(
                 f"flow estimator {name} has no parameter {parameter!r}: "
-                f"it has {', '.join(signature)}"
+                f"it has {', '.join(defaults)}"
             )
-        kind = type(signature[parameter].default)
-        if kind is str:
-            checked[parameter] = str(value)
-            continue
-        if isinstance(value, str) or not math.isfinite(value) or kind(value) != value:
+        kind: Any = type(defaults[parameter])
+        if kind is not str and (
+            isinstance(value, str) or not math.isfinite(value) or kind(value) != value
+        ):
             wanted = "a whole number" if kind is int else "a finite number"
             raise UsageError(f"flow estimator {name}: {parameter} must be {wanted}, got {value}")
         checked[parameter] = kind(value)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+Grey = NDArray[np.uint8]
+Plane = NDArray[np.float32]
 
 LINE_BYTES = 64  # of a cache line, and of the widest vector
 SMALLEST_SIDE_PX = 16  # of a pyramid's coarsest level, unless the frame itself is smaller
@@ -33,21 +37,46 @@ def level_sizes(height: int, width: int, step: float, levels: int) -> list[tuple
     return sizes
 
 
-def resize_plane(plane: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
+def resize_plane(plane: Plane, height: int, width: int) -> Plane:
     """Return a (height, width) plane, bilinear; the plane itself where it has that size."""
     if plane.shape == (height, width):
         return plane
     return cv2.resize(plane, (width, height), interpolation=cv2.INTER_LINEAR)
 
 
-def resize_field(field: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
+def resize_field(field: Plane, height: int, width: int) -> Plane:
     """Return a (2, height, width) field in px of the new size: its vectors grow with it."""
     scale = np.array([width / field.shape[2], height / field.shape[1]], np.float32)
     planes = [resize_plane(plane, height, width) for plane in field]
     return np.stack(planes) * scale[:, None, None]
 
 
-def aligned_zeros(*shape: int) -> NDArray[np.float32]:
+def coarse_to_fine(
+    first: Grey,
+    second: Grey,
+    sizes: Sequence[tuple[int, int]],
+    start: Plane | None,
+    solve_level: Callable[[Plane, Plane, Plane], Plane],
+) -> Plane:
+    """Return the field of a pair, (2, h, w) px.
+
+    Args:
+        first, second: (h, w).
+        sizes: of the levels, the finest first, see ``level_sizes``.
+        start: (2, height, width) field of any size at the coarsest level; None for no motion.
+        solve_level: returns the field of a level from both its frames and the field so far.
+    """
+    frames = [(first.astype(np.float32), second.astype(np.float32))]
+    for size in sizes[1:]:
+        one, two = (resize_plane(frame, *size) for frame in frames[-1])
+        frames.append((one, two))
+    field = np.zeros((2, *sizes[-1]), np.float32) if start is None else start
+    for size, (one, two) in zip(reversed(sizes), reversed(frames), strict=True):
+        field = solve_level(one, two, resize_field(field, *size))
+    return field
+
+
+def aligned_zeros(*shape: int) -> Plane:
     """Return zeros that begin at a cache line: vectors across two lines cost up to a tenth more."""
     size = 4 * math.prod(shape)
     memory = np.zeros(size + LINE_BYTES, np.uint8)
@@ -61,7 +90,7 @@ class Planes:
     def __init__(self) -> None:
         self._memory = np.empty(0, np.float32)
 
-    def get(self, count: int, height: int, stride: int) -> NDArray[np.float32]:
+    def get(self, count: int, height: int, stride: int) -> Plane:
         """Return (count, height, stride) numbers of no meaning; those got before are lost."""
         size = count * height * stride
         if self._memory.size < size:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import zlib
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -15,50 +16,54 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from twostream.flow.estimators import FlowEstimator
 from twostream.types import ModelError
 
 MULTIPLE_PX = 8  # the features have an eighth of the size
 MIN_SIDE_PX = 128  # four levels of correlation need features of 16 px
 
 
-class _Raft:
+class _Raft(FlowEstimator):
     """What both sizes share; use one instance per thread.
 
     Frames are padded at the bottom and right by repeating the border, to multiples of 8 px and at
     least 128 px. Grey stands in all three colours, as torchvision's RAFT takes RGB. Runs on
     ``device``, "cpu" or "cuda"; "auto" is CUDA where there is one.
 
-    Args:
-        num_flow_updates: iterations of the recurrent update.
-        weights: file of the weights; "" looks into the environment, then into torch's hub cache.
-        weights_crc: checksum that the file must have; 0 takes any.
-
     Raises:
         ModelError: no weights here, or not those wanted; the sentence says where to put them.
     """
 
-    name = ""
+    @dataclass(frozen=True, kw_only=True)
+    class Parameters:
+        """What can be set."""
+
+        num_flow_updates: int = 12  # iterations of the recurrent update
+        weights: str = ""  # their file; "" looks into the environment, then torch's hub cache
+        weights_crc: int = 0  # checksum that the file must have; 0 takes any
+
     builder = ""
     url = ""
     device = "auto"
+    chosen: Parameters
 
-    def __init__(
-        self, *, num_flow_updates: int = 12, weights: str = "", weights_crc: int = 0
-    ) -> None:
-        self._path = self._find(weights)
+    def __init__(self, **changes: Any) -> None:
+        super().__init__(**changes)
+        self._path = self._find(self.chosen.weights)
         status = self._path.stat()
-        crc = _checksum(self._path, status.st_mtime_ns, status.st_size)
-        if weights_crc not in (0, crc):
+        self._crc = _checksum(self._path, status.st_mtime_ns, status.st_size)
+        if self.chosen.weights_crc not in (0, self._crc):
             raise ModelError(
                 f"{self._path} has not the weights of {self.name} that this flow was made with "
-                f"(checksum {crc}, wanted {weights_crc}): put that file in its place"
+                f"(checksum {self._crc}, wanted {self.chosen.weights_crc}): put that file in its "
+                "place"
             )
-        self.parameters: dict[str, int | float] = {
-            "num_flow_updates": num_flow_updates,
-            "weights_crc": crc,
-        }
-        self._updates = num_flow_updates
         self._net: Any = None  # built with the first pair: settings are asked for more often
+
+    @property
+    def parameters(self) -> dict[str, int | float]:
+        """Everything that decides its results: of the weights, their checksum."""
+        return {"num_flow_updates": self.chosen.num_flow_updates, "weights_crc": self._crc}
 
     @classmethod
     def variable(cls) -> str:
@@ -93,7 +98,7 @@ class _Raft:
                 (grey.float() / 127.5 - 1).expand(1, 3, *grey.shape).contiguous() for grey in pair
             ]
             try:
-                flow = self._net(*inputs, num_flow_updates=self._updates)[-1][0]
+                flow = self._net(*inputs, num_flow_updates=self.chosen.num_flow_updates)[-1][0]
             except torch.OutOfMemoryError as error:
                 raise ModelError(
                     f"{self.name}: {width}x{height} px do not fit the GPU's memory: use a smaller "

@@ -20,38 +20,28 @@ looked at after 2, 10, 20 .. iterations; square roots are good to 7e-4.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from twostream.flow.compile import LANES
-from twostream.flow.pyramid import Planes, level_sizes, resize_field, resize_plane
+from twostream.flow.opencv import TvL1OpenCV
+from twostream.flow.pyramid import Grey, Plane, Planes, coarse_to_fine, level_sizes
 from twostream.flow.tvl1_kernels import iterate, linearise
-from twostream.flow.warm_start import WarmStart
+from twostream.flow.warm_start import WarmEstimator, WarmStart
 
 
-class TvL1:
-    """Total variation and L1 data term, compiled for this processor.
+class TvL1(WarmEstimator):
+    """Total variation and L1 data term, compiled for this processor."""
 
-    The defaults are those of OpenCV's ``DualTVL1OpticalFlow``.
+    @dataclass(frozen=True, kw_only=True)
+    class Parameters(TvL1OpenCV.Parameters):
+        """What decides its results: OpenCV's parameters, with its defaults, and a warm start."""
 
-    Args:
-        tau: time step of the dual scheme, at most 0.25.
-        lambda_: weight of the data term, for grey values in 0..255.
-        theta: tightness of the coupling.
-        scales: levels of the pyramid at most; the coarsest has sides of 16 px or more.
-        warps: linearisations per level.
-        epsilon: a warp ends where the root of the mean squared change per iteration is less, px.
-        inner_iterations: between two median filterings.
-        outer_iterations: median filterings per warp at most.
-        scale_step: size ratio of neighbouring levels, below 1.
-        median_filtering: kernel side in px, 3 or 5; 1 for none.
-        warm_start: a pair starts from the field of the pair before, on the finest levels; after so
-            many pairs one starts from nothing. 0: all do. Call ``restart`` before each clip.
-    """
+        warm_start: int = 0  # see ``WarmEstimator``
 
     name = "tvl1"
     presets: ClassVar[dict[str, dict[str, int | float]]] = {
@@ -59,67 +49,21 @@ class TvL1:
         "default": {},
         "accurate": {"warps": 10},
     }
+    chosen: Parameters
 
-    def __init__(
-        self,
-        *,
-        tau: float = 0.25,
-        lambda_: float = 0.15,
-        theta: float = 0.3,
-        scales: int = 5,
-        warps: int = 5,
-        epsilon: float = 0.01,
-        inner_iterations: int = 30,
-        outer_iterations: int = 10,
-        scale_step: float = 0.8,
-        median_filtering: int = 5,
-        warm_start: int = 0,
-    ) -> None:
-        self.parameters: dict[str, int | float] = {
-            "tau": tau,
-            "lambda_": lambda_,
-            "theta": theta,
-            "scales": scales,
-            "warps": warps,
-            "epsilon": epsilon,
-            "inner_iterations": inner_iterations,
-            "outer_iterations": outer_iterations,
-            "scale_step": scale_step,
-            "median_filtering": median_filtering,
-            "warm_start": warm_start,
-        }
-        self._warm = WarmStart(warm_start)
+    def __init__(self, **changes: Any) -> None:
+        super().__init__(**changes)
         self._planes = Planes()
 
-    def restart(self) -> None:
-        """Start the next pair from nothing: a clip begins."""
-        self._warm.restart()
-
-    def __call__(self, first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Return the (2, h, w) field from ``first`` to ``second``, (h, w) uint8 grey each."""
-        if np.array_equal(first, second):
-            return np.zeros((2, *first.shape), np.float32)
-        height, width = first.shape
-        step, scales = self.parameters["scale_step"], int(self.parameters["scales"])
-        start = self._warm.find(first, second)
+    def solve(self, first: Grey, second: Grey, start: Plane | None) -> Plane:
+        """Return the field of a pair, see ``WarmEstimator``."""
+        step, scales = self.chosen.scale_step, self.chosen.scales
         if start is not None:
             scales = WarmStart.levels(step, scales)
-        sizes = level_sizes(height, width, step, scales)
-        frames = [[first.astype(np.float32), second.astype(np.float32)]]
-        for size in sizes[1:]:
-            frames.append([resize_plane(frame, *size) for frame in frames[-1]])
-        field = np.zeros((2, *sizes[-1]), np.float32) if start is None else start
-        for size, (one, two) in zip(reversed(sizes), reversed(frames), strict=True):
-            field = self._solve_level(one, two, resize_field(field, *size))
-        self._warm.keep(first, second, field)
-        return field
+        sizes = level_sizes(first.shape[0], first.shape[1], step, scales)
+        return coarse_to_fine(first, second, sizes, start, self._solve_level)
 
-    def _solve_level(
-        self,
-        first: NDArray[np.float32],
-        second: NDArray[np.float32],
-        field: NDArray[np.float32],
-    ) -> NDArray[np.float32]:
+    def _solve_level(self, first: Plane, second: Plane, field: Plane) -> Plane:
         """Return the field of one level, (2, height, width), from the one it starts with."""
         height, width = first.shape
         stride = -(-width // LANES) * LANES + LANES
@@ -130,17 +74,17 @@ class TvL1:
         u, v, *duals_and_data, scratch = planes.reshape(11, -1)
         duals, data = duals_and_data[:4], duals_and_data[4:]
         frames = np.ascontiguousarray(first).ravel(), np.ascontiguousarray(second).ravel()
-        parameters = self.parameters
-        theta, size = np.float32(parameters["theta"]), (stride, height, width)
-        limit = np.float32(parameters["lambda_"]) * theta
-        step = np.float32(parameters["tau"]) / theta
-        threshold = parameters["epsilon"] ** 2
-        kernel_side = int(parameters["median_filtering"])
-        checks = between_checks(int(parameters["inner_iterations"]))
-        for _ in range(int(parameters["warps"])):
+        chosen = self.chosen
+        theta, size = np.float32(chosen.theta), (stride, height, width)
+        limit = np.float32(chosen.lambda_) * theta
+        step = np.float32(chosen.tau) / theta
+        threshold = chosen.epsilon**2
+        kernel_side = chosen.median_filtering
+        checks = between_checks(chosen.inner_iterations)
+        for _ in range(chosen.warps):
             linearise(*frames, u, v, *data, *size, limit)
             change = np.inf
-            for _ in range(int(parameters["outer_iterations"])):
+            for _ in range(chosen.outer_iterations):
                 if change <= threshold:
                     break
                 if kernel_side > 1:

@@ -8,8 +8,6 @@ that the neighbour to the left of column 0 is.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from twostream.flow.compile import (
@@ -27,20 +25,7 @@ ONE = np.uint64(1)
 
 
 @kernel
-def linearise(
-    first: Any,
-    second: Any,
-    u: Any,
-    v: Any,
-    ex: Any,
-    ey: Any,
-    rho: Any,
-    bound: Any,
-    stride: Any,
-    height: Any,
-    width: Any,
-    limit: Any,
-) -> Any:
+def linearise(first, second, u, v, ex, ey, rho, bound, stride, height, width, limit):
     """Warp the second frame and linearise the data term around the present flow.
 
     With the warped frame I1(x + u0) and its gradient g, both by one cubic convolution and its
@@ -78,24 +63,8 @@ def linearise(
 
 @kernel
 def iterate(
-    u: Any,
-    v: Any,
-    p0: Any,
-    p1: Any,
-    q0: Any,
-    q1: Any,
-    ex: Any,
-    ey: Any,
-    rho: Any,
-    bound: Any,
-    old: Any,
-    stride: Any,
-    height: Any,
-    width: Any,
-    theta: Any,
-    step: Any,
-    count: Any,
-) -> Any:
+    u, v, p0, p1, q0, q1, ex, ey, rho, bound, old, stride, height, width, theta, step, count
+):
     """Do ``count`` primal-dual iterations in place; return the last one's change.
 
     That is the mean of the squared lengths by which the flow changed in the last one, px^2.

@@ -8,12 +8,13 @@ where that is.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from twostream.flow.pyramid import level_sizes, resize_field, resize_plane
+from twostream.flow.estimators import FlowEstimator
+from twostream.flow.pyramid import Grey, Plane, level_sizes, resize_field, resize_plane
 
 CHECK_SIDE_PX = 40  # a start is compared with none at this length of the shorter side, or near it
 WORTH = 0.9  # a start must leave less than this share of the difference that no motion leaves
@@ -24,17 +25,17 @@ COARSEST = 0.4  # size ratio of the level at which a pair that has a start begin
 class _Chain:
     """Neighbouring pairs in one direction of time."""
 
-    first: NDArray[np.uint8]
-    second: NDArray[np.uint8]
-    field: NDArray[np.float32]
+    first: Grey
+    second: Grey
+    field: Plane
     length: int = 1
 
-    def is_followed_by(self, first: NDArray[np.uint8], second: NDArray[np.uint8]) -> bool:
+    def is_followed_by(self, first: Grey, second: Grey) -> bool:
         forward = np.array_equal(self.second, first)
         backward = np.array_equal(self.first, second)
         return forward != backward  # both: the same pair the other way round
 
-    def is_reversed_by(self, first: NDArray[np.uint8], second: NDArray[np.uint8]) -> bool:
+    def is_reversed_by(self, first: Grey, second: Grey) -> bool:
         return np.array_equal(self.second, first) and np.array_equal(self.first, second)
 
 
@@ -55,9 +56,7 @@ class WarmStart:
         self._chains = []
         self._current = None
 
-    def find(
-        self, first: NDArray[np.uint8], second: NDArray[np.uint8]
-    ) -> NDArray[np.float32] | None:
+    def find(self, first: Grey, second: Grey) -> Plane | None:
         """Return the start of a pair, or None where it begins a run or a scene."""
         self._current = None
         if self._pairs < 2:
@@ -71,9 +70,7 @@ class WarmStart:
         self._chains = [chain for chain in self._chains if chain.is_reversed_by(first, second)]
         return None
 
-    def keep(
-        self, first: NDArray[np.uint8], second: NDArray[np.uint8], field: NDArray[np.float32]
-    ) -> None:
+    def keep(self, first: Grey, second: Grey, field: Plane) -> None:
         """Remember the field of the pair that was looked for last."""
         if self._pairs < 2:
             return
@@ -95,9 +92,38 @@ class WarmStart:
         return min(levels, 1 + int(np.log(COARSEST) / np.log(step)))
 
 
-def _explains(
-    first: NDArray[np.uint8], second: NDArray[np.uint8], field: NDArray[np.float32]
-) -> bool:
+class WarmEstimator(FlowEstimator):
+    """An estimator that may start a pair from the field of the pair before, on the finest levels.
+
+    After as many pairs as its parameter ``warm_start`` says, one starts from nothing. 0: all do.
+    """
+
+    def __init__(self, **changes: Any) -> None:
+        super().__init__(**changes)
+        self._warm = WarmStart(self.chosen.warm_start)
+
+    def restart(self) -> None:
+        """Start the next pair from nothing: a clip or a run begins."""
+        self._warm.restart()
+
+    def pairs_at_once(self, height: int, width: int) -> int:
+        """Return the length of a run: they begin at fixed frames, wherever they are computed."""
+        return max(1, self.chosen.warm_start)
+
+    def __call__(self, first: Grey, second: Grey) -> Plane:
+        """Return the (2, h, w) field from ``first`` to ``second``, (h, w) uint8 grey each."""
+        if np.array_equal(first, second):
+            return np.zeros((2, *first.shape), np.float32)
+        field = self.solve(first, second, self._warm.find(first, second))
+        self._warm.keep(first, second, field)
+        return field
+
+    def solve(self, first: Grey, second: Grey, start: Plane | None) -> Plane:
+        """Return the field of a pair that differs; a start makes coarse levels needless."""
+        raise NotImplementedError
+
+
+def _explains(first: Grey, second: Grey, field: Plane) -> bool:
     """Whether a field explains a pair clearly better than no motion does; not so after a cut."""
     height, width = first.shape
     *_, (height, width) = [

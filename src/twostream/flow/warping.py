@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from twostream.flow.compile import inlined
 
 
 @inlined
-def cubic_weights(f: Any) -> Any:
+def cubic_weights(f):
     """Return the weights of samples -1, 0, 1, 2 at ``f`` in [0, 1]: Catmull-Rom (Keys 1981)."""
     half, one, two = np.float32(0.5), np.float32(1), np.float32(2)
     return (
@@ -22,7 +20,7 @@ def cubic_weights(f: Any) -> Any:
 
 
 @inlined
-def cubic_slopes(f: Any) -> Any:
+def cubic_slopes(f):
     """Return the derivatives of ``cubic_weights``; at 0 they are the central difference."""
     half, one, two = np.float32(0.5), np.float32(1), np.float32(2)
     steep = np.float32(1.5) * f
@@ -35,12 +33,12 @@ def cubic_slopes(f: Any) -> Any:
 
 
 @inlined
-def _weighted(weights: Any, a: Any, b: Any, c: Any, d: Any) -> Any:
+def _weighted(weights, a, b, c, d):
     return weights[0] * a + weights[1] * b + weights[2] * c + weights[3] * d
 
 
 @inlined
-def _line(frame: Any, start: Any, k0: Any, k1: Any, k2: Any, k3: Any) -> Any:
+def _line(frame, start, k0, k1, k2, k3):
     """Return four samples of a row; unsigned indices are not tested for being negative."""
     return (
         frame[np.uint32(start + k0)],
@@ -51,7 +49,7 @@ def _line(frame: Any, start: Any, k0: Any, k1: Any, k2: Any, k3: Any) -> Any:
 
 
 @inlined
-def sample(frame: Any, height: Any, width: Any, x: Any, y: Any) -> Any:
+def sample(frame, height, width, x, y):
     """Return a frame's value and gradient at (x, y), and whether that lies in the frame.
 
     Args:

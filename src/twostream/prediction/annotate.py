@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from twostream.display.colours import flow_to_rgb
 from twostream.display.film import check_film_name
-from twostream.extraction.frame_pairs import MAX_GAP_SECONDS, FramePairs, reads_codec, resample
+from twostream.extraction.frame_pairs import MAX_GAP_SECONDS, FramePairs, resample
 from twostream.flow import FlowEstimator, make_estimator
 from twostream.flow.opencv import one_opencv_thread
 from twostream.prediction.predictor import stored_as
@@ -60,7 +60,7 @@ def write_annotated(
     """
     check_film_name(Path(out))
     flow = next((spec for spec in specs if spec.is_flow), None)
-    codec = flow is not None and reads_codec(_estimator(flow))
+    codec = flow is not None and _estimator(flow).needs_motion_vectors
     reader = VideoReader(timeline.video, short_side=LARGEST_SIDE_PX, motion_vectors=codec)
     writer: VideoWriter | None = None
     with one_opencv_thread(), reader:
@@ -197,7 +197,7 @@ def _shown(
     reader: VideoReader, fps: float, flow: ModelSpec | None
 ) -> Iterator[tuple[Picture, Picture | None]]:
     """Yield the video at an even rate, with the flow to each frame in colours."""
-    pairs = FramePairs(_estimator(flow)) if flow is not None else None
+    pairs = FramePairs(_estimator(flow), ["forward"]) if flow is not None else None
     short_side = flow.store.get("short_side") if flow is not None else None
     before: tuple[Picture, Picture | None] | None = None
     for frame, gap in resample(reader, fps):
@@ -207,9 +207,8 @@ def _shown(
         inset = None
         if flow is not None and pairs is not None:
             small = shrink(frame.rgb, short_side)
-            field = np.zeros((2, *small.shape[:2]), np.float32)
-            if pairs.push(replace(frame, rgb=small)):
-                field = pairs.field("forward")
+            fields = pairs.push(replace(frame, rgb=small))
+            field = fields[0] if fields else np.zeros((2, *small.shape[:2]), np.float32)
             inset = flow_to_rgb(field, FULL_COLOUR_RMS * flow.std[0])
         before = (frame.rgb, inset)
         yield before

@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any, Generic, Protocol, TypeVar
 
-from twostream.extraction.frame_pairs import reads_codec
 from twostream.prediction.prediction import TOP, Prediction
 from twostream.prediction.predictor import TwoStreamPredictor
 from twostream.prediction.timeline import check_options
@@ -243,7 +242,7 @@ class Live:
         )
         if seconds is not None and not 0 < seconds < float("inf"):
             raise UsageError(f"seconds must be a number above 0, got {seconds}")
-        if reads_codec(predictor.recent_clip(window_seconds).estimator):
+        if predictor.recent_clip(window_seconds).needs_motion_vectors:
             raise UsageError(
                 "this model's flow comes out of the video file (mv), which live frames are not: "
                 "train on flow that is computed, such as dis"

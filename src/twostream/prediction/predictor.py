@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twostream.extraction import extract_to_memory
-from twostream.extraction.frame_pairs import reads_codec
 from twostream.flow import make_estimator
 from twostream.prediction.contract import is_exported, read_contract
 from twostream.prediction.prediction import Prediction, StreamScorer
@@ -248,8 +247,11 @@ class TwoStreamPredictor:
         every = max(1, round(every_seconds * self.spec.fps))
         windows: list[Prediction] = []
         seconds = 0.0
-        codec = reads_codec(recent.estimator)
-        reader = VideoReader(video, short_side=recent.settings.short_side, motion_vectors=codec)
+        reader = VideoReader(
+            video,
+            short_side=recent.settings.short_side,
+            motion_vectors=recent.needs_motion_vectors,
+        )
         with reader:
             claimed = reader.info.num_frames_claimed / reader.info.fps
             upcoming = ahead(recent.windows(reader, reader.info.fps, every), WINDOWS_AHEAD)
@@ -311,4 +313,4 @@ def read_clip(video: Path | str, specs: Sequence[ModelSpec]) -> tuple[Clip, Clip
     # single frames are picked from the file; overlapping stacks would decode theirs twice
     stacked = any(spec.temporal and spec.temporal.rgb for spec in specs)
     readers = {k: ClipReader(file, keep=k != "rgb" or stacked) for k, file in files.items()}
-    return Clip.of(readers), header
+    return Clip(readers), header

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import io
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +13,9 @@ from numpy.typing import NDArray
 from twostream.extraction.frame_pairs import at_rate, clip_items, directions_of, resample, with_flow
 from twostream.flow import FlowEstimator
 from twostream.flow.opencv import one_opencv_thread
-from twostream.store.clips import Clip
-from twostream.store.flow_store import ClipFile, ClipHeader, ClipWriter, Kind, StoreSettings
-from twostream.store.flow_store import decode_fields as decode
+from twostream.store.clips import Clip, RecentItems
+from twostream.store.coding import ClipHeader, Item, Kind, coded_item
+from twostream.store.flow_store import StoreSettings
 from twostream.types import Frame, UsageError, VideoError
 from twostream.video import shrink
 
@@ -34,40 +32,6 @@ class Window:
     clip: Clip
     start_seconds: float
     end_seconds: float
-
-
-class RecentItems:
-    """The frames or fields of a window, decoded: a ``loader.Reader``.
-
-    Args:
-        values: frames (h, w, 3) uint8, fields (2, h, w) float32 px, or pairs of codes (2, h, w)
-            uint8 and ranges (2,) px.
-        size: height and width in pixels.
-        coded: whether they are such pairs.
-    """
-
-    def __init__(self, values: Sequence[Any], size: tuple[int, int], *, coded: bool) -> None:
-        self.values = values
-        self.size = size
-        self.coded = coded
-
-    def __len__(self) -> int:
-        return len(self.values)
-
-    def frames(self, indices: Sequence[int]) -> NDArray[np.uint8]:
-        """Return (n, h, w, 3) uint8 RGB."""
-        return np.stack([self.values[i] for i in indices])
-
-    def fields(self, indices: Sequence[int]) -> NDArray[np.float32]:
-        """Return (n, 2, h, w) flow in pixels."""
-        if self.coded:
-            return decode(*self.codes(indices))
-        return np.stack([self.values[i] for i in indices])
-
-    def codes(self, indices: Sequence[int]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-        """Return (n, 2, h, w) codes and (n, 2) ranges in pixels."""
-        codes, ranges = zip(*(self.values[i] for i in indices), strict=True)
-        return np.stack(codes), np.stack(ranges)
 
 
 class RecentClip:
@@ -105,10 +69,16 @@ class RecentClip:
         self.rate = 0.0
         self.size = (0, 0)
         self._limit = frames
-        self._kept: dict[Kind, deque[Any]] = {}
+        self._headers: dict[Kind, ClipHeader] = {}
+        self._kept: dict[Kind, deque[tuple[Item, Item]]] = {}
         for kind in kinds:
             most = None if frames is None else frames if kind == "rgb" else max(frames - 1, 0)
             self._kept[kind] = deque(maxlen=most)
+
+    @property
+    def needs_motion_vectors(self) -> bool:
+        """Whether frames must be read with the codec's motion."""
+        return self.estimator is not None and self.estimator.needs_motion_vectors
 
     def take(self, frames: Iterable[NDArray[np.uint8] | Frame], fps: float | None) -> Iterator[int]:
         """Take frames from an iterable; yields ``seen`` after each one that is kept.
@@ -131,14 +101,13 @@ class RecentClip:
         groups = clip_items(flow, self.rate, self.kinds)
         while True:
             with one_opencv_thread():  # not across a yield: the caller's work is the caller's
-                items = next(groups, None)
-            if items is None:
+                added = next(groups, None)
+            if added is None:
                 return
-            for step in range(max([1, *(sum(k == kind for k, _ in items) for kind in self.kinds)])):
-                for kind in self.kinds:
-                    own = [item for k, item in items if k == kind]
-                    if step < len(own):
-                        self._kept[kind].append(self._through_codec(kind, own[step]))
+            for items in added:
+                for kind, item in items.items():
+                    # as the store keeps it: the networks were trained on what comes back
+                    self._kept[kind].append(coded_item(item, self._headers[kind]))
                 self.seen += 1
                 yield self.seen
 
@@ -171,10 +140,9 @@ class RecentClip:
 
     def clip(self) -> Clip:
         """Return what is kept now; later frames do not change it."""
-        coded = self.settings.codec == "jpeg"
-        return Clip.of(
+        return Clip(
             {
-                kind: RecentItems(list(kept), self.size, coded=coded and kind != "rgb")
+                kind: RecentItems(self._headers[kind], list(kept))
                 for kind, kept in self._kept.items()
             }
         )
@@ -192,6 +160,14 @@ class RecentClip:
             if i == 0:
                 self.size = (rgb.shape[0], rgb.shape[1])
                 check_size(self.name, *self.size, self.smallest_px)
+                for kind in self.kinds:
+                    self._headers[kind] = self.settings.header(
+                        kind,
+                        video_id="stream",
+                        height=self.size[0],
+                        width=self.size[1],
+                        fps=self.rate,
+                    )
             elif rgb.shape[:2] != self.size:
                 raise VideoError(
                     self.name,
@@ -204,27 +180,6 @@ class RecentClip:
                 raise UsageError("arrays need a rate: give fps, or Frame with its own time")
             else:
                 yield Frame(rgb, i / fps)
-
-    def _through_codec(self, kind: Kind, item: NDArray[np.generic]) -> Any:
-        """Keep an item as the store would: the networks were trained on what comes back."""
-        header = ClipHeader(
-            kind=kind,
-            video_id="stream",
-            height=self.size[0],
-            width=self.size[1],
-            fps=self.rate,
-            codec=self.settings.codec,
-            quality=self.settings.quality,
-            bound_px=self.settings.bound_px,
-        )
-        buffer = io.BytesIO()
-        writer = ClipWriter(buffer, header)
-        writer.append(item)  # type: ignore[arg-type]
-        writer.close()
-        file = ClipFile(buffer.getvalue())
-        if kind == "rgb":
-            return file.frames()[0]
-        return file.raw(0) if self.settings.codec == "jpeg" else file.fields()[0]
 
 
 def check_size(video: Path | str, height: int, width: int, crop_size: int) -> None:

@@ -7,14 +7,12 @@ one of them does to a video every other does too.
 from __future__ import annotations
 
 import logging
-import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from twostream.checkpoint import StreamModel
-from twostream.extraction import Progress as ExtractProgress
 from twostream.extraction import extract
 from twostream.initialise import Start, initial_model
 from twostream.loader import TrainingBatches
@@ -135,7 +133,7 @@ def extract_split(
         kinds=kinds,
         workers=workers,
         device=device,
-        progress=extraction_progress(progress),
+        progress=progress,
     )
     if summary.pairs and summary.device == "cuda":
         logger.info(f"the flow was computed on the GPU, {summary.pairs_per_second:.0f} pairs/s")
@@ -258,28 +256,3 @@ def score(
         unreadable=data.unusable,
         progress=progress,
     )
-
-
-def extraction_progress(progress: Progress) -> ExtractProgress:
-    """Adapt the extraction's progress to (task, done, total, detail)."""
-    start = time.monotonic()
-
-    def report(
-        video_id: str, done: int, total: int, pairs: int, seconds_left: float | None
-    ) -> None:
-        rate = pairs / max(time.monotonic() - start, 1e-6)
-        left = "" if seconds_left is None or done == total else f"{duration(seconds_left)} left, "
-        progress("extract flow", done, total, f"{rate:.0f} pairs/s, {left}{video_id}")
-
-    return report
-
-
-def duration(seconds: float) -> str:
-    """Return hours, minutes and seconds.
-
-    >>> duration(75), duration(7384)
-    ('1:15', '2:03:04')
-    """
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

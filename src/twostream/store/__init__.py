@@ -1,6 +1,6 @@
 """The flow store: the clip format, its writer, the folder of clips, and stacks of stored clips."""
 
-from twostream.store.clip_file import ClipFile, ClipHeader, Codec, Kind, decode_fields, encode_field
+from twostream.store.clip_file import ClipFile
 from twostream.store.clip_writer import ClipWriter
 from twostream.store.clips import (
     Clip,
@@ -11,6 +11,14 @@ from twostream.store.clips import (
     decoded_bytes,
     flow_rms_px,
     kinds_of,
+)
+from twostream.store.coding import (
+    ClipHeader,
+    Codec,
+    Kind,
+    coded_item,
+    decode_fields,
+    encode_field,
 )
 from twostream.store.flow_store import IMPORTED, FlowStore, StoreSettings
 
@@ -28,6 +36,7 @@ __all__ = [
     "Kind",
     "Reader",
     "StoreSettings",
+    "coded_item",
     "decode_fields",
     "decoded_bytes",
     "encode_field",

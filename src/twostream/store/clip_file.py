@@ -10,11 +10,6 @@ Layout, all numbers little-endian::
 
 Blobs are streamed out as they come, so that memory does not grow with the clip; a file without
 its footer is unfinished. Reading keeps no file open, so a data set may have any number of clips.
-
-The 8-bit code of a displacement d of component k is ``128 + round(127 * d / range_k)``, in 1..255:
-128 is exactly zero, unlike the classic ``round(255 * (d + 20) / 40)``. ``range_k`` is the largest
-absolute displacement of that field (the paper, section 5, rescales each field by its own range),
-or one fixed bound for all, beyond which displacements are clipped.
 """
 
 from __future__ import annotations
@@ -23,101 +18,17 @@ import json
 import struct
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, NoReturn, get_args
+from typing import NoReturn
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from twostream.store.coding import FORMAT_VERSION, ClipHeader, Item, decode_fields, decode_item
 from twostream.types import StoreError
 
-Kind = Literal["rgb", "forward", "backward"]
-Codec = Literal["jpeg", "lossless"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
-
-FORMAT_VERSION = 1
 MAGIC = b"2stream\x01"
 FOOTER = struct.Struct("<QQI8s")
-ZERO_CODE = 128
-STEPS = 127  # codes on either side of zero
-NO_MOTION_PX = 1e-6  # a field that stays below is stored as zero, not as amplified rounding noise
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClipHeader:
-    """What a clip file says about itself.
-
-    Attributes:
-        kind: "rgb" frames, "forward" fields (frame i to i + 1) or "backward" (i + 1 to i).
-        video_id: as in the data set.
-        height: of the stored size, px.
-        width: of the stored size, px.
-        fps: frames per second of what is stored.
-        codec: "jpeg" (8 bit, lossy) or "lossless".
-        quality: of the JPEG, 1 to 100.
-        method: name of the flow estimator; "" for rgb.
-        parameters: of the flow estimator.
-        bound_px: fixed range of the codes, or None for a range per field and component.
-        source_hash: of the video file that this was made from; "" for flow that was imported
-            without its video.
-        source_name: its file name.
-        warning: a sentence when the video broke off early, else None.
-        count: number of frames or fields.
-        version: of the file format.
-    """
-
-    kind: Kind
-    video_id: str
-    height: int
-    width: int
-    fps: float
-    codec: Codec = "jpeg"
-    quality: int = 90
-    method: str = ""
-    parameters: dict[str, int | float] = field(default_factory=dict)
-    bound_px: float | None = None
-    source_hash: str = ""
-    source_name: str = ""
-    warning: str | None = None
-    count: int = 0
-    version: int = FORMAT_VERSION
-
-    @property
-    def blobs_per_item(self) -> int:
-        """Number of blobs that hold one frame or field."""
-        return 2 if self.kind != "rgb" and self.codec == "jpeg" else 1
-
-
-def encode_field(
-    flow: NDArray[np.float32], bound_px: float | None = None
-) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """Quantise a field to 8 bit.
-
-    Args:
-        flow: (2, h, w) px, finite.
-        bound_px: fixed range, larger displacements are clipped; None takes the field's own.
-
-    Returns:
-        Codes, (2, h, w) uint8 in 1..255, and ranges in px, (2,) float32.
-    """
-    if bound_px is None:
-        ranges = np.abs(flow).max(axis=(1, 2)).astype(np.float32)
-    else:
-        ranges = np.full(2, bound_px, np.float32)
-    ranges[ranges < NO_MOTION_PX] = 0
-    scale = np.divide(STEPS, ranges, out=np.zeros(2, np.float32), where=ranges > 0)
-    codes = np.rint(flow * scale[:, None, None])
-    np.clip(codes, -STEPS, STEPS, out=codes)
-    return (codes + ZERO_CODE).astype(np.uint8), ranges
-
-
-def decode_fields(codes: NDArray[np.uint8], ranges: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return (n, 2, h, w) px from codes (n, 2, h, w) and ranges (n, 2); code 128 is exactly 0."""
-    fields = np.subtract(codes, ZERO_CODE, dtype=np.float32)
-    fields *= (ranges / STEPS).astype(np.float32)[:, :, None, None]
-    return fields
 
 
 class ClipFile:
@@ -163,72 +74,48 @@ class ClipFile:
     def __len__(self) -> int:
         return self.header.count
 
-    def codes(
-        self, start: int = 0, stop: int | None = None
-    ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-        """Return fields start..stop-1 as they are coded: the fast path of the training loop.
+    def kept(self, start: int = 0, stop: int | None = None) -> Item:
+        """Return items start..stop-1 as they are kept, (n, ...).
 
-        Returns:
-            (n, 2, h, w) uint8 in 1..255 with 128 for zero, and (n, 2) float32 ranges in px;
-            ``decode_fields`` turns them into px.
+        Frames (h, w, 3) uint8 RGB; codes (2, h, w) uint8 in 1..255 with 128 for zero, which
+        ``ranges`` and ``decode_fields`` turn into px; of lossless flow the fields.
 
         Raises:
-            StoreError: outside of 0..len, an rgb or lossless clip, or damaged data.
+            StoreError: outside of 0..len, or damaged data.
         """
-        stop = self._check_flow(start, stop)
-        if self.header.codec != "jpeg":
-            self._refuse("is kept lossless and has no codes: read its fields")
-        shape = (stop - start, 2, self.header.height, self.header.width)
-        codes = np.empty(shape, np.uint8)
-        for i, blob in enumerate(self._blobs(2 * start, 2 * stop)):
-            plane = self._decode_image(blob, cv2.IMREAD_GRAYSCALE)
-            # JPEG may ring down to 0, one below the lowest code.
-            np.maximum(plane, 1, out=codes[i // 2, i % 2])
-        return codes, self.ranges[start:stop]
-
-    def codes_all(self) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-        """Return the codes of the whole clip, (n, 2, h, w) uint8, and (n, 2) float32 ranges."""
-        return self.codes()
-
-    def raw(self, i: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-        """Return the codes of field i, (2, h, w) uint8, and its ranges in px, (2,) float32."""
-        codes, ranges = self.codes(i, i + 1)
-        return codes[0], ranges[0]
+        stop = len(self) if stop is None else stop
+        self._check_span(start, stop)
+        items = self.header.empty(stop - start)
+        self._decode(start, stop, items)
+        return items
 
     def fields(self, start: int = 0, stop: int | None = None) -> NDArray[np.float32]:
         """Return fields start..stop-1 in px of the stored size, (n, 2, h, w) float32."""
-        stop = self._check_flow(start, stop)
-        if self.header.codec == "jpeg":
-            return decode_fields(*self.codes(start, stop))
-        shape = (2, self.header.height, self.header.width)
-        fields = np.empty((stop - start, *shape), np.float32)
-        for i, blob in enumerate(self._blobs(start, stop)):
-            try:
-                planes = np.frombuffer(zlib.decompress(blob), np.uint8).reshape(4, -1)
-                fields[i] = np.ascontiguousarray(planes.T).view("<f4").reshape(shape)
-            except (zlib.error, ValueError):
-                self._refuse(f"has a damaged field {start + i}")
-        return fields
+        if self.header.kind == "rgb":
+            self._refuse("holds rgb frames, not flow")
+        kept = self.kept(start, stop)
+        return decode_fields(kept, self.ranges[start:stop]) if self.header.coded else kept
 
     def frames(self, indices: Sequence[int] | range | None = None) -> NDArray[np.uint8]:
         """Return frames, (n, h, w, 3) uint8 RGB, all of them or those of the indices."""
         if self.header.kind != "rgb":
             self._refuse(f"holds {self.header.kind} flow, not frames")
         chosen = range(len(self)) if indices is None else indices
-        frames = np.empty((len(chosen), self.header.height, self.header.width, 3), np.uint8)
+        frames = self.header.empty(len(chosen))
         for row, i in enumerate(chosen):
             self._check_span(i, i + 1)
-            (blob,) = self._blobs(i, i + 1)
-            bgr = self._decode_image(blob, cv2.IMREAD_COLOR)
-            cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB, dst=frames[row])
+            self._decode(i, i + 1, frames[row : row + 1])
         return frames
 
-    def _check_flow(self, start: int, stop: int | None) -> int:
-        if self.header.kind == "rgb":
-            self._refuse("holds rgb frames, not flow")
-        stop = len(self) if stop is None else stop
-        self._check_span(start, stop)
-        return stop
+    def _decode(self, start: int, stop: int, items: Item) -> None:
+        """Fill rows of ``ClipHeader.empty`` with items start..stop-1, read at once."""
+        each = self.header.blobs_per_item
+        blobs = self._blobs(each * start, each * stop)
+        for i, item in enumerate(items):
+            try:
+                decode_item(blobs[each * i : each * (i + 1)], self.header, item)
+            except ValueError as error:
+                self._refuse(str(error))
 
     def _check_span(self, start: int, stop: int) -> None:
         if not 0 <= start <= stop <= len(self):
@@ -249,12 +136,6 @@ class ClipFile:
                 self._refuse("is damaged")
             blobs.append(blob)
         return blobs
-
-    def _decode_image(self, blob: memoryview, flags: int) -> NDArray[np.uint8]:
-        image = cv2.imdecode(np.frombuffer(blob, np.uint8), flags)
-        if image is None or image.shape[:2] != (self.header.height, self.header.width):
-            self._refuse("holds a picture of another size or none")
-        return image
 
     def _read_footer(self) -> tuple[int, bytes]:
         if isinstance(self._source, bytes):

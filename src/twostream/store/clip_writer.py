@@ -1,4 +1,4 @@
-"""Writing clip files: streamed, and atomic; see clipfile.py for the format."""
+"""Writing clip files: streamed, and atomic; see clip_file.py for the format."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ import zlib
 from pathlib import Path
 from typing import BinaryIO, NoReturn
 
-import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from twostream.files import Partial
-from twostream.store.clip_file import FOOTER, MAGIC, ClipHeader, encode_field
+from twostream.store.clip_file import FOOTER, MAGIC
+from twostream.store.coding import ClipHeader, Item, encode_item
 from twostream.types import StoreError
 
 
@@ -34,7 +33,7 @@ class ClipWriter:
         self.count = 0
         self._lengths: list[int] = []
         self._crcs: list[int] = []
-        self._ranges: list[NDArray[np.float32]] = []
+        self._ranges: list[Item] = []
         self._path = target if isinstance(target, Path) else None
         self._partial: Partial | None = None
         if isinstance(target, Path):
@@ -48,37 +47,13 @@ class ClipWriter:
             self._file = target
         self._write(MAGIC)
 
-    def append(self, item: NDArray[np.float32] | NDArray[np.uint8]) -> None:
+    def append(self, item: Item) -> None:
         """Append one field, (2, h, w) float32 px, or one frame, (h, w, 3) uint8 RGB."""
-        size = (self.header.height, self.header.width)
-        shape = (*size, 3) if self.header.kind == "rgb" else (2, *size)
-        if item.shape != shape:
-            raise StoreError(
-                f"{self.header.video_id}: this {self.header.kind} clip takes items of shape "
-                f"{shape}, got {item.shape}"
-            )
-        if self.header.kind == "rgb":
-            self._append_blob(_encode_rgb(item, self.header))
-        else:
-            self._append_field(item.astype(np.float32, copy=False))
-        self.count += 1
-
-    def _append_field(self, flow: NDArray[np.float32]) -> None:
-        if not np.isfinite(flow).all():
-            raise StoreError(
-                f"{self.header.video_id}: field {self.count} holds values that are not finite: "
-                f"flow estimator {self.header.method or 'unknown'} failed"
-            )
-        if self.header.codec == "lossless":
-            self._ranges.append(np.abs(flow).max(axis=(1, 2)).astype(np.float32))
-            # Bytes of equal weight side by side compress better.
-            planes = np.ascontiguousarray(flow, "<f4").view(np.uint8).reshape(-1, 4).T
-            self._append_blob(zlib.compress(planes.tobytes(), 1))
-            return
-        codes, ranges = encode_field(flow, self.header.bound_px)
+        blobs, ranges = encode_item(item, self.header, self.count)
+        for blob in blobs:
+            self._append_blob(blob)
         self._ranges.append(ranges)
-        for plane in codes:
-            self._append_blob(_encode_jpeg(plane, self.header.quality))
+        self.count += 1
 
     def _append_blob(self, blob: bytes) -> None:
         self._lengths.append(len(blob))
@@ -124,18 +99,3 @@ class ClipWriter:
                 "what is finished is kept"
             ) from error
         raise StoreError(f"{where}: cannot be written: {error.strerror or error}") from error
-
-
-def _encode_jpeg(picture: NDArray[np.uint8], quality: int) -> bytes:
-    ok, blob = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])
-    if not ok:
-        raise StoreError(f"a picture of {picture.shape} cannot be kept as JPEG")
-    return blob.tobytes()
-
-
-def _encode_rgb(rgb: NDArray[np.generic], header: ClipHeader) -> bytes:
-    bgr = cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)
-    if header.codec == "jpeg":
-        return _encode_jpeg(bgr, header.quality)
-    _, blob = cv2.imencode(".png", bgr, [cv2.IMWRITE_PNG_COMPRESSION, 1])
-    return blob.tobytes()

@@ -5,55 +5,64 @@ NumPy alone, so that prediction without torch can use it.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Lock
-from typing import Any, Protocol, Self
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from twostream.inputs import flow_stack, rgb_stack
-from twostream.sampling import (
-    bidirectional_window,
-    clamp_window,
-    even_indices,
-    num_starts,
-)
-from twostream.store.clip_file import ZERO_CODE
-from twostream.store.flow_store import ClipFile, FlowStore, Kind, decode_fields
+from twostream.sampling import bidirectional_window, clamp_window, even_indices, num_starts
+from twostream.store.clip_file import ClipFile
+from twostream.store.coding import NO_RANGES, ZERO_CODE, ClipHeader, Item, Kind, decode_fields
+from twostream.store.flow_store import FlowStore
 from twostream.types import LabeledVideo, ModelSpec, StoreError, TemporalInput
 
 CACHE_BYTES = 2 << 30
 
 
-class Reader(Protocol):
-    """Frames or fields of one clip, by index; an index may repeat, in any order."""
+class Reader(ABC):
+    """Frames or fields of one clip, by index; an index may repeat, in any order.
 
-    @property
-    def size(self) -> tuple[int, int]:
-        """Height and width in pixels."""
+    Args:
+        header: of the clip.
+        count: number of frames or fields.
 
-    @property
-    def coded(self) -> bool:
-        """Whether fields are kept as 8-bit codes."""
+    Attributes:
+        header: likewise.
+        size: height and width in pixels.
+        coded: whether fields are kept as 8-bit codes.
+    """
+
+    def __init__(self, header: ClipHeader, count: int) -> None:
+        self.header = header
+        self.size = header.height, header.width
+        self.coded = header.coded
+        self._count = count
 
     def __len__(self) -> int:
-        """Return the number of frames or fields."""
+        return self._count
+
+    @abstractmethod
+    def kept(self, rows: list[int]) -> tuple[Item, NDArray[np.float32]]:
+        """Return items as they are kept, (n, ...), see ``ClipFile.kept``, and a field's ranges."""
 
     def frames(self, indices: Sequence[int]) -> NDArray[np.uint8]:
         """Return (n, h, w, 3) uint8 RGB."""
+        return self.kept(list(indices))[0]
 
     def fields(self, indices: Sequence[int]) -> NDArray[np.float32]:
         """Return (n, 2, h, w) flow in pixels."""
+        values, ranges = self.kept(list(indices))
+        return decode_fields(values, ranges) if self.coded else values
 
-    def codes(self, indices: Sequence[int]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-        """Return (n, 2, h, w) codes and (n, 2) ranges in pixels, see ``flow.clipfile``."""
 
-
-class ClipReader:
-    """Frames or fields of one clip file, by index; decoded values may stay in memory.
+class ClipReader(Reader):
+    """Frames or fields of one clip file; decoded values may stay in memory.
 
     Args:
         file: the clip file.
@@ -61,52 +70,42 @@ class ClipReader:
     """
 
     def __init__(self, file: ClipFile, *, keep: bool) -> None:
+        super().__init__(file.header, len(file))
         self.file = file
-        self._values: NDArray[np.generic] | None = None
-        self.coded = file.header.kind != "rgb" and file.header.codec == "jpeg"
-        if keep and self.coded:
-            self._values = file.codes_all()[0]
-        elif keep:
-            self._values = file.frames() if file.header.kind == "rgb" else file.fields()
+        self._values = file.kept() if keep else None
 
-    @property
-    def size(self) -> tuple[int, int]:
-        """Height and width in pixels."""
-        return self.file.header.height, self.file.header.width
-
-    def __len__(self) -> int:
-        return len(self.file)
-
-    def frames(self, indices: Sequence[int]) -> NDArray[np.uint8]:
-        """Return (n, h, w, 3) uint8 RGB."""
-        if self._values is None:
-            return self.file.frames(indices)
-        return self._values[list(indices)]  # type: ignore[return-value]
-
-    def fields(self, indices: Sequence[int]) -> NDArray[np.float32]:
-        """Return (n, 2, h, w) flow in pixels; an index may repeat, in any order."""
-        rows = list(indices)
-        if self._values is None:
-            first = min(rows)
-            window = self.file.fields(first, max(rows) + 1)
-            return window[[row - first for row in rows]]
-        if self.coded:
-            return decode_fields(*self.codes(rows))
-        return self._values[rows]  # type: ignore[return-value]
-
-    def codes(self, indices: Sequence[int]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-        """Return (n, 2, h, w) codes and (n, 2) ranges in pixels; lossless clips have none."""
-        rows = list(indices)
+    def kept(self, rows: list[int]) -> tuple[Item, NDArray[np.float32]]:
+        """Return items as they are kept, out of memory or the file."""
+        if self.header.kind == "rgb":
+            values = self.file.frames(rows) if self._values is None else self._values[rows]
+            return values, NO_RANGES
         if self._values is not None:
-            return self._values[rows], self.file.ranges[rows]  # type: ignore[return-value]
-        first = min(rows)
-        codes, ranges = self.file.codes(first, max(rows) + 1)
-        window = [row - first for row in rows]
-        return codes[window], ranges[window]
+            return self._values[rows], self.file.ranges[rows]
+        first = min(rows)  # all in one reading
+        window = self.file.kept(first, max(rows) + 1)
+        return window[[row - first for row in rows]], self.file.ranges[rows]
 
 
-class Stretch:
-    """A stretch of another reader's frames or fields: a ``Reader``.
+class RecentItems(Reader):
+    """Frames or fields that are in memory, one by one.
+
+    Args:
+        header: of the clip that they would be.
+        items: each as it is kept, and its ranges: what ``coded_item`` returns.
+    """
+
+    def __init__(self, header: ClipHeader, items: Sequence[tuple[Item, Item]]) -> None:
+        super().__init__(header, len(items))
+        self._items = items
+
+    def kept(self, rows: list[int]) -> tuple[Item, NDArray[np.float32]]:
+        """Return items as they are kept."""
+        values, ranges = zip(*(self._items[row] for row in rows), strict=True)
+        return np.stack(values), np.stack(ranges)
+
+
+class Stretch(Reader):
+    """A stretch of another reader's frames or fields.
 
     Args:
         reader: the whole.
@@ -114,30 +113,13 @@ class Stretch:
     """
 
     def __init__(self, reader: Reader, start: int, count: int) -> None:
-        self.reader = reader
-        self.start = start
-        self.count = count
-        self.coded = reader.coded
+        super().__init__(reader.header, count)
+        self._reader = reader
+        self._start = start
 
-    @property
-    def size(self) -> tuple[int, int]:
-        """Height and width in pixels."""
-        return self.reader.size
-
-    def __len__(self) -> int:
-        return self.count
-
-    def frames(self, indices: Sequence[int]) -> NDArray[np.uint8]:
-        """Return (n, h, w, 3) uint8 RGB."""
-        return self.reader.frames([self.start + i for i in indices])
-
-    def fields(self, indices: Sequence[int]) -> NDArray[np.float32]:
-        """Return (n, 2, h, w) flow in pixels."""
-        return self.reader.fields([self.start + i for i in indices])
-
-    def codes(self, indices: Sequence[int]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-        """Return (n, 2, h, w) codes and (n, 2) ranges in pixels."""
-        return self.reader.codes([self.start + i for i in indices])
+    def kept(self, rows: list[int]) -> tuple[Item, NDArray[np.float32]]:
+        """Return items as they are kept by the whole."""
+        return self._reader.kept([self._start + row for row in rows])
 
 
 @dataclass
@@ -145,34 +127,21 @@ class Clip:
     """One stored video, as the streams see it.
 
     Attributes:
-        rgb, forward, backward: its files in the store; None where a stream does not need one.
+        readers: kind -> its frames or fields, of those kinds that the streams need.
         flow_scale: flow is multiplied by this: where a net is trained on several data sets, it
             sees the motion of all at the scale of the first (``multitask``).
     """
 
-    rgb: Reader | None = None
-    forward: Reader | None = None
-    backward: Reader | None = None
+    readers: Mapping[Kind, Reader]
     flow_scale: float = 1.0
-
-    @classmethod
-    def of(cls, readers: Mapping[Kind, Reader]) -> Self:
-        """Return the clip of these files."""
-        return cls(readers.get("rgb"), readers.get("forward"), readers.get("backward"))
 
     def stretch(self, start: int, end: int) -> Clip:
         """Return the frames ``start`` up to ``end``, without it, and the fields between them."""
-
-        def part(reader: Reader | None, count: int) -> Reader | None:
-            return None if reader is None else Stretch(reader, start, max(0, count))
-
-        fields = end - start - 1
-        return Clip(
-            part(self.rgb, end - start),
-            part(self.forward, fields),
-            part(self.backward, fields),
-            self.flow_scale,
-        )
+        readers = {
+            kind: Stretch(reader, start, max(0, end - start - (kind != "rgb")))
+            for kind, reader in self.readers.items()
+        }
+        return replace(self, readers=readers)
 
     def num_positions(self, temporal: TemporalInput | None) -> int:
         """Count the frames, or the places where a stack can start; never less than one."""
@@ -211,21 +180,17 @@ class Clip:
             (length, 2) float32 px; or, of a lossless store, "fields" (length, 2, h, w) float32 px.
             The backward half of a bi-directional stack comes after the forward half.
         """
-        parts = self._parts(temporal, position)
+        parts = [reader.kept(rows) for reader, rows in self._parts(temporal, position)]
         if temporal is None or temporal.rgb:
-            ((reader, rows),) = parts
-            return {"frames": reader.frames(rows)}
+            return {"frames": parts[0][0]}
         forward = self._need("forward")
-        shape = (temporal.length, 2, *forward.size)
-        if not forward.coded:
-            fields = [reader.fields(rows) for reader, rows in parts]
-            return {"fields": np.concatenate(fields) if fields else np.zeros(shape, np.float32)}
-        if not parts:
-            ranges = np.zeros(shape[:2], np.float32)
-            return {"codes": np.full(shape, ZERO_CODE, np.uint8), "ranges": ranges}
-        pairs = [reader.codes(rows) for reader, rows in parts]
-        codes, ranges = (np.concatenate(values) for values in zip(*pairs, strict=True))
-        return {"codes": codes, "ranges": ranges}
+        if parts:
+            values, ranges = (np.concatenate(part) for part in zip(*parts, strict=True))
+        else:
+            values = forward.header.empty(temporal.length)
+            values[:] = ZERO_CODE if forward.coded else 0
+            ranges = np.zeros((temporal.length, 2), np.float32)
+        return {"codes": values, "ranges": ranges} if forward.coded else {"fields": values}
 
     def positions(self, temporal: TemporalInput | None, count: int) -> dict[int, int]:
         """Return the positions that the clip is scored on, and how often each counts.
@@ -265,13 +230,12 @@ class Clip:
         ahead, back = bidirectional_window(centre, temporal.length, len(forward))
         return [(forward, ahead), (self._need("backward"), back)]
 
-    def _need(self, kind: str) -> Reader:
-        reader: Reader | None = getattr(self, kind)
-        if reader is None:
+    def _need(self, kind: Kind) -> Reader:
+        if kind not in self.readers:
             raise StoreError(
                 f"this input needs the {kind} files of every clip: run extract again with them"
             )
-        return reader
+        return self.readers[kind]
 
 
 class ClipCache:
@@ -303,7 +267,7 @@ class ClipCache:
         size = sum(map(decoded_bytes, files.values()))
         # A clip that would push out a quarter of all others is read from disk as it is needed.
         keep = size <= self.budget_bytes // 4
-        clip = Clip.of({kind: ClipReader(file, keep=keep) for kind, file in files.items()})
+        clip = Clip({kind: ClipReader(file, keep=keep) for kind, file in files.items()})
         with self._lock:
             if keep and video_id not in self._clips:
                 self._clips[video_id] = (clip, size)
@@ -349,9 +313,7 @@ def kinds_of(specs: Iterable[ModelSpec]) -> tuple[Kind, ...]:
 
 def decoded_bytes(file: ClipFile) -> int:
     """Return how much memory a clip's decoded values take."""
-    header = file.header
-    per_pixel = 3 if header.kind == "rgb" else 2 if header.codec == "jpeg" else 8
-    return header.count * header.height * header.width * per_pixel
+    return len(file) * file.header.empty(1).nbytes
 
 
 def flow_rms_px(clips: Clips, videos: Sequence[LabeledVideo], temporal: TemporalInput) -> float:

@@ -18,30 +18,11 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Self
 
 from twostream.files import remove_leftovers, write_text
-from twostream.store.clip_file import (
-    FORMAT_VERSION,
-    ClipFile,
-    ClipHeader,
-    Codec,
-    Kind,
-    decode_fields,
-    encode_field,
-)
+from twostream.flow import ESTIMATOR_NAMES, make_estimator
+from twostream.store.clip_file import ClipFile
 from twostream.store.clip_writer import ClipWriter
+from twostream.store.coding import FORMAT_VERSION, ClipHeader, Codec, Kind
 from twostream.types import StoreError, UsageError
-
-__all__ = [
-    "IMPORTED",
-    "ClipFile",
-    "ClipHeader",
-    "ClipWriter",
-    "Codec",
-    "FlowStore",
-    "Kind",
-    "StoreSettings",
-    "decode_fields",
-    "encode_field",
-]
 
 SETTINGS_NAME = "store.json"
 IMPORTED = "imported"  # stands where the name of the estimator would
@@ -90,12 +71,21 @@ class StoreSettings:
 
     def complete(self) -> StoreSettings:
         """Return the same settings with every parameter of the estimator spelt out."""
-        from twostream.flow import ESTIMATOR_NAMES, make_estimator
-
         if self.flow not in ESTIMATOR_NAMES:
             return self  # made elsewhere: its parameters are what they say
         parameters = make_estimator(self.flow, **self.parameters).parameters
         return dataclasses.replace(self, parameters=parameters)
+
+    def header(self, kind: Kind, **own: Any) -> ClipHeader:
+        """Return the header of a clip that is made with these settings.
+
+        Args:
+            kind: "rgb", "forward" or "backward".
+            **own: what is the clip's own: ``video_id``, ``height``, ``width``, ``fps``, ...
+        """
+        if kind != "rgb":
+            own |= {"method": self.flow, "parameters": self.parameters, "bound_px": self.bound_px}
+        return ClipHeader(kind=kind, codec=self.codec, quality=self.quality, **own)
 
 
 class FlowStore:

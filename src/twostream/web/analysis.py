@@ -94,7 +94,7 @@ class Analysis:
         progress("frames and flow", 1.0, 1.0, str(seen))
         header = files["rgb"].header
         check_size(path, header.height, header.width, specs[0].crop_size)
-        self.clip = Clip.of({kind: ClipReader(file, keep=False) for kind, file in files.items()})
+        self.clip = Clip({kind: ClipReader(file, keep=False) for kind, file in files.items()})
         self.rate = header.fps
         self.frames = header.count
         self.warning = header.warning and header.warning.replace(str(path), name)
@@ -132,8 +132,9 @@ class Analysis:
         index = round(min(max(0.0, seconds * self.rate), self.frames - 1))
         frame = self.clip.stack(None, index)[0].transpose(1, 2, 0)
         field = None
-        if self.clip.forward is not None and len(self.clip.forward):
-            field = self.clip.forward.fields([min(index, len(self.clip.forward) - 1)])[0]
+        forward = self.clip.readers.get("forward")
+        if forward is not None and len(forward):
+            field = forward.fields([min(index, len(forward) - 1)])[0]
         stacks = {}
         for name, stream in self.predictor.streams.items():
             temporal = stream.spec.temporal
