@@ -8,10 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import binomtest
 
 from twostream.types import VideoScores
-
-_Z_95 = 1.959963984540054  # 97.5 % quantile of the normal distribution
 
 
 def confidence_interval(correct: int, n: int) -> tuple[float, float]:
@@ -33,14 +32,9 @@ def confidence_interval(correct: int, n: int) -> tuple[float, float]:
         raise ValueError(f"needs 0 <= correct <= n, got {correct} of {n}")
     if n == 0:
         return 0.0, 1.0
-    share = correct / n
-    z2 = _Z_95 * _Z_95
-    centre = (share + z2 / (2 * n)) / (1 + z2 / n)
-    half = _Z_95 / (1 + z2 / n) * math.sqrt(share * (1 - share) / n + z2 / (4 * n * n))
-    # at 0 and n the bound is exact; rounding must not push it past the share itself
-    low = 0.0 if correct == 0 else max(0.0, centre - half)
-    high = 1.0 if correct == n else min(1.0, centre + half)
-    return low, high
+    interval = binomtest(correct, n).proportion_ci(0.95, method="wilson")
+    # rounding must not push a bound past the share itself
+    return min(float(interval.low), correct / n), max(float(interval.high), correct / n)
 
 
 def paired_p_value(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> float:
@@ -52,11 +46,9 @@ def paired_p_value(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> float
     >>> paired_p_value(np.array([True] * 6), np.array([False] * 6))
     0.03125
     """
-    only_first = int((first & ~second).sum())
-    only_second = int((second & ~first).sum())
+    only_first, only_second = int((first & ~second).sum()), int((second & ~first).sum())
     differing = only_first + only_second
-    tail = sum(math.comb(differing, i) for i in range(min(only_first, only_second) + 1))
-    return float(min(1.0, 2 * tail / 2**differing))
+    return float(binomtest(only_first, differing).pvalue) if differing else 1.0
 
 
 @dataclass(frozen=True, slots=True)
