@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 from twostream.report.card import card, without_paths, write_card
-from twostream.report.contents import read_run
 from twostream.report.measures import confidence_interval
+from twostream.report.run_contents import read_run
 from twostream.scoring import load_scores
 from twostream.types import RunError
 

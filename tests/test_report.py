@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from html.parser import HTMLParser
+from importlib.resources import files
 from pathlib import Path
 
 import cv2
@@ -19,7 +20,6 @@ from twostream.fusion import fuse
 from twostream.models import first_convolution
 from twostream.recipes import QUICK
 from twostream.report import confidence_interval, write_report
-from twostream.report.charts import DASH
 from twostream.report.clip_pictures import filter_picture
 from twostream.report.measures import (
     agreement,
@@ -32,7 +32,7 @@ from twostream.report.measures import (
     thin_out,
     top_confusions,
 )
-from twostream.report.style import STYLE
+from twostream.report.wording import DASH
 from twostream.scoring import save_scores
 from twostream.store.flow_store import ClipHeader, FlowStore, StoreSettings
 from twostream.types import LabeledVideo, ModelError, RunError, TemporalInput, VideoScores
@@ -48,6 +48,7 @@ NASTY = (
     "مشي",
 )
 MINUS = "\N{MINUS SIGN}"
+STYLE = files("twostream.report").joinpath("templates/page.css").read_text()
 VOID = {"meta", "img", "input", "br", "link"}
 
 

@@ -24,19 +24,15 @@ from twostream.training import TrainerOptions
 from twostream.types import DataError, ModelError, RunError, UsageError
 
 
-def quiet(message: str) -> None:
-    pass
-
-
 def test_a_study_goes_on_where_it_was(tiny_data: Path, tmp_path: Path) -> None:
     study = study_of(tiny_data, tmp_path / "out", folds=2)
     runs = planned(study, "figure4")
     assert [run.net for run in runs] == ["flow-10", "flow-10"]
     with study.claimed():
-        assert not run_all(study, runs[:1], jobs=1, say=quiet)
+        assert not run_all(study, runs[:1], jobs=1)
     assert unfinished(runs) == runs[1:]
     before = (runs[0].folder / "results.json").stat().st_mtime_ns
-    results = reproduce(study, "figure4", jobs=1, say=quiet)
+    results = reproduce(study, "figure4", jobs=1)
     assert (runs[0].folder / "results.json").stat().st_mtime_ns == before
     assert results["figure4"]["nets"] == 2 and not results["failed"]
     assert sum(results["figure4"]["filters"].values()) == 48
@@ -97,7 +93,7 @@ def test_a_folder_of_another_study_is_refused(
     with pytest.raises(DataError, match="cannot be read as notes"):
         reproduce(study_of(tiny_data, tmp_path / "out"), "claims", notes=tmp_path / "none.md")
     with pytest.raises(UsageError, match="nothing called 'table9'"):
-        reproduce(study_of(tiny_data, tmp_path / "out"), "table9", say=quiet)
+        reproduce(study_of(tiny_data, tmp_path / "out"), "table9")
 
 
 def test_a_study_of_changed_data_or_a_damaged_one_is_refused(
@@ -141,7 +137,7 @@ def test_what_cannot_be_done_is_said_before_anything_is_written(
 ) -> None:
     study = study_of(tiny_data, tmp_path / "out", **changes)
     with pytest.raises(error, match=sentence):
-        reproduce(study, "claims", say=quiet)
+        reproduce(study, "claims")
     assert not (tmp_path / "out").exists()
 
 
@@ -151,7 +147,9 @@ def test_notes_that_are_no_file_are_refused_and_not_waited_for(
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(DataError, match="as notes: it is no file"):
         reproduce(
-            study_of(tiny_data, tmp_path / "out"), "claims", notes=tmp_path / "pipe", say=quiet
+            study_of(tiny_data, tmp_path / "out"),
+            "claims",
+            notes=tmp_path / "pipe",
         )
 
 
@@ -172,7 +170,6 @@ def test_an_absent_accelerator_is_said_once(tiny_data: Path, tmp_path: Path) -> 
             study_of(tiny_data, tmp_path / "out"),
             "claims",
             options=TrainerOptions(accelerator="tpu"),
-            say=quiet,
         )
     assert not (tmp_path / "out").exists()
 
@@ -182,7 +179,7 @@ def test_the_same_clips_twice_would_train_on_what_is_tested(
 ) -> None:
     study = study_of(tiny_data, tmp_path / "out", data=(str(tiny_data), str(tiny_data)))
     with pytest.raises(DataError, match="g01"):
-        reproduce(study, "table2", say=quiet)
+        reproduce(study, "table2")
     assert not (tmp_path / "out").exists()
 
 
@@ -192,8 +189,7 @@ def test_a_killed_worker_is_one_sentence(
     study = study_of(tiny_data, tmp_path / "out", folds=2)
     runs = planned(study, "figure4")
     monkeypatch.setattr(running, "_one", ended)
-    said: list[str] = []
-    failed = run_all(study, runs, jobs=2, say=said.append)
+    failed = run_all(study, runs, jobs=2)
     assert set(failed) == {run.folder for run in runs}
     assert all("try it with --jobs 1" in why for why in failed.values())
 
@@ -206,7 +202,7 @@ def test_a_run_that_fails_is_named_and_the_others_are_done(tiny_data: Path, tmp_
     study = study_of(tiny_data, tmp_path / "out", folds=2)
     runs = planned(study, "figure4")
     write_json(runs[0].folder / "asked.json", {"data": "something else"})
-    failed = run_all(study, runs, jobs=2, say=quiet)
+    failed = run_all(study, runs, jobs=2)
     assert list(failed) == [runs[0].folder]
     assert "started with other settings" in failed[runs[0].folder]
     assert runs[1].done
@@ -248,7 +244,7 @@ def test_official_data_without_the_lists_of_split_1_is_refused(
     videos = study.datasets[0].videos
     given = tuple(GivenSplit(number, videos[::2], videos[1::2]) for number in numbers)
     with_data(study, given=given)
-    for ask in (lambda: reproduce(study, "table1b", say=quiet), lambda: listing(study)):
+    for ask in (lambda: reproduce(study, "table1b"), lambda: listing(study)):
         with pytest.raises(DataError, match="official lists of split 1"):
             ask()
     assert not study.out.exists()
@@ -260,7 +256,7 @@ def test_official_data_uses_its_own_splits(tiny_data: Path, tmp_path: Path) -> N
     assert [(run.settings.split, run.settings.fold) for run in runs] == [(1, None)]
     assert runs[0].settings.recipe.steps == 80_000
     small = study_of(tiny_data, tmp_path / "out", official=True)
-    results = reproduce(small, "figure4", jobs=1, say=quiet)
+    results = reproduce(small, "figure4", jobs=1)
     assert (results["figure4"]["nets"], results["folds"]) == (1, None)
     # of three splits the tiny data has the first; a mean over fewer must not pass for the paper's
     assert "official splits (clips 1)" in (tmp_path / "out" / "reproduction.md").read_text()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import platform
 import time
@@ -26,12 +27,13 @@ from twostream.experiments.results import (
     seconds_spent,
     unreadable,
 )
-from twostream.experiments.running import Say, run_all
+from twostream.experiments.running import run_all
 from twostream.experiments.study import PlannedRun, Study
 from twostream.files import read_json, write_json, write_text
 from twostream.training import TrainerOptions
-from twostream.types import DataError, Progress, UsageError
+from twostream.types import DataError, Progress, UsageError, no_progress
 
+_log = logging.getLogger(__name__)
 WHATS = (*TABLES, "figure4", "claims", "all")
 
 
@@ -42,15 +44,14 @@ def reproduce(
     jobs: int | None = None,
     options: TrainerOptions | None = None,
     notes: Path | None = None,
-    progress: Progress | None = None,
-    say: Say = print,
+    progress: Progress = no_progress,
 ) -> dict[str, Any]:
     """Run experiments of the paper and write OUT/results.json, reproduction.md and index.html.
 
     Args:
         study: on which data, with which recipe, where.
         what: one of WHATS.
-        jobs, options, progress, say: as in ``run_all``.
+        jobs, options, progress: as in ``run_all``.
         notes: a text file with paragraphs under headings "Claim 1", which go to the claims.
 
     Returns:
@@ -70,13 +71,13 @@ def reproduce(
         except (OSError, UnicodeDecodeError) as error:
             raise DataError(f"{notes} cannot be read as notes ({error})") from error
     for dataset in study.datasets:
-        say(dataset.describe())
+        _log.info(dataset.describe())
     study.check()
     (options or TrainerOptions()).check()
     with study.claimed():
         started = time.monotonic()
         runs = planned(study, what)
-        failed = run_all(study, runs, jobs=jobs, options=options, progress=progress, say=say)
+        failed = run_all(study, runs, jobs=jobs, options=options, progress=progress)
         results = collect(study, what, failed)
         results["seconds"] = {
             "this_call": round(time.monotonic() - started, 1),
@@ -154,7 +155,8 @@ def write_results(out: Path, results: dict[str, Any], notes: Mapping[int, str]) 
     """Write results.json, and the document and the page that are made from it and the notes."""
     write_json(out / "results.json", results)
     found = read_json(out / "results.json")
-    pages = {"reproduction.md": markdown(found, notes), "index.html": html(found, notes, out)}
+    document = markdown(found, notes)
+    pages = {"reproduction.md": document, "index.html": html(document, found, out)}
     for name, text in pages.items():
         write_text(out / name, text)
 

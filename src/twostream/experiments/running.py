@@ -7,7 +7,7 @@ import multiprocessing
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -20,8 +20,8 @@ from twostream.threads import num_cores
 from twostream.training import TrainerOptions
 from twostream.types import Progress, TwoStreamError, no_progress
 
-Say = Callable[[str], None]
 NEWS_SECONDS = 1.0
+_log = logging.getLogger(__name__)
 ENDED = (
     "a process of this study was ended from outside, perhaps because memory ran out: the same "
     "command goes on; try it with --jobs 1"
@@ -39,8 +39,7 @@ def run_all(
     *,
     jobs: int | None = None,
     options: TrainerOptions | None = None,
-    progress: Progress | None = None,
-    say: Say = print,
+    progress: Progress = no_progress,
 ) -> dict[Path, str]:
     """Train and score everything that is not there yet.
 
@@ -50,8 +49,7 @@ def run_all(
         jobs: runs at the same time; None: one a core on a CPU, with one thread each, which is
             faster than threads inside one small network; one on a GPU.
         options: accelerator, devices, precision.
-        progress: called as (task, done, total, detail).
-        say: told what a user should read.
+        progress: told how far extraction and the runs are.
 
     Returns:
         Folder -> why a run failed; the others are done all the same.
@@ -60,11 +58,9 @@ def run_all(
     todo = unfinished(runs)
     if not todo:
         return {}
-    extract_all(study, todo, device=options.flow_device(), progress=progress, say=say)
+    extract_all(study, todo, device=options.flow_device(), progress=progress)
     cores = num_cores()
     jobs = max(1, min(jobs or (1 if options.on_gpu() else cores), len(todo)))
-    failed: dict[Path, str] = {}
-    started = time.monotonic()
     pool = ProcessPoolExecutor(
         jobs,
         mp_context=multiprocessing.get_context("spawn"),  # threads of torch do not survive a fork
@@ -73,25 +69,7 @@ def run_all(
     )
     try:
         futures = {pool.submit(_one, run.settings, run.folder, options): run for run in todo}
-        waiting: set[Future[str | None]] = set(futures)
-        while waiting:
-            ended, waiting = wait(waiting, NEWS_SECONDS, FIRST_COMPLETED)
-            for future in ended:
-                try:
-                    why = future.result()
-                except BrokenProcessPool:  # it takes all that are queued with it
-                    why = ENDED
-                if why:
-                    failed[futures[future].folder] = why
-                    say(f"{_label(futures[future])}: {why}")
-            if progress:
-                done = len(todo) - len(waiting)
-                spent = time.monotonic() - started
-                left = f", about {spent / done * len(waiting) / 60:.0f} min left" if done else ""
-                # the pool counts what is queued next as running too
-                at_work = [run for f, run in futures.items() if f in waiting and f.running()]
-                names = ", ".join(_label(run) for run in at_work[:jobs])
-                progress("train and score", done, len(todo), f"{names}{left}"[:100])
+        return _wait_for(futures, jobs, progress)
     except BaseException:
         # a run that is stopped keeps its checkpoints, and the next call goes on there
         for process in (pool._processes or {}).values():
@@ -99,16 +77,37 @@ def run_all(
         raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _wait_for(
+    futures: dict[Future[str | None], PlannedRun], jobs: int, progress: Progress
+) -> dict[Path, str]:
+    """Tell how far the runs are until all have ended; return why some failed."""
+    failed: dict[Path, str] = {}
+    started = time.monotonic()
+    waiting = set(futures)
+    while waiting:
+        ended, waiting = wait(waiting, NEWS_SECONDS, FIRST_COMPLETED)
+        for future in ended:
+            try:
+                why = future.result()
+            except BrokenProcessPool:  # it takes all that are queued with it
+                why = ENDED
+            if why:
+                failed[futures[future].folder] = why
+                _log.warning("%s: %s", _label(futures[future]), why)
+        done = len(futures) - len(waiting)
+        spent = time.monotonic() - started
+        left = f", about {spent / done * len(waiting) / 60:.0f} min left" if done else ""
+        # the pool counts what is queued next as running too
+        at_work = [run for future, run in futures.items() if future in waiting and future.running()]
+        names = ", ".join(_label(run) for run in at_work[:jobs])
+        progress("train and score", done, len(futures), f"{names}{left}"[:100])
     return failed
 
 
 def extract_all(
-    study: Study,
-    runs: Sequence[PlannedRun],
-    *,
-    device: str,
-    progress: Progress | None,
-    say: Say,
+    study: Study, runs: Sequence[PlannedRun], *, device: str, progress: Progress
 ) -> None:
     """Extract the flow of every data set once, with all that any run will read of it."""
     kinds: dict[Target, set[Kind]] = {}
@@ -125,7 +124,7 @@ def extract_all(
             kinds=tuple(sorted(wanted)),
             crop_size=study.recipe.crop_size,
             device=device,
-            progress=progress or no_progress,
+            progress=progress,
         )
 
 

@@ -1,12 +1,12 @@
-"""Puts the sections on one self-contained page."""
+"""Puts everything on one self-contained page."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from twostream.files import write_text
-from twostream.report.charts import clips, escape, name
 from twostream.report.clip_pictures import (
     FilterPicture,
     colour_wheel,
@@ -14,37 +14,34 @@ from twostream.report.clip_pictures import (
     open_store,
     picture_of,
 )
-from twostream.report.contents import STREAMS, RunContents, read_run
-from twostream.report.details import (
-    clips_section,
-    filter_section,
-    notes_section,
-    settings_section,
-    training_section,
-    unreadable_section,
-)
+from twostream.report.hard_clips import hard_clips
 from twostream.report.measures import hardest
-from twostream.report.sections import (
-    accuracy_section,
-    class_section,
-    confusion_section,
-    fusion_section,
+from twostream.report.model_results import (
+    accuracies,
+    class_recalls,
+    confusions,
+    fusion_gains,
     verdict,
 )
-from twostream.report.style import STYLE
+from twostream.report.run_contents import NAMES, STREAMS, RunContents, read_run
+from twostream.report.templating import render
+from twostream.report.training_curves import training_curves
 from twostream.store.flow_store import FlowStore
-from twostream.types import LabeledVideo, RunError, StoreError, TwoStreamError
-
-Progress = Callable[[str, int, int, str], None]
-# Nothing may be fetched and no script may run, whatever a class or file is called.
-_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+from twostream.types import (
+    LabeledVideo,
+    Progress,
+    RunError,
+    StoreError,
+    TwoStreamError,
+    no_progress,
+)
 
 
 def write_report(
     run: Path,
     *,
     videos: Mapping[str, LabeledVideo] | None = None,
-    progress: Progress | None = None,
+    progress: Progress = no_progress,
 ) -> Path:
     """Write RUN/report.html, one file that needs no network.
 
@@ -52,7 +49,7 @@ def write_report(
         run: the RUN folder.
         videos: video id -> video: for the groups of the test clips, and for pictures of hard clips
             where the flow store is gone.
-        progress: called as (task, done, total, detail).
+        progress: told of each picture.
 
     Returns:
         Where the report lies.
@@ -61,8 +58,7 @@ def write_report(
         RunError: no such folder, no scores in it, or it cannot be written. Anything else that is
             missing is left out of the report, with the reason.
     """
-    contents = read_run(run)
-    page = render(contents, videos or {}, progress or (lambda *_: None))
+    page = report_page(read_run(run), videos or {}, progress)
     path = run / "report.html"
     try:
         write_text(path, page)
@@ -71,7 +67,9 @@ def write_report(
     return path
 
 
-def render(contents: RunContents, videos: Mapping[str, LabeledVideo], progress: Progress) -> str:
+def report_page(
+    contents: RunContents, videos: Mapping[str, LabeledVideo], progress: Progress
+) -> str:
     """Return the page as HTML."""
     scores = contents.test[contents.reference]
     rows = hardest(scores)
@@ -92,58 +90,28 @@ def render(contents: RunContents, videos: Mapping[str, LabeledVideo], progress: 
         done += 1
         progress("report", done, work, f"{stream} filters")
     tested = {videos[i].group for i in scores.video_ids if i in videos and videos[i].group}
-    sections = [
-        ("accuracy", "How accurate", accuracy_section(contents, len(tested))),
-        ("fusion", "Where fusion wins", fusion_section(contents)),
-        ("classes", "Which stream helps which class", class_section(contents)),
-        ("confusion", "What is taken for what", confusion_section(contents)),
-        ("clips", "The hardest clips", clips_section(contents, rows, pictures, colour_wheel())),
-        ("training", "How training went", training_section(contents)),
-        ("filters", "What the first layers learnt", filter_section(filters)),
-        ("unreadable", "Videos that could not be read", unreadable_section(contents)),
-        ("settings", "How this run was made", settings_section(contents)),
-    ]
-    links = "".join(f'<a href="#{key}">{_SHORT[key]}</a>' for key, _, _ in sections)
-    body = "".join(
-        f'<section id="{key}"><h2>{title}</h2>{content}</section>'
-        for key, title, content in sections
+    return render(
+        "report/templates/report.html.j2",
+        title=str(contents.settings.get("dataset") or contents.run.resolve().name),
+        split=contents.settings.get("split"),
+        classes=len(scores.classes),
+        trained=contents.results.get("train_videos"),
+        tested=len(scores.video_ids),
+        verdict=verdict(contents),
+        notes=contents.notes(),
+        accuracy=accuracies(contents, len(tested)),
+        fusion=fusion_gains(contents),
+        per_class=class_recalls(contents),
+        confusions=confusions(contents),
+        hard_clips=hard_clips(contents, rows, pictures),
+        wheel=colour_wheel(),
+        training=training_curves(contents),
+        filters=filters,
+        unreadable=contents.unreadable(),
+        settings=_settings(contents),
+        version=contents.setting("versions", "twostream"),
+        names=NAMES,
     )
-    first, second = verdict(contents)
-    dataset, split = contents.settings.get("dataset"), contents.settings.get("split")
-    title = dataset or contents.run.resolve().name
-    facts = [name(split)] if split else []
-    facts.append(f"{len(scores.classes)} classes")
-    trained = contents.results.get("train_videos")
-    if isinstance(trained, int):
-        facts.append(f"{trained:,} training clips")
-    facts.append(f"{clips(len(scores.video_ids)).replace('clip', 'test clip')}")
-    return (
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        '<meta name="color-scheme" content="light dark">'
-        f"<title>{escape(title)} &ndash; twostream report</title>"
-        f"<style>{STYLE}</style></head><body>"
-        '<header><p class="eyebrow">twostream report</p>'
-        f"<h1>{name(title)}</h1><p class='facts'>{' · '.join(facts)}</p>"
-        f'<p class="verdict">{first}</p><p class="second">{second}</p></header>'
-        f'<nav aria-label="Sections">{links}</nav><main>{notes_section(contents)}{body}</main>'
-        f"<footer>Two-stream action recognition after Simonyan and Zisserman (2014). "
-        f"{_made_with(contents)}</footer></body></html>\n"
-    )
-
-
-_SHORT = {
-    "accuracy": "Accuracy",
-    "fusion": "Fusion",
-    "classes": "Classes",
-    "confusion": "Confusion",
-    "clips": "Hardest clips",
-    "training": "Training",
-    "filters": "Filters",
-    "unreadable": "Unreadable",
-    "settings": "Settings",
-}
 
 
 def _store(contents: RunContents) -> FlowStore | StoreError:
@@ -153,6 +121,25 @@ def _store(contents: RunContents) -> FlowStore | StoreError:
         return error
 
 
-def _made_with(contents: RunContents) -> str:
-    version = contents.setting("versions", "twostream")
-    return f"Made with twostream {escape(version)}." if version else "Made with twostream."
+def _settings(contents: RunContents) -> dict[str, Any] | str:
+    """Return how the run was made: command, settings by topic, where the time went."""
+    settings = contents.settings
+    if not settings:
+        return "settings.json is missing or cannot be read"
+    topics = {k: v for k, v in settings.items() if isinstance(v, dict) and v}
+    single = {k: v for k, v in settings.items() if not isinstance(v, dict)}
+    command = single.pop("command", None)
+    single.pop("notes", None)
+    seconds = contents.results.get("seconds")
+    spent = seconds.items() if isinstance(seconds, dict) else ()
+    parts = [(str(what), float(n)) for what, n in spent if isinstance(n, int | float)]
+    return {
+        "command": command,
+        "seconds": parts,
+        "bar": [(f"part{i % 4}", n) for i, (_, n) in enumerate(parts)],
+        # the longest list last, where it leaves no hole in the columns
+        "topics": [
+            ("run", {"folder": str(contents.run)} | single),
+            *sorted(topics.items(), key=lambda topic: len(topic[1])),
+        ],
+    }

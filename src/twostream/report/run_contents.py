@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from twostream.fusion import fuse, match
+from twostream.report.wording import percent
 from twostream.scoring import load_scores
 from twostream.types import DataError, RunError, TwoStreamError, VideoScores
 
@@ -62,6 +63,32 @@ class RunContents:
         for key in keys:
             value = value.get(key) if isinstance(value, dict) else None
         return value
+
+    def split_notes(self) -> list[str]:
+        """Return what was noted when the data was split."""
+        noted = self.settings.get("notes")
+        return [str(note) for note in noted] if isinstance(noted, list) else []
+
+    def notes(self) -> list[str]:
+        """Return what a reader must know before the figures: of the split, and what went wrong."""
+        told, found = self.results.get("accuracy"), [*self.split_notes(), *self.problems]
+        for model, scores in self.test.items():
+            said = told.get(model) if isinstance(told, dict) else None
+            if isinstance(said, int | float) and abs(said - scores.accuracy()) > 1e-4:
+                found.append(
+                    f"results.json says {percent(said)} for {NAMES[model]}, its score file "
+                    f"{percent(scores.accuracy())}: this report follows the score file"
+                )
+        return found
+
+    def unreadable(self) -> list[tuple[str, str, bool]]:
+        """Return (video id, why, whether it is tested) of all videos that could not be read."""
+        known = self.results.get("unreadable")
+        reasons = {str(k): str(v) for k, v in known.items()} if isinstance(known, dict) else {}
+        for scores in (*self.test.values(), *self.train.values()):
+            reasons |= scores.unreadable
+        tested = {video_id for scores in self.test.values() for video_id in scores.unreadable}
+        return [(video_id, why, video_id in tested) for video_id, why in sorted(reasons.items())]
 
 
 def read_run(run: Path) -> RunContents:

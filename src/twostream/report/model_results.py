@@ -1,0 +1,225 @@
+"""What the scores of a run's models say: plain values for the first sections of the report.
+
+A section whose inputs are missing is the reason instead, a string.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from twostream.report.charts import confusion_matrix
+from twostream.report.measures import (
+    accuracy,
+    agreement,
+    chance,
+    confusion,
+    paired_p_value,
+    recalls,
+    top_confusions,
+)
+from twostream.report.run_contents import FUSIONS, NAMES, STREAMS, RunContents
+from twostream.report.wording import clips, percent
+
+# More classes than this are folded: the ends of the list, where a stream or fusion matters, stay.
+_OPEN_CLASSES = 30
+MINUS = "\N{MINUS SIGN}"
+_BEST = {
+    "spatial": "The spatial stream alone recognises",
+    "temporal": "The temporal stream alone recognises",
+    "average": "The two streams together, averaged, recognise",
+    "svm": "The two streams together, fused by the SVM, recognise",
+}
+
+
+def verdict(contents: RunContents) -> dict[str, Any]:
+    """Return in plain words what the best model is (None without clips), and how sure that is."""
+    results = {model: accuracy(scores) for model, scores in contents.test.items()}
+    if not any(result.n for result in results.values()):
+        second = "So nothing can be said about how well new clips are recognised."
+        return {"best": None, "first": "This split has no test clips.", "second": second}
+    # among equals the simpler model is named: a stream before a fusion, the average before the SVM
+    best = max(results, key=lambda model: results[model].share)
+    top = results.pop(best)
+    first = f"{_BEST[best]} {top.correct:,} of {clips(top.n)} never trained on:"
+    if not results:
+        second = "Only one stream was trained, so nothing could be fused."
+        return {"best": top, "first": first, "second": second}
+    # the question a reader has: does fusing pay, or (where a stream wins) what does it cost
+    rival = max(
+        [model for model in results if (model in STREAMS) == (best in FUSIONS)] or list(results),
+        key=lambda model: results[model].share,
+    )
+    alone = " alone" if rival in STREAMS else ""
+    second = f"{NAMES[rival]}{alone}: {percent(results[rival].share)}"
+    ahead = top.correct - results[rival].correct
+    if not ahead:
+        second += ", just as good"
+    elif contents.paired:
+        p = paired_p_value(contents.test[best].correct(), contents.test[rival].correct())
+        luck = "could well be luck" if p >= 0.05 else "is hardly luck"
+        shown = "p < 0.001" if p < 0.001 else f"p = {p:.2g}"
+        second += f". A lead of {clips(ahead)} that {luck} ({shown}, exact McNemar test)"
+    return {"best": top, "first": first, "second": f"{second}."}
+
+
+def accuracies(contents: RunContents, groups: int) -> dict[str, Any]:
+    """Return each model's accuracy on test and training clips, and what they rest on.
+
+    Args:
+        contents: the run.
+        groups: that the test clips come from; 0 where that is not known.
+    """
+    models: list[dict[str, Any]] = [
+        {
+            "name": model,
+            "label": NAMES[model],
+            "test": accuracy(scores),
+            "train": accuracy(contents.train[model]) if model in contents.train else None,
+        }
+        for model, scores in contents.test.items()
+    ]
+    first = next(iter(contents.test.values()))
+    fitted = contents.results.get("fit_scores") if "svm" in contents.test else None
+    how = {
+        "out-of-fold": "by nets that had not seen the clip (out of fold)",
+        "in-sample": "by the nets that were trained on them (in-sample)",
+    }
+    return {
+        "models": models,
+        "most": max(row["test"].correct for row in models),
+        "chance": chance(first),
+        "n": len(first.video_ids),
+        "groups": groups,
+        "svm_fit": fitted and how.get(str(fitted), fitted),
+        "unreadable": len(first.unreadable),
+    }
+
+
+def fusion_gains(contents: RunContents) -> dict[str, Any] | str:
+    """Return which clips only one stream has right, and what the fusions make of them."""
+    if not all(stream in contents.test for stream in STREAMS):
+        return "it needs the scores of both streams, and only one is there"
+    if not contents.paired:
+        return "the streams were not scored on the same clips"
+    fused = {model: contents.test[model] for model in FUSIONS if model in contents.test}
+    counts = agreement(contents.test["spatial"], contents.test["temporal"], fused)
+    n = sum(counts.clips.values())
+    if not n:
+        return "there are no test clips"
+    right = {NAMES[model]: each for model, each in counts.fused.items()}
+    return {
+        "n": n,
+        "clips": counts.clips,
+        "fused": counts.fused,
+        "saved": {label: _saved(counts.clips, each) for label, each in right.items()},
+    }
+
+
+def _saved(total: dict[str, int], right: dict[str, int]) -> str:
+    """Return in words what a fusion makes of the clips that one, neither or both streams see."""
+    won = []
+    if single := total["spatial"] + total["temporal"]:
+        right_alone = right["spatial"] + right["temporal"]
+        won.append(f"{right_alone:,} of the {single:,} that only one stream has right")
+    if total["neither"]:
+        won.append(f"{right['neither']:,} of the {total['neither']:,} that neither has right")
+    if total["both"]:
+        won.append(f"{right['both']:,} of the {total['both']:,} that both have right")
+    return ", ".join(won)
+
+
+def class_recalls(contents: RunContents) -> dict[str, Any] | str:
+    """Return the recalls of each class, sorted by what fusion gains over the better stream."""
+    shown = [m for m in ("spatial", "temporal", contents.fusion) if m and m in contents.test]
+    if len({contents.test[model].classes for model in shown}) > 1:
+        return "the streams were trained on different classes"
+    first = contents.test[shown[0]]
+    share = {model: recalls(contents.test[model]) for model in shown}
+    n = confusion(first).sum(axis=1)
+    lead = gain = None
+    if all(stream in share for stream in STREAMS):
+        lead = share["temporal"] - share["spatial"]
+        if contents.fusion:
+            gain = share[contents.fusion] - np.maximum(share["spatial"], share["temporal"])
+    # classes without clips come last; among equal gains the larger difference of the streams first
+    rank = gain if gain is not None else -share[shown[-1]]
+    tie = np.abs(lead) if lead is not None else np.zeros(len(n))
+    order = np.lexsort((-np.nan_to_num(tie), -np.nan_to_num(rank, nan=-9)))
+    rows = [
+        {
+            "label": first.classes[i],
+            "n": int(n[i]),
+            "recalls": {model: float(values[i]) for model, values in share.items()},
+            "chips": _chips(gain, lead, i),
+        }
+        for i in order
+    ]
+    folded = slice(_OPEN_CLASSES // 2, len(rows) - _OPEN_CLASSES // 2)
+    fold = len(rows) > _OPEN_CLASSES
+    return {
+        "parts": [rows[: folded.start], rows[folded], rows[folded.stop :]] if fold else [rows],
+        "ahead": None if lead is None else _ahead(first.classes, lead),
+        "sorted_by_gain": gain is not None,
+        "models": {model: NAMES[model].lower() for model in shown},
+        "means": {
+            NAMES[model].lower(): float(np.nanmean(values))
+            for model, values in share.items()
+            if not np.isnan(values).all()
+        },
+        "width": max(9, min(26, max(len(label) for label in first.classes) + 1)),
+    }
+
+
+def _chips(
+    gain: NDArray[np.float64] | None, lead: NDArray[np.float64] | None, row: int
+) -> list[tuple[str, str]]:
+    """Return (css class, words): points of fusion over the better stream, and between streams."""
+    found = []
+    if gain is not None:
+        found.append(("loss" if gain[row] < 0 else "fusion", "fusion", gain[row]))
+    if lead is not None:
+        ahead = "temporal" if lead[row] > 0 else "spatial"
+        found.append((ahead, ahead, abs(lead[row])))
+    return [
+        (kind, f"{who} {MINUS if points < 0 else '+'}{abs(100 * points):.0f}")
+        for kind, who, points in found
+        if np.isfinite(points) and round(100 * points)
+    ]
+
+
+def _ahead(
+    classes: tuple[str, ...], lead: NDArray[np.float64]
+) -> list[tuple[str, int, str, float]]:
+    """Return (stream, classes it is ahead in, the class where most, by how much in 0..1)."""
+    found = []
+    for stream, sign in (("temporal", 1), ("spatial", -1)):
+        ahead = np.nan_to_num(sign * lead)
+        if count := int((ahead > 1e-9).sum()):
+            most = int(ahead.argmax())
+            found.append((stream, count, classes[most], float(ahead[most])))
+    return found
+
+
+def confusions(contents: RunContents) -> list[dict[str, Any]]:
+    """Return each model's confusion matrix and most frequent mistakes."""
+    found = []
+    for model, scores in contents.test.items():
+        counts = confusion(scores)
+        label = NAMES[model].lower() if model != "svm" else "SVM"
+        found.append(
+            confusion_matrix(counts, scores.classes)
+            | {
+                "name": model,
+                "label": NAMES[model],
+                "caption": f"Confusion matrix, {label}",
+                "shown": model == contents.reference,
+                "mistakes": [
+                    (scores.classes[i], scores.classes[j], count, share)
+                    for i, j, count, share in top_confusions(counts)
+                ],
+            }
+        )
+    return found

@@ -1,0 +1,68 @@
+"""How training went: loss and accuracy over the steps, and what it cost."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from twostream.report.charts import curve_plot
+from twostream.report.measures import accuracy
+from twostream.report.run_contents import NAMES, RunContents
+from twostream.report.wording import DASH, percent
+
+_PLOTS = {
+    "loss": ("Loss (cross entropy)", "Bold: smoothed."),
+    "accuracy": ("Accuracy on training batches", "Dashed: accuracy on test clips."),
+}
+
+
+def training_curves(contents: RunContents) -> dict[str, Any] | str:
+    """Return the plots and a row of figures for each stream, or why there is none."""
+    history = {stream: log for stream, log in contents.history.items() if log}
+    if not history:
+        return "there are no training logs (logs/<stream>/history.json)"
+    plots, broken = [], []
+    for what, (title, note) in _PLOTS.items():
+        curves: dict[str, tuple[list[float], list[float]]] = {}
+        for stream, log in history.items():
+            steps, values = ([float(row[key]) for row in log["history"]] for key in ("step", what))
+            finite = np.isfinite(values)
+            if not finite.all():
+                broken.append(f"{stream} {what}")
+            if finite.any():
+                curves[stream] = (steps, values)
+        if curves:
+            levels = {stream: accuracy(contents.test[stream]).share for stream in curves}
+            shares = what == "accuracy"
+            plot = curve_plot(curves, levels if shares else {}, shares=shares)
+            plots.append(plot | {"title": title, "note": note})
+    return {
+        "streams": {stream: NAMES[stream] for stream in history},
+        "plots": plots,
+        "broken": ", ".join(sorted(broken, key=lambda each: each.split()[0])),
+        "rows": {stream: _figures(contents, stream, log) for stream, log in history.items()},
+    }
+
+
+def _figures(contents: RunContents, stream: str, log: dict[str, Any]) -> dict[str, Any]:
+    rates = [float(row["learning_rate"]) for row in log["history"] if "learning_rate" in row]
+    last = log["history"][-1]
+    return {
+        "steps": int(last["step"]),
+        "loss": float(last["loss"]),
+        "accuracy": float(last["accuracy"]),
+        "rate": f"{max(rates):.2g} → {rates[-1]:.2g}" if rates else DASH,
+        "seconds": log.get("seconds"),
+        "wait": _wait(contents, stream, log),
+    }
+
+
+def _wait(contents: RunContents, stream: str, log: dict[str, Any]) -> str:
+    wait = contents.results.get("loader_wait")
+    if isinstance(wait, dict) and isinstance(wait.get(stream), int | float):
+        return percent(float(wait[stream]))
+    waited, total = log.get("loader_wait_seconds"), log.get("seconds")
+    if isinstance(waited, int | float) and isinstance(total, int | float) and total:
+        return percent(waited / total)
+    return DASH
