@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,12 @@ def test_odd_names_stay_yaml(tiny_run: Path) -> None:
     name = 'a: "b" #c é\n- d'
     data = front(card(read_run(tiny_run), name, license_id="no"))
     assert data["model-index"][0]["name"] == name and data["license"] == "no"
+
+
+def test_wrong_types_in_the_settings_never_break_the_card(tiny_run: Path) -> None:
+    odd = {"notes": 3, "store": "here", "versions": [1], "recipe": None, "temporal_input": 0}
+    text = card(replace(read_run(tiny_run), settings=odd), "odd")
+    assert "Recipe `?`: ? steps" in text and "Data: data that is not named" in text
 
 
 def test_a_card_that_was_edited_stays(tiny_run: Path, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 from invented_study import fake_run, split_of, study_of, with_data
 from twostream.datasets import GivenSplit
 from twostream.experiments import CLAIMS, EXPERIMENTS, Study
+from twostream.experiments.html_page import interval
 from twostream.experiments.nets import NETS
 from twostream.experiments.reproduction import claim_notes, collect, planned, write_results
 from twostream.experiments.results import cell_result, claim_result, runs_of_cell
@@ -249,6 +250,32 @@ def test_files_are_made_from_the_results_alone(faked: Study, tmp_path: Path) -> 
     assert "Invented &lt;numbers&gt;. On two lines." in page and "<numbers>" not in page
     assert page.count('class="panel claim"') == 9
     assert "http" not in page.replace("http-equiv", "")
+
+
+def test_names_and_notes_on_the_page_are_shown_and_never_obeyed(
+    faked: Study, tmp_path: Path
+) -> None:
+    results = collect(faked, "claims", {}) | {"seconds": {"this_call": 1.0, "all_runs": 120.0}}
+    results["data"][0]["name"] = "<script>alert(1)</script> [x](http://a.b) ![y](c.png)"
+    note = "<b onclick='x()'>bold</b>\n\n> quoted\n\n- a list"
+    write_results(tmp_path, results | {"figure4": None}, {2: note})
+    page = (tmp_path / "index.html").read_text()
+    assert "&lt;script&gt;alert(1)&lt;/script&gt; [x](http://a.b) ![y](c.png)" in page
+    assert "&lt;b onclick" in page and "<script" not in page and "<b onclick" not in page
+    assert "<a " not in page and "<img" not in page
+
+
+def test_intervals_are_drawn_around_zero() -> None:
+    sides = {"first": "a", "second": "b", "margin_points": 5.0}
+    drawn = interval({"difference": {"low": -5.0, "mean": 0.0, "high": 10.0}, **sides})
+    assert drawn is not None and drawn["told"] == "difference +0.0 [-5.0, +10.0] points"
+    # the line reaches 11 points to either side
+    assert drawn["mean"] == 0.5
+    assert drawn["low"] == drawn["margin"][0] == pytest.approx(0.5 - 5 / 22)
+    assert drawn["high"] == pytest.approx(0.5 + 10 / 22)
+    assert drawn["margin"][1] == pytest.approx(10 / 22)
+    assert interval({"difference": {"low": None, "mean": 0.0, "high": None}, **sides}) is None
+    assert interval(sides) is None
 
 
 def test_notes_stand_under_their_claims() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from twostream.experiments.nets import NETS, Target
 
@@ -92,57 +92,29 @@ def _cells() -> Iterator[Experiment]:
         for dropout, paper in zip((0.5, 0.9), figures, strict=True):
             name = f"{net}-dropout-{dropout}"
             name = name if name in NETS else net
-            column = f"dropout {dropout}"
-            yield Experiment(table="table1a", row=row, column=column, paper=paper, nets=(name,))
+            yield _cell("table1a", row, f"dropout {dropout}", paper, name)
     for row, column, paper, net in _INPUT_ROWS:
-        yield Experiment(table="table1b", row=row, column=column, paper=paper, nets=(net,))
+        yield _cell("table1b", row, column, paper, net)
     single, rgb = "accuracy", "slow-fusion"
-    yield Experiment(
-        table=rgb, row="one RGB frame, from scratch", column=single, paper=52.3, nets=("scratch",)
-    )
-    yield Experiment(
-        table=rgb, row="slow fusion, 11 frames", column=single, paper=56.4, nets=("slow-fusion-11",)
-    )
-    yield Experiment(
-        table=rgb,
-        row="plain stack, 10 frames",
-        column=single,
-        paper=None,
-        nets=("rgb-stack-10",),
-        ours=True,
-    )
+    yield _cell(rgb, "one RGB frame, from scratch", single, 52.3, "scratch")
+    yield _cell(rgb, "slow fusion, 11 frames", single, 56.4, "slow-fusion-11")
+    yield _cell(rgb, "plain stack, 10 frames", single, None, "rgb-stack-10", ours=True)
     for row, paper, net in _HELP_ROWS:
-        yield Experiment(table="table2", row=row, column=single, paper=paper, nets=(net,), target=1)
+        yield _cell("table2", row, single, paper, net, target=1)
     # section 6 gives this one in the text: what multi-task learning does for the first data set
-    yield Experiment(
-        table="table1b",
-        row="stacking, L = 10, multi-task",
-        column=_ON,
-        paper=81.5,
-        nets=("flow-10-multitask",),
-    )
+    yield _cell("table1b", "stacking, L = 10, multi-task", _ON, 81.5, "flow-10-multitask")
     for row, paper, net, fusion in _TWO_STREAM_ROWS:
-        yield Experiment(
-            table="table3",
-            row=row,
-            column=single,
-            paper=paper,
-            nets=("last-layer", net),
-            fusion=fusion,
-        )
-    targets: tuple[Target, Target] = (0, 1)
+        yield _cell("table3", row, single, paper, "last-layer", net, fusion=fusion)
     for row, pair, nets, fused in _FINAL_ROWS:
-        for target, paper in zip(targets, pair, strict=True):
-            yield Experiment(
-                table="table4",
-                row=row,
-                column=("first data set", "second data set")[target],
-                paper=paper,
-                nets=nets,
-                fusion=fused,
-                target=target,
-                every_split=True,
-            )
+        for target, column in enumerate(("first data set", "second data set")):
+            more = {"fusion": fused, "target": target, "every_split": True}
+            yield _cell("table4", row, column, pair[target], *nets, **more)
+
+
+def _cell(
+    table: str, row: str, column: str, paper: float | None, *nets: str, **more: Any
+) -> Experiment:
+    return Experiment(table=table, row=row, column=column, paper=paper, nets=nets, **more)
 
 
 EXPERIMENTS: tuple[Experiment, ...] = tuple(_cells())

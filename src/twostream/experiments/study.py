@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import json
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -196,7 +197,8 @@ class Study:
             raise RunError(f"{path} is damaged, it names no data: choose another --out")
         # a study of before this was kept does not say which videos it is of
         before.setdefault("videos", asked["videos"])
-        found = differences(_resolved(before), _resolved(_plain(asked)))
+        asked = json.loads(json.dumps(asked))  # tuples become lists
+        found = differences(_resolved(before), _resolved(asked))
         if found:
             raise RunError(
                 f"{self.out} holds a study with other settings ({'; '.join(found)}): choose "
@@ -342,11 +344,3 @@ def _checksum(dataset: Dataset) -> int:
         for each in dataset.given
     ]
     return zlib.crc32(repr((listed, given)).encode())
-
-
-def _plain(value: dict[str, Any]) -> dict[str, Any]:
-    """Return what JSON makes of it: tuples become lists."""
-    return {
-        k: _plain(v) if isinstance(v, dict) else list(v) if isinstance(v, tuple) else v
-        for k, v in value.items()
-    }

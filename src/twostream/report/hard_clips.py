@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from twostream.report.clip_pictures import ClipPicture
-from twostream.report.run_contents import NAMES, RunContents
+from twostream.report.run_contents import RunContents
 from twostream.report.wording import clips, percent
 from twostream.types import VideoScores
 
@@ -42,15 +42,11 @@ def hard_clips(
         "judge": _JUDGES.get(contents.reference, f"the {contents.reference} stream"),
         "what": ", then ".join(what),
         "no_pictures": no_pictures,
-        "cards": [
-            _card(contents, scores, row, picture) for row, picture in zip(rows, shown, strict=True)
-        ],
+        "cards": [_card(scores, row, picture) for row, picture in zip(rows, shown, strict=True)],
     }
 
 
-def _card(
-    contents: RunContents, scores: VideoScores, row: int, picture: ClipPicture
-) -> dict[str, Any]:
+def _card(scores: VideoScores, row: int, picture: ClipPicture) -> dict[str, Any]:
     values, label = scores.scores[row], int(scores.labels[row])
     ranked = np.argsort(-values, kind="stable").tolist()
     best, least = float(values.max()), float(min(values.min(), 0))
@@ -64,26 +60,10 @@ def _card(
         return {"label": scores.classes[k], "place": place, "shown": shown, "parts": parts}
 
     return {
+        "row": row,
         "picture": picture,
         "file": scores.video_ids[row],
         "truth": scores.classes[label],
         "taken_for": None if ranked[0] == label else scores.classes[ranked[0]],
         "top": [line(k) for k in dict.fromkeys([*ranked[:3], label])],
-        "opinions": _opinions(contents, row, label),
     }
-
-
-def _opinions(contents: RunContents, row: int, label: int) -> list[dict[str, Any]]:
-    """Return what each model took a clip for, where there are several on the same clips."""
-    if not contents.paired or len(contents.test) < 2:
-        return []
-    guesses = {m: (s, int(s.predictions()[row])) for m, s in contents.test.items()}
-    return [
-        {
-            "name": model,
-            "label": NAMES[model],
-            "said": scores.classes[guess] if guess >= 0 else None,
-            "right": guess == label,
-        }
-        for model, (scores, guess) in guesses.items()
-    ]

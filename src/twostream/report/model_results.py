@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from twostream.report.charts import confusion_matrix
 from twostream.report.measures import (
+    Agreement,
     accuracy,
     agreement,
     chance,
@@ -98,7 +99,7 @@ def accuracies(contents: RunContents, groups: int) -> dict[str, Any]:
     }
 
 
-def fusion_gains(contents: RunContents) -> dict[str, Any] | str:
+def fusion_gains(contents: RunContents) -> Agreement | str:
     """Return which clips only one stream has right, and what the fusions make of them."""
     if not all(stream in contents.test for stream in STREAMS):
         return "it needs the scores of both streams, and only one is there"
@@ -106,29 +107,7 @@ def fusion_gains(contents: RunContents) -> dict[str, Any] | str:
         return "the streams were not scored on the same clips"
     fused = {model: contents.test[model] for model in FUSIONS if model in contents.test}
     counts = agreement(contents.test["spatial"], contents.test["temporal"], fused)
-    n = sum(counts.clips.values())
-    if not n:
-        return "there are no test clips"
-    right = {NAMES[model]: each for model, each in counts.fused.items()}
-    return {
-        "n": n,
-        "clips": counts.clips,
-        "fused": counts.fused,
-        "saved": {label: _saved(counts.clips, each) for label, each in right.items()},
-    }
-
-
-def _saved(total: dict[str, int], right: dict[str, int]) -> str:
-    """Return in words what a fusion makes of the clips that one, neither or both streams see."""
-    won = []
-    if single := total["spatial"] + total["temporal"]:
-        right_alone = right["spatial"] + right["temporal"]
-        won.append(f"{right_alone:,} of the {single:,} that only one stream has right")
-    if total["neither"]:
-        won.append(f"{right['neither']:,} of the {total['neither']:,} that neither has right")
-    if total["both"]:
-        won.append(f"{right['both']:,} of the {total['both']:,} that both have right")
-    return ", ".join(won)
+    return counts if sum(counts.clips.values()) else "there are no test clips"
 
 
 def class_recalls(contents: RunContents) -> dict[str, Any] | str:

@@ -104,6 +104,7 @@ def report_page(
         per_class=class_recalls(contents),
         confusions=confusions(contents),
         hard_clips=hard_clips(contents, rows, pictures),
+        judges=contents.test if contents.paired and len(contents.test) > 1 else {},
         wheel=colour_wheel(),
         training=training_curves(contents),
         filters=filters,

@@ -8,7 +8,7 @@ import numpy as np
 
 from twostream.report.charts import curve_plot
 from twostream.report.measures import accuracy
-from twostream.report.run_contents import NAMES, RunContents
+from twostream.report.run_contents import RunContents
 from twostream.report.wording import DASH, percent
 
 _PLOTS = {
@@ -38,23 +38,10 @@ def training_curves(contents: RunContents) -> dict[str, Any] | str:
             plot = curve_plot(curves, levels if shares else {}, shares=shares)
             plots.append(plot | {"title": title, "note": note})
     return {
-        "streams": {stream: NAMES[stream] for stream in history},
+        "logs": history,
         "plots": plots,
         "broken": ", ".join(sorted(broken, key=lambda each: each.split()[0])),
-        "rows": {stream: _figures(contents, stream, log) for stream, log in history.items()},
-    }
-
-
-def _figures(contents: RunContents, stream: str, log: dict[str, Any]) -> dict[str, Any]:
-    rates = [float(row["learning_rate"]) for row in log["history"] if "learning_rate" in row]
-    last = log["history"][-1]
-    return {
-        "steps": int(last["step"]),
-        "loss": float(last["loss"]),
-        "accuracy": float(last["accuracy"]),
-        "rate": f"{max(rates):.2g} → {rates[-1]:.2g}" if rates else DASH,
-        "seconds": log.get("seconds"),
-        "wait": _wait(contents, stream, log),
+        "waits": {stream: _wait(contents, stream, log) for stream, log in history.items()},
     }
 
 
