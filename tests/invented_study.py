@@ -27,7 +27,7 @@ def study_of(first: Path, out: Path, **changes: object) -> Study:
 def split_of(study: Study, run: PlannedRun) -> DatasetSplit:
     """Return who is trained on and tested in a run."""
     settings = run.settings
-    return study.datasets[run.target].split(settings.split, fold=settings.fold, seed=settings.seed)
+    return settings.choice.of(study.datasets[run.target], seed=settings.seed)
 
 
 def fake_run(

@@ -345,7 +345,7 @@ def test_cells_of_all_splits_count_each_clip_in_every_split_that_tests_it(
     given = (GivenSplit(1, halves[0], halves[1]), GivenSplit(2, videos[14:], videos[:14]))
     with_data(study, given=given)
     runs = study.runs("flow-10", 0, every_split=True)
-    assert [(run.settings.split, run.folder.parent.name) for run in runs] == [
+    assert [(run.settings.choice.split, run.folder.parent.name) for run in runs] == [
         (1, "split1-seed0"),
         (2, "split2-seed0"),
     ]

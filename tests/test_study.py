@@ -253,7 +253,7 @@ def test_official_data_without_the_lists_of_split_1_is_refused(
 def test_official_data_uses_its_own_splits(tiny_data: Path, tmp_path: Path) -> None:
     study = study_of(tiny_data, tmp_path, official=True, recipe=make_recipe("paper"))
     runs = study.runs("flow-10", 0)
-    assert [(run.settings.split, run.settings.fold) for run in runs] == [(1, None)]
+    assert [(run.settings.choice.split, run.settings.choice.fold) for run in runs] == [(1, None)]
     assert runs[0].settings.recipe.steps == 80_000
     small = study_of(tiny_data, tmp_path / "out", official=True)
     results = reproduce(small, "figure4", jobs=1)

@@ -55,8 +55,7 @@ class Net:
         other: tuple[str, str] | None,
         weights: str | None,
         weights_architecture: str | None = None,
-        split: int | None,
-        fold: str | None,
+        choice: SplitChoice,
         seed: int,
     ) -> RunSettings:
         """Return what ``train_run`` is asked for.
@@ -67,8 +66,7 @@ class Net:
             other: the other data set and its store, for nets that need one.
             weights: a weights file for spatial nets that need one.
             weights_architecture: the network that it names.
-            split: an official split, or None.
-            fold: "i/k" instead.
+            choice: who is tested.
             seed: of folds, initialisation and samples.
         """
         recipe = replace(
@@ -81,7 +79,7 @@ class Net:
             recipe=recipe,
             streams=(self.stream,),
             temporal=self.temporal,
-            choice=SplitChoice(split=split, fold=fold),
+            choice=choice,
             seed=seed,
             start=Start(weights=None if self.start == "scratch" else weights),
             spatial_architecture=weights_architecture if self.like_weights else None,

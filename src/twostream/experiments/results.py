@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -144,10 +145,9 @@ def figure4_result(study: Study, failed: dict[Path, str]) -> dict[str, Any]:
     result: dict[str, Any] = {"state": _state(runs, failed)}
     if result["state"] != "done":
         return result
-    counts: dict[str, int] = {}
+    counts: Counter[str] = Counter()
     readings: list[DerivativeReading] = []
-    for run in runs:
-        assert isinstance(run, PlannedRun)
+    for run in _planned(runs):
         network = load_model(run.folder / "temporal.safetensors").network
         weight = first_convolution(network).weight.detach().numpy()
         reading = derivative_reading(weight)
@@ -155,17 +155,14 @@ def figure4_result(study: Study, failed: dict[Path, str]) -> dict[str, Any]:
             picture = cv2.imencode(".png", figure4_picture(weight))[1]
             write_bytes(study.out / "figure4.png", picture.tobytes())
         readings.append(reading)
-        for kind, count in reading.counts().items():
-            counts[kind] = counts.get(kind, 0) + count
+        counts.update(reading.counts())
     energy = np.mean([reading.mean_shares() for reading in readings], axis=0)
     return result | {
         "picture": "figure4.png",
         "nets": len(readings),
-        "filters": counts,
-        "energy": {part: float(share) for part, share in zip(PARTS, energy, strict=True)},
-        "energy_of_noise": {
-            part: float(share) for part, share in zip(PARTS, readings[0].chance, strict=True)
-        },
+        "filters": dict(counts),
+        "energy": dict(zip(PARTS, energy.tolist(), strict=True)),
+        "energy_of_noise": dict(zip(PARTS, readings[0].chance.tolist(), strict=True)),
     }
 
 

@@ -21,7 +21,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from twostream.datasets import Dataset, load_dataset, refuse_shared_videos
+from twostream.datasets import Dataset, SplitChoice, load_dataset, refuse_shared_videos
 from twostream.experiments.nets import NETS, Target
 from twostream.experiments.paired_differences import Interval, group_interval
 from twostream.files import differences, locked, read_json, refuse_foreign, write_json
@@ -156,9 +156,9 @@ class Study:
             _ = self.weights_architecture
         targets: tuple[Target, ...] = (0, 1)
         for target, dataset in zip(targets, self.datasets, strict=False):
-            for _, number, fold in self._parts(target, every_split=True):
+            for choice in self._parts(target, every_split=True).values():
                 for seed in range(self.seeds):
-                    split = dataset.split(number, fold=fold, seed=seed)
+                    split = choice.of(dataset, seed=seed)
                     if len({video.label for video in split.train}) < 2:
                         raise DataError(
                             f"{self.names[target]}, {split.name}: clips of one class alone are "
@@ -242,7 +242,7 @@ class Study:
         like = self.weights_architecture if NETS[net].like_weights else None
         found = []
         for seed in range(self.seeds):
-            for name, split, fold in self._parts(target, every_split):
+            for name, choice in self._parts(target, every_split).items():
                 settings = NETS[net].settings(
                     self.recipe,
                     data=self.data[target],
@@ -250,16 +250,15 @@ class Study:
                     other=(self.data[other], store[other]) if len(self.data) > 1 else None,
                     weights=self.weights,
                     weights_architecture=like,
-                    split=split,
-                    fold=fold,
+                    choice=choice,
                     seed=seed,
                 )
                 folder = self.out / "runs" / self.names[target] / f"{name}-seed{seed}" / net
                 found.append(PlannedRun(net, target, folder, settings))
         return found
 
-    def _parts(self, target: Target, every_split: bool) -> list[tuple[str, int | None, str | None]]:
-        """Return (name, official split, fold) of each part that is tested."""
+    def _parts(self, target: Target, every_split: bool) -> dict[str, SplitChoice]:
+        """Return name -> choice of each part that is tested."""
         if self.official:
             given = self.datasets[target].given_splits
             if 1 not in given:
@@ -269,9 +268,9 @@ class Study:
                     "where to get them), or use --data"
                 )
             numbers = given if every_split else given[:1]
-            return [(f"split{number}", number, None) for number in numbers]
+            return {f"split{number}": SplitChoice(split=number) for number in numbers}
         k = self.folds
-        return [(f"fold{i}of{k}", None, f"{i}/{k}") for i in range(1, k + 1)]
+        return {f"fold{i}of{k}": SplitChoice(fold=f"{i}/{k}") for i in range(1, k + 1)}
 
     @cached_property
     def groups(self) -> tuple[dict[str, str], ...]:
