@@ -17,7 +17,7 @@ from invented_run import CLASSES, Page, copy_run, read, tiny_model, write_run
 from twostream.checkpoint import StreamModel, save_model
 from twostream.models import first_convolution
 from twostream.report import write_report
-from twostream.report.clip_pictures import filter_picture
+from twostream.report.filter_pictures import filter_picture
 from twostream.types import LabeledVideo, ModelError, TemporalInput
 from twostream.video import VideoWriter
 

@@ -73,6 +73,11 @@ _TWO = ("last-layer", "flow-10")
 _AVERAGE = Contender("average of both streams", _TWO, "average")
 _SVM = Contender("SVM on both streams", _TWO, "svm")
 _ALONE = _net("flow-10", "second data set only")
+_PRETRAINED = _net("flow-10-pretrained", "pre-trained on the first, fine-tuned")
+_MULTITASK = _net("flow-10-multitask", "multi-task")
+_SINGLE = _net("flow-1", "single flow field")
+_TUNED = _net("fine-tuned", "pre-trained, fine-tuned")
+_LAST_LAYER = _net("last-layer", "pre-trained, last layer only")
 _SCRATCH = _net("scratch", "from scratch")
 # the paper's nets are all of one architecture; weights that are at hand need not be of the recipe's
 _SAME_SCRATCH = _net("scratch-like-weights", "the same network from scratch")
@@ -84,10 +89,10 @@ CLAIMS: tuple[Claim, ...] = (
         "a pre-trained net is better.",
         "from scratch 52.3, fine-tuned 72.8 (dropout 0.9), last layer 72.7 (dropout 0.5)",
         (
-            Comparison(_net("fine-tuned", "pre-trained, fine-tuned"), _SCRATCH),
-            Comparison(_net("last-layer", "pre-trained, last layer only"), _SCRATCH),
-            Comparison(_net("fine-tuned", "pre-trained, fine-tuned"), _SAME_SCRATCH),
-            Comparison(_net("last-layer", "pre-trained, last layer only"), _SAME_SCRATCH),
+            Comparison(_TUNED, _SCRATCH),
+            Comparison(_LAST_LAYER, _SCRATCH),
+            Comparison(_TUNED, _SAME_SCRATCH),
+            Comparison(_LAST_LAYER, _SAME_SCRATCH),
         ),
     ),
     Claim(
@@ -95,10 +100,8 @@ CLAIMS: tuple[Claim, ...] = (
         "A stack of several flow fields beats a single one.",
         "L = 1 73.9, L = 5 80.4, L = 10 81.0",
         (
-            Comparison(_STACK, _net("flow-1", "single flow field")),
-            Comparison(
-                _net("flow-5", "stack of 5 flow fields"), _net("flow-1", "single flow field")
-            ),
+            Comparison(_STACK, _SINGLE),
+            Comparison(_net("flow-5", "stack of 5 flow fields"), _SINGLE),
         ),
     ),
     Claim(
@@ -119,18 +122,10 @@ CLAIMS: tuple[Claim, ...] = (
         "HMDB-51: alone 46.6, fine-tuned 49.0, classes added 52.8, multi-task 55.4; "
         "UCF-101: 81.0, multi-task 81.5",
         (
-            Comparison(_net("flow-10-multitask", "multi-task"), _ALONE, target=1),
-            Comparison(
-                _net("flow-10-multitask", "multi-task"),
-                _net("flow-10-pretrained", "pre-trained on the first, fine-tuned"),
-                target=1,
-            ),
-            Comparison(
-                _net("flow-10-multitask", "multi-task"),
-                _net("flow-10-added", "classes added"),
-                target=1,
-            ),
-            Comparison(_net("flow-10-multitask", "multi-task"), _net("flow-10", "alone")),
+            Comparison(_MULTITASK, _ALONE, target=1),
+            Comparison(_MULTITASK, _PRETRAINED, target=1),
+            Comparison(_MULTITASK, _net("flow-10-added", "classes added"), target=1),
+            Comparison(_MULTITASK, _net("flow-10", "alone")),
         ),
     ),
     Claim(

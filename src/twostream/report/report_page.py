@@ -7,13 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from twostream.files import write_text
-from twostream.report.clip_pictures import (
-    FilterPicture,
-    colour_wheel,
-    filter_picture,
-    open_store,
-    picture_of,
-)
+from twostream.report.clip_pictures import colour_wheel, open_store, picture_of
+from twostream.report.filter_pictures import FilterPicture, filter_picture
 from twostream.report.hard_clips import hard_clips
 from twostream.report.measures import hardest
 from twostream.report.model_results import (
@@ -73,21 +68,15 @@ def report_page(
     """Return the page as HTML."""
     scores = contents.test[contents.reference]
     rows = hardest(scores)
-    work, done = len(rows) + len(STREAMS), 0
+    work = len(rows) + len(STREAMS)
     store = _store(contents)
     pictures = {}
-    for video_id in (scores.video_ids[row] for row in rows):
+    for done, video_id in enumerate((scores.video_ids[row] for row in rows), start=1):
         pictures[video_id] = picture_of(video_id, store, videos.get(video_id), contents.settings)
-        done += 1
         progress("report", done, work, video_id)
-    filters: dict[str, FilterPicture | str] = {}
-    for stream in STREAMS:
-        path = contents.run / f"{stream}.safetensors"
-        try:
-            filters[stream] = filter_picture(path)
-        except TwoStreamError as error:
-            filters[stream] = str(error) if path.is_file() else f"there is no {path.name}"
-        done += 1
+    filters = {}
+    for done, stream in enumerate(STREAMS, start=len(rows) + 1):
+        filters[stream] = _filters(contents.run / f"{stream}.safetensors")
         progress("report", done, work, f"{stream} filters")
     tested = {videos[i].group for i in scores.video_ids if i in videos and videos[i].group}
     return render(
@@ -120,6 +109,13 @@ def _store(contents: RunContents) -> FlowStore | StoreError:
         return open_store(contents.run, contents.settings)
     except StoreError as error:
         return error
+
+
+def _filters(path: Path) -> FilterPicture | str:
+    try:
+        return filter_picture(path)
+    except TwoStreamError as error:
+        return str(error) if path.is_file() else f"there is no {path.name}"
 
 
 def _settings(contents: RunContents) -> dict[str, Any] | str:
