@@ -35,7 +35,7 @@ def html(document: str, results: Mapping[str, Any], folder: Path) -> str:
     for part in parts:
         title, text = part.split("\n\n", 1)
         text, *claims = text.split("\n### ")
-        after = ""
+        after = ""  # the document's last paragraph on claims is of the first one
         if claims and results["overfitting"]:
             claims[-1], _, after = claims[-1].rstrip().rpartition("\n\n")
         sections.append(
