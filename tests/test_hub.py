@@ -149,7 +149,7 @@ def test_what_is_no_run(tiny_run: Path, tmp_path: Path) -> None:
 def test_the_licence_is_the_owners_word(tiny_run: Path, tmp_path: Path) -> None:
     push(tiny_run, f"file:{tmp_path / 'a'}", license_id="cc-by-4.0")
     assert 'license: "cc-by-4.0"\n' in (tmp_path / "a" / "README.md").read_text()
-    assert 'license: unknown\n' in (tiny_run / "README.md").read_text()
+    assert "license: unknown\n" in (tiny_run / "README.md").read_text()
     with pytest.raises(UsageError, match="--license takes a word"):
         push(tiny_run, f"file:{tmp_path / 'b'}", license_id="a\nb: c")
 
