@@ -137,11 +137,10 @@ def test_a_checkpoint_on_a_full_disk_leaves_the_one_before(
     path = tmp_path / "step=4.ckpt"
     WholeCheckpoints().save_checkpoint({"step": 4}, path)
 
-    def full(self: Path, content: object) -> int:
-        self.touch()
-        raise OSError(errno.ENOSPC, "No space left on device", str(self))
+    def full(source: Path, target: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(target))
 
-    monkeypatch.setattr(Path, "write_bytes", full)
+    monkeypatch.setattr("os.replace", full)
     with pytest.raises(OSError, match="No space left"):
         WholeCheckpoints().save_checkpoint({"step": 5}, path)
     assert torch.load(path) == {"step": 4}
