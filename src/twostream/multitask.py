@@ -2,7 +2,7 @@
 
 Both are one net over the classes of all data sets, one set after another. With *multi-task* heads
 each set has a softmax layer of its own, which is a part of the last layer's outputs (see
-``train.own_head``); with *added* classes there is one softmax over the first set's classes and
+``training.own_head``); with *added* classes there is one softmax over the first set's classes and
 those of the others' that do not overlap. Afterwards ``cut_head`` leaves an ordinary model of one
 data set, so that prediction and evaluation know nothing of all this.
 """

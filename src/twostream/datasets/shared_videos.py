@@ -13,7 +13,7 @@ from twostream.types import DataError, LabeledVideo, VideoError
 def shared_videos(datasets: Sequence[Dataset]) -> Iterator[tuple[LabeledVideo, LabeledVideo]]:
     """Yield the pairs of videos of two data sets that are one file, or copies of one file.
 
-    Only files of equal size are looked into (``video.source.source_hash``), so that large data
+    Only files of equal size are looked into (``video.fingerprint.source_hash``), so that large data
     sets which have nothing in common cost little more than their listing. A clip that was encoded
     anew is another file. Files that cannot be read are left to whoever reads them.
     """

@@ -33,7 +33,7 @@ Item = TypeVar("Item")
 
 
 class Source(Protocol):
-    """Where frames come from; see ``video.live``.
+    """Where frames come from; see ``video.live_sources``.
 
     Attributes:
         name: for people.
