@@ -16,7 +16,7 @@ def doctor(
     target: Path = typer.Argument(..., metavar="DATA_OR_VIDEO", help="A data set or one video."),
     length: int = own(10, "Stack length that clips must be long enough for."),
     as_json: options.AsJson = False,
-) -> int:
+) -> None:
     """Decode everything and list what is wrong with it."""
     from twostream.doctor import examine
 
@@ -29,7 +29,6 @@ def doctor(
     else:
         shown.say(f"{report.videos} videos, no problem found")
     shown.result(report.to_json())
-    return 0
 
 
 def extract(
@@ -55,6 +54,7 @@ def extract(
     from twostream.datasets import load_dataset
     from twostream.extraction import extract as run
     from twostream.recipes import make_recipe
+    from twostream.run.steps import extraction_progress
 
     shown = Shown(as_json=as_json)
     dataset = load_dataset(data)
@@ -68,7 +68,7 @@ def extract(
             kinds=("rgb", "forward", "backward") if backward else ("rgb", "forward"),
             workers=workers,
             device=device,
-            progress=shown.step,
+            progress=extraction_progress(shown.step),
         )
     for video_id, why in summary.warnings.items():
         shown.say(f"{video_id}: {why}")

@@ -187,7 +187,7 @@ def flow(
         None, "Displacement in pixels that gets full colour; default: the video's usual."
     ),
     as_json: options.AsJson = False,
-) -> int:
+) -> None:
     """Show the flow of a video in colours beside it, or compute that of two images."""
     from twostream.flow import make_estimator
     from twostream.types import UsageError
@@ -212,16 +212,12 @@ def flow(
             )
         if film.warning:
             shown.say(film.warning)
-        shown.out.print(
-            f"{out}: {film.pairs} fields of {method}, full colour at {film.scale_px:.3g} px",
-            soft_wrap=True,
-        )
+        shown.line(f"{out}: {film.pairs} fields of {method}, full colour at {film.scale_px:.3g} px")
         shown.result({"out": str(out), "pairs": film.pairs, "scale_px": film.scale_px})
-        return 0
+        return
     result = _flow_of_images(inputs, out, estimator)
     shown.summary(method, result, {}, "")
     shown.result(result)
-    return 0
 
 
 def _flow_of_images(inputs: list[Path], out: Path, estimator: FlowEstimator) -> dict[str, Any]:

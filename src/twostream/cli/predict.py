@@ -52,7 +52,7 @@ def predict(
     srt: Path = own(None, "The segments as subtitles.", WRITTEN, "--srt"),
     video: Path = own(None, "The video with labels, scores and flow (.mp4).", WRITTEN, "--video"),
     accelerator: options.Accelerator = "auto",
-    as_json: options.AsJson = False,
+    as_json: bool = own(False, "Print one JSON list as the last line.", None, "--json"),
 ) -> int:
     """Label videos: flow is computed inside, with what the model files say.
 

@@ -99,7 +99,7 @@ def train(
     devices: options.Devices = 1,
     precision: options.Precision = "32-true",
     as_json: options.AsJson = False,
-) -> int:
+) -> None:
     """Train both streams on DATA and do everything around it: flow, scores, fusion, report."""
     from twostream.initialise import Start
     from twostream.recipes import make_recipe
@@ -165,7 +165,6 @@ def train(
             progress=shown.step,
         )
     show_results(shown, results)
-    return 0
 
 
 def show_results(shown: Shown, results: dict[str, Any]) -> None:
@@ -184,15 +183,15 @@ def show_results(shown: Shown, results: dict[str, Any]) -> None:
         shown.say(f"{len(results['unreadable'])} videos could not be read: {results['unreadable']}")
     report = Path(results["run"]) / "report.html"
     if report.is_file():
-        shown.out.print(f"report: {report}", soft_wrap=True)
+        shown.line(f"report: {report}")
     shown.result(results)
 
 
 def demo(
     out: Path = own(Path("demo-run"), "The RUN folder.", None, "--out"),
-    seed: options.Seed = 0,
+    seed: int = own(0, "Of the data set and of training.", min=0),
     as_json: options.AsJson = False,
-) -> int:
+) -> None:
     """Write the built-in data set, do the main job on it and label one held-out clip."""
     from twostream.demo import run_demo
 
@@ -205,7 +204,6 @@ def demo(
     ]
     shown.table(f"{clip.name} ({truth})", ("place", "label", "score"), rows)
     show_results(shown, results)
-    return 0
 
 
 COMMANDS = (train, demo)
