@@ -54,7 +54,6 @@ def extract(
     from twostream.datasets import load_dataset
     from twostream.extraction import extract as run
     from twostream.recipes import make_recipe
-    from twostream.run.steps import extraction_progress
 
     shown = Shown(as_json=as_json)
     dataset = load_dataset(data)
@@ -68,7 +67,7 @@ def extract(
             kinds=("rgb", "forward", "backward") if backward else ("rgb", "forward"),
             workers=workers,
             device=device,
-            progress=extraction_progress(shown.step),
+            progress=shown.step,
         )
     for video_id, why in summary.warnings.items():
         shown.say(f"{video_id}: {why}")
