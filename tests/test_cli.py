@@ -79,7 +79,7 @@ def test_names_are_shown_as_they_are(
     monkeypatch.setenv("COLUMNS", "200")
     if terminal:
         monkeypatch.setenv("FORCE_COLOR", "1")
-        monkeypatch.setenv("TERM", "dumb")
+        monkeypatch.setenv("TERM", "xterm")
     name = "Opening [something] :car: [/b]"
     shown = Shown()
     with shown.progress():
@@ -90,6 +90,7 @@ def test_names_are_shown_as_they_are(
     shown.table(f"title {name}", ("video", "why"), [(f"cell {name}", 1)])
     logging.getLogger("twostream.flow").warning("log %s", name)
     captured = capsys.readouterr()
+    assert ("\x1b" in captured.err) == terminal
     for where in ("line", "title", "cell"):
         assert f"{where} {name}" in captured.out
     for where in ("read", "at", "say", "log"):
