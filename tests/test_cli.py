@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import pickle
 import shutil
@@ -52,7 +53,48 @@ def test_help_does_not_import_the_heavy_parts() -> None:
         "import-flow",
         "export-flow",
     ):
-        assert f"  {verb} " in done.stdout
+        assert f"│ {verb} " in done.stdout
+
+
+def test_help_is_in_panels_and_tells_each_recipes_defaults(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "300")
+    assert run(["train", "--help"]) == 0
+    said = capsys.readouterr().out
+    panels = ("Data", "Method", "Network", "Training", "Machine")
+    places = [said.index(f"╭─ {panel} ─") for panel in panels]
+    assert places == sorted(places)
+    for words in ("SGD steps: 400 (quick), 80,000 (paper).", "dis (quick), brox (paper).", "<int>"):
+        assert words in said
+    assert run(["evaluate", "--help"]) == 0
+    assert "[DATA]" in capsys.readouterr().out  # no markup
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_names_are_shown_as_they_are(
+    terminal: bool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Files and classes may be called what rich would read as markup or as emoji."""
+    monkeypatch.setenv("COLUMNS", "200")
+    if terminal:
+        monkeypatch.setenv("FORCE_COLOR", "1")
+        monkeypatch.setenv("TERM", "xterm")
+    name = "Opening [something] :car: [/b]"
+    shown = Shown()
+    with shown.progress():
+        shown.step(f"read {name}", 1, 2, f"at {name}")
+        shown.step(f"read {name}", 2, 2, f"at {name}")
+    shown.say(f"say {name}")
+    shown.line(f"line {name}")
+    shown.table(f"title {name}", ("video", "why"), [(f"cell {name}", 1)])
+    logging.getLogger("twostream.flow").warning("log %s", name)
+    captured = capsys.readouterr()
+    assert ("\x1b" in captured.err) == terminal
+    for where in ("line", "title", "cell"):
+        assert f"{where} {name}" in captured.out
+    for where in ("read", "at", "say", "log"):
+        assert f"{where} {name}" in captured.err
 
 
 def test_progress_travels_to_other_devices(capsys: pytest.CaptureFixture[str]) -> None:
@@ -170,12 +212,12 @@ WRONG = [
     (2, "bound must be a number above 0, got inf", "--bound inf"),
     (2, "frame rate must be a number above 0, got nan", "--fps nan"),
     (2, "frame rate must be a number above 0, got 0", "--fps 0"),
-    (2, "unknown recipe", "--recipe gourmet"),
+    (2, "'gourmet' is not one of 'quick', 'paper'", "--recipe gourmet"),
     (2, "crop", "--crop-size 100"),
     (2, "even length", "--length 5 --bidirectional"),
-    (2, "--stream", "--stream audio"),
-    (2, "--train takes all or last-layer", "--train some"),
-    (2, "codec", "--codec png"),
+    (2, "'audio' is not one of 'both', 'spatial'", "--stream audio"),
+    (2, "'some' is not one of 'all', 'last-layer'", "--train some"),
+    (2, "'png' is not one of 'jpeg', 'lossless'", "--codec png"),
     (1, "no weights file", "--weights nowhere.safetensors"),
     (1, "is damaged", "--weights {things}/damaged.safetensors"),
     (1, "is a folder", "--weights {things}/full"),
@@ -188,11 +230,12 @@ WRONG = [
     (2, "fold", "--fold 9/3"),
     (2, "fold", "--fold 5/3"),
     (2, "split 9", "--split 9"),
-    (2, "fit_scores", "--fit-scores maybe"),
+    (2, "'maybe' is not one of 'out-of-fold', 'in-sample'", "--fit-scores maybe"),
     (2, "Invalid value", "--steps many"),
     (2, "no flow estimator", "--flow magic"),
-    (2, "the trainer does not take", "--precision 3-bit"),
-    (2, "the trainer does not take", "--accelerator abacus"),
+    (2, "'3-bit' is not one of '32-true', '16-mixed', 'bf16-mixed'", "--precision 3-bit"),
+    (2, "'abacus' is not one of 'auto', 'cpu', 'gpu'", "--accelerator abacus"),
+    (2, "'sum' is not one of 'multitask', 'added', 'pretrain'", "--how sum"),
     (2, "cannot be split over 2 devices", "--batch-size 7 --devices 2"),
     (1, "no such file or folder", "--also nowhere"),
     (1, "at least two classes", "--also {things}/one-class"),
@@ -209,6 +252,24 @@ WRONG = [
     (1, "made with other settings", "--store {run}/flow --short-side 80"),
     (1, "holds no flow store", "--also {other} --also-store {things}/full"),
 ]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "extract DATA --store OUT --device abacus",
+        "extract DATA --store OUT --recipe gourmet",
+        "fuse DATA --method sum",
+        "export-flow --store DATA --out OUT --layout flownet",
+        "evaluate DATA --accelerator abacus",
+        "predict DATA DATA --accelerator abacus",
+        "reproduce --out OUT --recipe gourmet",
+    ],
+)
+def test_an_unknown_choice_is_refused_with_the_known_ones(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "is not one of '" in fails(capsys, 2, *command.split())
 
 
 @pytest.mark.parametrize(("status", "words", "options"), WRONG, ids=[case[2] for case in WRONG])

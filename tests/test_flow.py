@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from twostream.cli.console import FLOW_HELP
+from twostream.cli.options import FLOW
 from twostream.display.colours import flow_to_rgb
 from twostream.flow import (
     ESTIMATOR_NAMES,
@@ -58,7 +58,7 @@ def translated(dx: int, dy: int, height: int = 96, width: int = 120) -> tuple:
 
 def test_estimators_are_the_known_ones() -> None:
     assert (*NAMES, "raft-small", "raft-large", "mv") == ESTIMATOR_NAMES
-    assert all(name in FLOW_HELP for name in ESTIMATOR_NAMES)
+    assert all(name in FLOW for name in ESTIMATOR_NAMES)
     assert all(find_estimator(name).name == name for name in ESTIMATOR_NAMES)
     assert all(make_estimator(name).name == name for name in NAMES)
 

@@ -370,11 +370,11 @@ def test_an_image_that_goes_bad_meanwhile_is_one_sentence(
     ("status", "words", "options"),
     [
         (2, "does not fit a short side", ("--crop-size", "300")),
-        (2, "unknown recipe", ("--recipe", "gourmet")),
+        (2, "is not one of 'quick', 'paper'", ("--recipe", "gourmet")),
         (2, "its own val folder", ("--val-share", "0.5")),
         (2, "FILE.safetensors", ("--out", "no-such/net.bin")),
         (2, "--val-share", ("--val-share", "nan")),
-        (2, "the trainer does not take", ("--accelerator", "abacus")),
+        (2, "is not one of 'auto', 'cpu', 'gpu'", ("--accelerator", "abacus")),
         (2, "cannot be split over 2 devices", ("--batch-size", "7", "--devices", "2")),
         (1, "unknown architecture", ("--arch", "transformer-9000")),
     ],

@@ -10,7 +10,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,8 +31,6 @@ _EXTRA = frozenset({".gitattributes"})  # the Hub's own
 _REPO = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
 _TOKEN = re.compile(r"hf_\w+")
 _LICENSE = re.compile(r"^license:.*$", re.M)
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,50 +1,5 @@
-"""The command line: verbs named after the functions; everything heavy is imported when it runs."""
+"""The command line."""
 
-from __future__ import annotations
+from twostream.cli.verbs import app
 
-import typer
-
-from twostream.cli import (
-    data,
-    export,
-    flow,
-    hub,
-    predict,
-    pretrain,
-    reproduce,
-    scores,
-    serve,
-    train,
-)
-
-app = typer.Typer(
-    name="twostream",
-    help="Recognise actions in videos by appearance (RGB) and motion (optical flow).",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-
-
-def _version(wanted: bool) -> None:
-    if wanted:
-        from importlib.metadata import version
-
-        typer.echo(f"twostream {version('twostream')}")
-        raise typer.Exit
-
-
-@app.callback()
-def _main(
-    version: bool = typer.Option(
-        False, "--version", callback=_version, is_eager=True, help="Print the version and exit."
-    ),
-) -> None:
-    pass
-
-
-for _module in (train, pretrain, predict, serve, scores, data, export, hub, flow, reproduce):
-    for _command in _module.COMMANDS:
-        app.command()(_command)
+__all__ = ["app"]

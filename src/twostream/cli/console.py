@@ -8,36 +8,19 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeRemainingColumn,
-)
-from rich.table import Table
-from rich.text import Text
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
 
 PLAIN_SECONDS = 5.0
 
 
-class _Notes(logging.Handler):
-    """Shows what the rooms log as sentences of the command."""
+class Shown(logging.Handler):
+    """Tables, notes and progress of one command; as a log handler, what the rooms log.
 
-    def __init__(self, shown: Shown) -> None:
-        super().__init__(logging.INFO)
-        self._shown = shown
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self._shown.say(record.getMessage())
-
-
-class Shown:
-    """Tables, notes and progress of one command.
+    Names of files and classes may hold ``[...]`` or ``:...:``: nothing is read as markup.
 
     Args:
         as_json: print one JSON object as the last line of standard output, all else goes to
@@ -45,15 +28,19 @@ class Shown:
     """
 
     def __init__(self, *, as_json: bool = False) -> None:
+        super().__init__(logging.INFO)
         self.as_json = as_json
-        self.notes = Console(stderr=True, highlight=False, soft_wrap=True)
-        self.out = self.notes if as_json else Console(highlight=False)
+        from rich.console import Console  # not for every --help
+
+        as_it_is: dict[str, Any] = {"highlight": False, "markup": False, "emoji": False}
+        self.notes = Console(stderr=True, soft_wrap=True, **as_it_is)
+        self.out = self.notes if as_json else Console(**as_it_is)
         self._bars: Progress | None = None
         self._tasks: dict[str, TaskID] = {}
         self._told: dict[str, float] = {}
         logger = logging.getLogger("twostream")
         logger.setLevel(logging.INFO)
-        logger.handlers = [_Notes(self)]
+        logger.handlers = [self]
 
     def __getstate__(self) -> dict[str, Any]:
         """Devices of their own process tell progress by lines; consoles do not travel."""
@@ -62,9 +49,17 @@ class Shown:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(**state)  # type: ignore[misc]
 
+    def emit(self, record: logging.LogRecord) -> None:
+        """Tell people what a room logs."""
+        self.say(record.getMessage())
+
     def say(self, message: str) -> None:
         """Tell people one sentence."""
-        self.notes.print(Text(message, style="dim"))
+        self.notes.print(message, style="dim")
+
+    def line(self, text: str) -> None:
+        """Print one line of the result, however long."""
+        self.out.print(text, soft_wrap=True)
 
     def table(
         self,
@@ -75,13 +70,15 @@ class Shown:
         text_columns: int = 1,
     ) -> None:
         """Print a table; the first columns are text, the others are numbers or text."""
-        table = Table(title=Text(title), title_justify="left", header_style="bold")
+        from rich.table import Table
+
+        table = Table(title=title, title_justify="left", header_style="bold")
         for i, column in enumerate(columns):
             table.add_column(
                 column, justify="left" if i < text_columns else "right", overflow="fold"
             )
         for row in rows:
-            table.add_row(*(Text(str(value)) for value in row))
+            table.add_row(*map(str, row))
         self.out.print(table)
 
     def summary(
@@ -105,12 +102,20 @@ class Shown:
         if not self.notes.is_terminal:
             yield self
             return
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeRemainingColumn,
+        )
+
         columns = (
-            TextColumn("{task.description:<18}"),
+            TextColumn("{task.description:<18}", markup=False),
             BarColumn(bar_width=28),
             MofNCompleteColumn(),
             TimeRemainingColumn(compact=True, elapsed_when_finished=True),
-            TextColumn("[dim]{task.fields[detail]}"),
+            TextColumn("{task.fields[detail]}", style="dim", markup=False),
         )
         with Progress(*columns, console=self.notes, transient=False) as self._bars:
             yield self
@@ -123,12 +128,12 @@ class Shown:
             if done < total and now - self._told.setdefault(task, now) < PLAIN_SECONDS:
                 return
             self._told[task] = now
-            self.notes.print(Text(f"{task}: {done}/{total} {detail}".rstrip()))
+            self.notes.print(f"{task}: {done}/{total} {detail}".rstrip())
             return
         known = self._tasks.get(task)
         if known is None or self._bars.tasks[known].finished:
             known = self._tasks[task] = self._bars.add_task(task, total=total, detail="")
-        self._bars.update(known, completed=done, total=total, detail=Text(detail).markup)
+        self._bars.update(known, completed=done, total=total, detail=detail)
 
 
 def percent(value: float | None) -> str:

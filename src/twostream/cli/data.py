@@ -16,7 +16,7 @@ def doctor(
     target: Path = typer.Argument(..., metavar="DATA_OR_VIDEO", help="A data set or one video."),
     length: int = own(10, "Stack length that clips must be long enough for."),
     as_json: options.AsJson = False,
-) -> int:
+) -> None:
     """Decode everything and list what is wrong with it."""
     from twostream.doctor import examine
 
@@ -29,7 +29,6 @@ def doctor(
     else:
         shown.say(f"{report.videos} videos, no problem found")
     shown.result(report.to_json())
-    return 0
 
 
 def extract(

@@ -10,7 +10,7 @@ from twostream.cli.options import DATA, own, split_choice
 
 
 def export(
-    run: options.FinishedRun,
+    run: options.TrainedRun,
     out: Path = own(..., "The folder to write.", None, "--out"),
     quantize: bool = own(
         False, "Int8 networks, calibrated and measured on clips.", None, "--quantize"
@@ -26,7 +26,7 @@ def export(
     fold: options.Fold = None,
     test_groups: options.TestGroups = None,
     as_json: options.AsJson = False,
-) -> int:
+) -> None:
     """Write ONNX networks with labels and a contract; `twostream predict OUT` needs no torch."""
     from twostream.export import export_onnx
     from twostream.types import UsageError
@@ -62,13 +62,11 @@ def export(
             for name in accuracy["int8"]
         ]
         shown.table(f"{report.quantization['clips']} clips", ("stream", "float32", "int8"), costs)
-        shown.out.print(
+        shown.line(
             f"same label on {percent(report.quantization['same_label'])} of the clips; fused "
-            f"scores differ by at most {report.quantization['largest_difference']:.3f}",
-            soft_wrap=True,
+            f"scores differ by at most {report.quantization['largest_difference']:.3f}"
         )
     shown.result(report.to_json())
-    return 0
 
 
 COMMANDS = (export,)

@@ -13,7 +13,7 @@ from twostream.cli.options import FLOW, own
 
 if TYPE_CHECKING:
     from twostream.flow import FlowEstimator
-    from twostream.interchange import FlowVideo, Matched
+    from twostream.interchange import FlowVideo, ImportSummary, Matched
 
 NAMED = 5  # names that are printed of a longer list
 Store = Annotated[Path, typer.Option("--store", help="Folder of frames and flow.")]
@@ -74,11 +74,7 @@ def import_flow(
             workers=workers,
             progress=shown.step,
         )
-    layouts = ", ".join(f"{count} {name}" for name, count in summary.layouts.items())
-    scaled = f"; {summary.scaled} videos have ranges of their own" if summary.scaled else ""
-    shown.say(
-        f"layouts: {layouts or 'none'}; codes span +-{settings.parameters['bound_px']:g} px{scaled}"
-    )
+    _say_layouts(shown, summary, settings.parameters["bound_px"])
     if bound is None and "denseflow" in summary.layouts:
         shown.say("these look like denseflow's, whose own default is 32 px: say --bound if not 20")
     if names is None:
@@ -104,6 +100,12 @@ def import_flow(
     }
     shown.result(result)
     return status
+
+
+def _say_layouts(shown: Shown, summary: ImportSummary, bound_px: float) -> None:
+    layouts = ", ".join(f"{count} {name}" for name, count in summary.layouts.items())
+    scaled = f"; {summary.scaled} videos have ranges of their own" if summary.scaled else ""
+    shown.say(f"layouts: {layouts or 'none'}; codes span +-{bound_px:g} px{scaled}")
 
 
 def _matched(
@@ -187,7 +189,7 @@ def flow(
         None, "Displacement in pixels that gets full colour; default: the video's usual."
     ),
     as_json: options.AsJson = False,
-) -> int:
+) -> None:
     """Show the flow of a video in colours beside it, or compute that of two images."""
     from twostream.flow import make_estimator
     from twostream.types import UsageError
@@ -212,16 +214,12 @@ def flow(
             )
         if film.warning:
             shown.say(film.warning)
-        shown.out.print(
-            f"{out}: {film.pairs} fields of {method}, full colour at {film.scale_px:.3g} px",
-            soft_wrap=True,
-        )
+        shown.line(f"{out}: {film.pairs} fields of {method}, full colour at {film.scale_px:.3g} px")
         shown.result({"out": str(out), "pairs": film.pairs, "scale_px": film.scale_px})
-        return 0
+        return
     result = _flow_of_images(inputs, out, estimator)
     shown.summary(method, result, {}, "")
     shown.result(result)
-    return 0
 
 
 def _flow_of_images(inputs: list[Path], out: Path, estimator: FlowEstimator) -> dict[str, Any]:

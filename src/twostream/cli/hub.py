@@ -13,7 +13,7 @@ from twostream.cli.options import own
 
 
 def push(
-    run: options.FinishedRun,
+    run: options.TrainedRun,
     target: str = typer.Argument(
         ..., metavar="TARGET", help="user/name on the Hugging Face Hub, or a folder (file:FOLDER)."
     ),
@@ -23,14 +23,13 @@ def push(
         None, "For the card, as the Hub names it: mit, cc-by-4.0.", None, "--license", metavar="ID"
     ),
     as_json: options.AsJson = False,
-) -> int:
+) -> None:
     """Share a run: model files, card, results and settings; no clips, no flow, no paths."""
     from twostream.hub import push as push_run
 
     shown = Shown(as_json=as_json)
     told = push_run(run, target, force=force, private=private, license_id=license_id)
     _show(shown, f"pushed to {told['target']}", told)
-    return 0
 
 
 def pull(
@@ -41,14 +40,13 @@ def pull(
     revision: str = own(None, "Branch, tag or commit on the Hub."),
     force: bool = own(False, "Replace a pulled run that is there.", None, "--force"),
     as_json: options.AsJson = False,
-) -> int:
+) -> None:
     """Fetch a shared run, ready for `twostream predict`."""
     from twostream.hub import pull as pull_run
 
     shown = Shown(as_json=as_json)
     told = pull_run(source, out, revision=revision, force=force)
     _show(shown, f"{told['source']} is in {out}", told)
-    return 0
 
 
 def _show(shown: Shown, title: str, told: dict[str, Any]) -> None:

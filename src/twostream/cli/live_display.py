@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from contextlib import nullcontext
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -51,18 +49,17 @@ def watch(
                         shown.say(f"{event.at_seconds:.1f} s: {event.cause}; trying again")
                     else:
                         shown.say(f"frames again after {event.seconds:.1f} s without")
-                    _line(shown, event.to_json())
+                    shown.result(event.to_json())
                     continue
                 label, score = event.prediction.top(1)[0]
                 title = label if score >= threshold else NONE_LABEL
-                _line(shown, {"label": None if score < threshold else label, **event.to_json()})
+                shown.result({"label": None if score < threshold else label, **event.to_json()})
                 if display is not None:
                     display.update(_picture(name, title, event, top))
                 elif not shown.as_json:
-                    shown.out.print(
+                    shown.line(
                         f"{event.prediction.end_seconds:7.1f} s  {title} {score:.2f}  "
-                        f"(delay {event.delay_seconds:.2f} s, dropped {event.dropped})",
-                        soft_wrap=True,
+                        f"(delay {event.delay_seconds:.2f} s, dropped {event.dropped})"
                     )
     except KeyboardInterrupt:
         status = 130
@@ -77,14 +74,8 @@ def watch(
             "this machine was too slow at times: a longer --every, fewer --positions, or a flow "
             "that is quicker, help"
         )
-    _line(shown, {"summary": asdict(summary)})
+    shown.result({"summary": asdict(summary)})
     return status
-
-
-def _line(shown: Shown, value: dict[str, Any]) -> None:
-    if shown.as_json:
-        sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
-        sys.stdout.flush()
 
 
 def _picture(name: str, title: str, event: LivePrediction, top: int) -> Table:

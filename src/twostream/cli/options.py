@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import typer
 
@@ -32,23 +32,20 @@ def own(default: Any, text: str, panel: str | None = None, *names: str, **more: 
     return typer.Option(default, *names, help=text, rich_help_panel=panel, **more)
 
 
-def per_recipe(text: str, *fields: str) -> str:
+RecipeName = Literal["quick", "paper"]
+CodecName = Literal["jpeg", "lossless"]
+
+
+def per_recipe(text: str, field: str) -> str:
     """Return a help text with each recipe's own value.
 
     >>> per_recipe("SGD steps", "steps")
-    'SGD steps: 80,000 (paper), 400 (quick).'
+    'SGD steps: 400 (quick), 80,000 (paper).'
     """
-    values = []
-    for name, recipe in RECIPES.items():
-        own = dict.fromkeys(getattr(recipe, field) for field in fields)
-        shown = " and ".join(f"{v:,}" if isinstance(v, int | float) else v for v in own)
-        values.append(f"{shown} ({name})")
-    return f"{text}: {', '.join(values)}."
+    values = {name: getattr(RECIPES[name], field) for name in get_args(RecipeName)}
+    shown = {name: f"{v:,}" if isinstance(v, int | float) else v for name, v in values.items()}
+    return f"{text}: {', '.join(f'{value} ({name})' for name, value in shown.items())}."
 
-
-RecipeName = Literal["quick", "paper"]
-CodecName = Literal["jpeg", "lossless"]
-Accelerators = Literal["auto", "cpu", "gpu"]
 
 Data = Annotated[
     Path,
@@ -57,7 +54,9 @@ Data = Annotated[
         help="A folder of class folders, a UCF-101 or HMDB-51 root, or a CSV or list file.",
     ),
 ]
-FinishedRun = Annotated[Path, typer.Argument(metavar="RUN", help="A finished RUN folder.")]
+TrainedRun = Annotated[
+    Path, typer.Argument(metavar="RUN", help="A RUN folder with trained models.")
+]
 Predicting = Annotated[
     Path,
     typer.Argument(metavar="RUN", help="A RUN folder with trained models, or an exported folder."),
@@ -76,8 +75,10 @@ SkipUnreadable = Annotated[
     ),
 ]
 
-Flow = Annotated[str | None, option(panel=METHOD, help=per_recipe(FLOW[:-1], "flow"))]
-Codec = Annotated[CodecName, option(panel=METHOD, help="jpeg (8 bit, as in the paper) or exact.")]
+Flow = Annotated[str | None, option(panel=METHOD, help=per_recipe(f"{FLOW} Unless given", "flow"))]
+Codec = Annotated[
+    CodecName, option(panel=METHOD, help="jpeg (8 bit, as in the paper) or lossless.")
+]
 Quality = Annotated[int, option(panel=METHOD, min=1, max=100, help="Of the JPEG.")]
 Bound = Annotated[
     float | None,
@@ -102,7 +103,7 @@ BatchSize = Annotated[
     option(panel=TRAINING, help=per_recipe("Global batch, over all devices", "batch_size")),
 ]
 Seed = Annotated[
-    int, option(panel=TRAINING, min=0, help="Decides folds, initialisation and samples.")
+    int, option(panel=TRAINING, min=0, help="Decides the split, initialisation and samples.")
 ]
 Resume = Annotated[
     bool, option("--resume", panel=TRAINING, help="Continue a training that was stopped.")
@@ -110,15 +111,23 @@ Resume = Annotated[
 
 Workers = Annotated[
     int | None,
-    option(panel=MACHINE, min=1, help="Threads; default: one a core."),
+    option(panel=MACHINE, min=1, help="Threads that work on videos; default: one a core."),
 ]
 LoaderWorkers = Annotated[
     int | None, option(panel=MACHINE, min=0, help="Processes that make batches.")
 ]
-Accelerator = Annotated[Accelerators, option(panel=MACHINE, help="Where networks run.")]
+Device = Annotated[
+    Literal["auto", "cpu", "gpu"],
+    option("--accelerator", panel=MACHINE, help="Where networks run."),
+]
+Accelerator = Annotated[
+    Literal["auto", "cpu", "gpu", "cuda", "mps"],
+    option(panel=MACHINE, help="Where networks are trained (the Trainer's option)."),
+]
 Devices = Annotated[int, option(panel=MACHINE, min=1, help="Number of devices.")]
 Precision = Annotated[
-    Literal["32-true", "16-mixed", "bf16-mixed"], option(panel=MACHINE, help="Of the arithmetic.")
+    Literal["32-true", "16-mixed", "bf16-mixed", "16-true", "bf16-true", "64-true"],
+    option(panel=MACHINE, help="Of the arithmetic."),
 ]
 AsJson = Annotated[bool, option("--json", help="Print one JSON object as the last line.")]
 

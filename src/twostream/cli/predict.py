@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,15 +51,15 @@ def predict(
     scores: Path = own(None, "All scores over time (csv).", WRITTEN, "--scores"),
     srt: Path = own(None, "The segments as subtitles.", WRITTEN, "--srt"),
     video: Path = own(None, "The video with labels, scores and flow (.mp4).", WRITTEN, "--video"),
-    accelerator: options.Accelerator = "auto",
-    as_json: options.AsJson = False,
+    accelerator: options.Device = "auto",
+    as_json: bool = own(False, "Print one JSON list as the last line.", None, "--json"),
 ) -> int:
     """Label videos: flow is computed inside, with what the model files say.
 
     Of several videos, --csv, --scores, --srt and --video name folders.
     """
     from twostream.prediction import TwoStreamPredictor
-    from twostream.prediction.videos import check_apart, find_videos, output_paths
+    from twostream.prediction.videos import find_videos
     from twostream.types import UsageError
 
     shown = Shown(as_json=as_json)
@@ -91,23 +91,32 @@ def predict(
         predictor = TwoStreamPredictor.load(run, device=device)
         return _each(shown, list(found), lambda video, _: _labels(shown, predictor, video, top))
     several = len(videos) > 1 or videos[0].is_dir()
+    targets = _targets(found, files, several=several)  # before the models: a wrong name is quick
+    predictor = TwoStreamPredictor.load(run, device=device)
+
+    def work(video: Path, progress: Progress) -> dict[str, Any]:
+        return _timeline(shown, predictor, video, asked, targets[video], progress)
+
+    return _each(shown, list(found), work)
+
+
+def _targets(
+    found: dict[Path, Path], files: Mapping[str, Path | None], *, several: bool
+) -> dict[Path, dict[str, Path]]:
+    """Return video -> kind -> the file that is written; refuses names that do not do."""
+    from twostream.prediction.videos import check_apart, output_paths
+
     paths = {
         kind: output_paths(found, out, SUFFIXES[kind], several=several)
         for kind, out in files.items()
         if out is not None
     }
     check_apart(paths)
-    if video is not None and not several:
+    if (film := files["video"]) is not None and not several:
         from twostream.display.film import check_film_name
 
-        check_film_name(video)
-    predictor = TwoStreamPredictor.load(run, device=device)
-
-    def work(video: Path, progress: Progress) -> dict[str, Any]:
-        targets = {kind: path[video] for kind, path in paths.items()}
-        return _timeline(shown, predictor, video, asked, targets, progress)
-
-    return _each(shown, list(found), work)
+        check_film_name(film)
+    return {video: {kind: path[video] for kind, path in paths.items()} for video in found}
 
 
 def _refuse(asked: dict[str, Any], wanted: bool, switch: str) -> None:

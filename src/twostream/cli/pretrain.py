@@ -8,7 +8,7 @@ import typer
 
 from twostream.cli import options
 from twostream.cli.console import Shown, percent
-from twostream.cli.options import DATA, NETWORK, own, trainer_options
+from twostream.cli.options import DATA, METHOD, NETWORK, own, per_recipe, trainer_options
 
 
 def pretrain(
@@ -23,7 +23,9 @@ def pretrain(
         None, "Share of each class to validate on, where IMAGES has no val; default 0.1.", DATA
     ),
     arch: str = own(None, "The net: cnn-m-2048, squeezenet1_0 or a timm name.", NETWORK),
-    short_side: options.ShortSide = None,
+    short_side: int = own(
+        None, per_recipe("Every image's shorter side in pixels", "short_side"), METHOD
+    ),
     crop_size: options.CropSize = None,
     steps: options.Steps = None,
     batch_size: options.BatchSize = None,
@@ -34,7 +36,7 @@ def pretrain(
     devices: options.Devices = 1,
     precision: options.Precision = "32-true",
     as_json: options.AsJson = False,
-) -> int:
+) -> None:
     """Train a spatial net on images (ImageNet), for `train --weights FILE` to start from."""
     from twostream.pretraining import pretrain as run
     from twostream.pretraining import pretraining_recipe
@@ -63,9 +65,8 @@ def pretrain(
     top5 = results["top5"] if results["classes"] > 5 else None
     row = ("validation, ten crops", percent(results["top1"]), percent(top5))
     shown.table(title, ("", "top-1", "top-5"), [row])
-    shown.out.print(f"model file: {results['out']}", soft_wrap=True)
+    shown.line(f"model file: {results['out']}")
     shown.result(results)
-    return 0
 
 
 COMMANDS = (pretrain,)

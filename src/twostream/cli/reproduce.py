@@ -132,7 +132,7 @@ def _show(shown: Shown, results: dict, out: Path) -> None:
         shown.table("cells, % of the test clips", ("cell", "paper", "ours"), cells)
     for folder, why in results["failed"].items():
         shown.say(f"{folder}: {why}")
-    shown.out.print(f"page: {out / 'index.html'}", soft_wrap=True)
+    shown.line(f"page: {out / 'index.html'}")
     shown.result(results)
 
 

@@ -14,7 +14,7 @@ from twostream.cli.train import show_results
 
 
 def evaluate(
-    run: options.FinishedRun,
+    run: options.TrainedRun,
     data: Path = typer.Argument(None, metavar="[DATA]", help="Other data; default: the run's own."),
     split: options.Split = None,
     fold: options.Fold = None,
@@ -24,7 +24,7 @@ def evaluate(
     workers: options.Workers = None,
     accelerator: options.Accelerator = "auto",
     as_json: options.AsJson = False,
-) -> int:
+) -> None:
     """Score videos with a run's models, 25 positions x 10 crops, and write the score files."""
     from twostream.run import evaluate_run
 
@@ -41,7 +41,6 @@ def evaluate(
             progress=shown.step,
         )
     show_results(shown, results)
-    return 0
 
 
 def fuse(
@@ -56,7 +55,7 @@ def fuse(
     ),
     out: Path = own(None, "Write the fused scores here (npz).", None, "--out"),
     as_json: options.AsJson = False,
-) -> int:
+) -> None:
     """Fuse the scores of streams, matched by video id."""
     from twostream.fusion import fuse as fuse_scores
     from twostream.scoring import load_scores, save_scores
@@ -94,18 +93,16 @@ def fuse(
         save_scores(out, fused)
         shown.say(f"fused scores: {out}")
     shown.result({"videos": len(fused.video_ids), "method": method, "accuracy": accuracy})
-    return 0
 
 
-def report(run: options.FinishedRun, as_json: options.AsJson = False) -> int:
+def report(run: options.TrainedRun, as_json: options.AsJson = False) -> None:
     """Write RUN/report.html again: one file with everything in it."""
     from twostream.report import write_report
 
     shown = Shown(as_json=as_json)
     path = write_report(run)
-    shown.out.print(f"report: {path}", soft_wrap=True)
+    shown.line(f"report: {path}")
     shown.result({"report": str(path)})
-    return 0
 
 
 COMMANDS = (evaluate, fuse, report)

@@ -8,37 +8,28 @@ import socket
 from contextlib import suppress
 from pathlib import Path
 
-import typer
-
+from twostream.cli import options
 from twostream.cli.console import Shown
-from twostream.cli.options import CUDA as DEVICES
+from twostream.cli.options import CUDA, own
 
 GRACE_SECONDS = 3  # for answers that are under way when the server is stopped
 
 
 def serve(
-    run: Path = typer.Argument(
-        ..., metavar="RUN", help="A RUN folder with trained models, or an exported folder."
+    run: options.Predicting,
+    host: str = own("127.0.0.1", "Address to listen at; 0.0.0.0: every one."),
+    port: int = own(7860, "0 takes a free one.", min=0, max=65535),
+    auth: str = own(None, "Asked of every visitor (HTTP basic).", metavar="USER:PASSWORD"),
+    auth_file: Path = own(None, "The same, from a file's first line.", metavar="FILE"),
+    max_mb: float = own(100, "Largest video file, in MB."),
+    max_seconds: float = own(60, "Longest video."),
+    time_limit: float = own(120, "Seconds that the work on a video may take."),
+    at_once: int = own(2, "Videos worked on at the same time."),
+    videos: list[Path] = own(
+        None, "A video, or a folder of them, to pick from.", None, "--video", metavar="VIDEO"
     ),
-    host: str = typer.Option("127.0.0.1", help="Address to listen at; 0.0.0.0: every one."),
-    port: int = typer.Option(7860, min=0, max=65535, help="0 takes a free one."),
-    auth: str = typer.Option(
-        None, "--auth", metavar="USER:PASSWORD", help="Asked of every visitor (HTTP basic)."
-    ),
-    auth_file: Path = typer.Option(
-        None, "--auth-file", metavar="FILE", help="The same, from a file's first line."
-    ),
-    max_mb: float = typer.Option(100, "--max-mb", help="Largest video file, in MB."),
-    max_seconds: float = typer.Option(60, "--max-seconds", help="Longest video."),
-    time_limit: float = typer.Option(
-        120, "--time-limit", help="Seconds that the work on a video may take."
-    ),
-    at_once: int = typer.Option(2, "--at-once", help="Videos worked on at the same time."),
-    videos: list[Path] = typer.Option(
-        None, "--video", metavar="VIDEO", help="A video, or a folder of them, to pick from."
-    ),
-    accelerator: str = typer.Option("auto", help="cpu, gpu or auto."),
-    as_json: bool = typer.Option(False, "--json", help="Print one JSON object: where it listens."),
+    accelerator: options.Device = "auto",
+    as_json: options.AsJson = False,
 ) -> int:
     """Serve a page and a JSON API that label new videos; Ctrl-C ends it."""
     from twostream.prediction import TwoStreamPredictor
@@ -55,15 +46,13 @@ def serve(
         raise UsageError(f"the page needs {error.name}: pip install 'twostream[web]'") from error
 
     shown = Shown(as_json=as_json)
-    if accelerator not in DEVICES:
-        raise UsageError(f"--accelerator takes cpu, gpu or auto, got {accelerator!r}")
     limits = Limits(max_mb=max_mb, max_seconds=max_seconds, time_limit=time_limit, at_once=at_once)
     secret = read_auth(auth, auth_file)
     own = list(find_videos(videos)) if videos else []
     missing = next((video for video in own if not video.is_file()), None)
     if missing is not None:  # the page would offer it to every visitor
         raise UsageError(f"--video {missing}: no such file")
-    predictor = TwoStreamPredictor.load(run, device=DEVICES[accelerator])
+    predictor = TwoStreamPredictor.load(run, device=CUDA[accelerator])
     with (
         _listening(host, port) as listener,
         open_app(predictor, run.resolve().name, limits=limits, videos=own, auth=secret) as app,

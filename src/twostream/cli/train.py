@@ -99,17 +99,14 @@ def train(
     devices: options.Devices = 1,
     precision: options.Precision = "32-true",
     as_json: options.AsJson = False,
-) -> int:
+) -> None:
     """Train both streams on DATA and do everything around it: flow, scores, fusion, report."""
     from twostream.initialise import Start
     from twostream.recipes import make_recipe
     from twostream.run import RunSettings, train_run
-    from twostream.types import TemporalInput, UsageError
+    from twostream.types import TemporalInput
 
-    if overlap and how != "added":
-        raise UsageError("--overlap goes with --how added, and only with it")
-    if how != "multitask" and not also:
-        raise UsageError(f"--how {how} needs another data set: give --also DATA")
+    _check_others(how, also, overlap)
     chosen = make_recipe(
         recipe,
         flow=flow,
@@ -155,17 +152,22 @@ def train(
         skip_unreadable=skip_unreadable,
     )
     shown = Shown(as_json=as_json)
+    machine = trainer_options(accelerator, devices, precision, loader_workers)
     with shown.progress():
         results = train_run(
-            settings,
-            out,
-            resume=resume,
-            options=trainer_options(accelerator, devices, precision, loader_workers),
-            workers=workers,
-            progress=shown.step,
+            settings, out, resume=resume, options=machine, workers=workers, progress=shown.step
         )
     show_results(shown, results)
-    return 0
+
+
+def _check_others(how: str, also: list[str] | None, overlap: Path | None) -> None:
+    """Raise a UsageError where an option on other data sets would have no effect."""
+    from twostream.types import UsageError
+
+    if overlap and how != "added":
+        raise UsageError("--overlap goes with --how added, and only with it")
+    if how != "multitask" and not also:
+        raise UsageError(f"--how {how} needs another data set: give --also DATA")
 
 
 def show_results(shown: Shown, results: dict[str, Any]) -> None:
@@ -184,15 +186,15 @@ def show_results(shown: Shown, results: dict[str, Any]) -> None:
         shown.say(f"{len(results['unreadable'])} videos could not be read: {results['unreadable']}")
     report = Path(results["run"]) / "report.html"
     if report.is_file():
-        shown.out.print(f"report: {report}", soft_wrap=True)
+        shown.line(f"report: {report}")
     shown.result(results)
 
 
 def demo(
     out: Path = own(Path("demo-run"), "The RUN folder.", None, "--out"),
-    seed: options.Seed = 0,
+    seed: int = own(0, "Of the data set and of training.", min=0),
     as_json: options.AsJson = False,
-) -> int:
+) -> None:
     """Write the built-in data set, do the main job on it and label one held-out clip."""
     from twostream.demo import run_demo
 
@@ -205,7 +207,6 @@ def demo(
     ]
     shown.table(f"{clip.name} ({truth})", ("place", "label", "score"), rows)
     show_results(shown, results)
-    return 0
 
 
 COMMANDS = (train, demo)
