@@ -1,6 +1,7 @@
 # make demo and make test need nothing but Python 3.11 or newer; everything goes into .venv.
 PYTHON ?= python3
 BIN = .venv/bin
+LOWEST = .venv-lowest/bin/python -m pip install --quiet --disable-pip-version-check
 
 .PHONY: install demo test test-web lowest test-all lint check format clean
 
@@ -26,13 +27,15 @@ test-web: install
 	{ echo "the page is tested in a browser: install chromium and chromium-driver" >&2; exit 1; }
 	$(BIN)/python -m pytest -m web tests/web
 
-# every lower bound of pyproject.toml at once: does each verb still work?
+# every lower bound of pyproject.toml at once: does each verb still work? ONNX needs a newer torch
 lowest:
 	test -x .venv-lowest/bin/python || $(PYTHON) -m venv .venv-lowest
-	$(PYTHON) .ci/lowest.py > .venv-lowest/lowest.txt
-	.venv-lowest/bin/python -m pip install --quiet --disable-pip-version-check \
-	-c .venv-lowest/lowest.txt -e '.[onnx,web]'
+	$(PYTHON) .ci/lowest.py web > .venv-lowest/web.txt
+	$(LOWEST) -c .venv-lowest/web.txt -e '.[web]'
 	.venv-lowest/bin/python .ci/smoke.py
+	$(PYTHON) .ci/lowest.py web onnx > .venv-lowest/onnx.txt
+	$(LOWEST) -c .venv-lowest/onnx.txt -e '.[web,onnx]'
+	.venv-lowest/bin/python .ci/smoke.py export
 
 test-all: install
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not web" --doctest-modules tests src

@@ -21,7 +21,6 @@ from twostream.web.guard import read_auth
         (["--max-seconds", "nan"], "--max-seconds must be a number above 0"),
         (["--at-once", "-1"], "--at-once must be a number above 0"),
         (["--time-limit", "0"], "--time-limit must be a number above 0"),
-        (["--accelerator", "tpu"], "--accelerator takes cpu, gpu or auto"),
         (["--auth", "secret"], "--auth takes user:password"),
         (["--auth", "a:b", "--auth-file", "x"], "exclude each other"),
         (["--auth-file", "missing"], "missing cannot be read"),
