@@ -88,7 +88,8 @@ def bare_loop(paths: Sequence[Path], folder: Path, *, rgb: bool) -> int:
     """Decode, compute flow, write JPEGs; returns the number of pairs."""
     dis = make_estimator("dis")
     assert isinstance(dis, Dis)
-    set_scales(dis._dis, *dis._scales)
+    chosen = dis.chosen
+    set_scales(dis._dis, chosen.finest_scale, chosen.patch_size, chosen.patch_stride)
     calc = dis._dis.calc
     options = [cv2.IMWRITE_JPEG_QUALITY, QUALITY]
     pairs = 0

@@ -115,7 +115,7 @@ def measure(folder: Path, video: Path) -> dict[str, Any]:
     predictor = TwoStreamPredictor.load(folder)
     megabytes: list[float] = []
 
-    def progress(done: float, total: float) -> None:
+    def progress(task: str, done: float, total: float, detail: str = "") -> None:
         if len(megabytes) < len(SHARES) and done >= SHARES[len(megabytes)] * total:
             megabytes.append(peak_megabytes())
             told = f"{done / (time.perf_counter() - started):.1f} times real time"
