@@ -337,6 +337,7 @@ class TestManyClips:
             assert detail.rpartition(", ")[2] in {"", *ids(videos)}
         assert "left" not in calls[-1][3]
 
+    @pytest.mark.slow  # measures time
     def test_time_left(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """By the share of one long clip that is done; what was there before does not count."""
         pool = sys.modules["twostream.threads"]
@@ -517,6 +518,7 @@ def test_source_hash_tells_files_apart(tmp_path: Path) -> None:
         source_hash(tmp_path / "none")
 
 
+@pytest.mark.slow  # measures memory
 @pytest.mark.skipif(sys.platform == "win32", reason="needs resource")
 def test_memory_does_not_grow_with_the_video(tmp_path: Path) -> None:
     """Ten times the frames; the frames alone would take 100 MiB more, were they kept."""

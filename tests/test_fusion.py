@@ -157,6 +157,7 @@ def test_nothing_to_fuse() -> None:
         fuse([])
 
 
+@pytest.mark.slow  # measures CPU time
 def test_matching_thousands_of_videos_is_quick() -> None:
     many = [stream(name, n=13_000) for name in ("spatial", "temporal")]
     started = time.process_time()
