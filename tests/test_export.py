@@ -24,7 +24,7 @@ from twostream.export.onnx_export import _sides
 from twostream.export.parity import TOLERANCE, check_parity
 from twostream.export.quantize import compare
 from twostream.inputs import follow_trajectories as follow_in_numpy
-from twostream.prediction.contract import ExportedStream, read_contract
+from twostream.prediction.contract import read_contract
 from twostream.prediction.onnx import OnnxStream
 from twostream.store.clips import Clip
 from twostream.types import ModelError, RunError, TemporalInput, UsageError
@@ -41,7 +41,7 @@ NETWORKS = {
 
 def exported(models: list[StreamModel], out: Path) -> list[OnnxStream]:
     export_onnx(models, out)
-    return [OnnxStream(stream) for stream in read_contract(out).streams]
+    return [OnnxStream(path, spec) for path, spec in read_contract(out)]
 
 
 @pytest.mark.parametrize("temporal", [None, FLOW], ids=["spatial", "temporal"])
@@ -181,7 +181,7 @@ def test_an_export_is_replaced_and_nothing_else_is(tmp_path: Path) -> None:
     export_onnx(make_models(FLOW), tmp_path / "out")
     export_onnx([make_model(None)], tmp_path / "out")
     assert not (tmp_path / "out" / "temporal.onnx").exists()
-    assert len(read_contract(tmp_path / "out").streams) == 1
+    assert len(read_contract(tmp_path / "out")) == 1
     foreign = tmp_path / "foreign"
     foreign.mkdir()
     (foreign / "thesis.txt").write_text("mine")
@@ -249,9 +249,9 @@ def test_int8_says_what_it_costs(clips: Path, tmp_path: Path) -> None:
     for name in ("spatial.onnx", "temporal.onnx"):
         sizes = [(tmp_path / each / name).stat().st_size for each in ("plain", "int8")]
         assert sizes[1] < 0.5 * sizes[0]
-    contract = read_contract(tmp_path / "int8")
-    assert [stream.precision for stream in contract.streams] == ["int8", "int8"]
-    assert contract.text["quantization"] == json.loads(json.dumps(cost))
+    contract = json.loads((tmp_path / "int8" / "contract.json").read_text())
+    assert [each["precision"] for each in contract["streams"].values()] == ["int8", "int8"]
+    assert contract["quantization"] == json.loads(json.dumps(cost))
 
 
 def test_int8_is_not_tested_on_what_the_run_was_trained_on(clips: Path, tmp_path: Path) -> None:
@@ -313,4 +313,4 @@ def test_a_lone_stream_can_be_opened(tmp_path: Path) -> None:
     spec = make_model(None).spec
     (tmp_path / "out" / "spatial.onnx").write_bytes(b"no network")
     with pytest.raises(ModelError, match="onnxruntime cannot read"):
-        OnnxStream(ExportedStream(tmp_path / "out" / "spatial.onnx", spec, "float32"))
+        OnnxStream(tmp_path / "out" / "spatial.onnx", spec)

@@ -132,10 +132,10 @@ def _watch(
     shown: Shown, predictor: TwoStreamPredictor, source: str, asked: dict[str, Any], top: int
 ) -> int:
     from twostream.cli.live_display import watch
-    from twostream.prediction.timeline import THRESHOLD, check_threshold
+    from twostream.prediction.timeline import THRESHOLD, check_smoothing
 
     threshold = asked.pop("threshold", THRESHOLD)
-    check_threshold(threshold)
+    check_smoothing(0, threshold)
     return watch(shown, predictor, source, asked, top=top, threshold=threshold)
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -48,3 +51,12 @@ def flow_to_rgb(field: NDArray[np.float32], max_px: float | None = None) -> NDAr
     picture = 1 - saturation * (1 - colour)
     picture[length > 1.0 + 1e-5] *= 0.75
     return np.round(picture * 255).astype(np.uint8)
+
+
+def to_uri(rgb: NDArray[np.uint8], *, lossless: bool = False) -> str:
+    """Return a data URI of an (h, w, 3) RGB or (h, w, 4) RGBA picture; JPEG unless lossless."""
+    code = cv2.COLOR_RGBA2BGRA if rgb.shape[2] == 4 else cv2.COLOR_RGB2BGR
+    bgr = cv2.cvtColor(np.ascontiguousarray(rgb), code)
+    kind, options = ("png", []) if lossless else ("jpeg", [cv2.IMWRITE_JPEG_QUALITY, 88])
+    encoded = cv2.imencode(f".{kind}", bgr, options)[1]
+    return f"data:image/{kind};base64,{base64.b64encode(encoded.tobytes()).decode()}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 import cv2
@@ -78,23 +78,31 @@ def write_film(
         factor = max(1, round(SHOWN_HEIGHT_PX / reader.size[0]))
         legend = draw_legend(reader.size[0] * factor, estimator.name, scale)
         pairs = 0
-        writer: VideoWriter | None = None
-        try:
-            for frame, field in _fields(reader, estimator):
-                shown = _side_by_side(frame.rgb, flow_to_rgb(field, scale), factor, legend)
-                if writer is None:
-                    writer = _open_film(out, reader.info.fps, shown)
-                writer.write(shown)
-                pairs += 1
+
+        def pictures() -> Iterator[NDArray[np.uint8]]:
+            nonlocal pairs
+            for pairs, (frame, field) in enumerate(_fields(reader, estimator), start=1):
+                yield _side_by_side(frame.rgb, flow_to_rgb(field, scale), factor, legend)
                 progress("flow", pairs, max(pairs, reader.info.num_frames_claimed - 1))
-            if writer is None:
-                raise VideoError(video, "has one frame only: flow needs two")
-            writer.close()
-        except BaseException:
-            if writer is not None:
-                writer.abort()
-            raise
+
+        if not write_pictures(out, pictures(), reader.info.fps, crf=16):
+            raise VideoError(video, "has one frame only: flow needs two")
         return FilmSummary(pairs, scale, reader.warning)
+
+
+def write_pictures(
+    out: Path | str, pictures: Iterator[NDArray[np.uint8]], fps: float, *, crf: int = 20
+) -> bool:
+    """Write (h, w, 3) pictures as a film, each before the next one is made; False for none."""
+    first = next(pictures, None)
+    if first is None:
+        return False
+    height, width = first.shape[:2]
+    codec = "mpeg4" if Path(out).suffix.lower() == ".avi" else "libx264"
+    with VideoWriter(out, fps=fps, width=width, height=height, codec=codec, crf=crf) as writer:
+        for picture in chain([first], pictures):
+            writer.write(picture)
+    return True
 
 
 def check_film_name(path: Path) -> None:
@@ -149,21 +157,10 @@ def _fields(
 
 
 def _side_by_side(
-    rgb: NDArray[np.uint8],
-    colours: NDArray[np.uint8],
-    factor: int,
-    legend: NDArray[np.uint8],
+    rgb: NDArray[np.uint8], colours: NDArray[np.uint8], factor: int, legend: NDArray[np.uint8]
 ) -> NDArray[np.uint8]:
     """Return one picture, of even height and width as players want them."""
-    both = np.concatenate([rgb, colours], axis=1)
-    both = both.repeat(factor, axis=0).repeat(factor, axis=1)
+    both = np.concatenate([rgb, colours], axis=1).repeat(factor, axis=0).repeat(factor, axis=1)
     shown = np.concatenate([both, legend], axis=1)
-    return np.pad(
-        shown, ((0, shown.shape[0] % 2), (0, shown.shape[1] % 2), (0, 0)), constant_values=255
-    )
-
-
-def _open_film(out: Path | str, fps: float, shown: NDArray[np.uint8]) -> VideoWriter:
-    height, width = shown.shape[:2]
-    codec = "mpeg4" if Path(out).suffix.lower() == ".avi" else "libx264"
-    return VideoWriter(out, fps=fps, width=width, height=height, codec=codec, crf=16)
+    odd = (0, shown.shape[0] % 2), (0, shown.shape[1] % 2), (0, 0)
+    return np.pad(shown, odd, constant_values=255)

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any
 
-from twostream.export.graph import input_names, one_side_fits
+from twostream.export.graph import OPSET, input_names, one_side_fits
 from twostream.export.parity import Parity
 from twostream.prediction.contract import FORMAT
 from twostream.types import ModelSpec, Stream
@@ -18,8 +18,6 @@ _PACKAGES = ("twostream", "torch", "onnx", "onnxscript", "onnxruntime")
 def describe(
     specs: list[ModelSpec],
     parities: Mapping[Stream, Parity],
-    *,
-    opset: int,
     quantization: dict[str, Any] | None,
 ) -> dict[str, Any]:
     """Return the contract of an exported folder.
@@ -27,13 +25,12 @@ def describe(
     Args:
         specs: of its streams.
         parities: stream -> how the graph agreed with torch, in float32.
-        opset: of the ONNX files.
         quantization: what int8 was calibrated on and what it costs; None: float32.
     """
     first = specs[0]
     return {
         "format": FORMAT,
-        "opset": opset,
+        "opset": OPSET,
         "versions": {name: version(name) for name in _PACKAGES},
         "classes": list(first.classes),
         "video": {
@@ -87,7 +84,7 @@ def describe(
                 "temporal_input": asdict(spec.temporal) if spec.temporal else None,
                 "inside_the_graph": _inside(spec),
                 "samples": _samples(spec),
-                "parity_with_torch": parities[spec.stream].to_json(),
+                "parity_with_torch": asdict(parities[spec.stream]),
                 "spec": asdict(spec),
             }
             for spec in specs

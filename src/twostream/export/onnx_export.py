@@ -7,7 +7,7 @@ import logging
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from twostream.export.graph import OPSET, write_graph
 from twostream.export.parity import Parity, check_parity
 from twostream.export.quantize import calibration_inputs, compare, quantize
 from twostream.files import read_json, refuse_foreign, staged
-from twostream.prediction.contract import CONTRACT_NAME, ExportedStream, is_exported
+from twostream.prediction.contract import CONTRACT_NAME, is_exported
 from twostream.prediction.model_files import load_models
 from twostream.prediction.onnx import OnnxStream
 from twostream.prediction.predictor import read_clip
@@ -54,7 +54,7 @@ class ExportReport:
     files: tuple[str, ...]
     parity: dict[Stream, Parity]
     quantization: dict[str, Any] | None
-    opset: int
+    opset: int = OPSET
 
     def to_json(self) -> dict[str, Any]:
         """Return what ``twostream export --json`` prints."""
@@ -62,7 +62,7 @@ class ExportReport:
             "out": str(self.folder),
             "files": list(self.files),
             "opset": self.opset,
-            "parity": {stream: parity.to_json() for stream, parity in self.parity.items()},
+            "parity": {stream: asdict(parity) for stream, parity in self.parity.items()},
             "quantization": self.quantization,
         }
 
@@ -105,37 +105,27 @@ def export_onnx(
         sides = _sides(own, calibrate, choice or SplitChoice())
     with staged(out) as folder:
         parity: dict[Stream, Parity] = {}
-        streams = []
+        streams: dict[Path, OnnxStream] = {}
         for model in models:
             name = model.spec.stream
-            exported = ExportedStream(folder / f"{name}.onnx", model.spec, "float32")
-            write_graph(model, exported.path)
-            streams.append(OnnxStream(exported))
-            parity[name] = check_parity(model, streams[-1])
+            path = folder / f"{name}.onnx"
+            write_graph(model, path)
+            streams[path] = OnnxStream(path, model.spec)
+            parity[name] = found = check_parity(model, streams[path])
             logger.info(
-                f"{name}: {parity[name].inputs} stacks of {len(parity[name].sizes)} shapes, torch "
-                f"and onnxruntime differ by at most {parity[name].largest_difference:.1e} "
-                f"(allowed {parity[name].tolerance:.0e})"
+                f"{name}: {found.inputs} stacks of {len(found.sizes)} shapes, torch and "
+                f"onnxruntime differ by at most {found.largest_difference:.1e} "
+                f"(allowed {found.tolerance:.0e})"
             )
-        quantization = None
-        if sides is not None:
-            train, test = (
-                relabeled(videos, sides.classes, models[0].spec.classes, name=sides.dataset)
-                for videos in (sides.train, sides.test)
-            )
-            quantization = {
-                "data": sides.dataset,
-                "split": sides.name,
-                **_quantized(streams, folder, train, test, progress),
-            }
         specs = [model.spec for model in models]
-        contract = describe(specs, parity, opset=OPSET, quantization=quantization)
+        quantization = _quantized(streams, sides, progress) if sides is not None else None
+        contract = describe(specs, parity, quantization)
         text = json.dumps(contract, indent=1, ensure_ascii=False) + "\n"
         (folder / CONTRACT_NAME).write_text(text, encoding="utf-8")
         (folder / "labels.txt").write_text("\n".join(specs[0].classes) + "\n", encoding="utf-8")
         files = tuple(sorted(path.name for path in folder.iterdir()))
         _keep_others(out, folder)
-    return ExportReport(out, files, parity, quantization, OPSET)
+    return ExportReport(out, files, parity, quantization)
 
 
 def _sides(
@@ -158,14 +148,14 @@ def _sides(
 
 
 def _quantized(
-    streams: Sequence[OnnxStream],
-    folder: Path,
-    train: Sequence[LabeledVideo],
-    test: Sequence[LabeledVideo],
-    progress: Progress,
+    streams: dict[Path, OnnxStream], sides: DatasetSplit, progress: Progress
 ) -> dict[str, Any]:
     """Put int8 networks in the place of the float32 ones, and measure what they cost."""
-    specs = [stream.spec for stream in streams]
+    specs = [stream.spec for stream in streams.values()]
+    train, test = (
+        relabeled(videos, sides.classes, specs[0].classes, name=sides.dataset)
+        for videos in (sides.train, sides.test)
+    )
 
     def clips(videos: Sequence[LabeledVideo], task: str) -> Iterator[tuple[Clip, int]]:
         for done, video in enumerate(videos, start=1):
@@ -179,17 +169,21 @@ def _quantized(
 
     chosen = [train[i] for i in sorted(set(even_indices(len(train), CALIBRATION_CLIPS)))]
     kept = [clip for clip, _ in clips(chosen, "calibrate")]
-    after = []
-    for stream in streams:
-        name = f"{stream.spec.stream}.onnx"
-        coded = folder / f"int8-{name}"
-        quantize(folder / name, coded, calibration_inputs(stream.spec, kept))
-        after.append(OnnxStream(ExportedStream(coded, stream.spec, "int8")))
-    cost = compare(streams, after, clips(test, "measure int8"))
-    for stream in streams:
-        name = f"{stream.spec.stream}.onnx"
-        os.replace(folder / f"int8-{name}", folder / name)
-    return {"method": "int8, static", "calibration_clips": len(kept), **cost}
+    coded: dict[Path, OnnxStream] = {}
+    for path, stream in streams.items():
+        small = path.with_name(f"int8-{path.name}")
+        quantize(path, small, calibration_inputs(stream.spec, kept))
+        coded[small] = OnnxStream(small, stream.spec)
+    cost = compare(list(streams.values()), list(coded.values()), clips(test, "measure int8"))
+    for path, small in zip(streams, coded, strict=True):
+        os.replace(small, path)
+    return {
+        "data": sides.dataset,
+        "split": sides.name,
+        "method": "int8, static",
+        "calibration_clips": len(kept),
+        **cost,
+    }
 
 
 def _keep_others(out: Path, folder: Path) -> None:

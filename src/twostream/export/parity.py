@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -38,10 +38,6 @@ class Parity:
     inputs: int
     sizes: tuple[tuple[int, int], ...]
     tolerance: float = TOLERANCE
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the fields."""
-        return asdict(self)
 
 
 def check_parity(model: StreamModel, stream: OnnxStream, *, seed: int = 0) -> Parity:
@@ -80,12 +76,10 @@ def torch_scores(model: StreamModel, inputs: Inputs) -> NDArray[np.float32]:
             stack = rgb_stack(inputs["frames"][i])
         else:
             assert temporal is not None
-            coded = "codes" in inputs
-            fields = (
-                decode_fields(inputs["codes"][i], inputs["ranges"][i])
-                if coded
-                else inputs["fields"][i]
-            )
+            if "codes" in inputs:
+                fields = decode_fields(inputs["codes"][i], inputs["ranges"][i])
+            else:
+                fields = inputs["fields"][i]
             halves = np.split(fields, 2) if temporal.bidirectional else [fields]
             stack = flow_stack(halves[0], temporal, *halves[1:])
         rows.append(score_stacks(model, stack[None], np.ones(1, np.float32)).cpu().numpy())

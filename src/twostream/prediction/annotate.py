@@ -6,6 +6,7 @@ import math
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import repeat
 from pathlib import Path
 
 import cv2
@@ -13,14 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twostream.display.colours import flow_to_rgb
-from twostream.display.film import check_film_name
+from twostream.display.film import check_film_name, write_pictures
 from twostream.extraction.frame_pairs import MAX_GAP_SECONDS, FramePairs, resample
 from twostream.flow import FlowEstimator, make_estimator
 from twostream.flow.opencv import one_opencv_thread
 from twostream.prediction.predictor import stored_as
 from twostream.prediction.timeline import Timeline
 from twostream.types import ModelSpec, Progress, VideoError, no_progress
-from twostream.video import VideoReader, VideoWriter, shrink
+from twostream.video import VideoReader, shrink
 
 LARGEST_SIDE_PX = 480  # the shorter side of the video in the film
 SMALLEST_HEIGHT_PX = 240  # smaller videos are enlarged by a whole factor, to be seen
@@ -34,6 +35,7 @@ GREY = (150, 150, 150)
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 Picture = NDArray[np.uint8]
+Colour = tuple[int, int, int]
 
 
 def write_annotated(
@@ -62,27 +64,17 @@ def write_annotated(
     flow = next((spec for spec in specs if spec.is_flow), None)
     codec = flow is not None and _estimator(flow).needs_motion_vectors
     reader = VideoReader(timeline.video, short_side=LARGEST_SIDE_PX, motion_vectors=codec)
-    writer: VideoWriter | None = None
+    strip = draw_strip(timeline, 1000)
+
+    def pictures() -> Iterator[Picture]:
+        for number, (rgb, inset) in enumerate(_shown(reader, reader.info.fps, flow)):
+            seconds = number / reader.info.fps
+            yield draw(rgb, inset, timeline, seconds, strip)
+            progress("film", min(seconds, timeline.seconds), timeline.seconds)
+
     with one_opencv_thread(), reader:
-        fps = reader.info.fps
-        strip = draw_strip(timeline, 1000)
-        try:
-            for number, (rgb, inset) in enumerate(_shown(reader, fps, flow)):
-                seconds = number / fps
-                picture = draw(rgb, inset, timeline, seconds, strip)
-                if writer is None:
-                    height, width = picture.shape[:2]
-                    kind = "mpeg4" if Path(out).suffix.lower() == ".avi" else "libx264"
-                    writer = VideoWriter(out, fps=fps, width=width, height=height, codec=kind)
-                writer.write(picture)
-                progress("film", min(seconds, timeline.seconds), timeline.seconds)
-            if writer is None:
-                raise VideoError(timeline.video, "has no frames any more")
-            writer.close()
-        except BaseException:
-            if writer is not None:
-                writer.abort()
-            raise
+        if not write_pictures(out, pictures(), reader.info.fps):
+            raise VideoError(timeline.video, "has no frames any more")
     progress("film", timeline.seconds, timeline.seconds)
 
 
@@ -146,7 +138,7 @@ def draw_strip(timeline: Timeline, width: int) -> Picture:
     return np.array(colours, np.uint8)[places][None]
 
 
-def class_colour(timeline: Timeline, label: str | None) -> tuple[int, int, int]:
+def class_colour(timeline: Timeline, label: str | None) -> Colour:
     """Return a class's colour, bright and apart from the others'; grey for none."""
     if label is None:
         return GREY
@@ -168,12 +160,7 @@ def plain(text: str) -> str:
 
 
 def _text(
-    picture: Picture,
-    text: str,
-    at: tuple[int, int],
-    scale: float,
-    colour: tuple[int, int, int],
-    room_px: int,
+    picture: Picture, text: str, at: tuple[int, int], scale: float, colour: Colour, room_px: int
 ) -> None:
     """Write text, smaller where it has no room."""
     text = plain(text)
@@ -198,15 +185,13 @@ def _shown(
 ) -> Iterator[tuple[Picture, Picture | None]]:
     """Yield the video at an even rate, with the flow to each frame in colours."""
     pairs = FramePairs(_estimator(flow), ["forward"]) if flow is not None else None
-    short_side = flow.store.get("short_side") if flow is not None else None
     before: tuple[Picture, Picture | None] | None = None
     for frame, gap in resample(reader, fps):
         if before is not None:
-            for _ in range(min(gap, math.ceil(MAX_GAP_SECONDS * fps)) - 1):
-                yield before
+            yield from repeat(before, min(gap, math.ceil(MAX_GAP_SECONDS * fps)) - 1)
         inset = None
         if flow is not None and pairs is not None:
-            small = shrink(frame.rgb, short_side)
+            small = shrink(frame.rgb, flow.store.get("short_side"))
             fields = pairs.push(replace(frame, rgb=small))
             field = fields[0] if fields else np.zeros((2, *small.shape[:2]), np.float32)
             inset = flow_to_rgb(field, FULL_COLOUR_RMS * flow.std[0])

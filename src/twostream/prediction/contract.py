@@ -8,9 +8,7 @@ frames and fields make a sample, and how scores become a prediction. ``export.de
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from twostream.types import ModelError, ModelSpec
 
@@ -18,41 +16,13 @@ CONTRACT_NAME = "contract.json"
 FORMAT = "twostream-onnx-1"
 
 
-@dataclass(frozen=True, slots=True)
-class ExportedStream:
-    """One network of an exported folder.
-
-    Attributes:
-        path: the ONNX file.
-        spec: what the network is and sees.
-        precision: "float32" or "int8".
-    """
-
-    path: Path
-    spec: ModelSpec
-    precision: str
-
-
-@dataclass(frozen=True, slots=True)
-class Contract:
-    """What an exported folder holds, as prediction needs it.
-
-    Attributes:
-        streams: its networks.
-        text: the whole contract.
-    """
-
-    streams: tuple[ExportedStream, ...]
-    text: dict[str, Any]
-
-
 def is_exported(folder: Path) -> bool:
     """Tell whether a folder was written by ``twostream export``."""
     return (folder / CONTRACT_NAME).is_file()
 
 
-def read_contract(folder: Path) -> Contract:
-    """Read the contract of an exported folder.
+def read_contract(folder: Path) -> list[tuple[Path, ModelSpec]]:
+    """Read the contract of an exported folder: the ONNX files, and what each network sees.
 
     Raises:
         ModelError: damaged, of another version, or a network is missing.
@@ -64,19 +34,15 @@ def read_contract(folder: Path) -> Contract:
             raise ModelError(
                 f"{path} has format {text['format']!r}, this version reads {FORMAT!r}: export again"
             )
-        streams = tuple(
-            ExportedStream(
-                folder / Path(stream["file"]).name,  # a contract must not lead out of its folder
-                ModelSpec.from_json(stream["spec"]),
-                stream["precision"],
-            )
+        streams = [  # a contract must not lead out of its folder
+            (folder / Path(stream["file"]).name, ModelSpec.from_json(stream["spec"]))
             for stream in text["streams"].values()
-        )
+        ]
     except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise ModelError(f"{path} cannot be read ({error}): export again") from error
     if not streams:
         raise ModelError(f"{path} names no network: export again")
-    for stream in streams:
-        if not stream.path.is_file():
-            raise ModelError(f"{path} names {stream.path.name}, which is not there: export again")
-    return Contract(streams, text)
+    for network, _ in streams:
+        if not network.is_file():
+            raise ModelError(f"{path} names {network.name}, which is not there: export again")
+    return streams

@@ -12,11 +12,12 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import groupby
+from operator import itemgetter
 from typing import Any, Generic, Protocol, TypeVar
 
 from twostream.prediction.prediction import TOP, Prediction
 from twostream.prediction.predictor import TwoStreamPredictor
-from twostream.prediction.timeline import check_options
+from twostream.prediction.timeline import check_windows, rounded
 from twostream.prediction.window import Window
 from twostream.types import Frame, UsageError, VideoError
 from twostream.video.live_sources import Clock
@@ -70,10 +71,12 @@ class LivePrediction:
 
     def to_json(self) -> dict[str, Any]:
         """Return one JSON line's value."""
+        found = self.prediction.to_json(TOP)
         return {
             "start_seconds": round(self.prediction.start_seconds, 3),
             "end_seconds": round(self.prediction.end_seconds, 3),
-            **{k: v for k, v in self.prediction.to_json(TOP).items() if k != "video"},
+            "labels": found["labels"],
+            "streams": found["streams"],
             "delay_seconds": round(self.delay_seconds, 3),
             "frames": self.frames,
             "dropped": self.dropped,
@@ -97,14 +100,7 @@ class Gap:
 
     def to_json(self) -> dict[str, Any]:
         """Return one JSON line's value."""
-        seconds = None if self.seconds is None else round(self.seconds, 3)
-        return {
-            "gap": {
-                "at_seconds": round(self.at_seconds, 3),
-                "cause": self.cause,
-                "seconds": seconds,
-            }
-        }
+        return {"gap": rounded(self, 3)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,10 +170,10 @@ class Waiting(Generic[Item]):
             for items in (self._kept, self._items):
                 if items:
                     return items.popleft()
-            if self._closed and self._error is not None:
-                error, self._error = self._error, None
-                raise error
-            return None
+            error, self._error = self._error, None
+        if error is not None:
+            raise error
+        return None
 
     @property
     def ended(self) -> bool:
@@ -190,19 +186,6 @@ class Waiting(Generic[Item]):
             item = self.get(_LOOK_SECONDS)
             if item is not None:
                 yield item
-
-
-@dataclass(frozen=True, slots=True)
-class _Taken:
-    frame: Frame
-    arrived: float  # by the clock
-    connection: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Due:
-    window: Window
-    began: float  # when the connection's second 0 was, by the clock
 
 
 class Live:
@@ -233,13 +216,7 @@ class Live:
         seconds: float | None = None,
         clock: Clock | None = None,
     ) -> None:
-        check_options(
-            window_seconds=window_seconds,
-            every_seconds=every_seconds,
-            positions=positions,
-            smooth_seconds=0,
-            threshold=0,
-        )
+        check_windows(window_seconds, every_seconds, positions)
         if seconds is not None and not 0 < seconds < float("inf"):
             raise UsageError(f"seconds must be a number above 0, got {seconds}")
         if predictor.recent_clip(window_seconds).needs_motion_vectors:
@@ -250,12 +227,15 @@ class Live:
         self.predictor = predictor
         self.source = source
         self.window_seconds = window_seconds
-        self.every = max(1, round(every_seconds * predictor.spec.fps))
+        self.every = predictor.num_frames(every_seconds)
         self.positions = positions
         self.seconds = seconds
         self.clock = clock or Clock()
-        self._frames: Waiting[_Taken] = Waiting(FRAMES_WAITING)
-        self._events: Waiting[_Due | Gap] = Waiting(1)
+        # the number of the connection, when the frame came by the clock, the frame
+        self._frames: Waiting[tuple[int, float, Frame]] = Waiting(FRAMES_WAITING)
+        # what is due, and when its connection's second 0 was by the clock
+        self._events: Waiting[tuple[Window, float] | Gap] = Waiting(1)
+        self._began = 0.0
         self._started = self._ended = self.clock.now()
         self._taken = self._predictions = self._gaps = 0
         self._longest_delay = 0.0
@@ -274,7 +254,7 @@ class Live:
                 if isinstance(event, Gap):
                     yield event
                 elif event is not None:
-                    yield self._predict(event)
+                    yield self._predict(*event)
         finally:
             self._ended = self.clock.now()
             self.clock.stop()
@@ -298,17 +278,13 @@ class Live:
     def _over(self) -> bool:
         return self.seconds is not None and self.clock.now() - self._started >= self.seconds
 
-    def _predict(self, due: _Due) -> LivePrediction:
-        found = self.predictor.score(due.window, self.positions)
-        delay = self.clock.now() - due.began - due.window.end_seconds
-        offset = due.began - self._started
+    def _predict(self, window: Window, began: float) -> LivePrediction:
+        offset = began - self._started
+        start, end = window.start_seconds + offset, window.end_seconds + offset
+        found = self.predictor.score(Window(window.clip, start, end), self.positions)
+        delay = self.clock.now() - began - window.end_seconds
         self._predictions += 1
         self._longest_delay = max(self._longest_delay, delay)
-        found = replace(
-            found,
-            start_seconds=found.start_seconds + offset,
-            end_seconds=found.end_seconds + offset,
-        )
         return LivePrediction(found, delay, self._taken, self._frames.dropped, self._events.dropped)
 
     def _capture(self) -> None:
@@ -326,7 +302,7 @@ class Live:
                             self._events.put(replace(gap, seconds=seconds), keep=True)
                             gap, wait = None, FIRST_RETRY_SECONDS
                         self._taken += 1
-                        self._frames.put(_Taken(frame, last, connection))
+                        self._frames.put((connection, last, frame))
                         if self.clock.stopped:
                             return
                     return
@@ -349,19 +325,18 @@ class Live:
     def _flow(self) -> None:
         """Turn frames into windows; after a break from the start, no flow reaches across it."""
         try:
-            for _, taken in groupby(self._frames, key=lambda item: item.connection):
+            for _, taken in groupby(self._frames, key=itemgetter(0)):
                 recent = self.predictor.recent_clip(self.window_seconds, self.source.name)
-                began = [float("inf")]
-                frames = self._timed(taken, began)
-                for window in recent.windows(frames, None, self.every):
-                    self._events.put(_Due(window, began[0]))
+                self._began = float("inf")
+                for window in recent.windows(self._timed(taken), None, self.every):
+                    self._events.put((window, self._began))
         except BaseException as error:  # noqa: BLE001
             self._events.close(error)  # raised in the thread that iterates
         finally:
             self._events.close()
 
-    def _timed(self, taken: Iterator[_Taken], began: list[float]) -> Iterator[Frame]:
+    def _timed(self, taken: Iterator[tuple[int, float, Frame]]) -> Iterator[Frame]:
         """Yield frames; keeps when their second 0 was, by the one that came with least delay."""
-        for item in taken:
-            began[0] = min(began[0], item.arrived - item.frame.pts_seconds)
-            yield item.frame
+        for _, arrived, frame in taken:
+            self._began = min(self._began, arrived - frame.pts_seconds)
+            yield frame

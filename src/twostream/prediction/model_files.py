@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from twostream.checkpoint import StreamModel, load_model
 from twostream.scoring import score_stacks
 from twostream.store.clips import Clip
-from twostream.types import ModelSpec, RunError, Stream, UsageError
+from twostream.types import RunError, Stream, UsageError
 
 STREAMS: tuple[Stream, ...] = ("spatial", "temporal")
 
@@ -33,11 +33,7 @@ class TorchStream:
         if device.startswith("cuda") and not torch.cuda.is_available():
             raise UsageError("torch finds no GPU here: use the CPU (--accelerator cpu, or auto)")
         self.model = model.to(device).eval()
-
-    @property
-    def spec(self) -> ModelSpec:
-        """What the network is and sees."""
-        return self.model.spec
+        self.spec = model.spec
 
     def score(self, clip: Clip, positions: int | None = None) -> NDArray[np.float32]:
         """Return a clip's (k,) softmax scores, exactly as evaluation would."""

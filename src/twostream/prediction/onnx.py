@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from twostream.prediction.contract import ExportedStream
 from twostream.store.clips import Clip
 from twostream.types import ModelError, ModelSpec, UsageError
 
@@ -21,7 +22,8 @@ class OnnxStream:
     """A stream's exported network, ready to score. Safe to call from several threads.
 
     Args:
-        stream: its file, and what it sees.
+        path: the file.
+        spec: what the network is and sees.
         device: "cpu", "cuda", or "auto": a GPU if this onnxruntime has one.
 
     Raises:
@@ -29,7 +31,7 @@ class OnnxStream:
         UsageError: a GPU is asked for that this onnxruntime has not.
     """
 
-    def __init__(self, stream: ExportedStream, *, device: str = "cpu") -> None:
+    def __init__(self, path: Path, spec: ModelSpec, *, device: str = "cpu") -> None:
         try:
             import onnxruntime
         except ImportError as error:
@@ -53,19 +55,12 @@ class OnnxStream:
             options.intra_op_num_threads = int(limit)
         try:
             self.session: Any = onnxruntime.InferenceSession(
-                str(stream.path), options, providers=providers
+                str(path), options, providers=providers
             )
         except Exception as error:  # a kind of its own for each of a dozen troubles
             why = (str(error).splitlines() or [type(error).__name__])[0]
-            raise ModelError(
-                f"onnxruntime cannot read {stream.path} ({why}): export again"
-            ) from error
-        self._spec = stream.spec
-
-    @property
-    def spec(self) -> ModelSpec:
-        """What the network is and sees."""
-        return self._spec
+            raise ModelError(f"onnxruntime cannot read {path} ({why}): export again") from error
+        self.spec = spec
 
     def score(self, clip: Clip, positions: int | None = None) -> NDArray[np.float32]:
         """Return a clip's (k,) softmax scores: the mean over its positions and their crops."""
@@ -73,10 +68,9 @@ class OnnxStream:
         counts = clip.positions(spec.temporal, positions or spec.test_positions)
         per_crop = 4 * spec.in_channels * spec.crop_size**2
         samples = max(1, _BATCH_BYTES // (_CROPS * per_crop))
-        places = list(counts)
+        places = iter(counts)
         total = np.zeros(len(spec.classes), np.float32)
-        for start in range(0, len(places), samples):
-            chunk = places[start : start + samples]
+        while chunk := list(islice(places, samples)):
             stacks = [clip.stored(spec.temporal, place) for place in chunk]
             scores = self.run({name: np.stack([s[name] for s in stacks]) for name in stacks[0]})
             total += np.array([counts[place] for place in chunk], np.float32) @ scores

@@ -16,11 +16,13 @@ TOP = 5
 
 
 class StreamScorer(Protocol):
-    """One stream's network, whatever runs it. Safe to call from several threads."""
+    """One stream's network, whatever runs it. Safe to call from several threads.
 
-    @property
-    def spec(self) -> ModelSpec:
-        """What the network is and sees."""
+    Attributes:
+        spec: what the network is and sees.
+    """
+
+    spec: ModelSpec
 
     def score(self, clip: Clip, positions: int | None = None) -> NDArray[np.float32]:
         """Return a clip's (k,) softmax scores: the mean over its positions and their crops.

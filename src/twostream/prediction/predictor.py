@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -22,7 +23,8 @@ from twostream.prediction.timeline import (
     THRESHOLD,
     WINDOW_SECONDS,
     Timeline,
-    check_options,
+    check_smoothing,
+    check_windows,
 )
 from twostream.prediction.window import RecentClip, Window, check_size
 from twostream.store.clips import Clip, ClipReader, kinds_of
@@ -91,8 +93,7 @@ class TwoStreamPredictor:
         if is_exported(path):
             from twostream.prediction.onnx import OnnxStream
 
-            contract = read_contract(path)
-            return cls([OnnxStream(stream, device=device) for stream in contract.streams])
+            return cls([OnnxStream(*network, device=device) for network in read_contract(path)])
         from twostream.prediction.model_files import load_models
 
         return cls.from_models(load_models(path), device=device)
@@ -113,8 +114,8 @@ class TwoStreamPredictor:
         specs = [stream.spec for stream in self.streams.values()]
         clip, header = read_clip(video, specs)
         frames = header.count + (header.kind != "rgb")
-        seconds = frames / header.fps
-        return self._scored(clip, Path(video), header.warning, end_seconds=seconds)
+        found = self.score(Window(clip, 0.0, frames / header.fps))
+        return replace(found, video=Path(video), warning=header.warning)
 
     def stream(
         self,
@@ -163,20 +164,13 @@ class TwoStreamPredictor:
         ):
             if value is not None and not (math.isfinite(value) and value > 0):
                 raise UsageError(f"{name} must be a number above 0, got {value}")
-        return self._windows(frames, fps, window_seconds, every_seconds, positions)
+        every = None if every_seconds is None else self.num_frames(every_seconds)
+        windows = self.recent_clip(window_seconds).windows(frames, fps, every)
+        return (self.score(window, positions) for window in windows)
 
-    def _windows(
-        self,
-        frames: Iterable[NDArray[np.uint8] | Frame],
-        fps: float,
-        window_seconds: float | None,
-        every_seconds: float | None,
-        positions: int | None,
-    ) -> Iterator[Prediction]:
-        recent = self.recent_clip(window_seconds)
-        every = None if every_seconds is None else max(1, round(every_seconds * self.spec.fps))
-        for window in recent.windows(frames, fps, every):
-            yield self.score(window, positions)
+    def num_frames(self, seconds: float) -> int:
+        """Return how many frames a time is at the model's rate, at least 1."""
+        return max(1, round(seconds * self.spec.fps))
 
     def recent_clip(self, window_seconds: float | None, name: Path | str = "stream") -> RecentClip:
         """Return what keeps the last frames and fields of a stream, as the networks see them.
@@ -185,7 +179,7 @@ class TwoStreamPredictor:
             window_seconds: how much is kept; None: everything.
             name: of the stream, for errors.
         """
-        length = None if window_seconds is None else max(1, round(window_seconds * self.spec.fps))
+        length = None if window_seconds is None else self.num_frames(window_seconds)
         store = stored_as(self.spec).complete()
         kinds = kinds_of(stream.spec for stream in self.streams.values())
         flow = any(kind != "rgb" for kind in kinds)
@@ -193,17 +187,15 @@ class TwoStreamPredictor:
         return RecentClip(store, kinds, estimator, length, name, self.spec.crop_size)
 
     def score(self, window: Window, positions: int | None = None) -> Prediction:
-        """Score a window of a stream of frames.
-
-        Args:
-            window: from ``recent_clip``.
-            positions: how many of its frames and stacks are scored; None: as in testing.
-        """
-        return self._scored(
-            window.clip,
+        """Score a window; of ``positions`` frames and stacks, None: of as many as in testing."""
+        found = {name: each.score(window.clip, positions) for name, each in self.streams.items()}
+        return Prediction(
+            None,
+            self.spec.classes,
+            np.mean(list(found.values()), axis=0),
+            found,
             start_seconds=window.start_seconds,
             end_seconds=window.end_seconds,
-            positions=positions,
         )
 
     def timeline(
@@ -236,23 +228,14 @@ class TwoStreamPredictor:
             UsageError: an option that is no number, or out of range.
             VideoError: the video cannot be decoded, or is smaller than the networks' crop.
         """
-        check_options(
-            window_seconds=window_seconds,
-            every_seconds=every_seconds,
-            positions=positions,
-            smooth_seconds=smooth_seconds,
-            threshold=threshold,
-        )
+        check_windows(window_seconds, every_seconds, positions)
+        check_smoothing(smooth_seconds, threshold)
         recent = self.recent_clip(window_seconds, video)
-        every = max(1, round(every_seconds * self.spec.fps))
+        every = self.num_frames(every_seconds)
         windows: list[Prediction] = []
         seconds = 0.0
-        reader = VideoReader(
-            video,
-            short_side=recent.settings.short_side,
-            motion_vectors=recent.needs_motion_vectors,
-        )
-        with reader:
+        short_side, motion_vectors = recent.settings.short_side, recent.needs_motion_vectors
+        with VideoReader(video, short_side=short_side, motion_vectors=motion_vectors) as reader:
             claimed = reader.info.num_frames_claimed / reader.info.fps
             upcoming = ahead(recent.windows(reader, reader.info.fps, every), WINDOWS_AHEAD)
             with closing(upcoming):
@@ -269,27 +252,6 @@ class TwoStreamPredictor:
             warning=reader.warning,
             smooth_seconds=smooth_seconds,
             threshold=threshold,
-        )
-
-    def _scored(
-        self,
-        clip: Clip,
-        video: Path | None = None,
-        warning: str | None = None,
-        *,
-        start_seconds: float = 0.0,
-        end_seconds: float,
-        positions: int | None = None,
-    ) -> Prediction:
-        streams = {name: stream.score(clip, positions) for name, stream in self.streams.items()}
-        return Prediction(
-            video,
-            self.spec.classes,
-            np.mean(list(streams.values()), axis=0),
-            streams,
-            warning,
-            start_seconds,
-            end_seconds,
         )
 
 

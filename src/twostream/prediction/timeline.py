@@ -111,19 +111,19 @@ class Timeline:
         return {
             "video": str(self.video),
             "seconds": round(self.seconds, _DIGITS),
-            "segments": [
-                {
-                    name: round(value, _DIGITS) if isinstance(value, float) else value
-                    for name, value in asdict(segment).items()
-                }
-                for segment in self.segments
-            ],
+            "segments": [rounded(segment, _DIGITS) for segment in self.segments],
             "classes": list(self.classes),
             "times": plain(self.times),
             "scores": plain(self.scores),
             "streams": {stream: plain(scores) for stream, scores in self.streams.items()},
             "warning": self.warning,
         }
+
+
+def rounded(record: Any, digits: int) -> dict[str, Any]:
+    """Return a dataclass's fields for JSON, those that are float rounded."""
+    fields = asdict(record).items()
+    return {name: round(v, digits) if isinstance(v, float) else v for name, v in fields}
 
 
 def smooth(
@@ -187,26 +187,18 @@ def find_segments(
     return tuple(segments)
 
 
-def check_options(
-    *,
-    window_seconds: float,
-    every_seconds: float,
-    positions: int,
-    smooth_seconds: float,
-    threshold: float,
-) -> None:
-    """Raise a UsageError for options of a timeline that make no sense, NaN included."""
+def check_windows(window_seconds: float, every_seconds: float, positions: int) -> None:
+    """Raise a UsageError for windows that make no sense, NaN included."""
     for name, value in (("window_seconds", window_seconds), ("every_seconds", every_seconds)):
         if not (math.isfinite(value) and value > 0):
             raise UsageError(f"{name} must be a number above 0, got {value}")
     if not (math.isfinite(positions) and positions >= 1 and positions == int(positions)):
         raise UsageError(f"positions must be a whole number from 1 up, got {positions}")
+
+
+def check_smoothing(smooth_seconds: float, threshold: float) -> None:
+    """Raise a UsageError for what is no time, or no probability."""
     if not (math.isfinite(smooth_seconds) and smooth_seconds >= 0):
         raise UsageError(f"smooth_seconds must be a number from 0 up, got {smooth_seconds}")
-    check_threshold(threshold)
-
-
-def check_threshold(threshold: float) -> None:
-    """Raise a UsageError for a threshold that is no probability."""
     if not 0 <= threshold <= 1:
         raise UsageError(f"threshold must lie in 0..1, got {threshold}")

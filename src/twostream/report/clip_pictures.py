@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import islice
@@ -13,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from twostream.display.colours import flow_to_rgb
+from twostream.display.colours import flow_to_rgb, to_uri
 from twostream.flow import make_estimator
 from twostream.store.flow_store import FlowStore
 from twostream.types import LabeledVideo, StoreError, TwoStreamError
@@ -41,16 +40,6 @@ class ClipPicture:
     count: int = 0
     longest_px: float = 0.0
     missing: str = ""
-
-
-def to_uri(rgb: NDArray[np.uint8], *, lossless: bool = False) -> str:
-    """Return a data URI of an (h, w, 3) RGB or (h, w, 4) RGBA picture; JPEG unless lossless."""
-    code = cv2.COLOR_RGBA2BGRA if rgb.shape[2] == 4 else cv2.COLOR_RGB2BGR
-    bgr = cv2.cvtColor(np.ascontiguousarray(rgb), code)
-    options = [] if lossless else [cv2.IMWRITE_JPEG_QUALITY, 88]
-    encoded = cv2.imencode(".png" if lossless else ".jpg", bgr, options)[1]
-    kind = "png" if lossless else "jpeg"
-    return f"data:image/{kind};base64,{base64.b64encode(encoded.tobytes()).decode()}"
 
 
 def open_store(run: Path, settings: Mapping[str, Any]) -> FlowStore:

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twostream.checkpoint import load_model
+from twostream.display.colours import to_uri
 from twostream.models import first_convolution
-from twostream.report.clip_pictures import to_uri
 from twostream.report.filters import KINDS, DerivativeReading, derivative_reading, figure4_picture
 from twostream.types import ModelError
 

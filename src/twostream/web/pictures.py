@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-import base64
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from twostream.display.colours import flow_to_rgb
+from twostream.display.colours import flow_to_rgb, to_uri
 
 MIN_SCALE_PX = 1.0  # a video that stands still must not show its noise in full colour
 _MAX_SIDE_PX = 480
 _MIN_SIDE_PX = 240  # smaller pictures are enlarged here: browsers would blur or step them
-_QUALITY = 88
 _BACKGROUND = 0.35  # of a picture where nobody looked
 
 
-def to_uri(rgb: NDArray[np.uint8]) -> str:
+def fitted_uri(rgb: NDArray[np.uint8]) -> str:
     """Return an (h, w, 3) RGB picture as a data URI of a size that suits the page."""
     factor = min(_MAX_SIDE_PX / max(rgb.shape[:2]), max(1.0, _MIN_SIDE_PX / min(rgb.shape[:2])))
     size = tuple(max(1, round(side * factor)) for side in rgb.shape[1::-1])
     how = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
-    bgr = cv2.cvtColor(cv2.resize(rgb, size, interpolation=how), cv2.COLOR_RGB2BGR)
-    encoded = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])[1]
-    return f"data:image/jpeg;base64,{base64.b64encode(encoded.tobytes()).decode()}"
+    return to_uri(cv2.resize(rgb, size, interpolation=how))
 
 
 def flow_picture(field: NDArray[np.float32]) -> NDArray[np.uint8]:

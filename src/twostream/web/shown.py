@@ -12,7 +12,7 @@ from twostream.prediction.timeline import NONE_LABEL, SMOOTH_SECONDS
 from twostream.types import Stream
 from twostream.web.analysis import Analysis, Moment
 from twostream.web.explain import SEES, which_decided
-from twostream.web.pictures import flow_picture, heat, to_uri
+from twostream.web.pictures import fitted_uri, flow_picture, heat
 
 BEST = 6  # classes whose scores are shown
 NO_SALIENCY = "Where the networks looked needs the run itself: an export has no gradients."
@@ -76,7 +76,7 @@ def moment_shown(analysis: Analysis, timeline: Timeline, seconds: float) -> dict
         "seconds": moment.seconds,
         "why": which_decided(timeline.classes, fused, streams),
         "note": None if gradients else NO_SALIENCY,
-        "pictures": {caption: to_uri(picture) for caption, picture in pictures.items()},
+        "pictures": {caption: fitted_uri(picture) for caption, picture in pictures.items()},
         "smooth_seconds": SMOOTH_SECONDS,
         "classes": shown,
         "others": len(timeline.classes) - len(shown),
