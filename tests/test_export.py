@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from shutil import copytree
-from typing import Any
 
 import numpy as np
 import onnx
@@ -17,7 +16,7 @@ import torch
 
 from twostream.__main__ import run
 from twostream.checkpoint import StreamModel
-from twostream.datasets import load_dataset
+from twostream.datasets import SplitChoice, load_dataset
 from twostream.export import export_onnx, graph
 from twostream.export.graph import OPSET, StackScorer, follow_trajectories
 from twostream.export.onnx_export import _sides
@@ -258,18 +257,18 @@ def test_int8_is_not_tested_on_what_the_run_was_trained_on(clips: Path, tmp_path
     """The run's own split, seed and all, unless other data or another split is asked for."""
     dataset = load_dataset(clips)
     own = {"data": str(clips), "split": None, "fold": "2/3", "test_groups": None, "seed": 7}
-    nothing: dict[str, Any] = {"split": None, "fold": None, "test_groups": None}
+    nothing = SplitChoice()
     expected = dataset.split(fold="2/3", seed=7)
     assert expected.test != dataset.split(fold="2/3").test
     for data in (None, clips, clips.parent / "." / clips.name):
-        assert _sides(own, data, **nothing).test == expected.test
-    chosen = _sides(own, clips, **{**nothing, "fold": "1/3"})
+        assert _sides(own, data, nothing).test == expected.test
+    chosen = _sides(own, clips, SplitChoice(fold="1/3"))
     assert chosen.test == dataset.split(fold="1/3", seed=7).test
     other = copytree(clips, tmp_path / "other")
-    found = _sides(own, other, **nothing)
+    found = _sides(own, other, nothing)
     assert [v.video_id for v in found.test] == [v.video_id for v in dataset.split().test]
     with pytest.raises(UsageError, match="name their data set"):
-        _sides(None, None, **nothing)
+        _sides(None, None, nothing)
 
 
 def test_the_cost_is_counted_against_the_labels() -> None:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from twostream.__main__ import run as run_command
-from twostream.hub import FILES, Place, pull, push
+from twostream.hub import FILES, folder_or_repo, pull, push
 from twostream.prediction import TwoStreamPredictor
 from twostream.types import ModelError, RunError, UsageError
 
@@ -163,14 +163,13 @@ def test_folder_or_repository(
 ) -> None:
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path)
-    place = Place.of(text)
-    assert place.repo == repo and (place.folder is None) == bool(repo)
+    assert folder_or_repo(text) == (repo or Path(text))
 
 
 @pytest.mark.parametrize("text", ["a/b/c", "https://a.org/x/y", "hub:x", "an na/net"])
 def test_neither_folder_nor_repository(text: str) -> None:
     with pytest.raises(UsageError, match="no folder and no repository"):
-        Place.of(text)
+        folder_or_repo(text)
 
 
 class Hub:

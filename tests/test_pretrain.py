@@ -321,12 +321,11 @@ def damaged(tmp_path: Path, images: Path) -> Path:
 def test_unreadable_images_are_named_and_left_out(
     damaged: Path, tmp_path: Path, said: list[str]
 ) -> None:
-    told: list[int] = []
+    told: list[tuple[object, ...]] = []
     train = load_images(damaged).train
-    assert list(unreadable_images(train, told.append)) == [
-        str(damaged / "train" / "rows" / "rows 1.JPEG")
-    ]
-    assert told == [24]
+    found = unreadable_images(train, progress=lambda *news: told.append(news))
+    assert list(found) == [str(damaged / "train" / "rows" / "rows 1.JPEG")]
+    assert told == [("check images", 24, 24)]
     values = quick(steps=2, batch_size=23)
     results = pretrain(damaged, tmp_path / "net.safetensors", **values)
     assert results["images"] == 34
@@ -358,7 +357,9 @@ def test_a_class_without_a_readable_image_is_refused(damaged: Path, tmp_path: Pa
 def test_an_image_that_goes_bad_meanwhile_is_one_sentence(
     damaged: Path, tmp_path: Path, workers: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("twostream.pretraining.image_training.unreadable_images", lambda *_: {})
+    monkeypatch.setattr(
+        "twostream.pretraining.image_training.unreadable_images", lambda *_, **__: {}
+    )
     values = quick(steps=2, batch_size=24)
     values["options"] = replace(CPU, loader_workers=workers)
     with pytest.raises(DataError, match=r"^\S*rows 1\.JPEG cannot be decoded") as error:

@@ -12,7 +12,6 @@ import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,42 +32,26 @@ _TOKEN = re.compile(r"hf_\w+")
 _LICENSE = re.compile(r"^license:.*$", re.M)
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a run is pushed to or pulled from.
+def folder_or_repo(text: str) -> Path | str:
+    """Return the folder, or the "user/name" of the Hub, where a run is pushed to or pulled from.
 
-    Attributes:
-        folder: a local folder; None: on the Hub.
-        repo: "user/name" on the Hub; empty for a folder.
+    "file:FOLDER" is a folder and "hub:user/name" a repository of the Hub. Without these words,
+    what has a parent folder here is a folder, and "user/name" else is a repository.
+
+    Raises:
+        UsageError: it is neither.
     """
-
-    folder: Path | None
-    repo: str = ""
-
-    @classmethod
-    def of(cls, text: str) -> Place:
-        """Read what a user wrote.
-
-        "file:FOLDER" is a folder and "hub:user/name" a repository of the Hub. Without these words,
-        what has a parent folder here is a folder, and "user/name" else is a repository.
-
-        Raises:
-            UsageError: it is neither.
-        """
-        if text.startswith("file:"):
-            return cls(Path(text.removeprefix("file:").removeprefix("//")).expanduser())
-        repo = text.removeprefix("hub:")
-        path = Path(text).expanduser()
-        if repo == text and (text.startswith((".", "/", "~")) or path.parent.is_dir()):
-            return cls(path)
-        if not _REPO.fullmatch(repo):
-            raise UsageError(
-                f"{text!r} is no folder and no repository: expected user/name, or file:FOLDER"
-            )
-        return cls(None, repo)
-
-    def __str__(self) -> str:
-        return str(self.folder) if self.folder is not None else f"{self.repo} on the Hub"
+    if text.startswith("file:"):
+        return Path(text.removeprefix("file:").removeprefix("//")).expanduser()
+    repo = text.removeprefix("hub:")
+    path = Path(text).expanduser()
+    if repo == text and (text.startswith((".", "/", "~")) or path.parent.is_dir()):
+        return path
+    if not _REPO.fullmatch(repo):
+        raise UsageError(
+            f"{text!r} is no folder and no repository: expected user/name, or file:FOLDER"
+        )
+    return repo
 
 
 def push(
@@ -83,7 +66,7 @@ def push(
 
     Args:
         run: the RUN folder.
-        target: "user/name", or a folder; see ``Place``.
+        target: "user/name", or a folder; see ``folder_or_repo``.
         force: replace what is there.
         private: a repository that is made is private.
         license_id: as the Hub names it, for the card; None: what the card says.
@@ -95,23 +78,23 @@ def push(
         UsageError: the target makes no sense, or ``run`` is an exported folder.
         RunError: the run is not finished, the target holds something, or the Hub refuses.
     """
-    place = Place.of(target)
+    place = folder_or_repo(target)
     if is_exported(run):
         raise UsageError(f"{run} is an export: push the RUN folder that it was made from")
     if license_id is not None and not re.fullmatch(r"[\w.-]+", license_id):
         raise UsageError(f"--license takes a word such as mit or cc-by-4.0, got {license_id!r}")
-    if place.folder is not None:
-        _check_free(place.folder, force=force)
-    name = place.folder.name if place.folder is not None else place.repo.split("/")[-1]
-    with staged(place.folder) as stage:
-        _collect(run, stage, name, license_id)
+    folder = place if isinstance(place, Path) else None
+    if folder is not None:
+        _check_free(folder, force=force)
+    with staged(folder) as stage:
+        _collect(run, stage, Path(place).name, license_id)
         _check_models(stage, str(run), AGAIN)
-        if place.folder is not None:
-            _check_free(place.folder, force=force)
+        if isinstance(place, Path):
+            _check_free(place, force=force)
         else:
-            _upload(stage, place.repo, force=force, private=private)
+            _upload(stage, place, force=force, private=private)
         files = _sizes(stage)
-    return {"target": str(place), "files": files}
+    return {"target": _said(place), "files": files}
 
 
 def pull(
@@ -133,17 +116,23 @@ def pull(
         RunError: nothing there, no model in it, ``out`` holds something, or the Hub refuses.
         ModelError: a model file is damaged or of another version.
     """
-    place = Place.of(source)
-    if revision is not None and place.folder is not None:
+    place = folder_or_repo(source)
+    if revision is not None and isinstance(place, Path):
         raise UsageError("--revision is for repositories of the Hub, not for folders")
     _check_free(out, force=force)
     with staged(out) as stage:
-        folder = place.folder or _download(place.repo, stage.with_name("download"), revision)
-        _copy(folder, stage, str(place))
+        folder = place
+        if isinstance(folder, str):
+            folder = _download(folder, stage.with_name("download"), revision)
+        _copy(folder, stage, _said(place))
         # before anything is replaced
-        _check_models(stage, str(place.folder or place.repo), "get a whole copy of it")
+        _check_models(stage, str(place), "get a whole copy of it")
         _check_free(out, force=force)
-    return {"source": str(place), "run": str(out), "files": _sizes(out)}
+    return {"source": _said(place), "run": str(out), "files": _sizes(out)}
+
+
+def _said(place: Path | str) -> str:
+    return str(place) if isinstance(place, Path) else f"{place} on the Hub"
 
 
 def _collect(run: Path, stage: Path, name: str, license_id: str | None) -> None:
@@ -217,16 +206,15 @@ def _check_free(target: Path, *, force: bool) -> None:
     parent = target.absolute().parent
     if not parent.is_dir():
         raise RunError(f"no folder {parent}: make it first, or choose another place")
-    if target.is_dir() and not any(target.iterdir()):
-        return
-    if not target.exists() and not target.is_symlink():
+    if not os.path.lexists(target):
         return
     if not target.is_dir():
         raise RunError(f"{target} is a file: choose another place")
-    others = sorted({path.name for path in target.iterdir()} - {*FILES, *_EXTRA})
+    names = set(os.listdir(target))
+    others = sorted(names - {*FILES, *_EXTRA})
     if others:
         raise RunError(f"{target} holds other things, such as {others[0]}: choose another place")
-    if not force:
+    if names and not force:
         raise RunError(f"{target} holds a run: add --force to replace it")
 
 

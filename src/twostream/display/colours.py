@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 # Steps between the wheel's six colours, from red over yellow, green, cyan, blue and magenta.
 TRANSITIONS = (15, 6, 4, 11, 13, 6)
 CORNERS = ((255, 0, 0), (255, 255, 0), (0, 255, 0), (0, 255, 255), (0, 0, 255), (255, 0, 255))
+MIN_SCALE_PX = 1.0  # a video that stands still must not show its noise in full colour
 
 
 def _wheel() -> NDArray[np.float32]:
@@ -51,6 +52,12 @@ def flow_to_rgb(field: NDArray[np.float32], max_px: float | None = None) -> NDAr
     picture = 1 - saturation * (1 - colour)
     picture[length > 1.0 + 1e-5] *= 0.75
     return np.round(picture * 255).astype(np.uint8)
+
+
+def flow_picture(field: NDArray[np.float32]) -> tuple[NDArray[np.uint8], float]:
+    """Return a field's colours, its longest vector in full colour, and that length in px."""
+    longest = float(np.hypot(field[0], field[1]).max())
+    return flow_to_rgb(field, max_px=max(longest, MIN_SCALE_PX)), longest
 
 
 def to_uri(rgb: NDArray[np.uint8], *, lossless: bool = False) -> str:

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from twostream.display.colours import flow_to_rgb
+from twostream.display.colours import MIN_SCALE_PX, flow_to_rgb
 from twostream.extraction.frame_pairs import FramePairs
 from twostream.flow import FlowEstimator
 from twostream.flow.opencv import one_opencv_thread
@@ -25,7 +25,6 @@ LEGEND_WIDTH_PX = 96
 WHEEL_PX = 72
 SCALE_PAIRS = 25  # the colours' scale is taken from so many pairs at the start
 SCALE_PERCENTILE = 99.0
-MIN_SCALE_PX = 1.0  # a video that stands still must not show its noise in full colour
 
 
 @dataclass(frozen=True, slots=True)

@@ -158,7 +158,7 @@ def quiet(*loggers: str) -> Iterator[None]:
             logging.getLogger(name).setLevel(level)
 
 
-def write_graph(model: StreamModel, path: Path, *, opset: int = OPSET) -> None:
+def write_graph(model: StreamModel, path: Path) -> None:
     """Write a stream's ONNX file; batch, height and width stay free.
 
     Raises:
@@ -187,7 +187,7 @@ def write_graph(model: StreamModel, path: Path, *, opset: int = OPSET) -> None:
                 input_names=list(names),
                 output_names=["scores"],
                 dynamic_shapes=(shapes,),
-                opset_version=opset,
+                opset_version=OPSET,
                 dynamo=True,
                 external_data=False,
                 verbose=False,
@@ -195,5 +195,5 @@ def write_graph(model: StreamModel, path: Path, *, opset: int = OPSET) -> None:
         except Exception as error:  # one of dozens, whatever part of the network it stumbles over
             why = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise ModelError(
-                f"{spec.architecture} cannot be written as ONNX (opset {opset}): {why}"
+                f"{spec.architecture} cannot be written as ONNX (opset {OPSET}): {why}"
             ) from error

@@ -11,14 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twostream.export.graph import quiet
+from twostream.export.parity import Inputs
 from twostream.prediction.prediction import StreamScorer
 from twostream.store.clips import Clip
 from twostream.types import ModelError, ModelSpec
 
 # Stacks of a calibration clip, at equal spacing.
 STACKS = 3
-
-Inputs = dict[str, NDArray[Any]]
 
 
 def calibration_inputs(spec: ModelSpec, clips: Iterable[Clip]) -> Iterator[Inputs]:
@@ -96,10 +95,9 @@ def compare(
     for precision, rows in scores.items():
         table = np.stack(rows)  # clip, stream, class
         fused[precision] = table.mean(axis=1)
-        right = table.argmax(axis=2) == np.array(labels)[:, None]
-        accuracy[precision] = dict(zip(names, right.mean(axis=0).tolist(), strict=True))
-        hits = fused[precision].argmax(axis=1) == np.array(labels)
-        accuracy[precision]["average"] = float(hits.mean())
+        best = np.concatenate([table, fused[precision][:, None]], axis=1).argmax(axis=2)
+        shares = (best == np.array(labels)[:, None]).mean(axis=0).tolist()
+        accuracy[precision] = dict(zip((*names, "average"), shares, strict=True))
     same = fused["float32"].argmax(axis=1) == fused["int8"].argmax(axis=1)
     return {
         "clips": len(labels),

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from twostream.flow.opencv import one_opencv_thread
 from twostream.inputs import rgb_stack
 from twostream.sampling import epoch_batch, sample_rng
 from twostream.threads import num_cores
-from twostream.types import DataError
+from twostream.types import DataError, Progress, no_progress
 
 _CHECKED_AT_ONCE = 4096
 
@@ -140,24 +140,23 @@ class ScoringImages(Dataset[dict[str, Any]]):
         return {"row": row, "stacks": torch.from_numpy(rgb_stack(rgb[None]))[None]}
 
 
-def unreadable_images(
-    images: LabeledImages, progress: Callable[[int], None] = lambda done: None
-) -> dict[str, str]:
+def unreadable_images(*sides: LabeledImages, progress: Progress = no_progress) -> dict[str, str]:
     """Decode every image; return path -> why not for those that cannot be."""
 
-    def trouble(row: int) -> str | None:
+    def trouble(path: Path) -> str | None:
         try:
-            read_image(images.path(row))
+            read_image(path)
         except DataError as error:
             return str(error)
         return None
 
     found: dict[str, str] = {}
+    done = 0
+    paths = (side.path(row) for side in sides for row in range(len(side)))
     with ThreadPoolExecutor(num_cores()) as pool:
-        for first in range(0, len(images), _CHECKED_AT_ONCE):
-            rows = range(first, min(first + _CHECKED_AT_ONCE, len(images)))
-            for row, why in zip(rows, pool.map(trouble, rows), strict=True):
-                if why:
-                    found[str(images.path(row))] = why
-            progress(rows.stop)
+        while chunk := list(islice(paths, _CHECKED_AT_ONCE)):
+            troubles = zip(chunk, pool.map(trouble, chunk), strict=True)
+            found |= {str(path): why for path, why in troubles if why}
+            done += len(chunk)
+            progress("check images", done, sum(map(len, sides)))
     return found

@@ -180,14 +180,7 @@ def _readable(split: ImageSplit, known: Path, progress: Progress) -> ImageSplit:
     if known.is_file():
         unreadable = read_json(known)
     else:
-        total = len(split.train) + len(split.val)
-        unreadable = {}
-        for side, before in ((split.train, 0), (split.val, len(split.train))):
-
-            def told(done: int, before: int = before) -> None:
-                progress("check images", before + done, total)
-
-            unreadable |= unreadable_images(side, told)
+        unreadable = unreadable_images(split.train, split.val, progress=progress)
         write_json(known, unreadable)
     for sentence in unreadable.values():
         logger.warning(f"left out: {sentence}")

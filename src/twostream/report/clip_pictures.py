@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from twostream.display.colours import flow_to_rgb, to_uri
+from twostream.display.colours import flow_picture, flow_to_rgb, to_uri
 from twostream.flow import make_estimator
 from twostream.store.flow_store import FlowStore
 from twostream.types import LabeledVideo, StoreError, TwoStreamError
@@ -103,9 +103,8 @@ def decoded_picture(video: LabeledVideo, settings: Mapping[str, Any]) -> ClipPic
 
 
 def _flow_uri(field: NDArray[np.float32]) -> tuple[str, float]:
-    longest = float(np.hypot(field[0], field[1]).max())
-    # noise of a tenth of a pixel must not look like motion
-    return to_uri(_shrunk(flow_to_rgb(field, max_px=max(longest, 1.0)))), longest
+    picture, longest = flow_picture(field)
+    return to_uri(_shrunk(picture)), longest
 
 
 def _shrunk(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:

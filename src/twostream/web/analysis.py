@@ -111,11 +111,8 @@ class Analysis:
 
     def timeline(self, progress: Progress = no_progress) -> Timeline:
         """Score it over time, exactly as ``TwoStreamPredictor.timeline`` would."""
-        fps = self.predictor.spec.fps
-        length, every = (max(1, round(s * fps)) for s in (WINDOW_SECONDS, EVERY_SECONDS))
-        ends = [*range(length, self.frames + 1, every)]
-        if not ends or ends[-1] != self.frames:
-            ends.append(self.frames)
+        length, every = map(self.predictor.num_frames, (WINDOW_SECONDS, EVERY_SECONDS))
+        ends = [*range(length, self.frames, every), self.frames]
         windows = []
         for done, end in enumerate(ends, start=1):
             self._deadline.check()

@@ -6,9 +6,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from twostream.display.colours import flow_to_rgb, to_uri
+from twostream.display.colours import to_uri
 
-MIN_SCALE_PX = 1.0  # a video that stands still must not show its noise in full colour
 _MAX_SIDE_PX = 480
 _MIN_SIDE_PX = 240  # smaller pictures are enlarged here: browsers would blur or step them
 _BACKGROUND = 0.35  # of a picture where nobody looked
@@ -20,12 +19,6 @@ def fitted_uri(rgb: NDArray[np.uint8]) -> str:
     size = tuple(max(1, round(side * factor)) for side in rgb.shape[1::-1])
     how = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
     return to_uri(cv2.resize(rgb, size, interpolation=how))
-
-
-def flow_picture(field: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Return the colours of a (2, h, w) field; its longest vector has full colour."""
-    longest = float(np.hypot(field[0], field[1]).max())
-    return flow_to_rgb(field, max_px=max(longest, MIN_SCALE_PX))
 
 
 def heat(rgb: NDArray[np.uint8], looked: NDArray[np.float32]) -> NDArray[np.uint8]:

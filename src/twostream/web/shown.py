@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from twostream.display.colours import flow_picture
 from twostream.prediction import Prediction, Timeline
 from twostream.prediction.timeline import NONE_LABEL, SMOOTH_SECONDS
 from twostream.types import Stream
 from twostream.web.analysis import Analysis, Moment
 from twostream.web.explain import SEES, which_decided
-from twostream.web.pictures import fitted_uri, flow_picture, heat
+from twostream.web.pictures import fitted_uri, heat
 
 BEST = 6  # classes whose scores are shown
 NO_SALIENCY = "Where the networks looked needs the run itself: an export has no gradients."
@@ -59,7 +60,7 @@ def moment_shown(analysis: Analysis, timeline: Timeline, seconds: float) -> dict
     best = np.argsort(-fused, kind="stable")[:BEST].tolist()
     pictures = {"frame": moment.frame}
     if moment.field is not None:
-        pictures["flow: colour is direction"] = flow_picture(moment.field)
+        pictures["flow: colour is direction"] = flow_picture(moment.field)[0]
     gradients = all(hasattr(stream, "model") for stream in analysis.predictor.streams.values())
     if gradients:
         pictures |= _looked(analysis, moment, best[0])
