@@ -58,11 +58,6 @@ class Limits:
         """How many videos may arrive, wait and be worked on."""
         return 4 * self.at_once
 
-    @property
-    def arrival_seconds(self) -> float:
-        """How long a file may take to arrive."""
-        return 4 * self.time_limit
-
     def check_bytes(self, count: int) -> None:
         """Refuse a file of more bytes than are allowed."""
         if count > self.max_mb * 1e6:

@@ -10,14 +10,12 @@ from numpy.typing import NDArray
 from twostream.display.colours import flow_picture
 from twostream.prediction import Prediction, Timeline
 from twostream.prediction.timeline import NONE_LABEL, SMOOTH_SECONDS
-from twostream.types import Stream
 from twostream.web.analysis import Analysis, Moment
 from twostream.web.explain import SEES, which_decided
 from twostream.web.pictures import fitted_uri, heat
 
 BEST = 6  # classes whose scores are shown
 NO_SALIENCY = "Where the networks looked needs the run itself: an export has no gradients."
-_ORDER: tuple[Stream, ...] = ("spatial", "temporal")
 
 
 def video_shown(analysis: Analysis, prediction: Prediction, timeline: Timeline) -> dict[str, Any]:
@@ -89,8 +87,8 @@ def _looked(analysis: Analysis, moment: Moment, label: int) -> dict[str, NDArray
     from twostream.prediction.saliency import saliency
 
     pictures = {}
-    for name in (name for name in _ORDER if name in moment.stacks):
+    for name, stack in sorted(moment.stacks.items()):  # the spatial stream first
         stream: Any = analysis.predictor.streams[name]
-        map_ = saliency(stream.model, moment.stacks[name], label)
-        pictures[f"where {SEES[name]} looked"] = heat(moment.frame, map_)
+        looked = saliency(stream.model, stack, label)
+        pictures[f"where {SEES[name]} looked"] = heat(moment.frame, looked)
     return pictures

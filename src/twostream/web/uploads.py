@@ -67,7 +67,7 @@ class Uploads:
     async def _write(self, path: Path, chunks: AsyncIterator[bytes]) -> None:
         size = 0
         try:
-            async with asyncio.timeout(self.limits.arrival_seconds):
+            async with asyncio.timeout(4 * self.limits.time_limit):
                 with path.open("xb") as file:
                     async for chunk in chunks:
                         size += len(chunk)
