@@ -33,31 +33,7 @@ def describe(
         "opset": OPSET,
         "versions": {name: version(name) for name in _PACKAGES},
         "classes": list(first.classes),
-        "video": {
-            "fps": first.fps,
-            "short_side_px": first.store.get("short_side"),
-            "size": "shrunk so that the shorter side is short_side_px; never enlarged",
-            "smallest_side_px": first.crop_size,
-            "colours": "RGB, 0 to 255, upright",
-            "codec": first.store.get("codec"),
-            "jpeg_quality": first.store.get("quality"),
-            "codec_note": (
-                "with jpeg, frames and the 8-bit codes of flow went through JPEG of this quality "
-                "in training; scores without it differ a little"
-            ),
-            "flow": {
-                "estimator": first.store.get("flow"),
-                "parameters": first.store.get("parameters"),
-                "bound_px": first.store.get("bound_px"),
-                "of": "grey frames at the stored size, each with its next (or last) one",
-                "unit": "pixels of the stored size per frame; x to the right, y downwards",
-                "codes": (
-                    "128 + round(127 * displacement / range), 1 to 255; range is the largest "
-                    "absolute displacement of that field and component, or bound_px; a range "
-                    "below 1e-6 px is 0"
-                ),
-            },
-        },
+        "video": _video(first),
         "fusion": "the mean of the streams' scores",
         "streams": {
             spec.stream: {
@@ -90,6 +66,34 @@ def describe(
             for spec in specs
         },
         "quantization": quantization,
+    }
+
+
+def _video(spec: ModelSpec) -> dict[str, Any]:
+    return {
+        "fps": spec.fps,
+        "short_side_px": spec.store.get("short_side"),
+        "size": "shrunk so that the shorter side is short_side_px; never enlarged",
+        "smallest_side_px": spec.crop_size,
+        "colours": "RGB, 0 to 255, upright",
+        "codec": spec.store.get("codec"),
+        "jpeg_quality": spec.store.get("quality"),
+        "codec_note": (
+            "with jpeg, frames and the 8-bit codes of flow went through JPEG of this quality "
+            "in training; scores without it differ a little"
+        ),
+        "flow": {
+            "estimator": spec.store.get("flow"),
+            "parameters": spec.store.get("parameters"),
+            "bound_px": spec.store.get("bound_px"),
+            "of": "grey frames at the stored size, each with its next (or last) one",
+            "unit": "pixels of the stored size per frame; x to the right, y downwards",
+            "codes": (
+                "128 + round(127 * displacement / range), 1 to 255; range is the largest "
+                "absolute displacement of that field and component, or bound_px; a range "
+                "below 1e-6 px is 0"
+            ),
+        },
     }
 
 
