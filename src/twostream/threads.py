@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import closing
 from queue import Empty, Full, Queue
 from typing import TypeVar
+
+from twostream.types import StoreError
 
 TICK_SECONDS = 0.25
 _LOOK_SECONDS = 0.1  # how soon a thread that waits sees that it is not wanted any more
@@ -50,6 +53,47 @@ def in_threads(
     finally:
         stop.set()
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def work_through(
+    work: Callable[[Item], Result],
+    items: Mapping[str, Item],
+    *,
+    stop: threading.Event,
+    failures: tuple[type[Exception], ...] = (),
+    reason: Callable[[Exception], str] = str,
+    tell: Callable[[int], object],
+    workers: int | None = None,
+) -> tuple[dict[str, Result], dict[str, str]]:
+    """Work on items in threads; a bad one is listed and never stops the others.
+
+    Args:
+        work: ends soon, by an exception, once ``stop`` is set.
+        items: by name, begun in this order.
+        stop: set when it ends early, by an error or an interruption.
+        failures: what ends the item that raises it; all else is raised here, and so is a disk that
+            refuses (a StoreError caused by an OSError), as it will for every other item.
+        reason: what is listed of a failure.
+        tell: called in this thread, several times a second, with the number of items that ended.
+        workers: number of threads; None uses every core.
+
+    Returns:
+        Results and the reasons of what failed, by name; the latter sorted.
+    """
+    results: dict[str, Result] = {}
+    failed: dict[str, str] = {}
+    running = in_threads(lambda name: work(items[name]), list(items), stop=stop, workers=workers)
+    with closing(running):
+        for ended in running:
+            for name, future in ended:
+                try:
+                    results[name] = future.result()
+                except failures as error:
+                    if isinstance(error, StoreError) and isinstance(error.__cause__, OSError):
+                        raise
+                    failed[name] = reason(error)
+            tell(len(results) + len(failed))
+    return results, dict(sorted(failed.items()))
 
 
 def ahead(items: Iterable[Item], depth: int) -> Generator[Item, None, None]:

@@ -13,7 +13,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from twostream.files import locked, write_text
 from twostream.flow.opencv import one_opencv_thread
 from twostream.interchange.classic import encode_classic
 from twostream.store.flow_store import ClipFile, FlowStore, StoreSettings
-from twostream.threads import StoppedError, in_threads
+from twostream.threads import StoppedError, work_through
 from twostream.types import (
     VIDEO_SUFFIXES,
     Progress,
@@ -130,28 +130,24 @@ def export_flow(
     with _claimed(Path(out), asked):
         job = _Job(flow_store, Path(out), LAYOUTS[layout], float(bound_px), quality)
         clips = sorted((flow_store.root / "forward").rglob("*.clip"))
-        names = job.name_folders(clips)
-        failed: dict[str, str] = {}
-        done = skipped = ended = 0
-        running = in_threads(job.run, list(names.items()), stop=job.stop, workers=workers)
-        with one_opencv_thread(), closing(running):
-            for finished in running:
-                ended += len(finished)
-                for (path, _), future in finished:
-                    try:
-                        fresh = future.result()
-                    except (TwoStreamError, cv2.error, MemoryError) as error:
-                        if isinstance(error.__cause__, OSError):
-                            raise  # the disk refuses; so it will for every other video
-                        failed[job.below(path)] = str(error)
-                        continue
-                    done, skipped = done + fresh, skipped + (not fresh)
-                progress("export flow", ended, len(clips), f"{job.fields} fields, {job.current}")
+        folders = job.name_folders(clips)
+        with one_opencv_thread():
+            results, failed = work_through(
+                job.run,
+                {job.below(path): (path, folder) for path, folder in folders.items()},
+                stop=job.stop,
+                failures=(TwoStreamError, cv2.error, MemoryError),
+                tell=lambda ended: progress(
+                    "export flow", ended, len(clips), f"{job.fields} fields, {job.current}"
+                ),
+                workers=workers,
+            )
+    done = sum(results.values())
     return ExportSummary(
         videos=len(clips),
         done=done,
-        skipped=skipped,
-        failed=dict(sorted(failed.items())),
+        skipped=len(results) - done,
+        failed=failed,
         fields=job.fields,
         clipped=dict(sorted(job.clipped.items())),
         clipped_share=job.beyond / max(job.values, 1),

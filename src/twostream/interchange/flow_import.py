@@ -10,9 +10,10 @@ import threading
 import time
 import zipfile
 from collections import Counter
-from collections.abc import Sequence
-from contextlib import closing, suppress
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing, suppress
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -31,20 +32,18 @@ from twostream.store.flow_store import (
     Kind,
     StoreSettings,
 )
-from twostream.threads import StoppedError, in_threads
+from twostream.threads import StoppedError, work_through
 from twostream.types import (
     DataError,
     LabeledVideo,
     Progress,
-    StoreError,
     TwoStreamError,
     VideoError,
     no_progress,
 )
 from twostream.video import VideoReader, stored_size
 from twostream.video.fingerprint import source_hash
-
-FALLBACK_FPS = 25.0
+from twostream.video.reader import FALLBACK_FPS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,31 +122,24 @@ def import_flow(
     flow_store = FlowStore.create(store, settings)
     flow_store.clean()
     job = _Job(flow_store, matched, fps)
-    failed: dict[str, str] = {}
-    warnings: dict[str, str] = {}
-    done = skipped = ended = 0
-    running = in_threads(job.run, videos, stop=job.stop, workers=workers)
-    with one_opencv_thread(), closing(running):
-        for finished in running:
-            ended += len(finished)
-            for video, future in finished:
-                try:
-                    fresh, warning = future.result()
-                except (TwoStreamError, cv2.error, MemoryError, OSError) as error:
-                    if isinstance(error, StoreError) and isinstance(error.__cause__, OSError):
-                        raise  # the disk refuses; so it will for every other video
-                    failed[video.name] = str(error).removeprefix(f"{video.name}: ")
-                    continue
-                done, skipped = done + fresh, skipped + (not fresh)
-                if warning:
-                    warnings[video.name] = warning
-            progress("import flow", ended, len(videos), f"{job.fields} fields, {job.current}")
+    with one_opencv_thread():
+        results, failed = work_through(
+            job.run,
+            {video.name: video for video in videos},
+            stop=job.stop,
+            failures=(TwoStreamError, cv2.error, MemoryError, OSError),
+            tell=lambda ended: progress(
+                "import flow", ended, len(videos), f"{job.fields} fields, {job.current}"
+            ),
+            workers=workers,
+        )
+    done = sum(fresh for fresh, _ in results.values())
     return ImportSummary(
         videos=len(videos),
         done=done,
-        skipped=skipped,
-        failed=dict(sorted(failed.items())),
-        warnings=dict(sorted(warnings.items())),
+        skipped=len(results) - done,
+        failed={name: why.removeprefix(f"{name}: ") for name, why in failed.items()},
+        warnings={name: warning for name, (_, warning) in sorted(results.items()) if warning},
         layouts=dict(sorted(job.layouts.items())),
         scaled=job.scaled,
         fields=job.fields,
@@ -193,58 +185,48 @@ class _Job:
             for kind in images
         ):
             return False, listing.warning
-        header = ClipHeader(
-            kind="forward",
+        header = partial(
+            ClipHeader,
             video_id=video_id,
-            height=0,
-            width=0,
             fps=(self.fps or _fps(known)) / listing.step,
             codec=self.store.settings.codec,
             quality=self.store.settings.quality,
             source_hash=fingerprint,
             source_name=f"{listing.layout}: {video.name}",
         )
-        writers: list[ClipWriter] = []
-        try:
-            with closing(_Images(video, listing, self.store.settings)) as reader:
-                for kind, wanted in images.items():
-                    writers.append(self._write(kind, wanted, header, reader))
+        with ExitStack() as opened:
+            reader = opened.enter_context(closing(_Images(video, listing, self.store.settings)))
+            writers = []
+            for kind, wanted in images.items():
+                writers.append(self._write(kind, wanted, header, reader, opened))
             for writer in writers:
                 writer.close(warning=listing.warning)
-        finally:
-            for writer in writers:
-                writer.abort()  # without effect on those that are closed
         return True, listing.warning
 
     def _write(
         self,
         kind: Kind,
         wanted: Sequence[tuple[Image, ...]],
-        header: ClipHeader,
+        header: Callable[..., ClipHeader],
         reader: _Images,
+        opened: ExitStack,
     ) -> ClipWriter:
-        writer: ClipWriter | None = None
+        """Write the images of a kind, at least one; ``opened`` removes what is not closed."""
         settings = self.store.settings
-        try:
-            for i, images in enumerate(wanted):
-                if self.stop.is_set():
-                    raise StoppedError
-                item = reader.frame(*images) if kind == "rgb" else reader.field(i, kind, *images)
-                if writer is None:
-                    height, width = item.shape[:2] if kind == "rgb" else item.shape[1:]
-                    own = replace(header, kind=kind, height=height, width=width)
-                    if kind != "rgb":
-                        own = replace(own, method=settings.flow, parameters=settings.parameters)
-                    writer = self.store.writer(own)
-                writer.append(item)
-                with self.lock:
-                    self.fields += kind != "rgb"
-        except BaseException:
-            if writer is not None:
-                writer.abort()
-            raise
-        if writer is None:
-            raise DataError(f"{header.video_id}: no {kind} image is there")
+        for i, images in enumerate(wanted):
+            if self.stop.is_set():
+                raise StoppedError
+            item = reader.frame(*images) if kind == "rgb" else reader.field(i, kind, *images)
+            if not i:
+                height, width = item.shape[:2] if kind == "rgb" else item.shape[1:]
+                made = {"method": settings.flow, "parameters": settings.parameters}
+                writer = self.store.writer(
+                    header(kind=kind, height=height, width=width, **(made if kind != "rgb" else {}))
+                )
+                opened.callback(writer.abort)
+            writer.append(item)
+            with self.lock:
+                self.fields += kind != "rgb"
         return writer
 
 
