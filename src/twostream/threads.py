@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import os
 import threading
+from collections import deque
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import closing
-from queue import Empty, Full, Queue
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from twostream.types import StoreError
 
 TICK_SECONDS = 0.25
-_LOOK_SECONDS = 0.1  # how soon a thread that waits sees that it is not wanted any more
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -99,44 +98,22 @@ def work_through(
 def ahead(items: Iterable[Item], depth: int) -> Generator[Item, None, None]:
     """Yield the items of an iterable that is iterated in a thread, at most ``depth`` ahead.
 
-    What it raises is raised here. The thread has ended when the generator ends, is closed, or is
-    left by an exception: use it in ``contextlib.closing``.
+    Beside them one is in the making. What it raises is raised here. The thread has ended when the
+    generator ends, is closed, or is left by an exception: use it in ``contextlib.closing``.
 
     >>> list(ahead(range(3), depth=1))
     [0, 1, 2]
     """
-    waiting: Queue[Item] = Queue(depth)
-    unwanted = threading.Event()
-    failure: list[BaseException] = []
-
-    def work() -> None:
-        try:
-            for item in items:
-                while not unwanted.is_set():
-                    try:
-                        waiting.put(item, timeout=_LOOK_SECONDS)
-                        break
-                    except Full:
-                        continue
-                if unwanted.is_set():
-                    return
-        except BaseException as error:  # noqa: BLE001
-            failure.append(error)  # raised in the thread that waits
-
-    thread = threading.Thread(target=work, name="twostream ahead", daemon=True)
-    thread.start()
+    iterator = iter(items)
+    end: Any = object()
+    pool = ThreadPoolExecutor(1, thread_name_prefix="twostream ahead")
     try:
-        while thread.is_alive() or not waiting.empty():
-            try:
-                item = waiting.get(timeout=_LOOK_SECONDS)
-            except Empty:
-                continue
+        waiting = deque(pool.submit(next, iterator, end) for _ in range(depth + 1))
+        while (item := waiting.popleft().result()) is not end:
+            waiting.append(pool.submit(next, iterator, end))
             yield item
-        if failure:
-            raise failure[0]
     finally:
-        unwanted.set()
-        thread.join()
+        pool.shutdown(cancel_futures=True)
 
 
 def num_cores() -> int:

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from twostream.flow.opencv import one_opencv_thread
 from twostream.interchange.classic import decode_classic
 from twostream.interchange.flow_folders import FlowVideo
-from twostream.interchange.numbering import Image, Listing, read_listing
+from twostream.interchange.numbering import Image, read_listing
 from twostream.store.flow_store import (
     IMPORTED,
     ClipHeader,
@@ -195,7 +195,8 @@ class _Job:
             source_name=f"{listing.layout}: {video.name}",
         )
         with ExitStack() as opened:
-            reader = opened.enter_context(closing(_Images(video, listing, self.store.settings)))
+            decoder = _Images(video.scales, len(listing.forward), self.store.settings)
+            reader = opened.enter_context(closing(decoder))
             writers = []
             for kind, wanted in images.items():
                 writers.append(self._write(kind, wanted, header, reader, opened))
@@ -233,13 +234,12 @@ class _Job:
 class _Images:
     """Decodes the images of one video; all of a kind must have one size."""
 
-    def __init__(self, video: FlowVideo, listing: Listing, settings: StoreSettings) -> None:
-        self._name = video.name
+    def __init__(self, scales: Sequence[Path], count: int, settings: StoreSettings) -> None:
         self._short_side = settings.short_side
         self._bound = float(settings.parameters["bound_px"])
         self._sizes: dict[str, tuple[int, int]] = {}
         self._zips: dict[Path, zipfile.ZipFile] = {}
-        self._ranges = self._read_ranges(video, listing) if video.scales else None
+        self._ranges = _read_ranges(scales, count) if scales else None
 
     def close(self) -> None:
         """Release the zip files."""
@@ -276,16 +276,14 @@ class _Images:
         try:
             data = self._read(path, name)
         except (OSError, zipfile.BadZipFile, KeyError) as error:
-            raise DataError(f"{self._name}: {name} cannot be read: {error}") from error
+            raise DataError(f"{name} cannot be read: {error}") from error
         picture = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
         if picture is None:
-            raise DataError(f"{self._name}: {name} cannot be decoded: it is damaged or no image")
+            raise DataError(f"{name} cannot be decoded: it is damaged or no image")
         size = self._sizes.setdefault(what, picture.shape[:2])
         if picture.shape[:2] != size:
             got = f"{picture.shape[1]}x{picture.shape[0]}"
-            raise DataError(
-                f"{self._name}: {name} has {got} px, but those before have {size[1]}x{size[0]} px"
-            )
+            raise DataError(f"{name} has {got} px, but those before have {size[1]}x{size[0]} px")
         return picture
 
     def _read(self, path: Path, name: str) -> bytes:
@@ -295,30 +293,29 @@ class _Images:
             self._zips[path] = zipfile.ZipFile(path)
         return self._zips[path].read(name)
 
-    def _read_ranges(self, video: FlowVideo, listing: Listing) -> NDArray[np.float32]:
-        """Return (n, 2, 2): low and high of x and y of every field.
 
-        gpu_flow writes four float32 a field beside the x images: low and high of x, then of y.
-        A pair a field beside either component is taken too.
-        """
-        count = len(listing.forward)  # these layouts know no other step than 1
-        try:
-            values = [np.frombuffer(path.read_bytes(), "<f4") for path in video.scales]
-        except (OSError, ValueError) as error:
-            raise DataError(f"{video.name}: {video.scales[0]} cannot be read: {error}") from error
-        if len(values) == 1 and values[0].size == 4 * count:
-            ranges = values[0].reshape(count, 2, 2)
-        elif len(values) == 2 and all(each.size == 2 * count for each in values):
-            ranges = np.stack([each.reshape(count, 2) for each in values], axis=1)
-        else:
-            sizes = " and ".join(str(each.size) for each in values)
-            raise DataError(
-                f"{video.name}: {video.scales[0].name} holds {sizes} numbers, expected four "
-                f"for each of the {count} fields"
-            )
-        if not np.isfinite(ranges).all() or (ranges[..., 1] < ranges[..., 0]).any():
-            raise DataError(f"{video.name}: {video.scales[0].name} holds ranges that are none")
-        return ranges
+def _read_ranges(scales: Sequence[Path], count: int) -> NDArray[np.float32]:
+    """Return (count, 2, 2): low and high of x and y of every field.
+
+    gpu_flow writes four float32 a field beside the x images: low and high of x, then of y.
+    A pair a field beside either component is taken too. These layouts know no other step than 1.
+    """
+    try:
+        values = [np.frombuffer(path.read_bytes(), "<f4") for path in scales]
+    except (OSError, ValueError) as error:
+        raise DataError(f"{scales[0]} cannot be read: {error}") from error
+    if len(values) == 1 and values[0].size == 4 * count:
+        ranges = values[0].reshape(count, 2, 2)
+    elif len(values) == 2 and all(each.size == 2 * count for each in values):
+        ranges = np.stack([each.reshape(count, 2) for each in values], axis=1)
+    else:
+        sizes = " and ".join(str(each.size) for each in values)
+        raise DataError(
+            f"{scales[0].name} holds {sizes} numbers, expected four for each of the {count} fields"
+        )
+    if not np.isfinite(ranges).all() or (ranges[..., 1] < ranges[..., 0]).any():
+        raise DataError(f"{scales[0].name} holds ranges that are none")
+    return ranges
 
 
 def _fps(video: LabeledVideo | None) -> float:
