@@ -98,18 +98,12 @@ def _csv_rows(file: Path, text: str, delimiter: str) -> list[_Row]:
                     f"{where}: {len(cells)} columns, but the header has {len(columns)}: "
                     "put names with the separator in them in quotes"
                 )
-            side = row.get("split") or ""
-            if side and side.lower() not in SIDES:
-                raise DataError(f"{where}: split must be train, val or test, got {side}")
-            rows.append(
-                _Row(
-                    reader.line_num,
-                    row["path"],
-                    row["label"],
-                    row.get("group") or None,
-                    SIDES.get(side.lower(), ""),
-                )
-            )
+            said = row.get("split") or ""
+            side = SIDES.get(said.lower(), "")
+            if said and not side:
+                raise DataError(f"{where}: split must be train, val or test, got {said}")
+            group = row.get("group") or None
+            rows.append(_Row(reader.line_num, row["path"], row["label"], group, side))
     except csv.Error as error:
         raise DataError(f"{file}, line {reader.line_num}: not readable as CSV: {error}") from error
     return rows

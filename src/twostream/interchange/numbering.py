@@ -21,7 +21,6 @@ class Listing:
 
     Attributes:
         layout: "denseflow", "tsn", "mmaction2", "feichtenhofer" or "gpu_flow".
-        base: number of the first field, 0 or 1.
         step: frames from one field's first picture to its second; fields and frames below are
             those at every step-th number, so that each field leads to the next one's frame.
         forward: (x, y) images of the fields from a frame to the next.
@@ -31,7 +30,6 @@ class Listing:
     """
 
     layout: str
-    base: int
     step: int
     forward: list[tuple[Image, Image]]
     backward: list[tuple[Image, Image]]
@@ -88,7 +86,6 @@ def read_listing(video: FlowVideo) -> Listing:
     _check_consecutive("frame", rgb, first)
     return Listing(
         layout=_layout(styles, base),
-        base=base,
         step=step,
         forward=forward[::step],
         backward=backward[::step],
