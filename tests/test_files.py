@@ -22,7 +22,6 @@ from twostream.export import export_onnx, onnx_export
 from twostream.files import (
     PARTIAL_SUFFIX,
     claimed,
-    claimed_for_reading,
     locked,
     remove_leftovers,
     staged,
@@ -183,7 +182,7 @@ class TestClaims:
         run = tmp_path / "run"
         code = f"with claimed(Path(sys.argv[1]), {{}}, resume=False): {WAIT}"
         with process(code, run):
-            for claim in (claimed_for_reading(run), claimed(run, {}, resume=True)):
+            for claim in (locked(run, "wait", "move"), claimed(run, {}, resume=True)):
                 with pytest.raises(RunError, match="in use by another process"), claim:
                     pass
         with claimed(run, {}, resume=True), claimed(tmp_path / "b", {}, resume=False):

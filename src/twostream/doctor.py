@@ -7,13 +7,19 @@ import statistics
 import threading
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from contextlib import closing
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from twostream.datasets import Dataset, groups_on_both_sides, load_dataset, unlabeled_videos
-from twostream.threads import in_threads, num_cores
+from twostream.datasets import (
+    Dataset,
+    groups_on_both_sides,
+    load_dataset,
+    of_equal_size,
+    unlabeled_videos,
+)
+from twostream.threads import work_through
 from twostream.types import (
     VIDEO_SUFFIXES,
     LabeledVideo,
@@ -106,16 +112,28 @@ def examine(
     target = Path(target)
     data: Dataset | None = None
     if target.is_file() and target.suffix.lower() in VIDEO_SUFFIXES:
-        videos: Sequence[LabeledVideo] = (LabeledVideo(target.name, target, -1),)
+        videos: tuple[LabeledVideo, ...] = (LabeledVideo(target.name, target, -1),)
         description = f"{target}: one video"
-    elif target.is_dir() and (found := unlabeled_videos(target)):
-        videos = found
+    elif target.is_dir() and (videos := unlabeled_videos(target)):
         description = f"{target}: {len(videos)} videos without classes"
     else:
         data = load_dataset(target)
         videos = data.videos
         description = data.describe()
-    checked = _check_all(videos, stack_length, workers or num_cores(), progress)
+    stop, begun = threading.Event(), [""]  # an interrupted run does not decode the rest
+
+    def check(video: LabeledVideo) -> _Checked:
+        begun[0] = video.video_id
+        return _check(video.path, stack_length, stop)
+
+    results, _ = work_through(
+        check,
+        {video.video_id: video for video in videos},
+        stop=stop,
+        tell=lambda ended: progress("decode", ended, len(videos), begun[0]),
+        workers=workers,
+    )
+    checked = [results[video.video_id] for video in videos]
     problems = [
         Problem(str(video.path), kind, detail)
         for video, result in zip(videos, checked, strict=True)
@@ -124,38 +142,20 @@ def examine(
     problems += _duplicates(videos, data)
     problems += _mixed_rates(target, checked)
     if data is not None:
-        problems += _class_problems(data, checked, min_clips)
-        problems += _split_problems(data)
+        found = chain(_class_problems(data, checked, min_clips), _split_problems(data))
+        problems += [Problem(str(data.root), kind, detail) for kind, detail in found]
     return DoctorReport(len(videos), tuple(problems), description)
-
-
-def _check_all(
-    videos: Sequence[LabeledVideo], stack_length: int, workers: int, progress: Progress
-) -> list[_Checked]:
-    stop = threading.Event()  # an interrupted run does not decode the rest
-    checked: dict[int, _Checked] = {}
-
-    def check(i: int) -> _Checked:
-        return _check(videos[i].path, stack_length, stop)
-
-    with closing(in_threads(check, range(len(videos)), stop=stop, workers=workers)) as running:
-        for ended in running:
-            checked |= {i: future.result() for i, future in ended}
-            current = next((i for i in range(len(videos)) if i not in checked), -1)
-            progress("decode", len(checked), len(videos), videos[current].video_id)
-    return [checked[i] for i in range(len(videos))]
 
 
 def _check(path: Path, stack_length: int, stop: threading.Event) -> _Checked:
     problems = []
     try:
         with VideoReader(path, short_side=DECODED_SIDE_PX) as reader:
-            frames = 0
             for _ in reader:
-                frames += 1
                 if stop.is_set():
                     return _Checked()
-            info, warning, varies = reader.info, reader.warning, reader.variable_frame_rate
+            frames, info, warning = reader.frames_read, reader.info, reader.warning
+            varies = reader.variable_frame_rate
     except VideoError as error:
         return _Checked(problems=(("unreadable", error.cause),))
     if warning:
@@ -183,28 +183,17 @@ def _check(path: Path, stack_length: int, stop: threading.Event) -> _Checked:
 
 def _duplicates(videos: Sequence[LabeledVideo], data: Dataset | None) -> Iterator[Problem]:
     """Find files of the same bytes; only files of the same size are read."""
-    by_size = defaultdict(list)
-    for video in videos:
-        try:
-            size = video.path.stat().st_size
-        except OSError:
-            continue  # named as unreadable
-        if size:
-            by_size[size].append(video)
-    for alike in by_size.values():
+    for rows in of_equal_size([video.path for video in videos]):
         first: dict[str, LabeledVideo] = {}
-        for video in alike if len(alike) > 1 else ():
-            known = first.setdefault(_content_hash(video.path), video)
+        for video in (videos[row] for row in rows):
+            try:
+                with open(video.path, "rb") as file:
+                    content = hashlib.file_digest(file, "sha256").hexdigest()
+            except OSError:
+                continue  # named as unreadable
+            known = first.setdefault(content, video)
             if known is not video:
                 yield _duplicate(video, known, data)
-
-
-def _content_hash(path: Path) -> str:
-    try:
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError:
-        return str(path)
 
 
 def _duplicate(video: LabeledVideo, known: LabeledVideo, data: Dataset | None) -> Problem:
@@ -244,7 +233,7 @@ def _mixed_rates(target: Path, checked: Sequence[_Checked]) -> Iterator[Problem]
 
 def _class_problems(
     data: Dataset, checked: Sequence[_Checked], min_clips: int
-) -> Iterator[Problem]:
+) -> Iterator[tuple[str, str]]:
     usable: Counter[int] = Counter()
     groups = defaultdict(set)
     for video, result in zip(data.videos, checked, strict=True):
@@ -253,49 +242,37 @@ def _class_problems(
         usable[video.label] += result.frames > 0
     for label, name in enumerate(data.classes):
         if usable[label] < min_clips:
-            yield Problem(
-                str(data.root),
+            yield (
                 "class with too few clips",
                 f"class {name} has {usable[label]} readable, at least {min_clips} are needed to "
                 "train and test it",
             )
         elif len(groups[label]) == 1 and not data.given:
-            yield Problem(
-                str(data.root),
+            yield (
                 "class of one group",
                 f"all clips of class {name} are of group {groups[label].pop()}, so it cannot be "
                 "trained and tested: add clips of other groups",
             )
 
 
-def _split_problems(data: Dataset) -> Iterator[Problem]:
+def _split_problems(data: Dataset) -> Iterator[tuple[str, str]]:
     """Name what is wrong with the given splits, and what reading left out."""
     for given in data.given:
         shared = groups_on_both_sides(given.train, given.test)
         if shared:
-            yield Problem(
-                str(data.root),
-                "groups on both sides",
-                f"split {given.number}: {_some(shared, 'groups')} in training and in the test",
-            )
+            found = f"{_some(shared, 'groups')} in training and in the test"
+            yield "groups on both sides", f"split {given.number}: {found}"
         if given.missing:
-            yield Problem(
-                str(data.root),
-                "missing videos",
-                f"split {given.number}: its lists name {_some(given.missing, 'videos')} that are "
-                "not here",
-            )
+            found = f"its lists name {_some(given.missing, 'videos')} that are not here"
+            yield "missing videos", f"split {given.number}: {found}"
         trained, tested = ({video.label for video in side} for side in (given.train, given.test))
         for side, only in (("training", trained - tested), ("the test", tested - trained)):
             names = [data.classes[label] for label in sorted(only)]
             if names:
-                yield Problem(
-                    str(data.root),
-                    "class on one side",
-                    f"split {given.number}: {_some(names, 'classes')} in {side} only",
-                )
+                found = f"{_some(names, 'classes')} in {side} only"
+                yield "class on one side", f"split {given.number}: {found}"
     for note in data.notes:
-        yield Problem(str(data.root), "left out", note)
+        yield "left out", note
 
 
 def _some(names: Sequence[str], what: str) -> str:

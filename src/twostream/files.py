@@ -236,13 +236,6 @@ def claimed(
 
 
 @contextmanager
-def claimed_for_reading(run: Path) -> Iterator[None]:
-    """Hold a finished RUN folder; raises RunError where another process uses it."""
-    with locked(run, "wait until it has finished", "it must be writable"):
-        yield
-
-
-@contextmanager
 def locked(
     folder: Path,
     wait: str,

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from queue import Empty, Full, Queue
-from typing import TypeVar
+from contextlib import closing
+from typing import Any, TypeVar
+
+from twostream.types import StoreError
 
 TICK_SECONDS = 0.25
-_LOOK_SECONDS = 0.1  # how soon a thread that waits sees that it is not wanted any more
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -52,47 +54,66 @@ def in_threads(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
+def work_through(
+    work: Callable[[Item], Result],
+    items: Mapping[str, Item],
+    *,
+    stop: threading.Event,
+    failures: tuple[type[Exception], ...] = (),
+    reason: Callable[[Exception], str] = str,
+    tell: Callable[[int], object],
+    workers: int | None = None,
+) -> tuple[dict[str, Result], dict[str, str]]:
+    """Work on items in threads; a bad one is listed and never stops the others.
+
+    Args:
+        work: ends soon, by an exception, once ``stop`` is set.
+        items: by name, begun in this order.
+        stop: set when it ends early, by an error or an interruption.
+        failures: what ends the item that raises it; all else is raised here, and so is a disk that
+            refuses (a StoreError caused by an OSError), as it will for every other item.
+        reason: what is listed of a failure.
+        tell: called in this thread, several times a second, with the number of items that ended.
+        workers: number of threads; None uses every core.
+
+    Returns:
+        Results and the reasons of what failed, by name; the latter sorted.
+    """
+    results: dict[str, Result] = {}
+    failed: dict[str, str] = {}
+    running = in_threads(lambda name: work(items[name]), list(items), stop=stop, workers=workers)
+    with closing(running):
+        for ended in running:
+            for name, future in ended:
+                try:
+                    results[name] = future.result()
+                except failures as error:
+                    if isinstance(error, StoreError) and isinstance(error.__cause__, OSError):
+                        raise
+                    failed[name] = reason(error)
+            tell(len(results) + len(failed))
+    return results, dict(sorted(failed.items()))
+
+
 def ahead(items: Iterable[Item], depth: int) -> Generator[Item, None, None]:
     """Yield the items of an iterable that is iterated in a thread, at most ``depth`` ahead.
 
-    What it raises is raised here. The thread has ended when the generator ends, is closed, or is
-    left by an exception: use it in ``contextlib.closing``.
+    Beside them one is in the making. What it raises is raised here. The thread has ended when the
+    generator ends, is closed, or is left by an exception: use it in ``contextlib.closing``.
 
     >>> list(ahead(range(3), depth=1))
     [0, 1, 2]
     """
-    waiting: Queue[Item] = Queue(depth)
-    unwanted = threading.Event()
-    failure: list[BaseException] = []
-
-    def work() -> None:
-        try:
-            for item in items:
-                while not unwanted.is_set():
-                    try:
-                        waiting.put(item, timeout=_LOOK_SECONDS)
-                        break
-                    except Full:
-                        continue
-                if unwanted.is_set():
-                    return
-        except BaseException as error:  # noqa: BLE001
-            failure.append(error)  # raised in the thread that waits
-
-    thread = threading.Thread(target=work, name="twostream ahead", daemon=True)
-    thread.start()
+    iterator = iter(items)
+    end: Any = object()
+    pool = ThreadPoolExecutor(1, thread_name_prefix="twostream ahead")
     try:
-        while thread.is_alive() or not waiting.empty():
-            try:
-                item = waiting.get(timeout=_LOOK_SECONDS)
-            except Empty:
-                continue
+        waiting = deque(pool.submit(next, iterator, end) for _ in range(depth + 1))
+        while (item := waiting.popleft().result()) is not end:
+            waiting.append(pool.submit(next, iterator, end))
             yield item
-        if failure:
-            raise failure[0]
     finally:
-        unwanted.set()
-        thread.join()
+        pool.shutdown(cancel_futures=True)
 
 
 def num_cores() -> int:

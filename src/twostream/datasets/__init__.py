@@ -14,7 +14,7 @@ from twostream.datasets.dataset import (
 )
 from twostream.datasets.image_folders import ImageSplit, LabeledImages, load_images
 from twostream.datasets.loading import load_dataset
-from twostream.datasets.shared_videos import refuse_shared_videos, shared_videos
+from twostream.datasets.shared_videos import of_equal_size, refuse_shared_videos, shared_videos
 from twostream.datasets.video_folders import unlabeled_videos
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "groups_on_both_sides",
     "load_dataset",
     "load_images",
+    "of_equal_size",
     "refuse_shared_videos",
     "relabeled",
     "shared_videos",

@@ -11,11 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from twostream.datasets.dataset import Dataset
-from twostream.datasets.video_folders import given_by_side, group_of
+from twostream.datasets.video_folders import SIDES, given_by_side, group_of, read_text
 from twostream.types import DataError, LabeledVideo
 
-_SIDES = {"train": "train", "training": "train", "val": "val", "valid": "val"}
-_SIDES |= {"validation": "val", "test": "test", "testing": "test"}
 # A file of such a name is called after the folder it lies in: weizmann/clips.csv is "weizmann".
 _NAMELESS = {"clips", "videos", "list", "labels", "data", "dataset", "index", "annotations"}
 
@@ -35,7 +33,10 @@ def read_list(file: Path) -> Dataset:
     Raises:
         DataError: not a list, or a row without label or file; the sentence names the row.
     """
-    text = _read_text(file)
+    advice = "give a folder, a CSV file with the columns path,label or a list of `path label` lines"
+    text = read_text(file, advice)
+    if "\0" in text:
+        raise DataError(f"{file} is not a text file, so it cannot be a list of videos")
     header = text.lstrip().partition("\n")[0].strip().lower()
     delimiter = next((d for d in ",;\t" if {"path", "label"} <= _cells(header, d)), None)
     rows = _csv_rows(file, text, delimiter) if delimiter else _plain_rows(file, text)
@@ -72,21 +73,6 @@ def read_list(file: Path) -> Dataset:
     )
 
 
-def _read_text(file: Path) -> str:
-    try:
-        text = file.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise DataError(f"{file} cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{file} is not UTF-8 text: give a folder, a CSV file with the columns path,label or "
-            "a list of `path label` lines"
-        ) from error
-    if "\0" in text:
-        raise DataError(f"{file} is not a text file, so it cannot be a list of videos")
-    return text
-
-
 def _cells(line: str, delimiter: str) -> set[str]:
     return {cell.strip().strip('"').strip() for cell in line.split(delimiter)}
 
@@ -112,18 +98,12 @@ def _csv_rows(file: Path, text: str, delimiter: str) -> list[_Row]:
                     f"{where}: {len(cells)} columns, but the header has {len(columns)}: "
                     "put names with the separator in them in quotes"
                 )
-            side = row.get("split") or ""
-            if side and side.lower() not in _SIDES:
-                raise DataError(f"{where}: split must be train, val or test, got {side}")
-            rows.append(
-                _Row(
-                    reader.line_num,
-                    row["path"],
-                    row["label"],
-                    row.get("group") or None,
-                    _SIDES.get(side.lower(), ""),
-                )
-            )
+            said = row.get("split") or ""
+            side = SIDES.get(said.lower(), "")
+            if said and not side:
+                raise DataError(f"{where}: split must be train, val or test, got {said}")
+            group = row.get("group") or None
+            rows.append(_Row(reader.line_num, row["path"], row["label"], group, side))
     except csv.Error as error:
         raise DataError(f"{file}, line {reader.line_num}: not readable as CSV: {error}") from error
     return rows
@@ -171,6 +151,5 @@ def _video_id(folder: Path, path: Path) -> str:
 
 def _sorted_classes(labels: set[str]) -> tuple[str, ...]:
     """Sort class names, numbers by value: 0, 1, ..., 10 whether counting starts at 0 or 1."""
-    if all(label.isdecimal() for label in labels):
-        return tuple(sorted(labels, key=lambda label: (int(label), label)))
-    return tuple(sorted(labels))
+    numbers = all(label.isdecimal() for label in labels)
+    return tuple(sorted(labels, key=lambda label: (int(label) if numbers else 0, label)))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from itertools import combinations
+from pathlib import Path
 
 from twostream.datasets.dataset import Dataset
 from twostream.types import DataError, LabeledVideo, VideoError
@@ -19,28 +21,30 @@ def shared_videos(datasets: Sequence[Dataset]) -> Iterator[tuple[LabeledVideo, L
     """
     from twostream.video.fingerprint import source_hash
 
-    by_size = defaultdict(list)
-    for number, dataset in enumerate(datasets):
-        for video in dataset.videos:
-            try:
-                size = video.path.stat().st_size
-            except OSError:
-                continue
-            if size:  # empty files are no videos, and all alike
-                by_size[size].append((number, video))
-    for alike in by_size.values():
-        if len({number for number, _ in alike}) < 2:
+    owned = [(number, video) for number, data in enumerate(datasets) for video in data.videos]
+    for rows in of_equal_size([video.path for _, video in owned]):
+        if len({owned[row][0] for row in rows}) < 2:
             continue
         by_content = defaultdict(list)
-        for number, video in alike:
-            try:
-                by_content[source_hash(video.path)].append((number, video))
-            except VideoError:
-                continue
+        for row in rows:
+            with suppress(VideoError):
+                by_content[source_hash(owned[row][1].path)].append(owned[row])
         for same in by_content.values():
             for (first, video), (second, other) in combinations(same, 2):
                 if first != second:
                     yield video, other
+
+
+def of_equal_size(paths: Sequence[Path]) -> Iterator[list[int]]:
+    """Yield which of the files are of one size, two at least, and may so be copies.
+
+    Empty ones, which are all alike, and those that cannot be asked are left out.
+    """
+    by_size = defaultdict(list)
+    for row, path in enumerate(paths):
+        with suppress(OSError):
+            by_size[path.stat().st_size].append(row)
+    yield from (rows for size, rows in by_size.items() if size and len(rows) > 1)
 
 
 def refuse_shared_videos(datasets: Sequence[Dataset]) -> None:

@@ -16,7 +16,7 @@ _UCF_NAME = re.compile(r"v_.+_(g\d+)_c\d+", re.IGNORECASE)
 _HMDB_NAME = re.compile(r"(.+)_[ulfh]_(?:cm|nm)_np\d+_(?:ba|fr|le|ri)_(?:goo|med|bad)_\d+")
 _UCF_LIST = re.compile(r"(?:(train|test)list0?([123])|classInd)\.txt", re.IGNORECASE)
 _HMDB_LIST = re.compile(r"(.+)_test_split([123])\.txt", re.IGNORECASE)
-_SIDES = {
+SIDES = {  # what a folder or a column says -> the side
     **dict.fromkeys(("train", "training"), "train"),
     **dict.fromkeys(("val", "valid", "validation"), "val"),
     **dict.fromkeys(("test", "testing"), "test"),
@@ -219,13 +219,13 @@ def _read_class_folders(tree: _Folder, base: _Folder) -> Dataset:
 
 def _sides(base: _Folder) -> dict[str, _Folder]:
     """Return train/, val/ and test/ by side where they hold class folders, else {"": base}."""
-    named = [folder for folder in base.folders if folder.path.name.lower() in _SIDES]
+    named = [folder for folder in base.folders if folder.path.name.lower() in SIDES]
     nested = {folder.path.name for folder in named if not folder.videos and folder.has_videos()}
     if len(named) < 2 or not nested:
         return {"": base}
     by_side: dict[str, _Folder] = {}
     for folder in base.folders:
-        side = _SIDES.get(folder.path.name.lower())
+        side = SIDES.get(folder.path.name.lower())
         if side is None and folder.has_videos():
             raise DataError(
                 f"{folder.path} lies beside the folder {min(nested)} but is no part of a split: "
@@ -315,13 +315,18 @@ def _official_id(folder: _Folder, path: Path) -> str:
     return "/".join(parts)
 
 
-def _lines(path: Path) -> list[str]:
+def read_text(path: Path, otherwise: str) -> str:
+    """Read UTF-8; raises a DataError that says "cannot be read", or "no UTF-8 text: otherwise"."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path} is not UTF-8 text: it cannot be an official list") from error
+        return path.read_bytes().decode("utf-8-sig")
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not UTF-8 text: {otherwise}") from error
+
+
+def _lines(path: Path) -> list[str]:
+    text = read_text(path, "it cannot be an official list").replace("\r", "\n")
     return [line.strip() for line in text.split("\n") if line.strip()]
 
 

@@ -13,7 +13,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,10 +25,10 @@ from numpy.typing import NDArray
 from twostream.files import locked, write_text
 from twostream.flow.opencv import one_opencv_thread
 from twostream.interchange.classic import encode_classic
+from twostream.interchange.names import without_suffix
 from twostream.store.flow_store import ClipFile, FlowStore, StoreSettings
-from twostream.threads import StoppedError, in_threads
+from twostream.threads import StoppedError, work_through
 from twostream.types import (
-    VIDEO_SUFFIXES,
     Progress,
     StoreError,
     TwoStreamError,
@@ -129,29 +129,24 @@ def export_flow(
     }
     with _claimed(Path(out), asked):
         job = _Job(flow_store, Path(out), LAYOUTS[layout], float(bound_px), quality)
-        clips = sorted((flow_store.root / "forward").rglob("*.clip"))
-        names = job.name_folders(clips)
-        failed: dict[str, str] = {}
-        done = skipped = ended = 0
-        running = in_threads(job.run, list(names.items()), stop=job.stop, workers=workers)
-        with one_opencv_thread(), closing(running):
-            for finished in running:
-                ended += len(finished)
-                for (path, _), future in finished:
-                    try:
-                        fresh = future.result()
-                    except (TwoStreamError, cv2.error, MemoryError) as error:
-                        if isinstance(error.__cause__, OSError):
-                            raise  # the disk refuses; so it will for every other video
-                        failed[job.below(path)] = str(error)
-                        continue
-                    done, skipped = done + fresh, skipped + (not fresh)
-                progress("export flow", ended, len(clips), f"{job.fields} fields, {job.current}")
+        clips = _folders(flow_store.root / "forward")
+        with one_opencv_thread():
+            results, failed = work_through(
+                job.run,
+                clips,
+                stop=job.stop,
+                failures=(TwoStreamError, cv2.error, MemoryError),
+                tell=lambda ended: progress(
+                    "export flow", ended, len(clips), f"{job.fields} fields, {job.current}"
+                ),
+                workers=workers,
+            )
+    done = sum(results.values())
     return ExportSummary(
         videos=len(clips),
         done=done,
-        skipped=skipped,
-        failed=dict(sorted(failed.items())),
+        skipped=len(results) - done,
+        failed=failed,
         fields=job.fields,
         clipped=dict(sorted(job.clipped.items())),
         clipped_share=job.beyond / max(job.values, 1),
@@ -218,23 +213,8 @@ class _Job:
     without_backward: int = 0
     current: str = ""
 
-    def below(self, path: Path) -> str:
-        """Return a clip's name below the store, which is its video's id but for odd characters."""
-        return path.relative_to(self.store.root / "forward").as_posix().removesuffix(".clip")
-
-    def name_folders(self, clips: list[Path]) -> dict[Path, str]:
-        """Return clip -> folder: the id without its suffix, with it where two would be the same."""
-        stems = {path: _stem(self.below(path)) for path in clips}
-        count = Counter(stem.casefold() for stem in stems.values())
-        return {
-            path: stem if count[stem.casefold()] == 1 else self.below(path)
-            for path, stem in stems.items()
-        }
-
     def run(self, item: tuple[Path, str]) -> bool:
         """Write one video; returns False where it was there before."""
-        if self.stop.is_set():
-            raise StoppedError
         path, name = item
         clip = ClipFile(path)
         video_id = self.current = clip.header.video_id
@@ -254,8 +234,7 @@ class _Job:
             if backward is not None and self.layout.backward is not None:
                 clipped += self._write_fields(partial, self.layout.backward, backward)
             frames = self._clip(video_id, "rgb")
-            for i in range(len(frames) if frames is not None else 0):
-                self._stop_if_asked()
+            for i in range(len(frames) if frames else 0):
                 (rgb,) = frames.frames([i])  # type: ignore[union-attr]
                 self._save(partial / self.layout.rgb.format(n=self.layout.base + i), rgb[..., ::-1])
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -283,15 +262,10 @@ class _Job:
         if target.stat().st_mtime < path.stat().st_mtime:
             raise StoreError(f"{target} is older than the store's clip: delete it to export again")
 
-    def _stop_if_asked(self) -> None:
-        if self.stop.is_set():
-            raise StoppedError
-
     def _write_fields(self, folder: Path, pattern: str, clip: ClipFile) -> int:
         """Write all fields of a clip; returns how many values were clipped."""
         clipped = 0
         for i in range(len(clip)):
-            self._stop_if_asked()
             codes, beyond = encode_classic(clip.fields(i, i + 1)[0], self.bound_px)
             for axis, plane in zip("xy", codes, strict=True):
                 self._save(folder / pattern.format(axis=axis, n=self.layout.base + i), plane)
@@ -303,6 +277,8 @@ class _Job:
         return clipped
 
     def _save(self, path: Path, picture: NDArray[np.uint8]) -> None:
+        if self.stop.is_set():
+            raise StoppedError
         ok, blob = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, self.quality])
         if not ok:
             raise StoreError(f"{path}: a picture of {picture.shape} cannot be kept as JPEG")
@@ -314,6 +290,19 @@ class _Job:
             ) from error
 
 
-def _stem(video_id: str) -> str:
-    stem, suffix = os.path.splitext(video_id)
-    return stem if suffix.lower() in VIDEO_SUFFIXES else video_id
+def _folders(forward: Path) -> dict[str, tuple[Path, str]]:
+    """Return the clips below a folder and the names of their videos' folders, by the clips' names.
+
+    A clip's name is its video's id but for odd characters; the folder's has no suffix, unless two
+    would be the same.
+    """
+    clips = {
+        path.relative_to(forward).as_posix().removesuffix(".clip"): path
+        for path in sorted(forward.rglob("*.clip"))
+    }
+    count = Counter(without_suffix(name).casefold() for name in clips)
+    return {
+        name: (path, stem if count[stem.casefold()] == 1 else name)
+        for name, path in clips.items()
+        for stem in [without_suffix(name)]
+    }

@@ -145,7 +145,8 @@ def find_flow(root: Path | str) -> list[FlowVideo]:
             parts = video if len(axes) == 1 else (*above, *video)
             flow = videos.setdefault(parts, FlowVideo(_name(root, parts)))
             flow.places += places
-            flow.scales += sorted(_scales(places), key=str)
+            beside = (place.path.with_name(place.path.name + ".bin") for place in places)
+            flow.scales += sorted(filter(Path.is_file, beside), key=str)
     videos = {parts: video for parts, video in videos.items() if not _only_frames(video)}
     if not videos:
         raise DataError(
@@ -232,13 +233,6 @@ def _name(root: Path, parts: Names) -> str:
     return "/".join(parts) or root.resolve().name
 
 
-def _scales(places: list[Place]) -> Iterator[Path]:
-    for place in places:
-        path = place.path.with_name(place.path.name + ".bin")
-        if path.is_file():
-            yield path
-
-
 def _only_frames(video: FlowVideo) -> bool:
     """Whether a video's zip files hold no flow; folders without flow were never taken."""
     zips = [place for place in video.places if place.path.suffix.lower() == ".zip"]
@@ -256,13 +250,10 @@ def _join_frames(videos: dict[Names, FlowVideo], frames: dict[Names, Place]) -> 
     """Give frames of a tree of their own, such as jpegs_256, to the videos of the same names."""
     known: dict[Names, FlowVideo] = {}
     for parts, video in videos.items():
-        for key in (parts, parts[1:]):
-            if key:
-                known.setdefault(key, video)
+        if parts[1:]:
+            known.setdefault(parts[1:], video)
     known |= videos
     for parts, place in frames.items():
-        for key in (parts, parts[1:]):
-            if key in known:
-                if not any(other.part == "rgb" for other in known[key].places):
-                    known[key].places.append(place)
-                break
+        found = known.get(parts) or known.get(parts[1:])
+        if found and not any(other.part == "rgb" for other in found.places):
+            found.places.append(place)

@@ -10,9 +10,10 @@ import threading
 import time
 import zipfile
 from collections import Counter
-from collections.abc import Sequence
-from contextlib import closing, suppress
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing, suppress
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -22,7 +23,7 @@ from numpy.typing import NDArray
 from twostream.flow.opencv import one_opencv_thread
 from twostream.interchange.classic import decode_classic
 from twostream.interchange.flow_folders import FlowVideo
-from twostream.interchange.numbering import Image, Listing, read_listing
+from twostream.interchange.numbering import Image, read_listing
 from twostream.store.flow_store import (
     IMPORTED,
     ClipHeader,
@@ -31,20 +32,18 @@ from twostream.store.flow_store import (
     Kind,
     StoreSettings,
 )
-from twostream.threads import StoppedError, in_threads
+from twostream.threads import StoppedError, work_through
 from twostream.types import (
     DataError,
     LabeledVideo,
     Progress,
-    StoreError,
     TwoStreamError,
     VideoError,
     no_progress,
 )
 from twostream.video import VideoReader, stored_size
 from twostream.video.fingerprint import source_hash
-
-FALLBACK_FPS = 25.0
+from twostream.video.reader import FALLBACK_FPS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,31 +122,24 @@ def import_flow(
     flow_store = FlowStore.create(store, settings)
     flow_store.clean()
     job = _Job(flow_store, matched, fps)
-    failed: dict[str, str] = {}
-    warnings: dict[str, str] = {}
-    done = skipped = ended = 0
-    running = in_threads(job.run, videos, stop=job.stop, workers=workers)
-    with one_opencv_thread(), closing(running):
-        for finished in running:
-            ended += len(finished)
-            for video, future in finished:
-                try:
-                    fresh, warning = future.result()
-                except (TwoStreamError, cv2.error, MemoryError, OSError) as error:
-                    if isinstance(error, StoreError) and isinstance(error.__cause__, OSError):
-                        raise  # the disk refuses; so it will for every other video
-                    failed[video.name] = str(error).removeprefix(f"{video.name}: ")
-                    continue
-                done, skipped = done + fresh, skipped + (not fresh)
-                if warning:
-                    warnings[video.name] = warning
-            progress("import flow", ended, len(videos), f"{job.fields} fields, {job.current}")
+    with one_opencv_thread():
+        results, failed = work_through(
+            job.run,
+            {video.name: video for video in videos},
+            stop=job.stop,
+            failures=(TwoStreamError, cv2.error, MemoryError, OSError),
+            tell=lambda ended: progress(
+                "import flow", ended, len(videos), f"{job.fields} fields, {job.current}"
+            ),
+            workers=workers,
+        )
+    done = sum(fresh for fresh, _ in results.values())
     return ImportSummary(
         videos=len(videos),
         done=done,
-        skipped=skipped,
-        failed=dict(sorted(failed.items())),
-        warnings=dict(sorted(warnings.items())),
+        skipped=len(results) - done,
+        failed={name: why.removeprefix(f"{name}: ") for name, why in failed.items()},
+        warnings={name: warning for name, (_, warning) in sorted(results.items()) if warning},
         layouts=dict(sorted(job.layouts.items())),
         scaled=job.scaled,
         fields=job.fields,
@@ -193,71 +185,61 @@ class _Job:
             for kind in images
         ):
             return False, listing.warning
-        header = ClipHeader(
-            kind="forward",
+        header = partial(
+            ClipHeader,
             video_id=video_id,
-            height=0,
-            width=0,
             fps=(self.fps or _fps(known)) / listing.step,
             codec=self.store.settings.codec,
             quality=self.store.settings.quality,
             source_hash=fingerprint,
             source_name=f"{listing.layout}: {video.name}",
         )
-        writers: list[ClipWriter] = []
-        try:
-            with closing(_Images(video, listing, self.store.settings)) as reader:
-                for kind, wanted in images.items():
-                    writers.append(self._write(kind, wanted, header, reader))
+        with ExitStack() as opened:
+            decoder = _Images(video.scales, len(listing.forward), self.store.settings)
+            reader = opened.enter_context(closing(decoder))
+            writers = []
+            for kind, wanted in images.items():
+                writers.append(self._write(kind, wanted, header, reader, opened))
             for writer in writers:
                 writer.close(warning=listing.warning)
-        finally:
-            for writer in writers:
-                writer.abort()  # without effect on those that are closed
         return True, listing.warning
 
     def _write(
         self,
         kind: Kind,
         wanted: Sequence[tuple[Image, ...]],
-        header: ClipHeader,
+        header: Callable[..., ClipHeader],
         reader: _Images,
+        opened: ExitStack,
     ) -> ClipWriter:
-        writer: ClipWriter | None = None
+        """Write the images of a kind, at least one; ``opened`` removes what is not closed."""
         settings = self.store.settings
-        try:
-            for i, images in enumerate(wanted):
-                if self.stop.is_set():
-                    raise StoppedError
-                item = reader.frame(*images) if kind == "rgb" else reader.field(i, kind, *images)
-                if writer is None:
-                    height, width = item.shape[:2] if kind == "rgb" else item.shape[1:]
-                    own = replace(header, kind=kind, height=height, width=width)
-                    if kind != "rgb":
-                        own = replace(own, method=settings.flow, parameters=settings.parameters)
-                    writer = self.store.writer(own)
-                writer.append(item)
-                with self.lock:
-                    self.fields += kind != "rgb"
-        except BaseException:
-            if writer is not None:
-                writer.abort()
-            raise
-        if writer is None:
-            raise DataError(f"{header.video_id}: no {kind} image is there")
+        for i, images in enumerate(wanted):
+            if self.stop.is_set():
+                raise StoppedError
+            item = reader.frame(*images) if kind == "rgb" else reader.field(i, kind, *images)
+            if not i:
+                height, width = item.shape[:2] if kind == "rgb" else item.shape[1:]
+                made = {"method": settings.flow, "parameters": settings.parameters}
+                writer = self.store.writer(
+                    header(kind=kind, height=height, width=width, **(made if kind != "rgb" else {}))
+                )
+                opened.callback(writer.abort)
+            writer.append(item)
+            with self.lock:
+                self.fields += kind != "rgb"
         return writer
 
 
 class _Images:
     """Decodes the images of one video; all of a kind must have one size."""
 
-    def __init__(self, video: FlowVideo, listing: Listing, settings: StoreSettings) -> None:
-        self._name = video.name
+    def __init__(self, scales: Sequence[Path], count: int, settings: StoreSettings) -> None:
         self._short_side = settings.short_side
         self._bound = float(settings.parameters["bound_px"])
         self._sizes: dict[str, tuple[int, int]] = {}
         self._zips: dict[Path, zipfile.ZipFile] = {}
-        self._ranges = self._read_ranges(video, listing) if video.scales else None
+        self._ranges = _read_ranges(scales, count) if scales else None
 
     def close(self) -> None:
         """Release the zip files."""
@@ -294,16 +276,14 @@ class _Images:
         try:
             data = self._read(path, name)
         except (OSError, zipfile.BadZipFile, KeyError) as error:
-            raise DataError(f"{self._name}: {name} cannot be read: {error}") from error
+            raise DataError(f"{name} cannot be read: {error}") from error
         picture = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
         if picture is None:
-            raise DataError(f"{self._name}: {name} cannot be decoded: it is damaged or no image")
+            raise DataError(f"{name} cannot be decoded: it is damaged or no image")
         size = self._sizes.setdefault(what, picture.shape[:2])
         if picture.shape[:2] != size:
             got = f"{picture.shape[1]}x{picture.shape[0]}"
-            raise DataError(
-                f"{self._name}: {name} has {got} px, but those before have {size[1]}x{size[0]} px"
-            )
+            raise DataError(f"{name} has {got} px, but those before have {size[1]}x{size[0]} px")
         return picture
 
     def _read(self, path: Path, name: str) -> bytes:
@@ -313,30 +293,29 @@ class _Images:
             self._zips[path] = zipfile.ZipFile(path)
         return self._zips[path].read(name)
 
-    def _read_ranges(self, video: FlowVideo, listing: Listing) -> NDArray[np.float32]:
-        """Return (n, 2, 2): low and high of x and y of every field.
 
-        gpu_flow writes four float32 a field beside the x images: low and high of x, then of y.
-        A pair a field beside either component is taken too.
-        """
-        count = len(listing.forward)  # these layouts know no other step than 1
-        try:
-            values = [np.frombuffer(path.read_bytes(), "<f4") for path in video.scales]
-        except (OSError, ValueError) as error:
-            raise DataError(f"{video.name}: {video.scales[0]} cannot be read: {error}") from error
-        if len(values) == 1 and values[0].size == 4 * count:
-            ranges = values[0].reshape(count, 2, 2)
-        elif len(values) == 2 and all(each.size == 2 * count for each in values):
-            ranges = np.stack([each.reshape(count, 2) for each in values], axis=1)
-        else:
-            sizes = " and ".join(str(each.size) for each in values)
-            raise DataError(
-                f"{video.name}: {video.scales[0].name} holds {sizes} numbers, expected four "
-                f"for each of the {count} fields"
-            )
-        if not np.isfinite(ranges).all() or (ranges[..., 1] < ranges[..., 0]).any():
-            raise DataError(f"{video.name}: {video.scales[0].name} holds ranges that are none")
-        return ranges
+def _read_ranges(scales: Sequence[Path], count: int) -> NDArray[np.float32]:
+    """Return (count, 2, 2): low and high of x and y of every field.
+
+    gpu_flow writes four float32 a field beside the x images: low and high of x, then of y.
+    A pair a field beside either component is taken too. These layouts know no other step than 1.
+    """
+    try:
+        values = [np.frombuffer(path.read_bytes(), "<f4") for path in scales]
+    except (OSError, ValueError) as error:
+        raise DataError(f"{scales[0]} cannot be read: {error}") from error
+    if len(values) == 1 and values[0].size == 4 * count:
+        ranges = values[0].reshape(count, 2, 2)
+    elif len(values) == 2 and all(each.size == 2 * count for each in values):
+        ranges = np.stack([each.reshape(count, 2) for each in values], axis=1)
+    else:
+        sizes = " and ".join(str(each.size) for each in values)
+        raise DataError(
+            f"{scales[0].name} holds {sizes} numbers, expected four for each of the {count} fields"
+        )
+    if not np.isfinite(ranges).all() or (ranges[..., 1] < ranges[..., 0]).any():
+        raise DataError(f"{scales[0].name} holds ranges that are none")
+    return ranges
 
 
 def _fps(video: LabeledVideo | None) -> float:

@@ -78,10 +78,14 @@ def _find(
     return "no video is called so"
 
 
-def _parts(name: str) -> Key:
-    """Split a name at its folders; a video's suffix is dropped."""
+def without_suffix(name: str) -> str:
+    """Return a name without a video's suffix; others stay."""
     stem, suffix = os.path.splitext(name)
-    return tuple((stem if suffix.lower() in VIDEO_SUFFIXES else name).split("/"))
+    return stem if suffix.lower() in VIDEO_SUFFIXES else name
+
+
+def _parts(name: str) -> Key:
+    return tuple(without_suffix(name).split("/"))
 
 
 def _folded(parts: Key) -> Key:

@@ -10,7 +10,7 @@ from typing import Any
 
 from twostream.checkpoint import load_model
 from twostream.datasets import SplitChoice, load_dataset, relabeled
-from twostream.files import claimed_for_reading, read_json, write_json
+from twostream.files import locked, read_json, write_json
 from twostream.run.settings import STREAMS
 from twostream.run.steps import extract_split, score
 from twostream.run.training_run import fused
@@ -69,7 +69,7 @@ def evaluate_run(
     stored = StoreSettings(**specs[0].store)
     # RUN/scores stays as training left it unless the same videos are scored again
     folder = out or run / ("scores" if again else f"scores-{dataset.name}")
-    with claimed_for_reading(run):
+    with locked(run, "wait until it has finished", "it must be writable"):
         start = time.perf_counter()
         found = extract_split(
             DatasetSplit(dataset.name, "test", specs[0].classes, (), videos),

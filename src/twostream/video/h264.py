@@ -21,7 +21,7 @@ def max_reference_frames(extradata: bytes | None) -> int | None:
         return None
     try:
         return _read(_Bits(unit[1:].replace(b"\0\0\3", b"\0\0")))
-    except IndexError:
+    except StopIteration:
         return None
 
 
@@ -38,15 +38,12 @@ def _parameter_set(data: bytes) -> bytes | None:
 
 class _Bits:
     def __init__(self, data: bytes) -> None:
-        self._data = data
-        self._at = 0
+        self._bits = iter("".join(f"{byte:08b}" for byte in data))
 
     def bits(self, count: int) -> int:
         value = 0
         for _ in range(count):
-            byte = self._data[self._at // 8]
-            value = 2 * value + (byte >> (7 - self._at % 8) & 1)
-            self._at += 1
+            value = 2 * value + int(next(self._bits))
         return value
 
     def golomb(self) -> int:
@@ -57,6 +54,7 @@ class _Bits:
         return (1 << zeros) - 1 + self.bits(zeros)
 
     def signed(self) -> int:
+        """Read a signed one, se(v)."""
         value = self.golomb()
         return (value + 1) // 2 if value % 2 else -(value // 2)
 

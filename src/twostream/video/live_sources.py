@@ -51,19 +51,25 @@ class Clock:
         return self._stopped.is_set()
 
 
-class FileSource:
-    """A video file, played at its own speed.
+class _Source:
+    """A source of frames.
 
     Args:
-        path: the file.
+        name: path of the file, or address of the stream, such as ``rtsp://camera/stream``.
         short_side: frames are shrunk to it; None keeps their size.
     """
 
-    reconnects = False
+    reconnects = True
 
-    def __init__(self, path: Path | str, *, short_side: int | None = None) -> None:
-        self.name = str(path)
+    def __init__(self, name: Path | str, *, short_side: int | None = None) -> None:
+        self.name = str(name)
         self._short_side = short_side
+
+
+class FileSource(_Source):
+    """A video file, played at its own speed."""
+
+    reconnects = False
 
     def frames(self, clock: Clock) -> Iterator[Frame]:
         """Yield each frame at its time; raises VideoError for what is no video."""
@@ -71,19 +77,8 @@ class FileSource:
             yield from paced(iter(reader), clock)
 
 
-class NetworkSource:
-    """A stream over the network: RTSP, HTTP and others that FFmpeg knows.
-
-    Args:
-        address: such as ``rtsp://camera/stream``.
-        short_side: frames are shrunk to it; None keeps their size.
-    """
-
-    reconnects = True
-
-    def __init__(self, address: str, *, short_side: int | None = None) -> None:
-        self.name = address
-        self._short_side = short_side
+class NetworkSource(_Source):
+    """A stream over the network: RTSP, HTTP and others that FFmpeg knows."""
 
     def frames(self, clock: Clock) -> Iterator[Frame]:
         """Connect, and yield frames as they come; of a file on a server at its own speed.
@@ -141,20 +136,12 @@ class NetworkSource:
         return np.ascontiguousarray(np.rot90(rgb, round(raw.rotation / 90)))
 
 
-class CameraSource:
-    """A camera of this machine.
-
-    Args:
-        index: 0 is the first one.
-        short_side: frames are shrunk to it; None keeps their size.
-    """
-
-    reconnects = True
+class CameraSource(_Source):
+    """A camera of this machine, by its number; 0 is the first one."""
 
     def __init__(self, index: int, *, short_side: int | None = None) -> None:
-        self.name = f"camera {index}"
+        super().__init__(f"camera {index}", short_side=short_side)
         self._index = index
-        self._short_side = short_side
 
     def frames(self, clock: Clock) -> Iterator[Frame]:
         """Yield frames as they come, timed by their arrival; raises VideoError when none comes."""

@@ -71,14 +71,9 @@ def read_motion(path: Path, raw: Any, rotation: int) -> BlockMotion:
             path, f"it is interlaced, and its motion vectors are of half frames: {ADVICE}"
         )
     data = raw.side_data.get("MOTION_VECTORS")
+    coded = (raw.height, raw.width, rotation)
     if data is None:
-        return BlockMotion(
-            np.zeros((0, 4), np.int32),
-            np.zeros((0, 2), np.float32),
-            raw.height,
-            raw.width,
-            rotation,
-        )
+        return BlockMotion(np.zeros((0, 4), np.int32), np.zeros((0, 2), np.float32), *coded)
     table = data.to_ndarray()
     if (table["source"] >= 0).any():
         raise VideoError(path, f"it has motion vectors into the future: {ADVICE}")
@@ -87,10 +82,5 @@ def read_motion(path: Path, raw: Any, rotation: int) -> BlockMotion:
     left, top = table["dst_x"] - width // 2, table["dst_y"] - height // 2
     scale = np.maximum(table["motion_scale"], 1).astype(np.float32)
     vectors = np.stack([table["motion_x"] / scale, table["motion_y"] / scale], axis=1)
-    return BlockMotion(
-        np.stack([left, top, width, height], axis=1).astype(np.int32),
-        vectors.astype(np.float32),
-        raw.height,
-        raw.width,
-        rotation,
-    )
+    blocks = np.stack([left, top, width, height], axis=1).astype(np.int32)
+    return BlockMotion(blocks, vectors.astype(np.float32), *coded)

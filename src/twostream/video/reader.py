@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import heapq
 import math
-import stat
 from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import av
@@ -19,6 +17,7 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
 from twostream.types import Frame, VideoError
+from twostream.video.fingerprint import size_on_disk
 from twostream.video.motion import export_motion, read_motion
 
 av.logging.set_level(None)  # libav's own lines on stderr; what matters is raised or in `warning`
@@ -147,12 +146,7 @@ class VideoReader:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -218,15 +212,8 @@ class VideoReader:
         count = 0
         while True:
             try:
-                packet = next(packets)
-            except StopIteration:
-                return
-            except (av.FFmpegError, OSError) as error:
-                self._start_failure = cause(error)
-                if count:
-                    self._break(error, count)
-                return
-            try:
+                if (packet := next(packets, None)) is None:  # also after it has raised
+                    return
                 frames = packet.decode()
             except (av.FFmpegError, OSError) as error:
                 self._start_failure = cause(error)
@@ -306,18 +293,13 @@ class VideoReader:
 def _open_container(path: Path) -> Any:
     if path.is_dir():
         raise VideoError(path, "is a folder, expected a video file")
+    if not size_on_disk(path):
+        raise VideoError(path, "the file is empty")
     try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):  # a pipe or a device may have no end
-            raise VideoError(path, "is no file on disk, expected a video file")
-        if status.st_size == 0:
-            raise VideoError(path, "the file is empty")
         # "file:" and the whitelist keep odd names and playlists from reaching over the network.
         return av.open(
             f"file:{path}", metadata_errors="ignore", options={"protocol_whitelist": "file"}
         )
-    except FileNotFoundError as error:
-        raise VideoError(path, "no such file") from error
     except (av.FFmpegError, OSError) as error:
         why = "it is no video, or a damaged one"
         raise VideoError(path, f"cannot be opened as a video: {why} ({cause(error)})") from error
