@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import closing
+from collections.abc import Callable, Generator, Iterable, Mapping
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from typing import Any, TypeVar
 
 from twostream.types import StoreError
@@ -20,38 +19,6 @@ Result = TypeVar("Result")
 
 class StoppedError(Exception):
     """Raised inside workers when the run ends early."""
-
-
-def in_threads(
-    work: Callable[[Item], Result],
-    items: Sequence[Item],
-    *,
-    stop: threading.Event,
-    workers: int | None = None,
-) -> Generator[list[tuple[Item, Future[Result]]], None, None]:
-    """Work on items in threads; what raises waits in its future.
-
-    Close the iterator (``contextlib.closing``) where leaving it early must end the threads at once.
-
-    Args:
-        work: ends soon, by an exception, once ``stop`` is set.
-        items: begun in this order.
-        stop: set when the caller leaves early, by an error or an interruption.
-        workers: number of threads; None uses every core.
-
-    Yields:
-        What has ended since the last time, several times a second; also when nothing has.
-    """
-    pool = ThreadPoolExecutor(workers or num_cores(), thread_name_prefix="videos")
-    try:
-        futures = {pool.submit(work, item): item for item in items}
-        waiting = set(futures)
-        while waiting:
-            ended, waiting = wait(waiting, TICK_SECONDS, FIRST_COMPLETED)
-            yield [(futures[future], future) for future in ended]
-    finally:
-        stop.set()
-        pool.shutdown(wait=True, cancel_futures=True)
 
 
 def work_through(
@@ -81,17 +48,23 @@ def work_through(
     """
     results: dict[str, Result] = {}
     failed: dict[str, str] = {}
-    running = in_threads(lambda name: work(items[name]), list(items), stop=stop, workers=workers)
-    with closing(running):
-        for ended in running:
-            for name, future in ended:
+    pool = ThreadPoolExecutor(workers or num_cores(), thread_name_prefix="videos")
+    try:
+        names = {pool.submit(work, item): name for name, item in items.items()}
+        waiting = set(names)
+        while waiting:
+            ended, waiting = wait(waiting, TICK_SECONDS, FIRST_COMPLETED)
+            for future in ended:
                 try:
-                    results[name] = future.result()
+                    results[names[future]] = future.result()
                 except failures as error:
                     if isinstance(error, StoreError) and isinstance(error.__cause__, OSError):
                         raise
-                    failed[name] = reason(error)
+                    failed[names[future]] = reason(error)
             tell(len(results) + len(failed))
+    finally:
+        stop.set()
+        pool.shutdown(cancel_futures=True)
     return results, dict(sorted(failed.items()))
 
 

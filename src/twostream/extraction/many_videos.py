@@ -23,7 +23,7 @@ from twostream.extraction.one_video import extract_clip
 from twostream.flow.device import choose_device, make_on_device
 from twostream.flow.opencv import one_opencv_thread
 from twostream.store.flow_store import FlowStore, Kind, StoreSettings
-from twostream.threads import StoppedError, in_threads, num_cores
+from twostream.threads import StoppedError, num_cores, work_through
 from twostream.types import LabeledVideo, Progress, StoreError, VideoError, no_progress
 from twostream.video.fingerprint import source_hash
 
@@ -177,37 +177,30 @@ def extract(
     make = partial(make_on_device, settings.flow, settings.parameters, device)
     helpers = Helpers(make, threads=threads, clips=len(unique))
     job = _Job(unique, flow_store, kinds, helpers)
-    failed: dict[str, str] = {}
-    warnings: dict[str, str] = {}
-    done = skipped = 0
     # The longest first: no worker is left alone with a long clip at the end.
     order = sorted(unique, key=lambda video: -_file_size(video.path))
-    ended = 0
-    running = in_threads(job.run, order, stop=job.stop, workers=threads)
-    with one_opencv_thread(), closing(helpers), closing(running):
-        for finished in running:
-            ended += len(finished)
-            for video, future in finished:
-                try:
-                    fresh, warning = future.result()
-                except (VideoError, StoreError, cv2.error, MemoryError) as error:
-                    if isinstance(error, StoreError) and isinstance(error.__cause__, OSError):
-                        raise  # the disk refuses; so it will for every other clip
-                    failed[video.video_id] = (
-                        error.cause if isinstance(error, VideoError) else str(error)
-                    )
-                    continue
-                done, skipped = done + fresh, skipped + (not fresh)
-                if warning:
-                    warnings[video.video_id] = warning
-            detail = job.detail(time.monotonic() - started, ended == len(unique))
-            progress("extract flow", ended, len(unique), detail)
+
+    def tell(ended: int) -> None:
+        detail = job.detail(time.monotonic() - started, ended == len(unique))
+        progress("extract flow", ended, len(unique), detail)
+
+    with one_opencv_thread(), closing(helpers):
+        results, failed = work_through(
+            job.run,
+            {video.video_id: video for video in order},
+            stop=job.stop,
+            failures=(VideoError, StoreError, cv2.error, MemoryError),
+            reason=lambda error: error.cause if isinstance(error, VideoError) else str(error),
+            tell=tell,
+            workers=threads,
+        )
+    done = sum(fresh for fresh, _ in results.values())
     return ExtractSummary(
         videos=len(unique),
         done=done,
-        skipped=skipped,
-        failed=dict(sorted(failed.items())),
-        warnings=dict(sorted(warnings.items())),
+        skipped=len(results) - done,
+        failed=failed,
+        warnings={name: warning for name, (_, warning) in sorted(results.items()) if warning},
         pairs=job.pairs,
         seconds=time.monotonic() - started,
         device=device,
