@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 
 from listening import listening
 from twostream.checkpoint import ModelSpec, StreamModel, load_model, save_model
-from twostream.initialise import Start, initial_model
+from twostream.initialise import NetSettings, Start, initial_model
 from twostream.models import IMAGENET_MEAN, IMAGENET_STD, build_model
 from twostream.recipes import QUICK, make_recipe
 from twostream.store.clips import ClipCache
@@ -50,17 +50,10 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> ClipCache:
 def start_model(
     clips: ClipCache, stream: Stream, start: Start | None = None, **changes: object
 ) -> tuple[StreamModel, list[str]]:
-    values: dict = {
-        "start": start or Start(),
-        "recipe": QUICK,
-        "architecture": None,
-        "temporal": TemporalInput(length=3),
-        "split": SPLIT,
-        "clips": clips,
-        "seed": 1,
-    }
+    values: dict = {"start": start or Start(), "temporal": TemporalInput(length=3), "seed": 1}
     with listening() as said:
-        return initial_model(stream, **{**values, **changes}), said
+        settings = NetSettings(stream=stream, **{**values, **changes})
+        return initial_model(settings, SPLIT, clips), said
 
 
 def weights_file(path: Path, *, channels: int = 3, metadata: dict | None = None, **kwargs) -> Path:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,7 @@ from twostream.types import (
     Stream,
     TemporalInput,
     UsageError,
+    is_flow,
 )
 
 logger = logging.getLogger(__name__)
@@ -72,9 +73,8 @@ class Start:
 
     def file(self, stream: Stream) -> Path | None:
         """Return the weights file that a stream starts from."""
-        name = self.temporal_weights if stream == "temporal" else self.weights
-        if stream == "temporal" and self.cross_modality:
-            name = self.weights
+        own = stream == "temporal" and not self.cross_modality
+        name = self.temporal_weights if own else self.weights
         return Path(name) if name else None
 
     def fine_tunes(self, stream: Stream) -> bool:
@@ -82,67 +82,79 @@ class Start:
         return self.pretrained or self.file(stream) is not None
 
 
-def initial_model(
-    stream: Stream,
-    *,
-    start: Start,
-    recipe: Recipe,
-    architecture: str | None,
-    temporal: TemporalInput,
-    split: DatasetSplit,
-    clips: Clips,
-    seed: int,
-) -> StreamModel:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetSettings:
+    """What a stream's network is made from; the data decide the rest.
+
+    Attributes:
+        stream: which one.
+        recipe: crop size, dropout, network.
+        temporal: the temporal stream's input.
+        start: where the weights come from.
+        architecture: instead of the recipe's; a weights file names its own where this is None. Its
+            normalisation is the file's too, where that says one for what this stream sees.
+        seed: of the initialisation; in training of samples and dropout too.
+    """
+
+    stream: Stream
+    recipe: Recipe = QUICK
+    temporal: TemporalInput = field(default_factory=TemporalInput)
+    start: Start = field(default_factory=Start)
+    architecture: str | None = None
+    seed: int = 0
+
+    @property
+    def sees(self) -> TemporalInput | None:
+        """What this stream sees: stacks, or single frames (None)."""
+        return self.temporal if self.stream == "temporal" else None
+
+    def spec(self, *, architecture: str | None, **more: Any) -> ModelSpec:
+        """Return what a model file says of the network, and more."""
+        recipe = self.recipe
+        return ModelSpec(
+            stream=self.stream,
+            architecture=architecture or recipe.architecture(self.stream),
+            temporal=self.sees,
+            crop_size=recipe.crop_size,
+            dropout=recipe.dropout,
+            flips=recipe.flips,
+            test_positions=recipe.test_positions,
+            recipe=recipe.name,
+            **more,
+        )
+
+
+def initial_model(settings: NetSettings, split: DatasetSplit, clips: Clips) -> StreamModel:
     """Build a stream's network and load what it starts from; weights that do not fit are told.
 
     Args:
-        stream: which one.
-        start: where the weights come from.
-        recipe: crop size, dropout, network.
-        architecture: instead of the recipe's; a weights file names its own where this is None. Its
-            normalisation is the file's too, where that says one for what this stream sees.
-        temporal: the temporal stream's input.
+        settings: what it is made from.
         split: class names; the flow's normalisation is measured on its training videos.
         clips: the stored videos; the model file tells their store's settings and rate.
-        seed: of the initialisation.
 
     Raises:
         ModelError: no such architecture, or weights that do not belong to it.
     """
-    sees = temporal if stream == "temporal" else None
-    network, said = starting_network(
-        stream,
-        start=start,
-        recipe=recipe,
-        architecture=architecture,
-        temporal=temporal,
-        num_classes=len(split.classes),
-        seed=seed,
-    )
+    network, said = starting_network(settings, len(split.classes))
     for note in said.notes:
         logger.info(note)
-    colours = not _is_flow(sees)
-    mean, std = said.mean, said.std
-    if sees is not None and not colours:
-        mean, std = (0.0,), (flow_rms_px(clips, split.train, sees),)
-        if start.cross_modality:
+    if is_flow(settings.sees):
+        rms_px = flow_rms_px(clips, split.train, settings.temporal)
+        if settings.start.cross_modality:
             # filters made for inputs of 0..255 would hardly answer to flow of a deviation of one
-            spread = said.value_range * np.mean(IMAGENET_STD) / np.mean(said.std)
-            std = (std[0] / float(spread),)
-    spec = _spec(
-        stream,
-        recipe,
+            rms_px /= float(said.value_range * np.mean(IMAGENET_STD) / np.mean(said.std))
+        said = Declaration(architecture=said.architecture, mean=(0.0,), std=(rms_px,))
+    spec = settings.spec(
         architecture=said.architecture,
         classes=split.classes,
-        temporal=sees,
-        mean=mean,
-        std=std,
+        mean=said.mean,
+        std=said.std,
         store=asdict(clips.store.settings),
         fps=training_rate(clips, split.train),
         dataset=split.dataset,
         split=split.name,
-        channel_order=said.channel_order if colours else "rgb",
-        value_range=said.value_range if colours else 1,
+        channel_order=said.channel_order,
+        value_range=said.value_range,
     )
     return StreamModel(spec, network)
 
@@ -152,21 +164,8 @@ def training_rate(clips: Clips, videos: Sequence[LabeledVideo]) -> float:
     return Counter(clips.fps(video.video_id) for video in videos).most_common(1)[0][0]
 
 
-def starting_network(
-    stream: Stream,
-    *,
-    start: Start,
-    recipe: Recipe,
-    architecture: str | None,
-    temporal: TemporalInput,
-    num_classes: int,
-    seed: int,
-) -> tuple[nn.Module, Declaration]:
+def starting_network(settings: NetSettings, num_classes: int) -> tuple[nn.Module, Declaration]:
     """Build a stream's network and load what it starts from; needs no video.
-
-    Args:
-        num_classes: k.
-        stream, start, recipe, architecture, temporal, seed: see ``initial_model``.
 
     Returns:
         The network; its name, how it wants its colours, and notes on what did not fit.
@@ -175,16 +174,16 @@ def starting_network(
         ModelError: no such architecture, or weights that do not belong to it.
         UsageError: the network does not take this input.
     """
-    file = start.file(stream)
+    stream, sees, recipe = settings.stream, settings.sees, settings.recipe
+    file = settings.start.file(stream)
     tensors, metadata = read_weights(file) if file else ({}, {})
-    sees = temporal if stream == "temporal" else None
-    from_colours = stream == "temporal" and start.cross_modality
+    from_colours = stream == "temporal" and settings.start.cross_modality
     said = _declared(file, metadata, None if from_colours else sees) if file else Declaration()
     notes = list(said.notes)
-    name = architecture or said.architecture or recipe.architecture(stream)
+    name = settings.architecture or said.architecture or recipe.architecture(stream)
     check_input(name, sees)
     in_channels = sees.num_channels if sees else 3
-    torch.manual_seed(seed)
+    torch.manual_seed(settings.seed)
     network = build_model(
         name,
         num_classes,
@@ -192,7 +191,7 @@ def starting_network(
         in_channels=in_channels,
         dropout=recipe.dropout,
         input_size=recipe.crop_size,
-        pretrained=start.pretrained,
+        pretrained=settings.start.pretrained,
     )
     if file:
         if from_colours:
@@ -234,14 +233,11 @@ def untrained_model(
     >>> untrained_model("temporal", ("walk", "run")).spec.in_channels
     20
     """
-    sees = (temporal or TemporalInput()) if stream == "temporal" else None
-    flow = _is_flow(sees)
-    spec = _spec(
-        stream,
-        recipe,
+    net = NetSettings(stream=stream, recipe=recipe, temporal=temporal or TemporalInput())
+    flow = is_flow(net.sees)
+    spec = net.spec(
         architecture=architecture,
         classes=tuple(classes),
-        temporal=sees,
         mean=(0.0,) if flow else IMAGENET_MEAN,
         std=(1.0,) if flow else IMAGENET_STD,
         store=asdict((store or recipe.stored()).complete()),
@@ -249,20 +245,6 @@ def untrained_model(
     )
     torch.manual_seed(seed)
     return StreamModel(spec).eval()
-
-
-def _spec(stream: Stream, recipe: Recipe, *, architecture: str | None, **more: Any) -> ModelSpec:
-    """Return what a model file says: the recipe's part, and more."""
-    return ModelSpec(
-        stream=stream,
-        architecture=architecture or recipe.architecture(stream),
-        crop_size=recipe.crop_size,
-        dropout=recipe.dropout,
-        flips=recipe.flips,
-        test_positions=recipe.test_positions,
-        recipe=recipe.name,
-        **more,
-    )
 
 
 def _declared(file: Path, metadata: Mapping[str, str], sees: TemporalInput | None) -> Declaration:
@@ -276,7 +258,7 @@ def _declared(file: Path, metadata: Mapping[str, str], sees: TemporalInput | Non
             f"{file.name} was trained on {spec.temporal}, this net sees {sees or 'single frames'}",
         )
     # how large motion is depends on the videos: it is measured on those of the training
-    if _is_flow(spec.temporal) or _is_flow(sees):
+    if is_flow(spec.temporal) or is_flow(sees):
         return Declaration(architecture=spec.architecture, notes=notes)
     return Declaration(
         architecture=spec.architecture,
@@ -286,7 +268,3 @@ def _declared(file: Path, metadata: Mapping[str, str], sees: TemporalInput | Non
         std=spec.std,
         notes=notes,
     )
-
-
-def _is_flow(temporal: TemporalInput | None) -> bool:
-    return temporal is not None and not temporal.rgb

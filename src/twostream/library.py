@@ -17,14 +17,14 @@ from twostream.checkpoint import StreamModel, load_model, save_model
 from twostream.datasets import Dataset, load_dataset, relabeled
 from twostream.extraction import ExtractSummary
 from twostream.extraction import extract as extract_videos
-from twostream.initialise import Start
+from twostream.initialise import NetSettings, Start
 from twostream.prediction import Prediction, TwoStreamPredictor
 from twostream.prediction.predictor import stored_as
 from twostream.recipes import make_recipe
 from twostream.run import common_rate, extract_split, score, store_for, train_stream
-from twostream.run.request import too_few_classes
+from twostream.run.request import check_classes
 from twostream.store.clips import kinds_of
-from twostream.store.flow_store import SETTINGS_NAME, Codec, FlowStore, Kind, StoreSettings
+from twostream.store.flow_store import SETTINGS_NAME, Codec, FlowStore, StoreSettings
 from twostream.training import TrainerOptions
 from twostream.types import (
     DatasetSplit,
@@ -134,32 +134,28 @@ def train(
         TwoStreamError: with one clear sentence.
     """
     split = _split(data)
-    chosen, sees = make_recipe(recipe, **changes), temporal or TemporalInput()
-    flow = stream == "temporal" and not sees.rgb
-    kinds: tuple[Kind, ...] = sees.directions if flow else ("rgb",)
     file = str(weights) if weights else None
+    net = NetSettings(
+        stream=stream,
+        recipe=make_recipe(recipe, **changes),
+        temporal=temporal or TemporalInput(),
+        start=Start(weights=file) if stream == "spatial" else Start(temporal_weights=file),
+        architecture=architecture,
+        seed=seed,
+    )
     with _store_folder(store if store or not out else Path(out) / "flow") as root:
         made = (root / SETTINGS_NAME).is_file()
-        wanted = FlowStore.open(root).settings if made else chosen.stored()
-        wanted = store_for(wanted, root, split.videos())
-        training = replace(split, test=())
+        wanted = FlowStore.open(root).settings if made else net.recipe.stored()
         found = extract_split(
-            training, root, wanted, kinds=kinds, crop_size=chosen.crop_size, progress=progress
-        )
-        have = {video.label for video in found.split.train}
-        if len(have) < 2:
-            raise too_few_classes(len(have), found.unusable)
-        model = train_stream(
-            stream,
-            found,
-            recipe=chosen,
-            temporal=sees,
-            start=Start(weights=file) if stream == "spatial" else Start(temporal_weights=file),
-            architecture=architecture,
-            seed=seed,
-            options=options,
+            replace(split, test=()),
+            root,
+            store_for(wanted, root, split.videos()),
+            kinds=(net.sees and net.sees.directions) or ("rgb",),
+            crop_size=net.recipe.crop_size,
             progress=progress,
         )
+        check_classes({video.label for video in found.split.train}, found.unusable)
+        model = train_stream(net, found, options=options, progress=progress)
     if out is not None:
         save_model(Path(out) / f"{stream}.safetensors", model)
     return model
@@ -215,7 +211,7 @@ def evaluate(
                         f"at {spec.fps:g}: extract into another store with fps={spec.fps:g}"
                     )
         options = TrainerOptions(accelerator="gpu" if device == "cuda" else "cpu")
-        return score(model, videos, found, skip_unreadable=skip_unreadable, options=options)
+        return score(model, videos, found, options, skip_unreadable=skip_unreadable)
 
 
 def predict(

@@ -24,7 +24,7 @@ Error tree::
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol, Self, get_args
 
@@ -225,6 +225,11 @@ class TemporalInput:
         return ("forward", "backward") if self.bidirectional else ("forward",)
 
 
+def is_flow(temporal: TemporalInput | None) -> bool:
+    """Tell optical flow from stacks of frames, and from single frames (None)."""
+    return temporal is not None and not temporal.rgb
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelSpec:
     """What a model file says about its network; no flag at prediction can contradict it.
@@ -293,7 +298,7 @@ class ModelSpec:
     @property
     def is_flow(self) -> bool:
         """Whether the net sees optical flow, not colours."""
-        return self.temporal is not None and not self.temporal.rgb
+        return is_flow(self.temporal)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -355,12 +360,10 @@ class VideoScores:
                 "evaluate this stream on the same videos"
             )
         rows = [row[video_id] for video_id in video_ids]
-        return VideoScores(
-            tuple(video_ids),
-            self.labels[rows],
-            self.classes,
-            self.scores[rows],
-            self.kind,
-            self.stream,
-            {i: why for i, why in self.unreadable.items() if i in set(video_ids)},
+        return replace(
+            self,
+            video_ids=tuple(video_ids),
+            labels=self.labels[rows],
+            scores=self.scores[rows],
+            unreadable={i: why for i, why in self.unreadable.items() if i in set(video_ids)},
         )

@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader, Dataset
 from twostream.augment import color_jitter, flip, random_crop
 from twostream.sampling import class_uniform_batch, even_shares, sample_rng
 from twostream.store.clips import Clips
-from twostream.types import LabeledVideo, StoreError, TemporalInput, UsageError
+from twostream.types import LabeledVideo, StoreError, TemporalInput, UsageError, is_flow
 
 
 @dataclass(frozen=True)
@@ -112,10 +112,10 @@ class TrainingBatches(Dataset[dict[str, Tensor]]):
         position = int(rng.integers(clip.num_positions(self.temporal)))
         stack = clip.stack(self.temporal, position)
         stack = random_crop(stack.shape[-2], stack.shape[-1], self.crop_size, rng).cut(stack)
-        is_flow = self.temporal is not None and not self.temporal.rgb
+        flow = is_flow(self.temporal)
         if self.flips and rng.random() < 0.5:
-            stack = flip(stack, is_flow=is_flow)
-        if not is_flow and self.lighting:
+            stack = flip(stack, is_flow=flow)
+        if not flow and self.lighting:
             stack = color_jitter(stack, rng, strength=self.lighting)
         return stack
 

@@ -82,8 +82,8 @@ def evaluate_run(
             progress=progress,
         )
         extracted = time.perf_counter()
-        how: Any = {"skip_unreadable": skip_unreadable, "options": options, "progress": progress}
-        scores = [score(model, videos, found, **how) for model in models]
+        how: Any = {"skip_unreadable": skip_unreadable, "progress": progress}
+        scores = [score(model, videos, found, options, **how) for model in models]
         if len(scores) == len(STREAMS):
             scores += fused(scores, training_scores(run), seed=asked["seed"])
         for each in scores:

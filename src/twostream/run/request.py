@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 
 import torch
 
-from twostream.initialise import starting_network
+from twostream.initialise import NetSettings, starting_network
 from twostream.multitask import kept_classes
 from twostream.run.other_data import OtherData, overlap_of
 from twostream.run.settings import RunSettings
@@ -15,7 +15,7 @@ from twostream.run.steps import store_for
 from twostream.sampling import even_shares
 from twostream.store.flow_store import FlowStore
 from twostream.training import TrainerOptions, check_batch
-from twostream.types import DataError, DatasetSplit, LabeledVideo, ModelError, Stream, VideoError
+from twostream.types import DataError, DatasetSplit, LabeledVideo, ModelError, VideoError
 from twostream.video import VideoReader
 
 
@@ -52,25 +52,17 @@ def check_request(
         FlowStore.check_place(root, wanted)
         check_videos(part.train, short_side=wanted.short_side, crop_size=settings.recipe.crop_size)
     for stream in settings.streams:
-        check_network(stream, settings, len(split.classes))
+        check_network(settings.net(stream), len(split.classes))
 
 
-def check_network(stream: Stream, settings: RunSettings, num_classes: int) -> None:
+def check_network(settings: NetSettings, num_classes: int) -> None:
     """Build a stream's network, load what it starts from, and show it one crop.
 
     Raises:
         TwoStreamError: no such network or file, or it does not take what the stream sees.
     """
-    network, said = starting_network(
-        stream,
-        start=settings.start,
-        recipe=settings.recipe,
-        architecture=settings.architecture(stream),
-        temporal=settings.temporal,
-        num_classes=num_classes,
-        seed=settings.seed,
-    )
-    channels = settings.temporal.num_channels if stream == "temporal" else 3
+    network, said = starting_network(settings, num_classes)
+    channels = settings.sees.num_channels if settings.sees else 3
     size = settings.recipe.crop_size
     try:
         with torch.inference_mode():
@@ -111,20 +103,22 @@ def check_videos(videos: Sequence[LabeledVideo], *, short_side: int | None, crop
         usable.add(video.label)
         if len(usable) == 2:
             return
-    raise too_few_classes(len(usable), why)
+    check_classes(usable, why)
 
 
-def too_few_classes(count: int, unusable: Mapping[str, str]) -> DataError:
-    """Return what to raise where clips of fewer than two classes are left to train.
+def check_classes(labels: Set[int], unusable: Mapping[str, str]) -> None:
+    """Raise a DataError where clips of fewer than two classes are left to train.
 
     Args:
-        count: of the classes that are left.
+        labels: of the clips that are left.
         unusable: video id -> why it cannot be used.
     """
+    if len(labels) >= 2:
+        return
     first = next((f"{video_id}: {cause}" for video_id, cause in unusable.items()), None)
     reason = (
         f"{len(unusable)} videos cannot be used, the first is {first}; see `twostream doctor`"
         if first
         else "none of another trains, so choose another split, fold or test groups"
     )
-    return DataError(f"training needs clips of at least two classes, got {count}: {reason}")
+    raise DataError(f"training needs clips of at least two classes, got {len(labels)}: {reason}")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from twostream.datasets import SplitChoice
-from twostream.initialise import Start
+from twostream.initialise import NetSettings, Start
 from twostream.multitask import HOWS, How
 from twostream.recipes import Recipe
 from twostream.store.flow_store import Kind, StoreSettings
@@ -109,9 +109,18 @@ class RunSettings:
         """Return the folder of the own data's frames and flow."""
         return Path(self.store) if self.store else out / "flow"
 
-    def architecture(self, stream: Stream) -> str | None:
-        """Return the network asked for, if any."""
-        return self.spatial_architecture if stream == "spatial" else self.temporal_architecture
+    def net(self, stream: Stream) -> NetSettings:
+        """Return what a stream's network is made from."""
+        return NetSettings(
+            stream=stream,
+            recipe=self.recipe,
+            temporal=self.temporal,
+            start=self.start,
+            architecture=(
+                self.spatial_architecture if stream == "spatial" else self.temporal_architecture
+            ),
+            seed=self.seed,
+        )
 
     def other_kinds(self) -> tuple[Kind, ...]:
         """Return which files the other data sets need: the temporal stream's."""

@@ -11,12 +11,12 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from twostream.checkpoint import StreamModel
 from twostream.extraction import extract
-from twostream.initialise import Start, initial_model
+from twostream.initialise import NetSettings, initial_model
 from twostream.loader import TrainingBatches
-from twostream.recipes import Recipe
 from twostream.scoring import evaluate
 from twostream.store.clips import ClipCache, Clips
 from twostream.store.flow_store import SETTINGS_NAME, FlowStore, Kind, StoreSettings
@@ -25,8 +25,6 @@ from twostream.types import (
     DatasetSplit,
     LabeledVideo,
     Progress,
-    Stream,
-    TemporalInput,
     VideoError,
     VideoScores,
     no_progress,
@@ -154,15 +152,10 @@ def extract_split(
 
 
 def train_stream(
-    stream: Stream,
+    net: NetSettings,
     data: StoredSplit,
     *,
-    recipe: Recipe,
-    temporal: TemporalInput,
-    start: Start | None = None,
-    architecture: str | None = None,
     layers: str = "all",
-    seed: int = 0,
     heads: tuple[int, ...] | None = None,
     folder: Path | None = None,
     options: TrainerOptions | None = None,
@@ -171,14 +164,9 @@ def train_stream(
     """Train one stream on the training side of a split (section 5).
 
     Args:
-        stream: which one.
+        net: which stream, and how it is made; one that starts from weights is fine-tuned.
         data: the videos and their clips.
-        recipe: how nets are trained; one that starts from weights is fine-tuned.
-        temporal: the temporal stream's input.
-        start: where the weights come from; None: from scratch.
-        architecture: instead of the recipe's.
         layers: "all", or only the "last-layer" of a net that starts from weights.
-        seed: decides initialisation, samples and dropout.
         heads: number of classes of each data set in multi-task learning.
         folder: checkpoints/STREAM/ and logs/STREAM/ are kept here; an unfinished training goes on
             from them. None keeps none.
@@ -188,25 +176,14 @@ def train_stream(
     Returns:
         The trained model, on the CPU.
     """
-    start = start or Start()
-    fine_tuning = start.fine_tunes(stream)
-    if fine_tuning:
-        recipe = recipe.fine_tuning()
-    model = initial_model(
-        stream,
-        start=start,
-        recipe=recipe,
-        architecture=architecture,
-        temporal=temporal,
-        split=data.split,
-        clips=data.clips,
-        seed=seed,
-    )
+    fine_tuning = net.start.fine_tunes(net.stream)
+    recipe = net.recipe.fine_tuning() if fine_tuning else net.recipe
+    model = initial_model(net, data.split, data.clips)
     batches = TrainingBatches(
         clips=data.clips,
         videos=data.split.train,
-        temporal=model.spec.temporal,
-        seed=seed,
+        temporal=net.sees,
+        seed=net.seed,
         steps=recipe.steps,
         batch_size=recipe.batch_size,
         crop_size=recipe.crop_size,
@@ -220,8 +197,8 @@ def train_stream(
         recipe,
         train=layers if fine_tuning else "all",
         options=options,
-        checkpoints=folder / "checkpoints" / stream if folder else None,
-        logs=folder / "logs" / stream if folder else None,
+        checkpoints=folder / "checkpoints" / net.stream if folder else None,
+        logs=folder / "logs" / net.stream if folder else None,
         progress=progress,
     )
 
@@ -230,29 +207,24 @@ def score(
     model: StreamModel,
     videos: Sequence[LabeledVideo],
     data: StoredSplit,
-    *,
-    skip_unreadable: bool = False,
-    options: TrainerOptions | None = None,
-    progress: Progress = no_progress,
+    options: TrainerOptions,
+    **more: Any,
 ) -> VideoScores:
-    """Score stored videos with one stream: see ``scoring.evaluate``, here on the chosen device.
+    """Score stored videos with one stream, on the chosen device.
 
     Args:
         model: the stream.
         videos: what to score, with labels of the model's classes.
         data: where their clips are, and which cannot be used.
-        skip_unreadable: leave those out instead of counting them as wrong.
         options: accelerator, loader processes.
-        progress: told after each video.
+        **more: ``skip_unreadable`` and ``progress``, as in ``scoring.evaluate``.
     """
-    options = options or TrainerOptions()
     return evaluate(
         model,
         videos,
         data.clips,
         device=options.device(),
         loader_workers=options.workers(),
-        skip_unreadable=skip_unreadable,
         unreadable=data.unusable,
-        progress=progress,
+        **more,
     )

@@ -26,7 +26,7 @@ from twostream.report import write_report
 from twostream.report.card import write_card
 from twostream.run.cross_fitting import cross_fit, inner_folds
 from twostream.run.other_data import OtherData, load_others, train_with_others
-from twostream.run.request import check_request, too_few_classes
+from twostream.run.request import check_classes, check_request
 from twostream.run.settings import STREAMS, RunSettings
 from twostream.run.steps import StoredSplit, extract_split, score, train_stream
 from twostream.scoring import load_scores, save_scores
@@ -166,9 +166,7 @@ class TrainingRun:
             logger.warning(
                 f"{dropped} training videos cannot be read and are left out, named above"
             )
-        have = {video.label for video in own.split.train}
-        if len(have) < 2:
-            raise too_few_classes(len(have), own.unusable)
+        check_classes({video.label for video in own.split.train}, own.unusable)
 
     def model(
         self, stream: Stream, data: StoredSplit, folder: Path, others: Sequence[StoredSplit]
@@ -195,17 +193,12 @@ class TrainingRun:
         heads: tuple[int, ...] | None = None,
     ) -> StreamModel:
         """Train a stream as the settings say."""
-        settings = self.settings
+        net = self.settings.net(stream)
         with self.clock("train"):
             return train_stream(
-                stream,
+                replace(net, start=start or net.start),
                 data,
-                recipe=settings.recipe,
-                temporal=settings.temporal,
-                start=start or settings.start,
-                architecture=settings.architecture(stream),
-                layers=settings.train,
-                seed=settings.seed,
+                layers=self.settings.train,
                 heads=heads,
                 folder=folder,
                 options=self.options,
@@ -223,8 +216,8 @@ class TrainingRun:
                 model,
                 videos,
                 data,
+                self.options,
                 skip_unreadable=self.settings.skip_unreadable,
-                options=self.options,
                 progress=self.progress,
             )
         save_scores(path, scores)
