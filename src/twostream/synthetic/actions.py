@@ -15,24 +15,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from twostream.synthetic.figure import (
-    HEAD,
-    HIP_HEIGHT,
-    TORSO,
-    Actor,
-    Canvas,
-    Point,
-    Pose,
-    draw_arm,
-    draw_legs,
-    draw_shadow,
-    draw_torso,
-    shoulders,
-)
+from twostream.synthetic.figure import HEAD, HIP_HEIGHT, TORSO, Actor, Canvas, Figure, Point
 from twostream.synthetic.scene import Color, muted, shaded
-
-_BACKWARD, _OUTWARD = (-1, -1), (-1, 1)  # how elbows and knees bend seen from the side, in front
-_AHEAD = (1, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,27 +86,30 @@ def _all_the_way(num_frames: int) -> list[float]:
     return [float(s) for s in 0.6 * even + 0.4 * even**2 * (3 - 2 * even)]
 
 
+def _grown(points: Point, share: float) -> Point:
+    """Return a polygon that reaches further out by this share: a rim, drawn below it."""
+    return points + (points - points.mean(0)) * share
+
+
 def _leave_chair(canvas: Canvas, actor: Actor, moment: float, style: Style) -> None:
     """From sitting on a low chair (0) to standing (1), seen from the side."""
-    unit = actor.height
     forward = np.sin(np.pi * moment)
     rise = moment * moment * (3 - 2 * moment)
-    draw_shadow(canvas, actor, -0.1 * unit, 0.36)
-    _draw_chair(canvas, unit * style.size, style)
     knee_high, side = np.array([0.16, 0.34]), np.array([0.07, 0.36])
     hand = (1 - moment) * knee_high + moment * side + forward * np.array([0.2, 0.2])
-    pose = Pose(
-        hip=np.array([-0.24 + 0.27 * moment**0.7, 0.24 + (HIP_HEIGHT - 0.24) * rise]) * unit,
+    figure = Figure(
+        canvas,
+        actor,
+        "side",
+        hip=[-0.24 + 0.27 * moment**0.7, 0.24 + (HIP_HEIGHT - 0.24) * rise],
         lean=0.02 + 0.6 * forward,
-        hands=np.array([hand + 0.03, hand]) * unit,
-        feet=np.array([[0.09, 0.0], [0.02, 0.0]]) * unit,
-        elbows=_BACKWARD,
-        knees=_AHEAD,
+        hands=[hand + 0.03, hand],
+        feet=[[0.09, 0.0], [0.02, 0.0]],
     )
-    draw_arm(canvas, actor, pose, "side", 0)
-    draw_legs(canvas, actor, pose, "side")
-    draw_torso(canvas, actor, pose, "side")
-    draw_arm(canvas, actor, pose, "side", 1)
+    figure.shadow(-0.1, 0.36)
+    _draw_chair(canvas, actor.height * style.size, style)
+    figure.body()
+    figure.arms()
 
 
 def _draw_chair(canvas: Canvas, unit: float, style: Style) -> None:
@@ -143,18 +130,19 @@ def _lift_barbell(canvas: Canvas, actor: Actor, moment: float, style: Style) -> 
     unit = actor.height
     squat = np.clip(1 - moment / 0.6, 0, 1) ** 1.3
     press = np.clip((moment - 0.25) / 0.75, 0, 1)
-    hip = np.array([0.0, HIP_HEIGHT - 0.27 * squat])
-    bar = hip[1] + TORSO - 0.05 + 0.33 * press
-    draw_shadow(canvas, actor, 0, 0.36)
-    pose = Pose(
-        hip=hip * unit,
-        hands=np.array([[-0.2, bar], [0.2, bar]]) * unit,
-        feet=np.array([[-0.14, 0.0], [0.14, 0.0]]) * unit,
+    hip = HIP_HEIGHT - 0.27 * squat
+    bar = hip + TORSO - 0.05 + 0.33 * press
+    figure = Figure(
+        canvas,
+        actor,
+        "front",
+        hip=[0.0, hip],
+        hands=[[-0.2, bar], [0.2, bar]],
+        feet=[[-0.14, 0.0], [0.14, 0.0]],
         elbows=(1, -1),
-        knees=_OUTWARD,
     )
-    draw_legs(canvas, actor, pose, "front")
-    draw_torso(canvas, actor, pose, "front")
+    figure.shadow(0, 0.36)
+    figure.body()
     half = 0.39 * style.size
     ends = np.array([[-half - 0.06, bar], [half + 0.06, bar]]) * unit
     canvas.capsule(ends[0], ends[1], 0.03 * unit, 0.03 * unit, (190, 190, 198))
@@ -163,8 +151,7 @@ def _lift_barbell(canvas: Canvas, actor: Actor, moment: float, style: Style) -> 
             center = np.array([x + np.copysign(offset, x), bar]) * unit
             up = np.array([0, size * style.size]) * unit
             canvas.capsule(center - up, center + up, 0.07 * unit, 0.07 * unit, color)
-    draw_arm(canvas, actor, pose, "front", 0)
-    draw_arm(canvas, actor, pose, "front", 1)
+    figure.arms()
 
 
 def _open_umbrella(canvas: Canvas, actor: Actor, moment: float, style: Style) -> None:
@@ -177,20 +164,19 @@ def _open_umbrella(canvas: Canvas, actor: Actor, moment: float, style: Style) ->
     grip = np.array([0.17, 0.45])
     apex = grip + axis * 0.83
     helping_hand = grip + axis * (0.12 + 0.14 * moment)
-    draw_shadow(canvas, actor, 0, 0.22)
-    pose = Pose(
-        hip=np.array([0.0, HIP_HEIGHT]) * unit,
-        hands=np.array([helping_hand, grip]) * unit,
-        feet=np.array([[-0.08, 0.0], [0.08, 0.0]]) * unit,
-        elbows=_OUTWARD,
-        knees=_OUTWARD,
+    figure = Figure(
+        canvas,
+        actor,
+        "front",
+        hip=[0.0, HIP_HEIGHT],
+        hands=[helping_hand, grip],
+        feet=[[-0.08, 0.0], [0.08, 0.0]],
     )
-    draw_legs(canvas, actor, pose, "front")
-    draw_torso(canvas, actor, pose, "front")
+    figure.shadow(0, 0.22)
+    figure.body()
     width, tip = 0.028 * unit, apex + axis * 0.04
     canvas.capsule(grip * unit, tip * unit, width, width, (70, 60, 55))
-    draw_arm(canvas, actor, pose, "front", 0)
-    draw_arm(canvas, actor, pose, "front", 1)
+    figure.arms()
     _draw_canopy(canvas, apex * unit, axis * unit, angle, rib, style)
 
 
@@ -218,7 +204,7 @@ def _draw_canopy(
         color = style.color if i % 2 else shaded(style.color, 0.62)
         lit = 0.55 if i >= 4 else 0.8 + 0.2 * np.cos(around[i] + 0.4) * np.sign(canvas.light[0])
         points = panel((around[i], around[i + 1]))
-        canvas.polygon(points + (points - points.mean(0)) * 0.06, shaded(color, 0.45 * lit))
+        canvas.polygon(_grown(points, 0.06), shaded(color, 0.45 * lit))
         canvas.polygon(points, shaded(color, lit))
 
 
@@ -227,22 +213,21 @@ def _move_sign(canvas: Canvas, actor: Actor, moment: float, style: Style) -> Non
     unit = actor.height
     crouch = 0.14 * (1 - moment)
     grip = 0.22 + 0.62 * moment
-    draw_shadow(canvas, actor, 0, 0.3)
-    pose = Pose(
-        hip=np.array([0.0, HIP_HEIGHT - crouch]) * unit,
-        hands=np.array([[-0.17, grip], [0.17, grip]]) * unit,
-        feet=np.array([[-0.13, 0.0], [0.13, 0.0]]) * unit,
-        elbows=_OUTWARD,
-        knees=_OUTWARD,
+    figure = Figure(
+        canvas,
+        actor,
+        "front",
+        hip=[0.0, HIP_HEIGHT - crouch],
+        hands=[[-0.17, grip], [0.17, grip]],
+        feet=[[-0.13, 0.0], [0.13, 0.0]],
     )
-    draw_legs(canvas, actor, pose, "front")
-    draw_torso(canvas, actor, pose, "front")
-    draw_arm(canvas, actor, pose, "front", 0)
-    draw_arm(canvas, actor, pose, "front", 1)
+    figure.shadow(0, 0.3)
+    figure.body()
+    figure.arms()
     half, height = 0.27 * style.size, 0.3 * style.size
     corners = np.array([[-half, 0], [half, 0], [half, height], [-half, height]])
     board = (corners + np.array([0, grip - 0.02])) * unit
-    canvas.polygon(board + (board - board.mean(0)) * 0.12, shaded(style.color, 0.4))
+    canvas.polygon(_grown(board, 0.12), shaded(style.color, 0.4))
     canvas.polygon(board, style.color)
     for share in (0.3, 0.62):
         ends = np.array([[-0.7 * half, grip + share * height], [0.7 * half, grip + share * height]])
@@ -257,19 +242,18 @@ def _dribble(canvas: Canvas, actor: Actor, moment: float, style: Style) -> None:
     ball = np.array([0.32, radius + (0.34 - radius + 0.06) * flight])
     push = max(float(ball[1]) + radius + 0.02, 0.36)
     crouch = 0.05 + 0.03 * np.cos(2 * np.pi * moment)
-    pose = Pose(
-        hip=np.array([-0.07, HIP_HEIGHT - crouch]) * unit,
+    figure = Figure(
+        canvas,
+        actor,
+        "side",
+        hip=[-0.07, HIP_HEIGHT - crouch],
         lean=0.28 + 0.07 * np.cos(2 * np.pi * moment),
-        hands=np.array([[0.16, 0.62], [ball[0], push]]) * unit,
-        feet=np.array([[0.06, 0.0], [-0.16, 0.0]]) * unit,
-        elbows=_BACKWARD,
-        knees=_AHEAD,
+        hands=[[0.16, 0.62], [ball[0], push]],
+        feet=[[0.06, 0.0], [-0.16, 0.0]],
     )
-    draw_shadow(canvas, actor, -0.03 * unit, 0.24)
-    draw_shadow(canvas, actor, ball[0] * unit, 0.10)
-    draw_arm(canvas, actor, pose, "side", 0)
-    draw_legs(canvas, actor, pose, "side")
-    draw_torso(canvas, actor, pose, "side")
+    figure.shadow(-0.03, 0.24)
+    figure.shadow(ball[0], 0.10)
+    figure.body()
     canvas.disc(ball * unit, radius * unit, style.color)
     spin = 1.2 * moment
     for turn in (spin, spin + np.pi / 2):
@@ -277,7 +261,7 @@ def _dribble(canvas: Canvas, actor: Actor, moment: float, style: Style) -> None:
         flat = np.array([-seam[1], seam[0]]) * 0.08
         line = np.array([seam + flat, -seam + flat, -seam - flat, seam - flat])
         canvas.polygon((ball + line) * unit, shaded(style.color, 0.5))
-    draw_arm(canvas, actor, pose, "side", 1)
+    figure.arms()
 
 
 def _wave_flag(canvas: Canvas, actor: Actor, moment: float, style: Style) -> None:
@@ -287,23 +271,21 @@ def _wave_flag(canvas: Canvas, actor: Actor, moment: float, style: Style) -> Non
     angle = 0.62 * np.sin(phase)
     along = np.array([np.sin(angle), np.cos(angle)])
     foot = np.array([0.13 + 0.05 * np.sin(phase), 0.47])
-    sway = 0.035 * np.sin(phase)
-    pose = Pose(
-        hip=np.array([sway, HIP_HEIGHT - 0.02]) * unit,
+    figure = Figure(
+        canvas,
+        actor,
+        "front",
+        hip=[0.035 * np.sin(phase), HIP_HEIGHT - 0.02],
         lean=0.1 * float(np.sin(phase)),
-        hands=np.array([foot + along * 0.17, foot + along * 0.05]) * unit,
-        feet=np.array([[-0.12, 0.0], [0.12, 0.0]]) * unit,
-        elbows=_OUTWARD,
-        knees=_OUTWARD,
+        hands=[foot + along * 0.17, foot + along * 0.05],
+        feet=[[-0.12, 0.0], [0.12, 0.0]],
     )
-    draw_shadow(canvas, actor, 0, 0.28)
-    draw_legs(canvas, actor, pose, "front")
-    draw_torso(canvas, actor, pose, "front")
+    figure.shadow(0, 0.28)
+    figure.body()
     top = foot + along * 0.77
     canvas.capsule(foot * unit, top * unit, 0.032 * unit, 0.026 * unit, (150, 120, 85))
     _draw_cloth(canvas, top * unit, along * unit, phase, style)
-    draw_arm(canvas, actor, pose, "front", 0)
-    draw_arm(canvas, actor, pose, "front", 1)
+    figure.arms()
 
 
 def _draw_cloth(canvas: Canvas, top: Point, along: Point, phase: float, style: Style) -> None:
@@ -317,13 +299,10 @@ def _draw_cloth(canvas: Canvas, top: Point, along: Point, phase: float, style: S
     reach = 0.46 * style.size * trail
     upper = top + across * (reach * shares) + np.array([0, unit]) * (ripple - drop)
     lower = upper - along * (0.33 * style.size)
-    for i in range(len(shares) - 1):
-        strip = np.array([upper[i], upper[i + 1], lower[i + 1], lower[i]])
-        middle = strip.mean(0)
-        canvas.polygon(strip + (strip - middle) * 0.12, shaded(style.color, 0.5))
-    for i in range(len(shares) - 1):
-        fold = np.cos(6 * shares[i, 0] - 2.5 * phase)
-        strip = np.array([upper[i], upper[i + 1], lower[i + 1], lower[i]])
+    strips = np.stack([upper[:-1], upper[1:], lower[1:], lower[:-1]], axis=1)
+    for strip in strips:
+        canvas.polygon(_grown(strip, 0.12), shaded(style.color, 0.5))
+    for strip, fold in zip(strips, np.cos(6 * shares[:, 0] - 2.5 * phase), strict=False):
         canvas.polygon(strip, shaded(style.color, 0.9 + 0.1 * fold))
 
 
@@ -332,26 +311,17 @@ def _cheer(canvas: Canvas, actor: Actor, moment: float, style: Style) -> None:
     unit = actor.height
     spread = (1 - np.cos(2 * np.pi * moment)) / 2
     jump = 0.05 * np.sin(2 * np.pi * moment) ** 2
-    hip = np.array([0.0, HIP_HEIGHT - 0.045 * spread + jump])
     raised = 0.45 + 2.1 * spread
     feet = 0.06 + 0.15 * spread
-    draw_shadow(canvas, actor, 0, 0.2 + 0.12 * spread)
-    still = np.zeros((2, 2))
-    pose = Pose(
-        hip=hip * unit,
-        hands=still,
-        feet=np.array([[-feet, jump], [feet, jump]]) * unit,
-        elbows=(-1, 1),
-        knees=_OUTWARD,
-    )
+    hip = [0.0, HIP_HEIGHT - 0.045 * spread + jump]
+    ankles = [[-feet, jump], [feet, jump]]
+    figure = Figure(canvas, actor, "front", hip=hip, hands=np.zeros((2, 2)), feet=ankles)
     arm = np.array([[-np.sin(raised), -np.cos(raised)], [np.sin(raised), -np.cos(raised)]])
-    hands = shoulders(actor, pose, "front") + arm * 0.31 * unit
-    pose = Pose(hip=pose.hip, hands=hands, feet=pose.feet, elbows=pose.elbows, knees=pose.knees)
-    draw_legs(canvas, actor, pose, "front")
-    draw_torso(canvas, actor, pose, "front")
+    figure.hands = figure.shoulders() + arm * 0.31 * unit
+    figure.shadow(0, 0.2 + 0.12 * spread)
+    figure.body()
     for i in (0, 1):
-        hand = draw_arm(canvas, actor, pose, "front", i)
-        _draw_pompom(canvas, hand, 1.55 * HEAD * unit * style.size, style, 3 * spread + i)
+        _draw_pompom(canvas, figure.arm(i), 1.55 * HEAD * unit * style.size, style, 3 * spread + i)
 
 
 def _draw_pompom(canvas: Canvas, center: Point, radius: float, style: Style, turn: float) -> None:

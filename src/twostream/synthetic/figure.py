@@ -7,7 +7,7 @@ ground under the actor. Lengths of limbs are in actor heights.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from twostream.synthetic.scene import HEIGHT, WIDTH, Color, muted, shaded
 
 Point = NDArray[np.float64]
-View = Literal["front", "side"]
 
 _SUPERSAMPLING = 4
 _SUBPIXEL_BITS = 4
@@ -135,25 +134,6 @@ def cast_actor(rng: np.random.Generator) -> Actor:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pose:
-    """Where a body is; hands and feet are two points each, the one drawn behind the body first.
-
-    Attributes:
-        hip: (2,) px.
-        lean: radians that the back leans ahead.
-        hands, feet: (2, 2) px; limbs are bent, or stretched towards a point out of reach.
-        elbows, knees: +1 or -1 per limb: which way it bends (+1 is anticlockwise of the line).
-    """
-
-    hip: Point
-    lean: float = 0.0
-    hands: Point
-    feet: Point
-    elbows: tuple[int, int]
-    knees: tuple[int, int]
-
-
 def bend(root: Point, target: Point, upper: float, lower: float, side: int) -> tuple[Point, Point]:
     """Return the middle joint and the end of a limb that reaches for a target (two-bone inverse).
 
@@ -173,109 +153,149 @@ def bend(root: Point, target: Point, upper: float, lower: float, side: int) -> t
     return joint, root + along * reach
 
 
-def shoulders(actor: Actor, pose: Pose, view: View) -> Point:
-    """Return the two shoulders, (2, 2) px, the one drawn first first."""
-    up = np.array([np.sin(pose.lean), np.cos(pose.lean)])
-    across = np.array([up[1], -up[0]])
-    half = actor.height * actor.build * (0.115 if view == "front" else 0.025)
-    top = pose.hip + up * (TORSO - 0.03) * actor.height
-    return np.array([top - across * half, top + across * half])
+@dataclass
+class Figure:
+    """An actor in a pose; its parts are drawn one by one, so that things come between them.
 
+    Attributes:
+        canvas, actor: what is drawn on, and who.
+        view: the side that is seen.
+        hip: (2,) given in actor heights, as hands and feet, and kept in px.
+        hands, feet: two points each, the one drawn behind the body first; limbs are bent, or
+            stretched towards a point out of reach.
+        lean: radians that the back leans ahead.
+        elbows: +1 or -1 per arm: which way it bends (+1 is anticlockwise of the line); None:
+            backward seen from the side, outward from the front.
+    """
 
-def draw_shadow(canvas: Canvas, actor: Actor, x: float, width: float) -> None:
-    """Draw the shadow on the ground; it must come first, as it is not blended with the layer."""
-    ellipse = _CIRCLE * (width * actor.height, 0.035 * actor.height)
-    canvas.polygon(ellipse + np.array([x, 0]), (0, 0, 0), opacity=0.4)
+    canvas: Canvas
+    actor: Actor
+    view: Literal["front", "side"]
+    hip: Any
+    hands: Any
+    feet: Any
+    lean: float = 0.0
+    elbows: tuple[int, int] | None = None
 
+    def __post_init__(self) -> None:
+        self.front = self.view == "front"
+        self.unit, self.wide = self.actor.height, self.actor.height * self.actor.build
+        self.hip, self.hands, self.feet = (
+            np.array(place) * self.unit for place in (self.hip, self.hands, self.feet)
+        )
+        self.up = np.array([np.sin(self.lean), np.cos(self.lean)])
+        self.across = np.array([self.up[1], -self.up[0]])
 
-def draw_legs(canvas: Canvas, actor: Actor, pose: Pose, view: View) -> None:
-    """Draw both legs."""
-    unit, wide = actor.height, actor.height * actor.build
-    half = wide * (0.058 if view == "front" else 0.012)
-    for i, (foot, side) in enumerate(zip(pose.feet, pose.knees, strict=True)):
-        hip = pose.hip + np.array([(2 * i - 1) * half, 0])
-        ankle = foot + np.array([0, 0.03 * unit])
-        knee, ankle = bend(hip, ankle, THIGH * unit, SHANK * unit, side)
-        light = 1.0 if i or view == "front" else 0.72
-        trousers, skin = shaded(actor.trousers, light), shaded(actor.skin, light)
-        toe = (0.075, 0.0) if view == "side" else ((2 * i - 1) * 0.035, -0.012)
-        tip, sole = ankle + np.array(toe) * unit, ankle
-        canvas.capsule(sole, tip, 0.06 * wide, 0.05 * wide, shaded(actor.shoes, light))
-        shank = skin if actor.shorts else trousers
-        canvas.capsule(knee, ankle, 0.075 * wide, 0.055 * wide, shank)
-        canvas.capsule(hip, knee, 0.115 * wide, 0.085 * wide, trousers)
+    def shoulders(self) -> Point:
+        """Return the two shoulders, (2, 2) px, the one drawn first first."""
+        half = self.across * (self.wide * (0.115 if self.front else 0.025))
+        top = self.hip + self.up * (TORSO - 0.03) * self.unit
+        return np.array([top - half, top + half])
 
+    def shadow(self, x: float, width: float) -> None:
+        """Draw a shadow on the ground; it must come first, as it is not blended with the layer."""
+        ellipse = _CIRCLE * (width * self.unit, 0.035 * self.unit)
+        self.canvas.polygon(ellipse + np.array([x * self.unit, 0]), (0, 0, 0), opacity=0.4)
 
-def draw_torso(canvas: Canvas, actor: Actor, pose: Pose, view: View) -> None:
-    """Draw the trunk with its clothes, and the head."""
-    unit, wide = actor.height, actor.height * actor.build
-    up = np.array([np.sin(pose.lean), np.cos(pose.lean)])
-    across = np.array([up[1], -up[0]])
-    half_hip, half_top = (0.085, 0.13) if view == "front" else (0.07, 0.085)
-    length = TORSO * unit
+    def body(self) -> None:
+        """Draw the legs, the trunk and the head; seen from the side the arm behind them first."""
+        if not self.front:
+            self.arm(0)
+        self._legs()
+        self._trunk()
 
-    def patch(t0: float, t1: float, u0: float, u1: float, grow: float = 0.0) -> Point:
-        # t runs from hip 0 to shoulders 1, u from one side of the trunk -1 to the other 1
-        t = np.array([t0, t0, t1, t1])[:, None]
-        u = np.array([u0, u1, u1, u0])[:, None]
-        half = (half_hip + (half_top - half_hip) * t) * wide + grow
-        return pose.hip + up * (t * length + np.sign(t - 0.5) * grow) + across * (u * half)
+    def arms(self) -> None:
+        """Draw the arms that are not behind the body."""
+        for i in (0, 1) if self.front else (1,):
+            self.arm(i)
 
-    chest, head = pose.hip + up * length, pose.hip + up * (length + (NECK + HEAD * 0.8) * unit)
-    if actor.hair_style == "long":
-        back = np.array([-0.3 if view == "side" else 0.0, 0.15]) * HEAD * unit
-        drop = head + back * (2.6, 0) - up * 1.5 * HEAD * unit
-        canvas.capsule(head + back, drop, 2.15 * HEAD * unit, 1.8 * HEAD * unit, actor.hair)
-    canvas.capsule(chest, head, 0.07 * wide, 0.07 * wide, shaded(actor.skin, 0.9))
-    canvas.polygon(patch(-0.08, 1, -1, 1, _RIM_PX), shaded(actor.shirt, 0.4))
-    bands = [(-1.0, -0.45, 1.0), (-0.45, 0.3, 0.9), (0.3, 1.0, 0.74)]
-    for u0, u1, light in bands if canvas.light[0] < 0 else [(-b, -a, c) for a, b, c in bands]:
-        canvas.polygon(patch(-0.08, 1, u0, u1), shaded(actor.shirt, light))
-        if actor.pattern in ("stripes", "checks"):
-            for t in (0.06, 0.34, 0.62, 0.9):
-                canvas.polygon(patch(t, t + 0.13, u0, u1), shaded(actor.trim, light))
-    if actor.pattern == "checks":
-        for u in (-0.6, 0.0, 0.6):
-            canvas.polygon(patch(-0.08, 1, u - 0.1, u + 0.1), shaded(actor.trim, 0.85))
-    elif actor.pattern == "vest":
-        canvas.polygon(patch(-0.08, 1, -0.35, 0.35), shaded(actor.trim, 0.95))
-    elif actor.pattern == "logo":
-        canvas.polygon(patch(0.45, 0.8, -0.4, 0.4), shaded(actor.trim, 0.95))
-    canvas.polygon(patch(-0.1, 0.02, -1, 1), shaded(actor.trousers, 0.8))
-    _draw_head(canvas, actor, head, view)
+    def arm(self, i: int) -> Point:
+        """Draw arm 0 or 1 and return where its hand came to lie, (2,) px."""
+        actor, unit, wide, light = self.actor, self.unit, self.wide, self._light(i)
+        shoulder = self.shoulders()[i]
+        side = (self.elbows or ((-1, 1) if self.front else (-1, -1)))[i]
+        elbow, hand = bend(shoulder, self.hands[i], UPPER_ARM * unit, FOREARM * unit, side)
+        skin, sleeve = shaded(actor.skin, light), shaded(actor.shirt, 0.95 * light)
+        forearm = sleeve if actor.long_sleeves else skin
+        self.canvas.capsule(elbow, hand, 0.06 * wide, 0.048 * wide, forearm)
+        self.canvas.capsule(shoulder, elbow, 0.085 * wide, 0.066 * wide, sleeve)
+        self.canvas.disc(hand, 0.036 * wide, skin)
+        return hand
 
+    def _light(self, i: int) -> float:
+        return 1.0 if i or self.front else 0.72
 
-def _draw_head(canvas: Canvas, actor: Actor, center: Point, view: View) -> None:
-    radius = HEAD * actor.height
-    back = np.array([-0.3 * radius if view == "side" else 0.0, 0.25 * radius])
-    if actor.hair_style in ("short", "cap"):
-        canvas.disc(center + back, radius * 1.02, actor.hair)
-    canvas.disc(center, radius * 0.95, actor.skin, rim=actor.hair_style == "bald")
-    if view == "side":
-        nose = center + np.array([[0.85, 0.15], [1.2, -0.15], [0.85, -0.25]]) * radius
-        canvas.polygon(nose, shaded(actor.skin, 0.9))
-    if actor.hair_style in ("short", "long", "cap"):
-        lid = _TURN[: len(_TURN) // 2 + 1] + (0.35 if view == "side" else 0.0)
-        top = np.column_stack([np.cos(lid), np.sin(lid)]) * radius * 1.05
-        canvas.polygon(center + top + (0, 0.18 * radius), actor.hair)
-    if actor.hair_style == "cap":
-        ahead = 1.55 if view == "side" else 1.0
-        brim = np.array([[-0.9, 0.2], [ahead, 0.2], [ahead, 0.48], [-0.9, 0.48]]) * radius
-        canvas.polygon(center + brim, shaded(actor.trim, 0.9))
-    for x in (-0.35, 0.35) if view == "front" else (0.5,):
-        eye = center + np.array([x, -0.02]) * radius
-        square = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * 0.13 * radius
-        canvas.polygon(eye + square, (25, 20, 20))
+    def _legs(self) -> None:
+        canvas, actor, unit, wide = self.canvas, self.actor, self.unit, self.wide
+        half = wide * (0.058 if self.front else 0.012)
+        for i, (foot, side) in enumerate(zip(self.feet, (-1 if self.front else 1, 1), strict=True)):
+            hip = self.hip + np.array([(2 * i - 1) * half, 0])
+            ankle = foot + np.array([0, 0.03 * unit])
+            knee, ankle = bend(hip, ankle, THIGH * unit, SHANK * unit, side)
+            light = self._light(i)
+            trousers, skin = shaded(actor.trousers, light), shaded(actor.skin, light)
+            toe = ((2 * i - 1) * 0.035, -0.012) if self.front else (0.075, 0.0)
+            shoes = shaded(actor.shoes, light)
+            canvas.capsule(ankle, ankle + np.array(toe) * unit, 0.06 * wide, 0.05 * wide, shoes)
+            shank = skin if actor.shorts else trousers
+            canvas.capsule(knee, ankle, 0.075 * wide, 0.055 * wide, shank)
+            canvas.capsule(hip, knee, 0.115 * wide, 0.085 * wide, trousers)
 
+    def _trunk(self) -> None:
+        """Draw the trunk with its clothes, and the head."""
+        canvas, actor, unit, wide = self.canvas, self.actor, self.unit, self.wide
+        start, up, across = self.hip, self.up, self.across
+        half_hip, half_top = (0.085, 0.13) if self.front else (0.07, 0.085)
+        length = TORSO * unit
 
-def draw_arm(canvas: Canvas, actor: Actor, pose: Pose, view: View, i: int) -> Point:
-    """Draw arm 0 or 1 and return where its hand came to lie, (2,) px."""
-    unit, wide = actor.height, actor.height * actor.build
-    light = 1.0 if i or view == "front" else 0.72
-    shoulder = shoulders(actor, pose, view)[i]
-    elbow, hand = bend(shoulder, pose.hands[i], UPPER_ARM * unit, FOREARM * unit, pose.elbows[i])
-    skin, sleeve = shaded(actor.skin, light), shaded(actor.shirt, 0.95 * light)
-    canvas.capsule(elbow, hand, 0.06 * wide, 0.048 * wide, sleeve if actor.long_sleeves else skin)
-    canvas.capsule(shoulder, elbow, 0.085 * wide, 0.066 * wide, sleeve)
-    canvas.disc(hand, 0.036 * wide, skin)
-    return hand
+        def patch(t0: float, t1: float, u0: float, u1: float, grow: float = 0.0) -> Point:
+            # t runs from hip 0 to shoulders 1, u from one side of the trunk -1 to the other 1
+            t = np.array([t0, t0, t1, t1])[:, None]
+            u = np.array([u0, u1, u1, u0])[:, None]
+            half = (half_hip + (half_top - half_hip) * t) * wide + grow
+            return start + up * (t * length + np.sign(t - 0.5) * grow) + across * (u * half)
+
+        chest, head = start + up * length, start + up * (length + (NECK + HEAD * 0.8) * unit)
+        if actor.hair_style == "long":
+            back = np.array([0.0 if self.front else -0.3, 0.15]) * HEAD * unit
+            drop = head + back * (2.6, 0) - up * 1.5 * HEAD * unit
+            canvas.capsule(head + back, drop, 2.15 * HEAD * unit, 1.8 * HEAD * unit, actor.hair)
+        canvas.capsule(chest, head, 0.07 * wide, 0.07 * wide, shaded(actor.skin, 0.9))
+        canvas.polygon(patch(-0.08, 1, -1, 1, _RIM_PX), shaded(actor.shirt, 0.4))
+        bands = [(-1.0, -0.45, 1.0), (-0.45, 0.3, 0.9), (0.3, 1.0, 0.74)]
+        for u0, u1, light in bands if canvas.light[0] < 0 else [(-b, -a, c) for a, b, c in bands]:
+            canvas.polygon(patch(-0.08, 1, u0, u1), shaded(actor.shirt, light))
+            if actor.pattern in ("stripes", "checks"):
+                for t in (0.06, 0.34, 0.62, 0.9):
+                    canvas.polygon(patch(t, t + 0.13, u0, u1), shaded(actor.trim, light))
+        if actor.pattern == "checks":
+            for u in (-0.6, 0.0, 0.6):
+                canvas.polygon(patch(-0.08, 1, u - 0.1, u + 0.1), shaded(actor.trim, 0.85))
+        elif actor.pattern == "vest":
+            canvas.polygon(patch(-0.08, 1, -0.35, 0.35), shaded(actor.trim, 0.95))
+        elif actor.pattern == "logo":
+            canvas.polygon(patch(0.45, 0.8, -0.4, 0.4), shaded(actor.trim, 0.95))
+        canvas.polygon(patch(-0.1, 0.02, -1, 1), shaded(actor.trousers, 0.8))
+        self._head(head)
+
+    def _head(self, center: Point) -> None:
+        canvas, actor, radius = self.canvas, self.actor, HEAD * self.unit
+        back = np.array([0.0 if self.front else -0.3 * radius, 0.25 * radius])
+        if actor.hair_style in ("short", "cap"):
+            canvas.disc(center + back, radius * 1.02, actor.hair)
+        canvas.disc(center, radius * 0.95, actor.skin, rim=actor.hair_style == "bald")
+        if not self.front:
+            nose = center + np.array([[0.85, 0.15], [1.2, -0.15], [0.85, -0.25]]) * radius
+            canvas.polygon(nose, shaded(actor.skin, 0.9))
+        if actor.hair_style in ("short", "long", "cap"):
+            lid = _TURN[: len(_TURN) // 2 + 1] + (0.0 if self.front else 0.35)
+            top = np.column_stack([np.cos(lid), np.sin(lid)]) * radius * 1.05
+            canvas.polygon(center + top + (0, 0.18 * radius), actor.hair)
+        if actor.hair_style == "cap":
+            ahead = 1.0 if self.front else 1.55
+            brim = np.array([[-0.9, 0.2], [ahead, 0.2], [ahead, 0.48], [-0.9, 0.48]]) * radius
+            canvas.polygon(center + brim, shaded(actor.trim, 0.9))
+        for x in (-0.35, 0.35) if self.front else (0.5,):
+            eye = center + np.array([x, -0.02]) * radius
+            square = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * 0.13 * radius
+            canvas.polygon(eye + square, (25, 20, 20))
