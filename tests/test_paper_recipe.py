@@ -47,7 +47,7 @@ class MarkedClips(dict):
     """Stands for ``ClipCache``."""
 
     def __init__(self, clip: type[Clip] = MarkedClip) -> None:
-        super().__init__({video.video_id: clip() for video in VIDEOS})
+        super().__init__({video.video_id: clip({}) for video in VIDEOS})
 
 
 class SmallClip(MarkedClip):

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -154,20 +156,10 @@ def _svm(test: list[VideoScores], train: list[VideoScores], seed: int) -> VideoS
 
 
 def _result(
-    streams: list[VideoScores], scores: NDArray[np.float32], kind: str, stream: str
+    streams: list[VideoScores], scores: NDArray[np.float32], kind: Any, stream: str
 ) -> VideoScores:
     """Carry ids and labels over; a video that any stream could not read stays unreadable."""
-    unreadable: dict[str, str] = {}
-    for part in streams:
-        unreadable.update(part.unreadable)
+    unreadable = {video_id: why for part in streams for video_id, why in part.unreadable.items()}
     scores = scores.copy()
     scores[[video_id in unreadable for video_id in streams[0].video_ids]] = 0
-    return VideoScores(
-        streams[0].video_ids,
-        streams[0].labels,
-        streams[0].classes,
-        scores,
-        kind,  # type: ignore[arg-type]
-        stream,
-        unreadable,
-    )
+    return replace(streams[0], scores=scores, kind=kind, stream=stream, unreadable=unreadable)

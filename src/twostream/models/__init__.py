@@ -1,13 +1,7 @@
 """The ConvNets: CNN-M-2048, slow fusion, and timm or torchvision nets with any input channels."""
 
-from twostream.models.build import (
-    SQUEEZENET,
-    build_model,
-    classifier,
-    first_convolution,
-    first_layer_name,
-)
-from twostream.models.cnn_m import CNN_M_2048, CnnM2048
+from twostream.models.build import build_model, classifier, first_convolution, first_layer_name
+from twostream.models.cnn_m import CnnM2048
 from twostream.models.declaration import (
     IMAGENET_MEAN,
     IMAGENET_STD,
@@ -21,28 +15,17 @@ from twostream.models.slow_fusion import (
     SlowFusionSmall,
     check_input,
 )
-from twostream.models.small import SMALL, SmallNet
-from twostream.models.weights import (
-    LoadReport,
-    cross_modality_weights,
-    load_weights,
-    read_weights,
-)
+from twostream.models.weights import cross_modality_weights, load_weights, read_weights
 
 __all__ = [
-    "CNN_M_2048",
     "IMAGENET_MEAN",
     "IMAGENET_STD",
     "SLOW_FUSION",
     "SLOW_FUSION_SMALL",
-    "SMALL",
-    "SQUEEZENET",
     "CnnM2048",
     "Declaration",
-    "LoadReport",
     "SlowFusion",
     "SlowFusionSmall",
-    "SmallNet",
     "build_model",
     "check_input",
     "classifier",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import nn
 
 from twostream.models.cnn_m import CNN_M_2048, CnnM2048
@@ -49,24 +51,17 @@ def build_model(
             f"there are no hub weights for {architecture}: give a file with --weights, "
             "or choose a timm model with --arch"
         )
+    sizes: Any = {"num_classes": num_classes, "in_channels": in_channels, "dropout": dropout}
     if architecture == CNN_M_2048:
-        return CnnM2048(
-            num_classes,
-            in_channels=in_channels,
-            second_norm=stream == "spatial",
-            dropout=dropout,
-            input_size=input_size,
-        )
-    if architecture == SMALL:
-        return SmallNet(num_classes, in_channels=in_channels, dropout=dropout)
+        return CnnM2048(**sizes, second_norm=stream == "spatial", input_size=input_size)
     if architecture == SLOW_FUSION:
-        return SlowFusion(
-            num_classes, in_channels=in_channels, dropout=dropout, input_size=input_size
-        )
+        return SlowFusion(**sizes, input_size=input_size)
     if architecture == SLOW_FUSION_SMALL:
-        return SlowFusionSmall(num_classes, in_channels=in_channels, dropout=dropout)
+        return SlowFusionSmall(**sizes)
+    if architecture == SMALL:
+        return SmallNet(**sizes)
     if architecture == SQUEEZENET:
-        return _squeezenet(num_classes, in_channels, dropout)
+        return _squeezenet(**sizes)
     import timm
 
     if not timm.is_model(architecture):

@@ -16,6 +16,16 @@ def local_response_norm() -> nn.LocalResponseNorm:
     return nn.LocalResponseNorm(5, alpha=5e-4, beta=0.75, k=2)
 
 
+def draw_weights(net: nn.Module, last: nn.Linear) -> None:
+    """Draw a network's first weights; its last layer's are small."""
+    for layer in net.modules():
+        if isinstance(layer, nn.Conv2d | nn.Conv3d | nn.Linear) and layer.bias is not None:
+            # The papers do not say; He et al. 2015 keeps the scale through eight ReLU layers.
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            nn.init.zeros_(layer.bias)
+    nn.init.normal_(last.weight, std=0.01)
+
+
 class CnnM2048(nn.Module):
     """CNN-M-2048 (section 2, figure 1).
 
@@ -59,12 +69,7 @@ class CnnM2048(nn.Module):
         self.full7 = nn.Linear(4096, 2048)
         self.full8 = nn.Linear(2048, num_classes)
         self.dropout = nn.Dropout(dropout)
-        for layer in self.modules():
-            if isinstance(layer, nn.Conv2d | nn.Linear) and layer.bias is not None:
-                # The paper does not say; He et al. 2015 keeps the scale through eight ReLU layers.
-                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-                nn.init.zeros_(layer.bias)
-        nn.init.normal_(self.full8.weight, std=0.01)
+        draw_weights(self, self.full8)
 
     @property
     def features(self) -> tuple[nn.Module, ...]:
@@ -92,9 +97,7 @@ def _cnn_m_side(size: int) -> int:
     def pooled(n: int) -> int:
         return -(-(n - 3) // 2) + 1
 
-    side = pooled((size - 7) // 2 + 1)
-    side = pooled((side + 2 - 5) // 2 + 1)
-    side = pooled(side)
+    side = pooled(pooled((pooled((size - 7) // 2 + 1) + 2 - 5) // 2 + 1))
     if size < 41 or side < 1:
         raise UsageError(f"{CNN_M_2048} needs crops of at least 41 px, got {size}")
     return side

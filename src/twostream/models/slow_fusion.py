@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from twostream.models.cnn_m import local_response_norm
+from twostream.models.cnn_m import draw_weights, local_response_norm
 from twostream.types import TemporalInput, UsageError
 
 SLOW_FUSION = "slow-fusion"
@@ -116,12 +116,7 @@ class SlowFusion(nn.Module):
         self.full7 = nn.Linear(4096, 4096)
         self.full8 = nn.Linear(4096, num_classes)
         self.dropout = nn.Dropout(dropout)
-        for layer in self.modules():
-            if isinstance(layer, nn.Conv2d | nn.Conv3d | nn.Linear) and layer.bias is not None:
-                # as CNN-M here: He et al. 2015 keeps the scale through the ReLU layers
-                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-                nn.init.zeros_(layer.bias)
-        nn.init.normal_(self.full8.weight, std=0.01)
+        draw_weights(self, self.full8)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (b, 3L, size, size) to logits (b, num_classes)."""

@@ -61,11 +61,8 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         ModelError: no such file, not a weights file, damaged, or one that wants to run code.
     """
     if not path.is_file():
-        what = (
-            f"{path} is a folder, not a weights file"
-            if path.is_dir()
-            else f"no weights file {path}"
-        )
+        folder = f"{path} is a folder, not a weights file"
+        what = folder if path.is_dir() else f"no weights file {path}"
         raise ModelError(f"{what}: check --weights")
     if path.suffix.lower() in TORCH_SUFFIXES:
         return _without_prefixes(_state_dict(_read_torch(path), path)), {}
@@ -144,16 +141,13 @@ def load_weights(model: nn.Module, tensors: Mapping[str, Tensor]) -> LoadReport:
         ModelError: nothing but the last layer would be left to load.
     """
     own = model.state_dict()
-    fitting = {k: v for k, v in tensors.items() if k in own and own[k].shape == v.shape}
+    shapes = {k: (tuple(v.shape), tuple(own[k].shape)) for k, v in tensors.items() if k in own}
+    fitting = {k: tensors[k] for k, (found, wanted) in shapes.items() if found == wanted}
     report = LoadReport(
         loaded=tuple(fitting),
         missing=tuple(k for k in own if k not in tensors),
         unexpected=tuple(k for k in tensors if k not in own),
-        mismatched={
-            k: (tuple(v.shape), tuple(own[k].shape))
-            for k, v in tensors.items()
-            if k in own and own[k].shape != v.shape
-        },
+        mismatched={k: shape for k, shape in shapes.items() if k not in fitting},
     )
     if len(fitting) < len(own) / 2:
         raise ModelError(
@@ -176,6 +170,5 @@ def cross_modality_weights(
         first_layer: name of the first convolution's weight, (out, 3, kh, kw).
         in_channels: 2L.
     """
-    weight = tensors[first_layer]
-    mean = weight.mean(dim=1, keepdim=True)
+    mean = tensors[first_layer].mean(dim=1, keepdim=True)
     return {**tensors, first_layer: mean.repeat(1, in_channels, 1, 1)}
