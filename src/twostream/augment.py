@@ -38,30 +38,28 @@ class Crop(NamedTuple):
         return array[..., self.top : self.top + self.height, self.left : self.left + self.width]
 
 
-def fitting_crop(height: int, width: int, size: int) -> tuple[int, int]:
-    """Return the crop's height and width; raises UsageError where the frame is smaller."""
+def fitting_crop(height: int, width: int, size: int) -> None:
+    """Raise UsageError where the frame is smaller than the crop."""
     if size > min(height, width):
         raise UsageError(
             f"a crop of {size} px does not fit frames of {width}x{height} px, and frames are "
             f"never enlarged: use a crop of at most {min(height, width)}"
         )
-    return size, size
 
 
 def random_crop(height: int, width: int, size: int, rng: np.random.Generator) -> Crop:
     """Return a square crop anywhere in the whole frame (section 5, not its square centre)."""
-    crop_height, crop_width = fitting_crop(height, width, size)
-    top = int(rng.integers(height - crop_height + 1))
-    left = int(rng.integers(width - crop_width + 1))
-    return Crop(top, left, crop_height, crop_width)
+    fitting_crop(height, width, size)
+    top, left = int(rng.integers(height - size + 1)), int(rng.integers(width - size + 1))
+    return Crop(top, left, size, size)
 
 
 def five_crops(height: int, width: int, size: int) -> list[Crop]:
     """Return the four corners and the centre."""
-    crop_height, crop_width = fitting_crop(height, width, size)
-    bottom, right = height - crop_height, width - crop_width
+    fitting_crop(height, width, size)
+    bottom, right = height - size, width - size
     corners = [(0, 0), (0, right), (bottom, 0), (bottom, right), (bottom // 2, right // 2)]
-    return [Crop(top, left, crop_height, crop_width) for top, left in corners]
+    return [Crop(top, left, size, size) for top, left in corners]
 
 
 def flip(array: NDArray[np.float32], *, is_flow: bool) -> NDArray[np.float32]:

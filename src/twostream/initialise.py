@@ -31,7 +31,7 @@ from twostream.models import (
 )
 from twostream.recipes import QUICK, Recipe
 from twostream.store.clips import Clips, flow_rms_px
-from twostream.store.flow_store import StoreSettings
+from twostream.store.flow_store import Kind, StoreSettings
 from twostream.types import (
     DatasetSplit,
     LabeledVideo,
@@ -108,12 +108,17 @@ class NetSettings:
         """What this stream sees: stacks, or single frames (None)."""
         return self.temporal if self.stream == "temporal" else None
 
-    def spec(self, *, architecture: str | None, **more: Any) -> ModelSpec:
+    @property
+    def kinds(self) -> tuple[Kind, ...]:
+        """Which files of a clip this stream sees."""
+        return self.temporal.directions if is_flow(self.sees) else ("rgb",)
+
+    def spec(self, **more: Any) -> ModelSpec:
         """Return what a model file says of the network, and more."""
         recipe = self.recipe
         return ModelSpec(
             stream=self.stream,
-            architecture=architecture or recipe.architecture(self.stream),
+            architecture=self.architecture or recipe.architecture(self.stream),
             temporal=self.sees,
             crop_size=recipe.crop_size,
             dropout=recipe.dropout,
@@ -144,8 +149,7 @@ def initial_model(settings: NetSettings, split: DatasetSplit, clips: Clips) -> S
             # filters made for inputs of 0..255 would hardly answer to flow of a deviation of one
             rms_px /= float(said.value_range * np.mean(IMAGENET_STD) / np.mean(said.std))
         said = Declaration(architecture=said.architecture, mean=(0.0,), std=(rms_px,))
-    spec = settings.spec(
-        architecture=said.architecture,
+    spec = replace(settings, architecture=said.architecture).spec(
         classes=split.classes,
         mean=said.mean,
         std=said.std,
@@ -211,39 +215,32 @@ def untrained_model(
     stream: Stream,
     classes: Sequence[str],
     *,
-    recipe: Recipe = QUICK,
-    architecture: str | None = None,
-    temporal: TemporalInput | None = None,
     store: StoreSettings | None = None,
     fps: float = 25.0,
-    seed: int = 0,
+    **made_from: Any,
 ) -> StreamModel:
     """Build a network with random weights that knows all that prediction needs: for examples.
 
     Args:
         stream: which one.
         classes: class names in label order.
-        recipe: crop size, dropout, network, number of test positions.
-        architecture: instead of the recipe's.
-        temporal: the temporal stream's input; None: the paper's stack.
         store: how frames and flow are stored; None: as the recipe says.
         fps: the frame rate it sees.
-        seed: of the weights.
+        **made_from: of ``NetSettings``: recipe, architecture, temporal, seed.
 
     >>> untrained_model("temporal", ("walk", "run")).spec.in_channels
     20
     """
-    net = NetSettings(stream=stream, recipe=recipe, temporal=temporal or TemporalInput())
+    net = NetSettings(stream=stream, **made_from)
     flow = is_flow(net.sees)
     spec = net.spec(
-        architecture=architecture,
         classes=tuple(classes),
         mean=(0.0,) if flow else IMAGENET_MEAN,
         std=(1.0,) if flow else IMAGENET_STD,
-        store=asdict((store or recipe.stored()).complete()),
+        store=asdict((store or net.recipe.stored()).complete()),
         fps=fps,
     )
-    torch.manual_seed(seed)
+    torch.manual_seed(net.seed)
     return StreamModel(spec).eval()
 
 

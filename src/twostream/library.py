@@ -150,7 +150,7 @@ def train(
             replace(split, test=()),
             root,
             store_for(wanted, root, split.videos()),
-            kinds=(net.sees and net.sees.directions) or ("rgb",),
+            kinds=net.kinds,
             crop_size=net.recipe.crop_size,
             progress=progress,
         )

@@ -157,9 +157,13 @@ def kept_classes(
     for split in splits[1:]:
         if overlap is not None:
             _check_overlap(overlap, first, split)
+            same = {name for _, name in overlap}
+        else:
+            known = set(map(_plain, first.classes))
+            same = {name for name in split.classes if _plain(name) in known}
         labels = list(range(len(split.classes)))
         if how == "added":
-            labels = [i for i in labels if not _overlaps(split.classes[i], first.classes, overlap)]
+            labels = [i for i in labels if split.classes[i] not in same]
             if not labels:
                 raise DataError(
                     f"every class of {split.dataset} overlaps with one of {first.dataset}, so none "
@@ -186,17 +190,16 @@ def cut_head(
     """
     std = tuple(value / flow_scale for value in model.spec.std)
     spec = replace(model.spec, std=std, **changes)
-    last = [
-        module
-        for module in classifier(model.network).modules()
-        if isinstance(module, nn.Linear | nn.Conv2d)
-    ][-1:]
-    names = [name for name, module in model.network.named_modules() if last and module is last[0]]
+    own = set(classifier(model.network).modules())
+    layers = [
+        name
+        for name, module in model.network.named_modules()
+        if module in own and isinstance(module, nn.Linear | nn.Conv2d)
+    ]
     tensors = model.network.state_dict()
-    if not names or len(tensors[f"{names[0]}.weight"]) != len(model.spec.classes):
+    if not layers or len(tensors[f"{layers[-1]}.weight"]) != len(model.spec.classes):
         raise ModelError(f"{spec.architecture} has no last layer that can be divided into heads")
-    for tensor in ("weight", "bias"):
-        key = f"{names[0]}.{tensor}"
+    for key in (f"{layers[-1]}.weight", f"{layers[-1]}.bias"):
         if key in tensors:
             tensors[key] = tensors[key][outputs.start : outputs.stop].clone()
     head = StreamModel(spec)
@@ -253,12 +256,6 @@ def _check_overlap(
                 f"the list of overlapping classes names {', '.join(unknown)}, which "
                 f"{split.dataset} does not have: its classes are {', '.join(split.classes[:8])}..."
             )
-
-
-def _overlaps(name: str, own: Sequence[str], overlap: frozenset[tuple[str, str]] | None) -> bool:
-    if overlap is not None:
-        return any(other == name for _, other in overlap)
-    return _plain(name) in {_plain(known) for known in own}
 
 
 def _plain(name: str) -> str:

@@ -3,6 +3,9 @@
 A clip of n frames has n - 1 forward fields; forward field j goes from frame j to frame j + 1,
 backward field j from frame j + 1 to frame j. Everything counts from 0.
 
+What is drawn at random is a pure function of the arguments: ``seed`` of the run, not negative; the
+optimiser's ``step``, from 0; places in the global batch, over all devices.
+
 Clips that are too short are handled in one stated way, in training and in prediction: a window that
 reaches over an end is clamped to it, so the first or last field (or frame) is repeated.
 """
@@ -105,15 +108,10 @@ def bidirectional_window(centre: int, length: int, num_fields: int) -> tuple[lis
 
 
 def sample_rng(seed: int, step: int, index: int) -> np.random.Generator:
-    """Return the random generator of one training sample, a pure function of its arguments.
+    """Return the random generator of one training sample, the ``index``-th of the global batch.
 
     Nothing depends on which worker or device draws, or on what was drawn before, so a resumed run
     sees what an uninterrupted one would have seen.
-
-    Args:
-        seed: of the run, not negative.
-        step: optimiser step, from 0.
-        index: position of the sample in the global batch, from 0.
     """
     return np.random.default_rng(np.random.SeedSequence([seed, step, index]))
 
@@ -133,13 +131,11 @@ def class_uniform_batch(
     """Choose the videos of one training step, uniformly across the classes (section 5).
 
     For each place in the batch a class is drawn uniformly among the classes that have videos, then
-    a video uniformly within it, with replacement. A pure function of seed and step.
+    a video uniformly within it, with replacement.
 
     Args:
         labels: (n,) class of every training video; negative labels (unknown) are never chosen.
-        seed: of the run, not negative.
-        step: optimiser step, from 0.
-        batch_size: of the global batch, over all devices.
+        seed, step, batch_size: see above.
 
     Returns:
         (batch_size,) indices into `labels`.
@@ -165,13 +161,11 @@ def epoch_batch(num: int, *, seed: int, step: int, batch_size: int) -> NDArray[n
     """Choose the images of one training step: each one once an epoch, in an order drawn anew.
 
     Every image counts the same, whatever its class, as is usual for ILSVRC. A batch may reach into
-    the next epoch. A pure function of seed and step.
+    the next epoch.
 
     Args:
         num: number of images.
-        seed: of the run, not negative.
-        step: optimiser step, from 0.
-        batch_size: of the global batch, over all devices.
+        seed, step, batch_size: see above.
 
     Returns:
         (batch_size,) indices in 0..num - 1.

@@ -115,7 +115,7 @@ def extract_all(
         kinds.setdefault(run.target, set()).update(run.settings.kinds())
         if NETS[run.net].how:
             other: Target = 1 if run.target == 0 else 0
-            kinds.setdefault(other, set()).update(run.settings.other_kinds())
+            kinds.setdefault(other, set()).update(run.settings.net("temporal").kinds)
     for target, wanted in sorted(kinds.items()):
         extract_split(
             study.datasets[target].whole(),

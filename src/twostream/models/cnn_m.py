@@ -97,7 +97,9 @@ def _cnn_m_side(size: int) -> int:
     def pooled(n: int) -> int:
         return -(-(n - 3) // 2) + 1
 
-    side = pooled(pooled((pooled((size - 7) // 2 + 1) + 2 - 5) // 2 + 1))
+    side = pooled((size - 7) // 2 + 1)
+    side = pooled((side + 2 - 5) // 2 + 1)
+    side = pooled(side)
     if size < 41 or side < 1:
         raise UsageError(f"{CNN_M_2048} needs crops of at least 41 px, got {size}")
     return side

@@ -2,19 +2,11 @@
 
 from twostream.run.evaluation_run import evaluate_run
 from twostream.run.settings import RunSettings
-from twostream.run.steps import (
-    StoredSplit,
-    common_rate,
-    extract_split,
-    score,
-    store_for,
-    train_stream,
-)
+from twostream.run.steps import common_rate, extract_split, score, store_for, train_stream
 from twostream.run.training_run import train_run
 
 __all__ = [
     "RunSettings",
-    "StoredSplit",
     "common_rate",
     "evaluate_run",
     "extract_split",

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
 from twostream.datasets import Dataset
 from twostream.run.settings import STREAMS, RunSettings
-from twostream.types import DatasetSplit, Stream, VideoScores
+from twostream.types import DatasetSplit, VideoScores
 
 logger = logging.getLogger(__name__)
 
@@ -32,31 +31,6 @@ def inner_folds(settings: RunSettings, dataset: Dataset, split: DatasetSplit) ->
     return [inner.split(fold=f"{i}/{folds}", seed=settings.seed) for i in range(1, folds + 1)]
 
 
-def cross_fit(
-    streams: Sequence[Stream],
-    folds: Sequence[DatasetSplit],
-    folder: Path,
-    held_out: Callable[[Stream, DatasetSplit, Path], VideoScores],
-) -> list[VideoScores]:
-    """Score each training clip with nets that were trained without its fold.
-
-    Args:
-        streams: which ones.
-        folds: of the training clips; each clip is tested in one of them.
-        folder: FOLDER/fold-I/ keeps the nets and scores of fold I.
-        held_out: trains a stream on a fold in a folder, and scores the fold's test videos.
-
-    Returns:
-        The scores of all training clips, one a stream.
-    """
-    with _said_before():
-        parts = [
-            [held_out(stream, fold, folder / f"fold-{i}") for stream in streams]
-            for i, fold in enumerate(folds, start=1)
-        ]
-    return [joined(stream_parts) for stream_parts in zip(*parts, strict=True)]
-
-
 def joined(parts: Sequence[VideoScores]) -> VideoScores:
     """Put the scores of several sets of videos together; each video stands in one of them."""
     return replace(
@@ -69,7 +43,7 @@ def joined(parts: Sequence[VideoScores]) -> VideoScores:
 
 
 @contextmanager
-def _said_before() -> Iterator[None]:
+def said_before() -> Iterator[None]:
     """Keep quiet what the run's own nets start from: those of the folds would only repeat it."""
     repeated = [logging.getLogger(f"twostream.{n}") for n in ("initialise", "run.other_data")]
     for each in repeated:

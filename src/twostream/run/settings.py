@@ -122,13 +122,7 @@ class RunSettings:
             seed=self.seed,
         )
 
-    def other_kinds(self) -> tuple[Kind, ...]:
-        """Return which files the other data sets need: the temporal stream's."""
-        return ("rgb",) if self.temporal.rgb else self.temporal.directions
-
     def kinds(self) -> tuple[Kind, ...]:
         """Return which files of each clip the streams need."""
-        wanted: list[Kind] = ["rgb"] if "spatial" in self.streams or self.temporal.rgb else []
-        if "temporal" in self.streams:
-            wanted += self.temporal.directions
-        return tuple(wanted)
+        wanted = (kind for stream in self.streams for kind in self.net(stream).kinds)
+        return tuple(dict.fromkeys(wanted))

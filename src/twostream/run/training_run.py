@@ -24,7 +24,7 @@ from twostream.fusion import fuse
 from twostream.initialise import Start
 from twostream.report import write_report
 from twostream.report.card import write_card
-from twostream.run.cross_fitting import cross_fit, inner_folds
+from twostream.run.cross_fitting import inner_folds, joined, said_before
 from twostream.run.other_data import OtherData, load_others, train_with_others
 from twostream.run.request import check_classes, check_request
 from twostream.run.settings import STREAMS, RunSettings
@@ -111,7 +111,7 @@ class TrainingRun:
             own = self.extracted(self.split, settings.store_folder(out), settings.kinds())
             self.check_readable(own)
             others = [
-                self.extracted(other.split, other.store, settings.other_kinds())
+                self.extracted(other.split, other.store, settings.net("temporal").kinds)
                 for other in self.others
             ]
         write_json(out / "settings.json", self.description(own))
@@ -227,12 +227,14 @@ class TrainingRun:
         self, own: StoredSplit, folds: Sequence[DatasetSplit], others: Sequence[StoredSplit]
     ) -> list[VideoScores]:
         """Score each training clip with nets that were trained without its fold."""
-
-        def held_out(stream: Stream, fold: DatasetSplit, folder: Path) -> VideoScores:
-            model = self.model(stream, replace(own, split=fold), folder, others)
-            return self.scores(folder / f"{stream}.npz", model, fold.test, own)
-
-        fit = cross_fit(self.settings.streams, folds, self.out / "cross-fitting", held_out)
+        parts: dict[Stream, list[VideoScores]] = {stream: [] for stream in self.settings.streams}
+        with said_before():
+            for i, fold in enumerate(folds, start=1):
+                folder = self.out / "cross-fitting" / f"fold-{i}"
+                for stream, done in parts.items():
+                    model = self.model(stream, replace(own, split=fold), folder, others)
+                    done.append(self.scores(folder / f"{stream}.npz", model, fold.test, own))
+        fit = [joined(of_folds) for of_folds in parts.values()]
         for each in fit:
             save_scores(self.out / "scores" / f"{each.stream}-crossfit.npz", each)
         return fit

@@ -1,11 +1,6 @@
 """The actions of the built-in data set: seven pairs of classes and how each moves and looks.
 
-A pair shares everything (actor, place, camera, timing) but one factor. The classes of a motion pair
-are the same frames in opposite order, so that no single frame tells them apart; those of the pair
-that turns go there and back, or back and there, so that no single flow field does either, but only
-several around the turn. The classes of an
-appearance pair differ in the hue of one thing, at equal luma, so that optical flow (of grey frames)
-does not tell them apart. Lengths below are in actor heights, x ahead and y up (see `figure`).
+Lengths below are in actor heights, x ahead and y up (see `figure`).
 """
 
 from __future__ import annotations
@@ -97,15 +92,10 @@ def _leave_chair(canvas: Canvas, actor: Actor, moment: float, style: Style) -> N
     rise = moment * moment * (3 - 2 * moment)
     knee_high, side = np.array([0.16, 0.34]), np.array([0.07, 0.36])
     hand = (1 - moment) * knee_high + moment * side + forward * np.array([0.2, 0.2])
-    figure = Figure(
-        canvas,
-        actor,
-        "side",
-        hip=[-0.24 + 0.27 * moment**0.7, 0.24 + (HIP_HEIGHT - 0.24) * rise],
-        lean=0.02 + 0.6 * forward,
-        hands=[hand + 0.03, hand],
-        feet=[[0.09, 0.0], [0.02, 0.0]],
-    )
+    hip = [-0.24 + 0.27 * moment**0.7, 0.24 + (HIP_HEIGHT - 0.24) * rise]
+    hands = [hand + 0.03, hand]
+    feet = [[0.09, 0.0], [0.02, 0.0]]
+    figure = Figure(canvas, actor, "side", hip, hands, feet, lean=0.02 + 0.6 * forward)
     figure.shadow(-0.1, 0.36)
     _draw_chair(canvas, actor.height * style.size, style)
     figure.body()
@@ -130,17 +120,12 @@ def _lift_barbell(canvas: Canvas, actor: Actor, moment: float, style: Style) -> 
     unit = actor.height
     squat = np.clip(1 - moment / 0.6, 0, 1) ** 1.3
     press = np.clip((moment - 0.25) / 0.75, 0, 1)
-    hip = HIP_HEIGHT - 0.27 * squat
-    bar = hip + TORSO - 0.05 + 0.33 * press
-    figure = Figure(
-        canvas,
-        actor,
-        "front",
-        hip=[0.0, hip],
-        hands=[[-0.2, bar], [0.2, bar]],
-        feet=[[-0.14, 0.0], [0.14, 0.0]],
-        elbows=(1, -1),
-    )
+    high = HIP_HEIGHT - 0.27 * squat
+    bar = high + TORSO - 0.05 + 0.33 * press
+    hip = [0.0, high]
+    hands = [[-0.2, bar], [0.2, bar]]
+    feet = [[-0.14, 0.0], [0.14, 0.0]]
+    figure = Figure(canvas, actor, "front", hip, hands, feet, elbows=(1, -1))
     figure.shadow(0, 0.36)
     figure.body()
     half = 0.39 * style.size
@@ -164,14 +149,10 @@ def _open_umbrella(canvas: Canvas, actor: Actor, moment: float, style: Style) ->
     grip = np.array([0.17, 0.45])
     apex = grip + axis * 0.83
     helping_hand = grip + axis * (0.12 + 0.14 * moment)
-    figure = Figure(
-        canvas,
-        actor,
-        "front",
-        hip=[0.0, HIP_HEIGHT],
-        hands=[helping_hand, grip],
-        feet=[[-0.08, 0.0], [0.08, 0.0]],
-    )
+    hip = [0.0, HIP_HEIGHT]
+    hands = [helping_hand, grip]
+    feet = [[-0.08, 0.0], [0.08, 0.0]]
+    figure = Figure(canvas, actor, "front", hip, hands, feet)
     figure.shadow(0, 0.22)
     figure.body()
     width, tip = 0.028 * unit, apex + axis * 0.04
@@ -213,14 +194,10 @@ def _move_sign(canvas: Canvas, actor: Actor, moment: float, style: Style) -> Non
     unit = actor.height
     crouch = 0.14 * (1 - moment)
     grip = 0.22 + 0.62 * moment
-    figure = Figure(
-        canvas,
-        actor,
-        "front",
-        hip=[0.0, HIP_HEIGHT - crouch],
-        hands=[[-0.17, grip], [0.17, grip]],
-        feet=[[-0.13, 0.0], [0.13, 0.0]],
-    )
+    hip = [0.0, HIP_HEIGHT - crouch]
+    hands = [[-0.17, grip], [0.17, grip]]
+    feet = [[-0.13, 0.0], [0.13, 0.0]]
+    figure = Figure(canvas, actor, "front", hip, hands, feet)
     figure.shadow(0, 0.3)
     figure.body()
     figure.arms()
@@ -242,14 +219,11 @@ def _dribble(canvas: Canvas, actor: Actor, moment: float, style: Style) -> None:
     ball = np.array([0.32, radius + (0.34 - radius + 0.06) * flight])
     push = max(float(ball[1]) + radius + 0.02, 0.36)
     crouch = 0.05 + 0.03 * np.cos(2 * np.pi * moment)
+    hip = [-0.07, HIP_HEIGHT - crouch]
+    hands = [[0.16, 0.62], [ball[0], push]]
+    feet = [[0.06, 0.0], [-0.16, 0.0]]
     figure = Figure(
-        canvas,
-        actor,
-        "side",
-        hip=[-0.07, HIP_HEIGHT - crouch],
-        lean=0.28 + 0.07 * np.cos(2 * np.pi * moment),
-        hands=[[0.16, 0.62], [ball[0], push]],
-        feet=[[0.06, 0.0], [-0.16, 0.0]],
+        canvas, actor, "side", hip, hands, feet, lean=0.28 + 0.07 * np.cos(2 * np.pi * moment)
     )
     figure.shadow(-0.03, 0.24)
     figure.shadow(ball[0], 0.10)
@@ -271,15 +245,10 @@ def _wave_flag(canvas: Canvas, actor: Actor, moment: float, style: Style) -> Non
     angle = 0.62 * np.sin(phase)
     along = np.array([np.sin(angle), np.cos(angle)])
     foot = np.array([0.13 + 0.05 * np.sin(phase), 0.47])
-    figure = Figure(
-        canvas,
-        actor,
-        "front",
-        hip=[0.035 * np.sin(phase), HIP_HEIGHT - 0.02],
-        lean=0.1 * float(np.sin(phase)),
-        hands=[foot + along * 0.17, foot + along * 0.05],
-        feet=[[-0.12, 0.0], [0.12, 0.0]],
-    )
+    hip = [0.035 * np.sin(phase), HIP_HEIGHT - 0.02]
+    hands = [foot + along * 0.17, foot + along * 0.05]
+    feet = [[-0.12, 0.0], [0.12, 0.0]]
+    figure = Figure(canvas, actor, "front", hip, hands, feet, lean=0.1 * float(np.sin(phase)))
     figure.shadow(0, 0.28)
     figure.body()
     top = foot + along * 0.77
@@ -312,10 +281,10 @@ def _cheer(canvas: Canvas, actor: Actor, moment: float, style: Style) -> None:
     spread = (1 - np.cos(2 * np.pi * moment)) / 2
     jump = 0.05 * np.sin(2 * np.pi * moment) ** 2
     raised = 0.45 + 2.1 * spread
-    feet = 0.06 + 0.15 * spread
+    wide = 0.06 + 0.15 * spread
     hip = [0.0, HIP_HEIGHT - 0.045 * spread + jump]
-    ankles = [[-feet, jump], [feet, jump]]
-    figure = Figure(canvas, actor, "front", hip=hip, hands=np.zeros((2, 2)), feet=ankles)
+    feet = [[-wide, jump], [wide, jump]]
+    figure = Figure(canvas, actor, "front", hip, np.zeros((2, 2)), feet)
     arm = np.array([[-np.sin(raised), -np.cos(raised)], [np.sin(raised), -np.cos(raised)]])
     figure.hands = figure.shoulders() + arm * 0.31 * unit
     figure.shadow(0, 0.2 + 0.12 * spread)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -68,18 +70,16 @@ def render_dataset(
     ):
         if not low <= value <= high:
             raise UsageError(f"{name} must lie in {low}..{high}, got {value}")
+    jobs = list(product(range(1, groups + 1), range(1, clips_per_group + 1)))
     root = Path(root)
     try:
         for folder in (*CLASSES, _LISTS):
             (root / folder).mkdir(parents=True, exist_ok=True)
-        _write_lists(root / _LISTS, groups, clips_per_group)
+        _write_lists(root / _LISTS, groups, jobs)
     except OSError as error:
         raise DataError(
             f"{root}: the data set cannot be written here ({error.strerror}): choose another folder"
         ) from error
-    jobs = [
-        (group, clip) for group in range(1, groups + 1) for clip in range(1, clips_per_group + 1)
-    ]
     total, done = len(jobs) * len(CLASSES), 0
     pool = ThreadPoolExecutor(num_cores())
     try:
@@ -164,19 +164,17 @@ def _write_video(path: Path, frames: Frames, quality: int) -> int:
     return path.stat().st_size
 
 
-def _write_lists(folder: Path, groups: int, clips_per_group: int) -> None:
+def _write_lists(folder: Path, groups: int, jobs: Sequence[tuple[int, int]]) -> None:
     """Write the class index and the lists of UCF-101's layout."""
-    test_groups = range(1, max(1, groups // 3) + 1)
-    train, test = [], []
+    index, train, test = [], [], []
     for i, name in enumerate(CLASSES, start=1):
-        for group in range(1, groups + 1):
-            for clip in range(1, clips_per_group + 1):
-                path = f"{name}/{_file_name(name, group, clip)}"
-                if group in test_groups:
-                    test.append(path)
-                else:
-                    train.append(f"{path} {i}")
-    index = [f"{i} {name}" for i, name in enumerate(CLASSES, start=1)]
+        index.append(f"{i} {name}")
+        for group, clip in jobs:
+            path = f"{name}/{_file_name(name, group, clip)}"
+            if group <= max(1, groups // 3):
+                test.append(path)
+            else:
+                train.append(f"{path} {i}")
     for file, lines in (("classInd", index), ("trainlist01", train), ("testlist01", test)):
         write_text(folder / f"{file}.txt", "".join(f"{line}\n" for line in lines))
 

@@ -36,10 +36,6 @@ class Batches(Protocol):
         """Length of the run."""
 
     @property
-    def batch_size(self) -> int:
-        """Samples in the global batch, over all devices."""
-
-    @property
     def seed(self) -> int:
         """With the step, decides everything."""
 
@@ -53,9 +49,6 @@ class Batches(Protocol):
 
     def share(self, rank: int, world_size: int) -> Dataset[dict[str, Tensor]]:
         """Return the batches that one of several processes makes."""
-
-    def __getitem__(self, step: int) -> dict[str, Tensor]:
-        """Return the batch of a step."""
 
 
 class StepsFrom(Sampler[int]):
