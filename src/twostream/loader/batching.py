@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader, Dataset
 from twostream.augment import color_jitter, flip, random_crop
 from twostream.sampling import class_uniform_batch, even_shares, sample_rng
 from twostream.store.clips import Clips
-from twostream.types import LabeledVideo, StoreError, TemporalInput, UsageError, is_flow
+from twostream.types import LabeledVideo, StoreError, TemporalInput, is_flow
 
 
 @dataclass(frozen=True)
@@ -79,17 +79,12 @@ class TrainingBatches(Dataset[dict[str, Tensor]]):
         """Return crops (b, length, c, size, size) and labels (b,) of this process's share."""
         rows = self._rows(step)
         own = range(self.rank, self.batch_size, self.world_size)
-        crops: NDArray[np.float32] | None = None
+        length = self.temporal.length if self.temporal else 1
+        planes, size = 2 if is_flow(self.temporal) else 3, self.crop_size
+        crops = np.empty((len(own), length, planes, size, size), np.float32)
         for place, i in enumerate(own):
-            sample = self._sample(int(rows[i]), sample_rng(self.seed, step, i))
-            if crops is None:
-                crops = np.empty((len(own), *sample.shape), np.float32)
             # copied at once: a crop is a view, and keeping 32 whole stacks alive costs fresh memory
-            crops[place] = sample
-        if crops is None:
-            raise UsageError(
-                f"a batch of {self.batch_size} is too small for {self.world_size} devices"
-            )
+            crops[place] = self._sample(int(rows[i]), sample_rng(self.seed, step, i))
         return {
             "crops": torch.from_numpy(crops),
             "labels": torch.from_numpy(self.labels[rows[list(own)]]),
@@ -163,7 +158,6 @@ def batches(
         sampler=order,
         num_workers=workers,
         pin_memory=pin_memory,
-        persistent_workers=False,
         prefetch_factor=4 if workers else None,
     )
 

@@ -2,12 +2,7 @@
 
 from twostream.models.build import build_model, classifier, first_convolution, first_layer_name
 from twostream.models.cnn_m import CnnM2048
-from twostream.models.declaration import (
-    IMAGENET_MEAN,
-    IMAGENET_STD,
-    Declaration,
-    read_declaration,
-)
+from twostream.models.declaration import IMAGENET_MEAN, IMAGENET_STD, Declaration, read_declaration
 from twostream.models.slow_fusion import (
     SLOW_FUSION,
     SLOW_FUSION_SMALL,

@@ -7,12 +7,7 @@ from typing import Any
 from torch import nn
 
 from twostream.models.cnn_m import CNN_M_2048, CnnM2048
-from twostream.models.slow_fusion import (
-    SLOW_FUSION,
-    SLOW_FUSION_SMALL,
-    SlowFusion,
-    SlowFusionSmall,
-)
+from twostream.models.slow_fusion import SLOW_FUSION, SLOW_FUSION_SMALL, SlowFusion, SlowFusionSmall
 from twostream.models.small import SMALL, SmallNet
 from twostream.types import ModelError, Stream
 

@@ -13,11 +13,56 @@ from numpy.typing import NDArray
 from twostream.extraction.frame_pairs import at_rate, clip_items, directions_of, resample, with_flow
 from twostream.flow import FlowEstimator
 from twostream.flow.opencv import one_opencv_thread
-from twostream.store.clips import Clip, RecentItems
+from twostream.store.clips import Clip, Reader
 from twostream.store.coding import ClipHeader, Item, Kind, coded_item
 from twostream.store.flow_store import StoreSettings
 from twostream.types import Frame, UsageError, VideoError
 from twostream.video import shrink
+
+
+class RecentItems(Reader):
+    """Frames or fields that are in memory, one by one.
+
+    Args:
+        header: of the clip that they would be.
+        items: each as it is kept, and its ranges: what ``coded_item`` returns.
+    """
+
+    def __init__(self, header: ClipHeader, items: Sequence[tuple[Item, Item]]) -> None:
+        super().__init__(header, len(items))
+        self._items = items
+
+    def kept(self, rows: list[int]) -> tuple[Item, NDArray[np.float32]]:
+        """Return items as they are kept."""
+        values, ranges = zip(*(self._items[row] for row in rows), strict=True)
+        return np.stack(values), np.stack(ranges)
+
+
+class Stretch(Reader):
+    """A stretch of another reader's frames or fields.
+
+    Args:
+        reader: the whole.
+        start, count: first index, and how many.
+    """
+
+    def __init__(self, reader: Reader, start: int, count: int) -> None:
+        super().__init__(reader.header, count)
+        self._reader = reader
+        self._start = start
+
+    def kept(self, rows: list[int]) -> tuple[Item, NDArray[np.float32]]:
+        """Return items as they are kept by the whole."""
+        return self._reader.kept([self._start + row for row in rows])
+
+
+def stretch(clip: Clip, start: int, end: int) -> Clip:
+    """Return the frames ``start`` up to ``end``, without it, and the fields between them."""
+    readers = {
+        kind: Stretch(reader, start, max(0, end - start - (kind != "rgb")))
+        for kind, reader in clip.readers.items()
+    }
+    return replace(clip, readers=readers)
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,14 +32,7 @@ from twostream.run.steps import StoredSplit, extract_split, score, train_stream
 from twostream.scoring import load_scores, save_scores
 from twostream.store.flow_store import Kind
 from twostream.training import TrainerOptions
-from twostream.types import (
-    DatasetSplit,
-    LabeledVideo,
-    Progress,
-    Stream,
-    VideoScores,
-    no_progress,
-)
+from twostream.types import DatasetSplit, LabeledVideo, Progress, Stream, VideoScores, no_progress
 
 logger = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from threading import Lock
 from typing import Any, Protocol
 
@@ -86,42 +86,6 @@ class ClipReader(Reader):
         return window[[row - first for row in rows]], self.file.ranges[rows]
 
 
-class RecentItems(Reader):
-    """Frames or fields that are in memory, one by one.
-
-    Args:
-        header: of the clip that they would be.
-        items: each as it is kept, and its ranges: what ``coded_item`` returns.
-    """
-
-    def __init__(self, header: ClipHeader, items: Sequence[tuple[Item, Item]]) -> None:
-        super().__init__(header, len(items))
-        self._items = items
-
-    def kept(self, rows: list[int]) -> tuple[Item, NDArray[np.float32]]:
-        """Return items as they are kept."""
-        values, ranges = zip(*(self._items[row] for row in rows), strict=True)
-        return np.stack(values), np.stack(ranges)
-
-
-class Stretch(Reader):
-    """A stretch of another reader's frames or fields.
-
-    Args:
-        reader: the whole.
-        start, count: first index, and how many.
-    """
-
-    def __init__(self, reader: Reader, start: int, count: int) -> None:
-        super().__init__(reader.header, count)
-        self._reader = reader
-        self._start = start
-
-    def kept(self, rows: list[int]) -> tuple[Item, NDArray[np.float32]]:
-        """Return items as they are kept by the whole."""
-        return self._reader.kept([self._start + row for row in rows])
-
-
 @dataclass
 class Clip:
     """One stored video, as the streams see it.
@@ -134,14 +98,6 @@ class Clip:
 
     readers: Mapping[Kind, Reader]
     flow_scale: float = 1.0
-
-    def stretch(self, start: int, end: int) -> Clip:
-        """Return the frames ``start`` up to ``end``, without it, and the fields between them."""
-        readers = {
-            kind: Stretch(reader, start, max(0, end - start - (kind != "rgb")))
-            for kind, reader in self.readers.items()
-        }
-        return replace(self, readers=readers)
 
     def num_positions(self, temporal: TemporalInput | None) -> int:
         """Count the frames, or the places where a stack can start; never less than one."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -51,12 +52,12 @@ class Batches(Protocol):
         """Return the batches that one of several processes makes."""
 
 
+@dataclass(eq=False)
 class StepsFrom(Sampler[int]):
     """Steps first, first + 1, ..., steps - 1, where first is asked when the iteration starts."""
 
-    def __init__(self, steps: int, first: Callable[[], int]) -> None:
-        self.steps = steps
-        self.first = first
+    steps: int
+    first: Callable[[], int]
 
     def __len__(self) -> int:
         return self.steps
@@ -105,9 +106,9 @@ class StreamTraining(LightningModule):
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
         """Return the loss of one batch: mean cross entropy, summed over the heads (section 4)."""
         logits, labels = self.model(batch["crops"]), batch["labels"]
-        if self.data.heads:
-            logits = own_head(logits, labels, self.data.heads)
-            loss = multitask_loss(logits, labels, self.data.heads)
+        if heads := self.data.heads:
+            logits = own_head(logits, labels, heads)
+            loss = multitask_loss(logits, labels, heads)
         else:
             loss = nn.functional.cross_entropy(logits, labels)
         self.accuracy.update(logits, labels)
@@ -174,12 +175,11 @@ class StreamTraining(LightningModule):
 
     def on_train_end(self) -> None:
         """Write the curves and how long the loop waited for data."""
-        seconds = time.perf_counter() - self.started
-        wait = self.timed_loader.wait_seconds if self.timed_loader else 0.0
         if self.history_path and self.global_rank == 0:
+            wait = self.timed_loader.wait_seconds if self.timed_loader else 0.0
             summary = {
                 "history": self.history,
-                "seconds": round(seconds, 3),
+                "seconds": round(time.perf_counter() - self.started, 3),
                 "loader_wait_seconds": round(wait, 3),
             }
             write_text(self.history_path, json.dumps(summary))

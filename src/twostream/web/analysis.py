@@ -12,7 +12,7 @@ from twostream.extraction import extract_to_memory
 from twostream.prediction import Prediction, Timeline, TwoStreamPredictor
 from twostream.prediction.predictor import stored_as
 from twostream.prediction.timeline import EVERY_SECONDS, POSITIONS, WINDOW_SECONDS
-from twostream.prediction.window import Window, check_size
+from twostream.prediction.window import Window, check_size, stretch
 from twostream.store.clips import Clip, ClipReader, kinds_of
 from twostream.types import Progress, Stream, VideoError, no_progress
 from twostream.video import VideoReader
@@ -117,7 +117,7 @@ class Analysis:
         for done, end in enumerate(ends, start=1):
             self._deadline.check()
             start = max(0, end - length)
-            window = Window(self.clip.stretch(start, end), start / self.rate, end / self.rate)
+            window = Window(stretch(self.clip, start, end), start / self.rate, end / self.rate)
             windows.append(self.predictor.score(window, POSITIONS))
             progress("scores over time", done, len(ends), f"{done} of {len(ends)}")
         return Timeline.of_windows(
