@@ -74,9 +74,7 @@ def follow_trajectories(fields: FlowStack) -> FlowStack:
 
 
 def flow_stack(
-    forward: Window,
-    temporal: TemporalInput,
-    backward: Window | None = None,
+    forward: Window, temporal: TemporalInput, backward: Window | None = None
 ) -> FlowStack:
     """Build the temporal stream's stack from windows of raw fields (section 3.1).
 

@@ -59,17 +59,17 @@ class JoinedData:
         )
 
 
+@dataclass(frozen=True)
 class JoinedClips:
     """Clips of several stores, by ``<number of the set>/<video id>``.
 
-    Args:
+    Attributes:
         caches: each data set's clips.
         flow_scales: what each data set's flow is multiplied by.
     """
 
-    def __init__(self, caches: Sequence[Clips], flow_scales: Sequence[float]) -> None:
-        self.caches = tuple(caches)
-        self.flow_scales = tuple(flow_scales)
+    caches: Sequence[Clips]
+    flow_scales: Sequence[float]
 
     @property
     def store(self) -> FlowStore:
@@ -118,9 +118,8 @@ def join(
     classes: list[str] = []
     videos: list[LabeledVideo] = []
     outputs: list[range] = []
-    for number, (split, kept) in enumerate(
-        zip(splits, kept_classes(splits, how, overlap), strict=True)
-    ):
+    for number, kept in enumerate(kept_classes(splits, how, overlap)):
+        split = splits[number]
         label = {old: len(classes) + new for new, old in enumerate(kept)}
         for video in split.train:
             if video.label in label:
@@ -128,13 +127,8 @@ def join(
                 videos.append(replace(video, video_id=ident, label=label[video.label]))
         outputs.append(range(len(classes), len(classes) + len(kept)))
         classes += [f"{split.dataset}/{split.classes[i]}" for i in kept]
-    joined = DatasetSplit(
-        " + ".join(split.dataset for split, _ in parts),
-        parts[0][0].name,
-        tuple(classes),
-        tuple(videos),
-        (),
-    )
+    names = " + ".join(split.dataset for split in splits)
+    joined = DatasetSplit(names, splits[0].name, tuple(classes), tuple(videos), ())
     scales = [1.0] * len(parts)
     if not temporal.rgb:
         sizes = [flow_rms_px(clips, split.train, temporal) for split, clips in parts]

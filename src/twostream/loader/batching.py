@@ -141,11 +141,7 @@ class ScoringSamples(Dataset[dict[str, object]]):
             stacks, counts = clip.samples(self.temporal, self.test_positions)
         except StoreError as error:
             return {"row": row, "error": str(error)}
-        return {
-            "row": row,
-            "stacks": torch.from_numpy(stacks),
-            "counts": torch.from_numpy(counts),
-        }
+        return {"row": row, "stacks": torch.from_numpy(stacks), "counts": torch.from_numpy(counts)}
 
 
 def batches(

@@ -26,19 +26,9 @@ def check_request(
     out: Path,
     options: TrainerOptions,
 ) -> None:
-    """Raise what a run would only meet after its first hour; nothing is written.
+    """Raise what a run would only meet after its first hour, a TwoStreamError; nothing is written.
 
     A refused command leaves no RUN folder, so that the corrected one may use the same name.
-
-    Args:
-        settings: what is asked for.
-        split: who trains and who is tested.
-        others: the data sets that help to train.
-        out: the RUN folder, which need not exist.
-        options: accelerator, devices, precision.
-
-    Raises:
-        TwoStreamError: in one sentence.
     """
     options.check()
     splits = [split, *(other.split for other in others)]

@@ -78,10 +78,9 @@ def train_run(
 
 @dataclass
 class TrainingRun:
-    """One run's state, so that its steps read from top to bottom.
+    """One run's state, so that its steps read from top to bottom; see ``train_run``.
 
     Attributes:
-        settings, out, options, workers, progress: as in ``train_run``.
         dataset, split: the run's own data.
         others: the data sets that help to train.
         seconds: what each part took, in this process.

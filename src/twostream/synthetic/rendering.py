@@ -99,38 +99,27 @@ def _render(
     style = pair.style(rng)
     grain_seed = int(rng.integers(2**63))
     moments = pair.moments(len(scene.camera), style, FPS)
-    if pair.turns:
-        # frames cannot be put in another order here: the camera would jump at the turn
-        twins = ((style, moments), (style, [1 - moment for moment in moments]))
-    elif pair.colors is None:
-        frames = _render_clip(pair, actor, scene, style, moments, grain_seed)
-        return frames, frames[::-1]
-    else:
-        one, other = (replace(style, color=color) for color in pair.colors)
-        twins = ((one, moments), (other, moments))
-    first, second = (_render_clip(pair, actor, scene, *twin, grain_seed) for twin in twins)
-    return first, second
 
+    def clip(style: Style, moments: list[float]) -> Frames:
+        # twins get the same grain, or it would tell them apart
+        grain = np.random.default_rng(grain_seed)
+        frames = []
+        for i, (moment, (dx, dy)) in enumerate(zip(moments, scene.camera, strict=True)):
+            canvas = Canvas((scene.ground[0] - dx, scene.ground[1] - dy), scene.facing)
+            pair.draw(canvas, actor, moment, style)
+            noise = scene.grain * grain.standard_normal((HEIGHT, WIDTH, 1), np.float32)
+            picture = np.rint(canvas.over(scene.view(i)) + noise)
+            frames.append(np.clip(picture, 0, 255).astype(np.uint8))
+        return frames
 
-def _render_clip(
-    pair: ActionPair,
-    actor: Actor,
-    scene: Scene,
-    style: Style,
-    moments: list[float],
-    grain_seed: int,
-) -> Frames:
-    """Render one clip; twins get the same grain, or it would tell them apart."""
-    grain = np.random.default_rng(grain_seed)
-    frames = []
-    for i, moment in enumerate(moments):
-        dx, dy = scene.camera[i]
-        canvas = Canvas((scene.ground[0] - dx, scene.ground[1] - dy), scene.facing)
-        pair.draw(canvas, actor, moment, style)
-        noise = scene.grain * grain.standard_normal((HEIGHT, WIDTH, 1), np.float32)
-        picture = np.rint(canvas.over(scene.view(i)) + noise)
-        frames.append(np.clip(picture, 0, 255).astype(np.uint8))
-    return frames
+    if pair.colors is not None:
+        one, other = (clip(replace(style, color=color), moments) for color in pair.colors)
+        return one, other
+    there = clip(style, moments)
+    if not pair.turns:
+        return there, there[::-1]
+    # frames cannot be put in another order here: the camera would jump at the turn
+    return there, clip(style, [1 - moment for moment in moments])
 
 
 def _write_scene(root: Path, seed: int, group: int, clip: int) -> int:

@@ -39,7 +39,7 @@ def fit(
         model: the network, changed in place.
         data: training batches.
         recipe: see ``Recipe``; ``data.steps`` is the length of the run.
-        train: "all" or "last-layer".
+        train: "all" layers or only the "last-layer" (table 1a).
         options: accelerator, devices, precision.
         checkpoints: folder for checkpoints; None keeps none.
         logs: folder for TensorBoard logs and ``history.json``; None keeps none.

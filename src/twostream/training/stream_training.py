@@ -70,13 +70,10 @@ class StreamTraining(LightningModule):
     """SGD on one stream.
 
     Args:
-        model: the network to train.
+        model, recipe, train, progress: see ``fit``.
         data: training batches, for one process; split here over the devices.
-        recipe: rates, momentum, decay.
-        train: "all" layers or only the "last-layer" (table 1a).
         loader_workers: processes that make batches; 0 makes them in this one.
         history_path: where the curves go, as JSON.
-        progress: told every few steps.
     """
 
     def __init__(
