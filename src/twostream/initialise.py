@@ -255,13 +255,7 @@ def _declared(file: Path, metadata: Mapping[str, str], sees: TemporalInput | Non
             f"{file.name} was trained on {spec.temporal}, this net sees {sees or 'single frames'}",
         )
     # how large motion is depends on the videos: it is measured on those of the training
-    if is_flow(spec.temporal) or is_flow(sees):
-        return Declaration(architecture=spec.architecture, notes=notes)
-    return Declaration(
-        architecture=spec.architecture,
-        channel_order=spec.channel_order,
-        value_range=spec.value_range,
-        mean=spec.mean,
-        std=spec.std,
-        notes=notes,
-    )
+    measured = is_flow(spec.temporal) or is_flow(sees)
+    names = () if measured else ("channel_order", "value_range", "mean", "std")
+    colours = {name: getattr(spec, name) for name in names}
+    return Declaration(architecture=spec.architecture, notes=notes, **colours)

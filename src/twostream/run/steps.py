@@ -62,12 +62,12 @@ def store_for(
         root: folder of the store, which need not exist.
         videos: what will be stored; none: the rate of a store that is not there stays open.
     """
-    if (root / SETTINGS_NAME).is_file():
-        made = FlowStore.open(root).settings
-        if made.imported:
-            return made
-        return wanted if wanted.fps is not None else replace(wanted, fps=made.fps)
-    return wanted if wanted.fps is not None else replace(wanted, fps=common_rate(videos))
+    made = FlowStore.open(root).settings if (root / SETTINGS_NAME).is_file() else None
+    if made and made.imported:
+        return made
+    if wanted.fps is not None:
+        return wanted
+    return replace(wanted, fps=made.fps if made else common_rate(videos))
 
 
 def common_rate(videos: Iterable[LabeledVideo]) -> float | None:

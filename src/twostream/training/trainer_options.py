@@ -16,6 +16,8 @@ from lightning.pytorch import Trainer
 from twostream.threads import num_cores
 from twostream.types import UsageError
 
+_REFUSALS = (ValueError, RuntimeError, TypeError, ImportError, MisconfigurationException)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainerOptions:
@@ -82,13 +84,7 @@ def make_trainer(options: TrainerOptions, **more: Any) -> Trainer:
                 sync_batchnorm=options.devices > 1 and options.on_gpu(),
                 **more,
             )
-        except (
-            ValueError,
-            RuntimeError,
-            TypeError,
-            ImportError,
-            MisconfigurationException,
-        ) as error:
+        except _REFUSALS as error:
             raise UsageError(f"the trainer does not take these options: {error}") from error
 
 
