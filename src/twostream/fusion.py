@@ -135,9 +135,8 @@ def _svm(test: list[VideoScores], train: list[VideoScores], seed: int) -> VideoS
                 f"{fitted.stream} for {applied.stream}"
             )
     unreadable = set().union(*(scores.unreadable for scores in train))
-    usable = np.array([video_id not in unreadable for video_id in train[0].video_ids])
     labels = train[0].labels
-    usable &= labels >= 0
+    usable = (labels >= 0) & [video_id not in unreadable for video_id in train[0].video_ids]
     present = np.unique(labels[usable])
     if len(present) < 2:
         raise DataError("the SVM needs training scores of at least two classes")

@@ -249,11 +249,8 @@ def _declared(file: Path, metadata: Mapping[str, str], sees: TemporalInput | Non
     if metadata.get("format") != FORMAT:
         return read_declaration(file, metadata)
     spec = read_spec(file, metadata)
-    notes: tuple[str, ...] = ()
-    if spec.temporal is not None and spec.temporal != sees:
-        notes = (
-            f"{file.name} was trained on {spec.temporal}, this net sees {sees or 'single frames'}",
-        )
+    note = f"{file.name} was trained on {spec.temporal}, this net sees {sees or 'single frames'}"
+    notes = (note,) if spec.temporal is not None and spec.temporal != sees else ()
     # how large motion is depends on the videos: it is measured on those of the training
     measured = is_flow(spec.temporal) or is_flow(sees)
     names = () if measured else ("channel_order", "value_range", "mean", "std")

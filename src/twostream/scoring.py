@@ -49,8 +49,8 @@ def ten_crops(
     weights = torch.tensor(list(counts.values()), device=stacks.device) / 5
     m = len(counts)
     cut = stacks.new_empty(len(stacks), 2 * m if flips else m, *stacks.shape[1:-2], size, size)
-    for j, crop in enumerate(counts):
-        window = stacks[..., crop.top : crop.top + size, crop.left : crop.left + size]
+    for j, (top, left, _, _) in enumerate(counts):
+        window = stacks[..., top : top + size, left : left + size]
         cut[:, j] = window
         if flips:
             cut[:, m + j] = window.flip(-1)

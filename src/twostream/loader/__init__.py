@@ -1,5 +1,5 @@
 """From stored clips to batches: store + sampling + inputs + augment."""
 
-from twostream.loader.batching import ScoringSamples, TimedLoader, TrainingBatches, batches
+from twostream.loader.batching import Batches, ScoringSamples, TimedLoader, TrainingBatches, batches
 
-__all__ = ["ScoringSamples", "TimedLoader", "TrainingBatches", "batches"]
+__all__ = ["Batches", "ScoringSamples", "TimedLoader", "TrainingBatches", "batches"]

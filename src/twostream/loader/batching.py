@@ -7,9 +7,12 @@ an interruption changes which samples a step sees.
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Self
 
 import numpy as np
 import torch
@@ -23,20 +26,17 @@ from twostream.store.clips import Clips
 from twostream.types import LabeledVideo, StoreError, TemporalInput, is_flow
 
 
-@dataclass(frozen=True)
-class TrainingBatches(Dataset[dict[str, Tensor]]):
-    """The batches of a training run: item ``step`` is the whole batch of that step.
+@dataclass(frozen=True, kw_only=True)
+class Batches(Dataset[dict[str, Tensor]], ABC):
+    """The batches of a training: item ``step`` is the whole batch of that step.
 
-    Videos are drawn uniformly across the classes, from each one a random frame or stack, a random
-    crop of the whole frame, mirrored half of the time, RGB with colour jitter (section 5).
+    Samples are mirrored half of the time, RGB with colour jitter (section 5).
 
     Attributes:
-        clips: where the samples come from.
-        videos: training videos.
         temporal: the temporal stream's input, None for the spatial stream.
         seed: with the step, decides everything.
         steps: length of the run.
-        batch_size: global batch.
+        batch_size: global batch, over all devices.
         crop_size: side of the crops in pixels.
         flips: mirror half of the samples.
         lighting: strength of the colour jitter, RGB only.
@@ -46,9 +46,7 @@ class TrainingBatches(Dataset[dict[str, Tensor]]):
         rank, world_size: this process makes every world_size-th sample of the global batch.
     """
 
-    clips: Clips
-    videos: Sequence[LabeledVideo]
-    temporal: TemporalInput | None
+    temporal: TemporalInput | None = None
     seed: int
     steps: int
     batch_size: int
@@ -58,10 +56,19 @@ class TrainingBatches(Dataset[dict[str, Tensor]]):
     heads: tuple[int, ...] | None = None
     rank: int = 0
     world_size: int = 1
-    labels: NDArray[np.int64] = field(init=False)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "labels", np.array([video.label for video in self.videos]))
+    @property
+    @abstractmethod
+    def labels(self) -> NDArray[np.int64]:
+        """The label of each video or image."""
+
+    @abstractmethod
+    def rows(self, step: int) -> NDArray[np.int64]:
+        """Return which videos or images the global batch is made of, (batch_size,)."""
+
+    @abstractmethod
+    def crop(self, row: int, rng: np.random.Generator) -> NDArray[np.float32]:
+        """Return a random crop of one of them, (length, c, size, size)."""
 
     @property
     def shares(self) -> tuple[int, ...]:
@@ -71,27 +78,54 @@ class TrainingBatches(Dataset[dict[str, Tensor]]):
     def __len__(self) -> int:
         return self.steps
 
-    def share(self, rank: int, world_size: int) -> TrainingBatches:
+    def share(self, rank: int, world_size: int) -> Self:
         """Return the batches that one of several processes makes."""
         return replace(self, rank=rank, world_size=world_size)
 
     def __getitem__(self, step: int) -> dict[str, Tensor]:
         """Return crops (b, length, c, size, size) and labels (b,) of this process's share."""
-        rows = self._rows(step)
+        rows = self.rows(step)
         own = range(self.rank, self.batch_size, self.world_size)
         length = self.temporal.length if self.temporal else 1
-        planes, size = 2 if is_flow(self.temporal) else 3, self.crop_size
-        crops = np.empty((len(own), length, planes, size, size), np.float32)
+        flow, size = is_flow(self.temporal), self.crop_size
+        crops = np.empty((len(own), length, 2 if flow else 3, size, size), np.float32)
         for place, i in enumerate(own):
+            rng = sample_rng(self.seed, step, i)
+            crop = self.crop(int(rows[i]), rng)
+            if self.flips and rng.random() < 0.5:
+                crop = flip(crop, is_flow=flow)
+            if not flow and self.lighting:
+                crop = color_jitter(crop, rng, strength=self.lighting)
             # copied at once: a crop is a view, and keeping 32 whole stacks alive costs fresh memory
-            crops[place] = self._sample(int(rows[i]), sample_rng(self.seed, step, i))
+            crops[place] = crop
         return {
             "crops": torch.from_numpy(crops),
             "labels": torch.from_numpy(self.labels[rows[list(own)]]),
         }
 
-    def _rows(self, step: int) -> NDArray[np.int64]:
-        """Return which videos the global batch is made of: one data set's share after another."""
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingBatches(Batches):
+    """The batches of a stream's training.
+
+    Videos are drawn uniformly across the classes, from each one a random frame or stack, and a
+    random crop of the whole frame (section 5).
+
+    Attributes:
+        clips: where the samples come from.
+        videos: training videos.
+    """
+
+    clips: Clips
+    videos: Sequence[LabeledVideo]
+
+    @cached_property
+    def labels(self) -> NDArray[np.int64]:
+        """The label of each video."""
+        return np.array([video.label for video in self.videos])
+
+    def rows(self, step: int) -> NDArray[np.int64]:
+        """Return the videos of a step: one data set's share after another."""
         parts, first = [], 0
         for size, share in zip(self.heads or (len(self.labels),), self.shares, strict=True):
             labels = self.labels
@@ -102,17 +136,12 @@ class TrainingBatches(Dataset[dict[str, Tensor]]):
             first += size
         return np.concatenate(parts)
 
-    def _sample(self, row: int, rng: np.random.Generator) -> NDArray[np.float32]:
+    def crop(self, row: int, rng: np.random.Generator) -> NDArray[np.float32]:
+        """Return a random crop of a random frame or stack of a video."""
         clip = self.clips[self.videos[row].video_id]
         position = int(rng.integers(clip.num_positions(self.temporal)))
         stack = clip.stack(self.temporal, position)
-        stack = random_crop(stack.shape[-2], stack.shape[-1], self.crop_size, rng).cut(stack)
-        flow = is_flow(self.temporal)
-        if self.flips and rng.random() < 0.5:
-            stack = flip(stack, is_flow=flow)
-        if not flow and self.lighting:
-            stack = color_jitter(stack, rng, strength=self.lighting)
-        return stack
+        return random_crop(stack.shape[-2], stack.shape[-1], self.crop_size, rng).cut(stack)
 
 
 @dataclass(frozen=True)

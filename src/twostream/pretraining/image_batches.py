@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -12,14 +12,14 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 from torch.utils.data import Dataset
 
-from twostream.augment import color_jitter, flip, random_crop
+from twostream.augment import random_crop
 from twostream.datasets import LabeledImages
 from twostream.flow.opencv import one_opencv_thread
 from twostream.inputs import rgb_stack
-from twostream.sampling import epoch_batch, sample_rng
+from twostream.loader import Batches
+from twostream.sampling import epoch_batch
 from twostream.threads import num_cores
 from twostream.types import DataError, Progress, no_progress
 
@@ -56,71 +56,36 @@ def read_image(path: Path, *, short_side: int | None = None) -> NDArray[np.uint8
     return bgr[..., ::-1]  # type: ignore[return-value]
 
 
-@dataclass(frozen=True)
-class ImageBatches(Dataset[dict[str, Tensor]]):
-    """The batches of a pre-training: item ``step`` is the whole batch of that step.
+@dataclass(frozen=True, kw_only=True)
+class ImageBatches(Batches):
+    """The batches of a pre-training, image-uniform: each image once an epoch.
 
-    Image-uniform: each image once an epoch. From each one a random crop of the whole rescaled
-    image, mirrored half of the time, with colour jitter (section 5).
+    From each one a random crop of the whole rescaled image (section 5).
 
     Attributes:
         images: training images.
-        seed: with the step, decides everything.
-        steps, batch_size: length of the run, global batch.
-        short_side, crop_size: pixels.
-        flips: mirror half of the samples.
-        lighting: strength of the colour jitter.
-        rank, world_size: this process makes every world_size-th sample of the global batch.
+        short_side: pixels.
     """
 
     images: LabeledImages
-    seed: int
-    steps: int
-    batch_size: int
     short_side: int
-    crop_size: int
-    flips: bool
-    lighting: float
-    rank: int = 0
-    world_size: int = 1
-
-    def __len__(self) -> int:
-        return self.steps
 
     @property
-    def heads(self) -> None:
-        """None: one data set, no multi-task learning."""
+    def labels(self) -> NDArray[np.int64]:
+        """The label of each image."""
+        return self.images.labels
 
-    @property
-    def shares(self) -> tuple[int, ...]:
-        """The one data set gives the whole batch."""
-        return (self.batch_size,)
+    def rows(self, step: int) -> NDArray[np.int64]:
+        """Return the images of a step."""
+        return epoch_batch(len(self.images), seed=self.seed, step=step, batch_size=self.batch_size)
 
-    def share(self, rank: int, world_size: int) -> ImageBatches:
-        """Return the batches that one of several processes makes."""
-        return replace(self, rank=rank, world_size=world_size)
-
-    def __getitem__(self, step: int) -> dict[str, Tensor]:
-        """Return crops (b, 1, 3, size, size) and labels (b,) of this process's share."""
-        rows = epoch_batch(len(self.images), seed=self.seed, step=step, batch_size=self.batch_size)
-        own = range(self.rank, self.batch_size, self.world_size)
-        crops = np.empty((len(own), 1, 3, self.crop_size, self.crop_size), np.float32)
+    def crop(self, row: int, rng: np.random.Generator) -> NDArray[np.float32]:
+        """Return a random crop of an image, (1, 3, size, size)."""
         with one_opencv_thread():
-            for place, i in enumerate(own):
-                crops[place] = self._sample(int(rows[i]), sample_rng(self.seed, step, i))
-        return {
-            "crops": torch.from_numpy(crops),
-            "labels": torch.from_numpy(self.images.labels[rows[list(own)]]),
-        }
-
-    def _sample(self, row: int, rng: np.random.Generator) -> NDArray[np.float32]:
-        rgb = read_image(self.images.path(row), short_side=self.short_side)
+            rgb = read_image(self.images.path(row), short_side=self.short_side)
         crop = random_crop(rgb.shape[0], rgb.shape[1], self.crop_size, rng)
         window = rgb[crop.top : crop.top + crop.height, crop.left : crop.left + crop.width]
-        stack = rgb_stack(window[None])
-        if self.flips and rng.random() < 0.5:
-            stack = flip(stack, is_flow=False)
-        return color_jitter(stack, rng, strength=self.lighting) if self.lighting else stack
+        return rgb_stack(window[None])
 
 
 @dataclass(frozen=True)

@@ -116,9 +116,7 @@ class RunSettings:
             recipe=self.recipe,
             temporal=self.temporal,
             start=self.start,
-            architecture=(
-                self.spatial_architecture if stream == "spatial" else self.temporal_architecture
-            ),
+            architecture=getattr(self, f"{stream}_architecture"),
             seed=self.seed,
         )
 

@@ -118,9 +118,8 @@ def extract_split(
     """
     settings = store_for(wanted, root, split.videos())
     if settings.imported:
-        size = (
-            f"a short side of {settings.short_side} px" if settings.short_side else "its own size"
-        )
+        side = settings.short_side
+        size = f"a short side of {side} px" if side else "its own size"
         logger.info(
             f"{root} holds imported flow, used as it is at {size}: --flow and such do not apply"
         )

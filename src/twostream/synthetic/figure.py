@@ -85,11 +85,9 @@ class Canvas:
         scale = _SUPERSAMPLING << _SUBPIXEL_BITS
         fixed = (self._origin + np.concatenate(self._corners) * self._axes) * scale
         corners = np.rint(fixed).astype(np.int32)
-        start = 0
-        for points, color in zip(self._corners, self._colors, strict=True):
-            polygon = corners[start : start + len(points)]
+        ends = np.cumsum([len(points) for points in self._corners])
+        for polygon, color in zip(np.split(corners, ends[:-1]), self._colors, strict=True):
             cv2.fillPoly(pixels, [polygon], color, shift=_SUBPIXEL_BITS)
-            start += len(points)
         layer = cv2.resize(pixels, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)
         opacity = layer[..., 3:].astype(np.float32) / 255
         return background * (1 - opacity) + layer[..., :3]

@@ -13,9 +13,10 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from twostream.checkpoint import StreamModel
+from twostream.loader import Batches
 from twostream.recipes import Recipe
 from twostream.training.checkpoints import WholeCheckpoints, last_checkpoint
-from twostream.training.stream_training import LOG_EVERY, Batches, StreamTraining
+from twostream.training.stream_training import LOG_EVERY, StreamTraining
 from twostream.training.trainer_options import TrainerOptions, make_trainer, quiet_lightning
 from twostream.types import Progress, UsageError, no_progress
 

@@ -7,49 +7,22 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Sampler
 from torchmetrics.classification import MulticlassAccuracy
 
 from twostream.checkpoint import StreamModel
 from twostream.files import write_text
-from twostream.loader import TimedLoader, batches
+from twostream.loader import Batches, TimedLoader, batches
 from twostream.models import classifier
 from twostream.recipes import Recipe
 from twostream.types import Progress, no_progress
 
 LOG_EVERY = 10
-
-
-class Batches(Protocol):
-    """What training asks of its data: item ``step`` is the whole batch of that step.
-
-    An item holds "crops" (b, length, c, size, size) float32 and "labels" (b,) int64, and is a pure
-    function of ``seed`` and ``step``.
-    """
-
-    @property
-    def steps(self) -> int:
-        """Length of the run."""
-
-    @property
-    def seed(self) -> int:
-        """With the step, decides everything."""
-
-    @property
-    def heads(self) -> tuple[int, ...] | None:
-        """Number of classes of each data set in multi-task learning; None: one data set."""
-
-    @property
-    def shares(self) -> tuple[int, ...]:
-        """How many samples of the global batch each data set gives."""
-
-    def share(self, rank: int, world_size: int) -> Dataset[dict[str, Tensor]]:
-        """Return the batches that one of several processes makes."""
 
 
 @dataclass(eq=False)
