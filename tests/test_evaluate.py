@@ -164,7 +164,7 @@ def test_the_paper_scores_25_positions_by_10_crops(
     sizes = {"crop_size": PAPER.crop_size, "test_positions": PAPER.test_positions, "std": (1.0,)}
     network = Noting()
     model = StreamModel(replace(make_model(temporal).spec, **sizes), network)
-    scores = evaluate(model, VIDEOS[:1], {"long": MarkedClip()})
+    scores = evaluate(model, VIDEOS[:1], {"long": MarkedClip({})})
     assert len(network.seen) == 250
     positions = sorted({position for position, *_ in network.seen})
     assert len(positions) == 25

@@ -110,7 +110,7 @@ def test_each_data_set_gives_its_share_of_every_batch_whatever_its_size() -> Non
     data = joined_batches()
     counts: Counter[int] = Counter()
     for step in range(200):
-        labels = data.labels[data._rows(step)]
+        labels = data.labels[data.rows(step)]
         assert (labels < 6).sum() == 15 and (labels >= 6).sum() == 15
         counts.update(labels.tolist())
     assert set(counts) == set(range(8))
@@ -121,7 +121,7 @@ def test_each_data_set_gives_its_share_of_every_batch_whatever_its_size() -> Non
 
 def test_every_device_gets_the_same_share_of_each_data_set() -> None:
     data = joined_batches(batch_size=16)
-    rows = data._rows(0)
+    rows = data.rows(0)
     for rank in (0, 1):
         labels = data.labels[rows[rank::2]]
         assert (labels < 6).sum() == 4 and (labels >= 6).sum() == 4

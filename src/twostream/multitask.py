@@ -68,8 +68,8 @@ class JoinedClips:
         flow_scales: what each data set's flow is multiplied by.
     """
 
-    caches: Sequence[Clips]
-    flow_scales: Sequence[float]
+    caches: tuple[Clips, ...]
+    flow_scales: tuple[float, ...]
 
     @property
     def store(self) -> FlowStore:
@@ -133,7 +133,7 @@ def join(
     if not temporal.rgb:
         sizes = [flow_rms_px(clips, split.train, temporal) for split, clips in parts]
         scales = [sizes[0] / size for size in sizes]
-    clips = JoinedClips([clips for _, clips in parts], scales)
+    clips = JoinedClips(tuple(clips for _, clips in parts), tuple(scales))
     heads = tuple(map(len, outputs)) if how == "multitask" else None
     return JoinedData(joined, clips, tuple(outputs), heads)
 
