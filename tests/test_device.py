@@ -191,7 +191,7 @@ def test_the_verb(
     for arguments, sentence in (
         (["--flow", "brox", "--device", "cuda"], "no CUDA device"),
         (["--flow", "dis", "--device", "cuda"], "dis has no version for a GPU"),
-        (["--flow", "brox", "--device", "tpu"], "computed on auto, cpu, cuda, got 'tpu'"),
+        (["--flow", "brox", "--device", "tpu"], "'tpu' is not one of 'auto', 'cpu', 'cuda'"),
         (["--flow", "brox:best"], "brox has no preset 'best'"),
     ):
         assert run([*command, *arguments]) == 2
