@@ -107,7 +107,7 @@ def test_it_reads_larger_and_shorter_clips_as_the_package_does(
         for shift in range(6):
             writer.write(np.ascontiguousarray(picture[:, 2 * shift : 2 * shift + 128]))
     files = extract_to_memory(path, StoreSettings(flow="dis", short_side=QUICK.short_side))
-    theirs = Clip.of({kind: ClipReader(file, keep=True) for kind, file in files.items()})
+    theirs = Clip({kind: ClipReader(file, keep=True) for kind, file in files.items()})
     ours = nano.read_clip(path)
     for stream, temporal in (("spatial", None), ("temporal", TemporalInput())):
         last = theirs.num_positions(temporal) - 1
