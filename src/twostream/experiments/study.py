@@ -13,7 +13,7 @@ import json
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -22,11 +22,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twostream.datasets import Dataset, SplitChoice, load_dataset, refuse_shared_videos
-from twostream.experiments.nets import NETS, Target
+from twostream.experiments.nets import NETS, Net, Target
 from twostream.experiments.paired_differences import Interval, group_interval
 from twostream.files import differences, locked, read_json, refuse_foreign, write_json
 from twostream.flow import ESTIMATOR_NAMES
 from twostream.fusion import fuse
+from twostream.initialise import Start
 from twostream.models import read_declaration, read_weights
 from twostream.recipes import Recipe
 from twostream.run import RunSettings
@@ -181,7 +182,7 @@ class Study:
             yield
 
     def _remember(self, path: Path) -> None:
-        asked = {
+        asked: dict[str, Any] = {
             "data": list(self.data),
             "recipe": asdict(self.recipe),
             "weights": self.weights,
@@ -207,9 +208,7 @@ class Study:
 
     def missing(self, net: str, target: Target) -> str | None:
         """Say what a net lacks here, None where it can be trained."""
-        if target >= len(self.data):
-            return "needs a second data set"
-        if NETS[net].how and len(self.data) < 2:
+        if len(self.data) < 2 and (target == 1 or NETS[net].how):
             return "needs a second data set"
         if NETS[net].needs_weights and not self.weights:
             return "needs --weights"
@@ -237,25 +236,39 @@ class Study:
 
     def runs(self, net: str, target: Target, *, every_split: bool = False) -> list[PlannedRun]:
         """Return the runs that a net needs: one a seed and part of the data."""
-        other = 1 - target
-        store = [str(self.store(i)) for i in range(len(self.data))]
-        like = self.weights_architecture if NETS[net].like_weights else None
-        found = []
-        for seed in range(self.seeds):
-            for name, choice in self._parts(target, every_split).items():
-                settings = NETS[net].settings(
-                    self.recipe,
-                    data=self.data[target],
-                    store=store[target],
-                    other=(self.data[other], store[other]) if len(self.data) > 1 else None,
-                    weights=self.weights,
-                    weights_architecture=like,
-                    choice=choice,
-                    seed=seed,
-                )
-                folder = self.out / "runs" / self.names[target] / f"{name}-seed{seed}" / net
-                found.append(PlannedRun(net, target, folder, settings))
-        return found
+        place = self.out / "runs" / self.names[target]
+        return [
+            PlannedRun(
+                net,
+                target,
+                place / f"{part}-seed{seed}" / net,
+                self._settings(NETS[net], target, choice, seed),
+            )
+            for seed in range(self.seeds)
+            for part, choice in self._parts(target, every_split).items()
+        ]
+
+    def _settings(self, net: Net, target: Target, choice: SplitChoice, seed: int) -> RunSettings:
+        """Return what ``train_run`` is asked for."""
+        recipe, others = self.recipe, [1 - target] if net.how and len(self.data) > 1 else []
+        dropout = recipe.dropout if net.dropout is None else net.dropout
+        return RunSettings(
+            data=self.data[target],
+            recipe=replace(recipe, dropout=dropout, fit_scores="in-sample"),  # as in the paper
+            streams=(net.stream,),
+            temporal=net.sees,
+            choice=choice,
+            seed=seed,
+            start=Start(weights=None if net.start == "scratch" else self.weights),
+            spatial_architecture=self.weights_architecture if net.like_weights else None,
+            train="last-layer" if net.start == "last-layer" else "all",
+            temporal_architecture=recipe.slow_fusion_architecture if net.slow_fusion else None,
+            store=str(self.store(target)),
+            others=tuple(self.data[other] for other in others),
+            other_stores=tuple(str(self.store(other)) for other in others),
+            how=net.how or "multitask",
+            score_train=net.fits_svm,
+        )
 
     def _parts(self, target: Target, every_split: bool) -> dict[str, SplitChoice]:
         """Return name -> choice of each part that is tested."""
