@@ -17,7 +17,7 @@ from invented_study import fake_run, study_of, with_data
 from twostream.datasets.dataset import GivenSplit
 from twostream.experiments import Study, listing, reproduce, running
 from twostream.experiments.reproduction import collect, planned
-from twostream.experiments.running import run_all, unfinished
+from twostream.experiments.running import run_all
 from twostream.files import write_json
 from twostream.recipes import make_recipe
 from twostream.training import TrainerOptions
@@ -30,7 +30,7 @@ def test_a_study_goes_on_where_it_was(tiny_data: Path, tmp_path: Path) -> None:
     assert [run.net for run in runs] == ["flow-10", "flow-10"]
     with study.claimed():
         assert not run_all(study, runs[:1], jobs=1)
-    assert unfinished(runs) == runs[1:]
+    assert [run for run in runs if not run.done] == runs[1:]
     before = (runs[0].folder / "results.json").stat().st_mtime_ns
     results = reproduce(study, "figure4", jobs=1)
     assert (runs[0].folder / "results.json").stat().st_mtime_ns == before
@@ -232,7 +232,7 @@ def test_damaged_files_of_one_run_do_not_end_the_study(tiny_data: Path, tmp_path
     assert "delete it" in results["figure4"]["state"]
     # a run whose last file is damaged is gone through again
     assert states["stacking, L = 5"] == "2 of 3 runs"
-    assert [run.folder for run in unfinished(runs["flow-5"])] == [runs["flow-5"][2].folder]
+    assert [run.folder for run in runs["flow-5"] if not run.done] == [runs["flow-5"][2].folder]
     assert any(row["seconds_spent"] for row in listing(study))
 
 

@@ -9,7 +9,6 @@ from typing import Any, Literal
 from twostream.experiments.nets import NETS, Target
 
 Fusion = Literal["average", "svm"]
-TABLES = ("table1a", "table1b", "slow-fusion", "table2", "table3", "table4")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,8 +16,7 @@ class Experiment:
     """One cell of a table.
 
     Attributes:
-        table: which one; TITLES has its heading.
-        row, column: where the cell stands.
+        table: a key of TITLES.
         paper: the paper's accuracy in per cent; None where it gives none.
         nets: names in NETS: one, or spatial and temporal.
         fusion: how two nets are fused.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import platform
+import re
 import time
 from collections.abc import Mapping
 from importlib.metadata import version
@@ -14,7 +15,7 @@ from typing import Any
 from twostream.experiments.claims import CLAIMS
 from twostream.experiments.html_page import html
 from twostream.experiments.markdown_document import markdown
-from twostream.experiments.paper_tables import EXPERIMENTS, TABLES
+from twostream.experiments.paper_tables import EXPERIMENTS, TITLES
 from twostream.experiments.results import (
     FIGURE4_NET,
     cell_result,
@@ -34,7 +35,7 @@ from twostream.training import TrainerOptions
 from twostream.types import DataError, Progress, UsageError, no_progress
 
 _log = logging.getLogger(__name__)
-WHATS = (*TABLES, "figure4", "claims", "all")
+WHATS = (*TITLES, "figure4", "claims", "all")
 
 
 def reproduce(
@@ -60,6 +61,7 @@ def reproduce(
     Raises:
         UsageError: no such experiment.
         RunError: OUT is of another study.
+        DataError: notes that cannot be read.
     """
     check_what(what)
     said: dict[int, str] = {}
@@ -156,9 +158,9 @@ def write_results(out: Path, results: dict[str, Any], notes: Mapping[int, str]) 
     write_json(out / "results.json", results)
     found = read_json(out / "results.json")
     document = markdown(found, notes)
-    pages = {"reproduction.md": document, "index.html": html(document, found, out)}
-    for name, text in pages.items():
-        write_text(out / name, text)
+    page = html(document, found, out)
+    write_text(out / "reproduction.md", document)
+    write_text(out / "index.html", page)
 
 
 def claim_notes(text: str) -> dict[int, str]:
@@ -181,21 +183,14 @@ def claim_notes(text: str) -> dict[int, str]:
 
 def machine() -> dict[str, Any]:
     """Describe the machine without its name."""
-    model = platform.processor() or platform.machine()
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                model = line.partition(":")[2].strip()
-                break
-    except OSError:
-        pass
     import torch
 
-    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    listed = Path("/proc/cpuinfo")
+    named = re.search("^model name.*?:(.*)", listed.read_text() if listed.is_file() else "", re.M)
     return {
-        "processor": model,
+        "processor": named[1].strip() if named else platform.processor() or platform.machine(),
         "cores": os.cpu_count(),
-        "gpu": gpu,
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "python": platform.python_version(),
         "torch": version("torch"),
         "twostream": version("twostream"),

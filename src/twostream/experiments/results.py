@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -20,7 +19,7 @@ from twostream.experiments.paper_tables import EXPERIMENTS, Experiment
 from twostream.experiments.study import PlannedRun, Study
 from twostream.files import read_json, write_bytes
 from twostream.models import first_convolution
-from twostream.report.filters import PARTS, DerivativeReading, derivative_reading, figure4_picture
+from twostream.report.filters import KINDS, PARTS, derivative_reading, figure4_picture
 from twostream.scoring import load_scores
 from twostream.types import DataError, RunError, TwoStreamError
 
@@ -35,13 +34,10 @@ def runs_of_cell(study: Study, cell: Experiment) -> list[PlannedRun] | str:
 def runs_of_claim(study: Study, claim: Claim) -> list[PlannedRun]:
     """Return the runs that a claim needs; comparisons that lack something need none."""
     found: list[PlannedRun] = []
-    for comparison in claim.comparisons:
-        sides = [
-            _runs(study, side.nets, comparison.target)
-            for side in (comparison.first, comparison.second)
-        ]
-        if not any(isinstance(side, str) for side in sides):
-            found += [run for side in sides for run in side if isinstance(run, PlannedRun)]
+    for each in claim.comparisons:
+        first, second = (_runs(study, side.nets, each.target) for side in (each.first, each.second))
+        if not isinstance(first, str) and not isinstance(second, str):
+            found += first + second
     return found
 
 
@@ -50,34 +46,24 @@ def _runs(
 ) -> list[PlannedRun] | str:
     nets = study.stands_in(nets)
     for net in nets:
-        lacking = study.missing(net, target)
-        if lacking:
+        if lacking := study.missing(net, target):
             return lacking
     return [run for net in nets for run in study.runs(net, target, every_split=every_split)]
 
 
 def cell_result(study: Study, cell: Experiment, failed: dict[Path, str]) -> dict[str, Any]:
     """Return a cell with the paper's figure beside ours, or why there is none."""
-    row: dict[str, Any] = {
-        "table": cell.table,
-        "row": cell.row,
-        "column": cell.column,
-        "paper": cell.paper,
-        "ours": cell.ours,
-        "accuracy": None,
-    }
-    runs = runs_of_cell(study, cell)
-    row["state"] = _state(runs, failed)
-    if row["state"] == "done":
+    told = {key: getattr(cell, key) for key in ("table", "row", "column", "paper", "ours")}
+    accuracy, state = None, _state(runs_of_cell(study, cell), failed)
+    if state == "done":
         try:
             outcome = study.outcome(
                 cell.nets, cell.fusion, cell.target, every_split=cell.every_split
             )
+            accuracy = _numbers(outcome.accuracy())
         except TwoStreamError as error:  # scores that cannot be fused cost this cell alone
-            row["state"] = str(error)
-        else:
-            row["accuracy"] = _numbers(outcome.accuracy())
-    return row
+            state = str(error)
+    return told | {"accuracy": accuracy, "state": state}
 
 
 def claim_result(study: Study, claim: Claim, failed: dict[Path, str]) -> dict[str, Any]:
@@ -94,7 +80,7 @@ def claim_result(study: Study, claim: Claim, failed: dict[Path, str]) -> dict[st
 
 def _compared(study: Study, comparison: Comparison, failed: dict[Path, str]) -> dict[str, Any]:
     first, second = comparison.first, comparison.second
-    result: dict[str, Any] = {
+    result = {
         "first": _label(study, first),
         "second": _label(study, second),
         "kind": comparison.kind,
@@ -102,24 +88,22 @@ def _compared(study: Study, comparison: Comparison, failed: dict[Path, str]) -> 
         "data": study.names[comparison.target] if comparison.target < len(study.names) else None,
         "verdict": "not run",
     }
-    sides = [_runs(study, side.nets, comparison.target) for side in (first, second)]
-    states = [_state(side, failed) for side in sides]
-    result["state"] = next((state for state in states if state != "done"), "done")
-    if result["state"] != "done":
-        return result
+    for side in (first, second):
+        result["state"] = _state(_runs(study, side.nets, comparison.target), failed)
+        if result["state"] != "done":
+            return result
     try:
         outcomes = [study.outcome(s.nets, s.fusion, comparison.target) for s in (first, second)]
         difference = outcomes[0].minus(outcomes[1])
     except TwoStreamError as error:  # scores that cannot be fused or paired cost this one alone
         return result | {"state": str(error)}
-    result |= {
+    return result | {
         "first_accuracy": _numbers(outcomes[0].accuracy()),
         "second_accuracy": _numbers(outcomes[1].accuracy()),
         "difference": _numbers(difference),
         "verdict": verdict(difference, comparison.kind, MARGIN_POINTS),
         "clips_to_decide": clips_to_decide(difference, comparison.kind, MARGIN_POINTS),
     }
-    return result
 
 
 def _label(study: Study, contender: Contender) -> str:
@@ -127,10 +111,11 @@ def _label(study: Study, contender: Contender) -> str:
     return contender.label + (" (spatial from scratch)" if changed else "")
 
 
-def overfitting(study: Study, net: str = "scratch", target: Target = 0) -> dict[str, float] | None:
-    """Return the accuracy of a net on its training and test clips, mean over its runs, per cent."""
-    results = [each for run in study.runs(net, target) if (each := run.results())]
-    if len(results) < len(study.runs(net, target)):
+def overfitting(study: Study) -> dict[str, float] | None:
+    """Return the training and test accuracy of the net from scratch, mean over runs, per cent."""
+    runs = study.runs("scratch", 0)
+    results = [each for run in runs if (each := run.results())]
+    if len(results) < len(runs):
         return None
     means = {}
     for subset, key in (("train", "train_accuracy"), ("test", "accuracy")):
@@ -141,26 +126,21 @@ def overfitting(study: Study, net: str = "scratch", target: Target = 0) -> dict[
 
 def figure4_result(study: Study, failed: dict[Path, str]) -> dict[str, Any]:
     """Draw figure 4 of the first run and read the filters of all runs."""
-    runs = _runs(study, (FIGURE4_NET,), 0)
-    result: dict[str, Any] = {"state": _state(runs, failed)}
-    if result["state"] != "done":
-        return result
-    counts: Counter[str] = Counter()
-    readings: list[DerivativeReading] = []
-    for run in _planned(runs):
-        network = load_model(run.folder / "temporal.safetensors").network
-        weight = first_convolution(network).weight.detach().numpy()
-        reading = derivative_reading(weight)
-        if not readings:
-            picture = cv2.imencode(".png", figure4_picture(weight))[1]
-            write_bytes(study.out / "figure4.png", picture.tobytes())
-        readings.append(reading)
-        counts.update(reading.counts())
+    runs = study.runs(FIGURE4_NET, 0)
+    state = _state(runs, failed)
+    if state != "done":
+        return {"state": state}
+    models = [load_model(run.folder / "temporal.safetensors") for run in runs]
+    weights = [first_convolution(model.network).weight.detach().numpy() for model in models]
+    picture = cv2.imencode(".png", figure4_picture(weights[0]))[1]
+    write_bytes(study.out / "figure4.png", picture.tobytes())
+    readings = [derivative_reading(weight) for weight in weights]
     energy = np.mean([reading.mean_shares() for reading in readings], axis=0)
-    return result | {
+    return {
+        "state": state,
         "picture": "figure4.png",
         "nets": len(readings),
-        "filters": dict(counts),
+        "filters": {kind: sum(each.kinds.count(kind) for each in readings) for kind in KINDS},
         "energy": dict(zip(PARTS, energy.tolist(), strict=True)),
         "energy_of_noise": dict(zip(PARTS, readings[0].chance.tolist(), strict=True)),
     }
@@ -191,58 +171,39 @@ def listing(study: Study) -> list[dict[str, Any]]:
     What is still to do is estimated from the finished runs of this study: seconds per crop of the
     same net, or of all nets where that one has not been trained yet.
     """
-    cells = [(cell, runs_of_cell(study, cell)) for cell in EXPERIMENTS]
-    rates = _seconds_per_crop(study, [run for _, runs in cells for run in _planned(runs)])
+    states = {cell: runs_of_cell(study, cell) for cell in EXPERIMENTS}
+    planned = {cell: [] if isinstance(runs, str) else runs for cell, runs in states.items()}
+    every = {run.folder: run for runs in planned.values() for run in runs}.values()
+    crops = {run.folder: training_crops(run.net, study.recipe) for run in every}
+    # of each net, and of all (None): seconds of a training crop, scoring included
+    rates: dict[str | None, float] = {}
+    for net in {None, *(run.net for run in every)}:
+        done = [run for run in every if run.done and net in (run.net, None)]
+        if done:
+            seconds = sum(seconds_spent([run]) for run in done)
+            rates[net] = seconds / sum(crops[run.folder] for run in done)
     rows = []
-    for cell, runs in cells:
-        planned = _planned(runs)
-        crops = {run.folder: training_crops(run.net, study.recipe) for run in planned}
-        left = [run for run in planned if not run.done]
-        estimate = [
-            crops[run.folder] * rate
-            for run in left
-            if (rate := rates.get(run.net, rates.get(None))) is not None
-        ]
+    for cell, runs in planned.items():
+        left = [run for run in runs if not run.done]
+        cost = [(crops[run.folder], rates.get(run.net, rates.get(None))) for run in left]
+        estimate = [count * rate for count, rate in cost if rate is not None]
         rows.append(
-            {
-                "name": cell.name,
-                "table": cell.table,
-                "row": cell.row,
-                "column": cell.column,
-                "paper": cell.paper,
-                "state": _state(runs, {}),
-                "runs": len(planned),
-                "training_crops": sum(crops.values()),
-                "seconds_spent": seconds_spent(planned),
+            {key: getattr(cell, key) for key in ("name", "table", "row", "column", "paper")}
+            | {
+                "state": _state(states[cell], {}),
+                "runs": len(runs),
+                "training_crops": sum(crops[run.folder] for run in runs),
+                "seconds_spent": seconds_spent(runs),
                 "seconds_left": round(sum(estimate), 1) if len(estimate) == len(left) else None,
             }
         )
     return rows
 
 
-def _planned(runs: list[PlannedRun] | str) -> list[PlannedRun]:
-    return [] if isinstance(runs, str) else runs
-
-
-def _seconds_per_crop(study: Study, runs: list[PlannedRun]) -> dict[str | None, float]:
-    """Return the seconds a training crop took, scoring included: of each net, and of all (None)."""
-    spent: dict[str | None, list[float]] = {}
-    for run in {run.folder: run for run in runs if run.done}.values():
-        crops = training_crops(run.net, study.recipe)
-        for key in (run.net, None):
-            total = spent.setdefault(key, [0.0, 0.0])
-            total[0] += seconds_spent([run])
-            total[1] += crops
-    return {key: seconds / crops for key, (seconds, crops) in spent.items()}
-
-
 def seconds_spent(runs: list[PlannedRun]) -> float:
     """Return the time that finished runs took, of one process each."""
-    total = 0.0
-    for run in {run.folder: run for run in runs}.values():
-        results = run.results()
-        total += sum(results["seconds"].values()) if results else 0.0
-    return round(total, 1)
+    results = [each for run in runs if (each := run.results())]
+    return round(sum((sum(each["seconds"].values()) for each in results), 0.0), 1)
 
 
 def damaged(study: Study, runs: list[PlannedRun]) -> dict[Path, str]:
@@ -273,9 +234,10 @@ def damaged(study: Study, runs: list[PlannedRun]) -> dict[Path, str]:
 
 def unreadable(study: Study) -> dict[str, dict[str, str]]:
     """Return data set -> video id -> why the runs could not use it; test videos count as wrong."""
-    found: dict[str, dict[str, str]] = {name: {} for name in study.names}
+    found: dict[str, dict[str, str]] = {}
     for name in study.names:
         for path in sorted((study.out / "runs" / name).glob("*/*/results.json")):
             with suppress(RunError):  # that run is gone through again
-                found[name] |= read_json(path).get("unreadable", {})
-    return {name: problems for name, problems in found.items() if problems}
+                if problems := read_json(path).get("unreadable"):
+                    found[name] = found.get(name, {}) | problems
+    return found

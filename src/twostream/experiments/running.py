@@ -7,7 +7,7 @@ import multiprocessing
 import os
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -28,11 +28,6 @@ ENDED = (
 )
 
 
-def unfinished(runs: Iterable[PlannedRun]) -> list[PlannedRun]:
-    """Return the runs that are still to do, each once."""
-    return list({run.folder: run for run in runs if not run.done}.values())
-
-
 def run_all(
     study: Study,
     runs: Sequence[PlannedRun],
@@ -45,7 +40,7 @@ def run_all(
 
     Args:
         study: whose runs they are.
-        runs: what is needed; finished ones cost nothing.
+        runs: what is needed, each once; finished ones cost nothing.
         jobs: runs at the same time; None: one a core on a CPU, with one thread each, which is
             faster than threads inside one small network; one on a GPU.
         options: accelerator, devices, precision.
@@ -55,7 +50,7 @@ def run_all(
         Folder -> why a run failed; the others are done all the same.
     """
     options = options or TrainerOptions()
-    todo = unfinished(runs)
+    todo = [run for run in runs if not run.done]
     if not todo:
         return {}
     extract_all(study, todo, device=options.flow_device(), progress=progress)

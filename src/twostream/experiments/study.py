@@ -39,14 +39,7 @@ RESULTS = ("accuracy", "train_accuracy", "seconds")  # what is read of a run's r
 
 @dataclass(frozen=True, slots=True)
 class PlannedRun:
-    """One training and its scores.
-
-    Attributes:
-        net: name in NETS.
-        target: the data set that is tested.
-        folder: the RUN folder.
-        settings: what ``train_run`` is asked for.
-    """
+    """One training of a net in NETS and its scores on the data set ``target``; a RUN folder."""
 
     net: str
     target: Target
