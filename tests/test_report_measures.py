@@ -80,8 +80,8 @@ def test_agreement_counts_by_stream_and_fusion() -> None:
     temporal = scores(LABELS, TEMPORAL, CLASSES, "temporal")
     fused = scores(LABELS, [0, 0, 0, 1, 1, 0, 0, 2, 2, 3], CLASSES, "average")
     found = agreement(spatial, temporal, {"average": fused})
-    assert found.clips == {"both": 3, "spatial": 3, "temporal": 4, "neither": 0}
-    assert found.fused == {"average": {"both": 3, "spatial": 2, "temporal": 3, "neither": 0}}
+    assert found["clips"] == {"both": 3, "spatial": 3, "temporal": 4, "neither": 0}
+    assert found["fused"] == {"average": {"both": 3, "spatial": 2, "temporal": 3, "neither": 0}}
 
 
 def test_hardest_clips_are_wrong_and_sure_first() -> None:

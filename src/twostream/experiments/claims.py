@@ -18,13 +18,9 @@ MARGIN_POINTS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """What is compared: the accuracy of a net, or of two fused nets.
+    """What is compared: the accuracy of a net of NETS, or of two fused nets.
 
-    Attributes:
-        label: for people.
-        nets: names in NETS.
-        fusion: how two nets are fused; "better" takes the one that is right more often, which
-            favours it.
+    "better" takes the one that is right more often, which favours it.
     """
 
     label: str
@@ -34,12 +30,7 @@ class Contender:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The first contender against the second.
-
-    Attributes:
-        kind: "better": the first is better; "similar": they are within the margin.
-        target: the data set that is tested, 0 or 1.
-    """
+    """That the first contender is better than the second, or similar: within the margin."""
 
     first: Contender
     second: Contender
@@ -49,13 +40,9 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """One claim of the paper.
+    """One claim of the paper, with the paper's figures for it; the first comparison decides.
 
-    Attributes:
-        number: 1 to 7 as in the paper's discussion; 8 and 9 are its two asides.
-        text: in one sentence.
-        paper: the paper's figures for it, on UCF-101 or HMDB-51.
-        comparisons: the first one decides.
+    Numbers 1 to 7 are those of the paper's discussion; 8 and 9 are its two asides.
     """
 
     number: int

@@ -22,13 +22,7 @@ _LEAST_REACH_POINTS = 10.0
 
 
 def html(document: str, results: Mapping[str, Any], folder: Path) -> str:
-    """Return the page.
-
-    Args:
-        document: the results as ``markdown`` wrote them.
-        results: the same as values, for the drawings.
-        folder: where the picture of figure 4 lies.
-    """
+    """Return the document as a page, with drawings of the results; figure 4 lies in ``folder``."""
     # what is linked does not travel with the page
     intro, *parts = re.sub(r"\[([^]]+)\]\([^)]*\.md\)", r"\1", document).split("\n## ")
     sections = []

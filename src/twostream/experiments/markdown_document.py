@@ -10,12 +10,7 @@ from twostream.report.templating import render
 
 
 def markdown(results: Mapping[str, Any], notes: Mapping[int, str]) -> str:
-    """Return the document.
-
-    Args:
-        results: what ``reproduce`` wrote.
-        notes: number of a claim -> what explains its result.
-    """
+    """Return what ``reproduce`` wrote as a document; notes on a claim go by its number."""
     tables = [_table(title, results["cells"], name) for name, title in TITLES.items()]
     return render(
         "experiments/templates/reproduction.md.j2",

@@ -21,13 +21,7 @@ Verdict = Literal["confirmed", "refuted", "undecided"]
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A mean with its 95% interval, in per cent or in points.
-
-    Attributes:
-        mean: over all clips.
-        low, high: its bounds, see ``group_interval``.
-        clips, groups: what it rests on.
-    """
+    """A mean over clips with its 95% interval, in per cent or in points; see ``group_interval``."""
 
     mean: float
     low: float

@@ -13,14 +13,11 @@ Fusion = Literal["average", "svm"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Experiment:
-    """One cell of a table.
+    """One cell of a table in TITLES.
 
     Attributes:
-        table: a key of TITLES.
         paper: the paper's accuracy in per cent; None where it gives none.
         nets: names in NETS: one, or spatial and temporal.
-        fusion: how two nets are fused.
-        target: the data set that is tested, 0 or 1.
         every_split: of official splits all are used; otherwise the first, as in the paper.
         ours: an extra that the paper does not have.
     """

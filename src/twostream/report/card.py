@@ -34,13 +34,7 @@ def write_card(run: Path) -> Path:
 
 
 def card(contents: RunContents, name: str, *, license_id: str = UNKNOWN_LICENSE) -> str:
-    """Return a run's card.
-
-    Args:
-        contents: the run.
-        name: what the model is called.
-        license_id: of the weights, as the Hub names licences.
-    """
+    """Return a run's card; ``license_id`` is of the weights, as the Hub names licences."""
     found = {stream: accuracy(scores) for stream, scores in contents.test.items()}
     first, scores = next(iter(contents.test.values())), contents.test[contents.reference]
     shares = dict(zip(scores.classes, recalls(scores), strict=True))

@@ -53,40 +53,36 @@ def confusion_matrix(counts: NDArray[np.int64], classes: Sequence[str]) -> dict[
         rows: label, n clips, and a cell a column, None where there is no clip: its column, count,
             share of the row, strength (the opacity: even one clip of many must be visible), and
             the words told.
-        map: sizes in px for a matrix too large to hold numbers; None for one that is not.
+        map: sizes in px and short labels for a matrix too large to hold numbers, else None.
     """
     columns = [*classes, "not read"][: len(classes) + int(counts[:, -1].any())]
 
     def cell(i: int, j: int, count: int, n: int) -> dict[str, Any]:
         taken = "recognised" if i == j else f"taken for {columns[j]}"
         verdict = taken if j < len(classes) else "could not be read"
-        told = f"{classes[i]} {verdict}: {count} of {n} ({percent(count / n)})"
-        strength = 0.14 + 0.86 * count / n
-        share = count / n
-        return {"column": j, "count": count, "share": share, "strength": strength, "told": told}
+        return {
+            "column": j,
+            "count": count,
+            "share": count / n,
+            "strength": 0.14 + 0.86 * count / n,
+            "told": f"{classes[i]} {verdict}: {count} of {n} ({percent(count / n)})",
+        }
 
     rows = []
     for i, label in enumerate(classes):
         row, n = counts[i].tolist(), int(counts[i].sum())
         cells = [cell(i, j, row[j], n) if row[j] else None for j in range(len(columns))]
         rows.append({"label": label, "n": n, "cells": cells})
-    layout = _map_layout(columns, len(rows)) if len(rows) > TABLE_CLASSES else None
+    layout = None
+    if len(rows) > TABLE_CLASSES:
+        longest = min(_LONGEST_LABEL, max(map(len, classes)))
+        short = [c if len(c) <= longest else c[: longest - 1] + "…" for c in columns]
+        layout = {
+            "cell": _CELL_PX,
+            "margin": round(longest * _CELL_PX * 0.56) + 10,
+            "labels": short,
+        }
     return {"columns": columns, "rows": rows, "map": layout}
-
-
-def _map_layout(columns: list[str], rows: int) -> dict[str, Any]:
-    longest = min(_LONGEST_LABEL, max(len(label) for label in columns[:rows]))
-    margin = round(longest * _CELL_PX * 0.56) + 10
-    width, height = _CELL_PX * len(columns), _CELL_PX * rows
-    short = [c if len(c) <= longest else c[: longest - 1] + "…" for c in columns]
-    return {
-        "cell": _CELL_PX,
-        "margin": margin,
-        "width": width,
-        "height": height,
-        "lines": range(margin, margin + height + 1, 5 * _CELL_PX),
-        "labels": [(margin + _CELL_PX * i + _CELL_PX * 0.8, c) for i, c in enumerate(short)],
-    }
 
 
 def curve_plot(

@@ -23,7 +23,7 @@ _MAX_SIDE_PX = 360
 _MAX_DECODED_FRAMES = 600
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ClipPicture:
     """A middle frame and its flow, as data URIs; the one that is missing is None.
 
@@ -42,42 +42,39 @@ class ClipPicture:
     missing: str = ""
 
 
-def open_store(run: Path, settings: Mapping[str, Any]) -> FlowStore:
-    """Open the store that a run was made from, also where the RUN folder was moved.
-
-    Raises:
-        StoreError: there is none any more.
-    """
+def open_store(run: Path, settings: Mapping[str, Any]) -> FlowStore | str:
+    """Open the store that a run was made from, also where RUN was moved; or return why not."""
     described = settings.get("store")
     root = described.get("root") if isinstance(described, dict) else None
     places = [run / "flow"] if root is None else [Path(root), run / root, run / "flow"]
     for place in places:
         if (place / "store.json").is_file():
-            return FlowStore.open(place)
-    raise StoreError(f"the store of frames and flow is not at {places[0]} any more")
+            try:
+                return FlowStore.open(place)
+            except StoreError as error:
+                return str(error)
+    return f"the store of frames and flow is not at {places[0]} any more"
 
 
 def clip_picture(store: FlowStore, video_id: str) -> ClipPicture:
     """Return the middle frame of a stored clip and the flow from there to the next frame."""
-    frame = flow = None
-    index = count = 0
-    longest, missing = 0.0, ""
+    found = ClipPicture()
     try:
         rgb = store.clip(video_id, "rgb")
-        count, index = len(rgb), (len(rgb) - 1) // 2
-        frame = to_uri(_shrunk(rgb.frames([index])[0]))
+        found.count, found.index = len(rgb), (len(rgb) - 1) // 2
+        found.frame = to_uri(_shrunk(rgb.frames([found.index])[0]))
     except (StoreError, IndexError) as error:
-        missing = str(error)
+        found.missing = str(error)
     try:
         forward = store.clip(video_id, "forward")
-        middle = min(index, len(forward) - 1) if count else (len(forward) - 1) // 2
-        if middle >= 0:
-            flow, longest = _flow_uri(forward.fields(middle, middle + 1)[0])
-        else:
-            missing = missing or "a clip of one frame has no motion"
+        last = len(forward) - 1
+        middle = min(found.index, last) if found.count else last // 2
+        if middle < 0:
+            raise StoreError("a clip of one frame has no motion")
+        found.flow, found.longest_px = _flow_uri(forward.fields(middle, middle + 1)[0])
     except StoreError as error:
-        missing = missing or str(error)
-    return ClipPicture(frame, flow, index, count, longest, missing)
+        found.missing = found.missing or str(error)
+    return found
 
 
 def decoded_picture(video: LabeledVideo, settings: Mapping[str, Any]) -> ClipPicture:
@@ -127,28 +124,15 @@ def colour_wheel(side: int = 96) -> str:
 
 def picture_of(
     video_id: str,
-    store: FlowStore | StoreError,
+    store: FlowStore | str,
     video: LabeledVideo | None,
     settings: Mapping[str, Any],
 ) -> ClipPicture:
-    """Return a clip's pictures from the store, else from its video file, else why there are none.
-
-    Args:
-        video_id: the clip.
-        store: where frames and flow lie, or why it cannot be opened.
-        video: where the clip itself lies, if known.
-        settings: of the run.
-    """
-    if isinstance(store, FlowStore):
-        stored = clip_picture(store, video_id)
-        if stored.frame or stored.flow:
-            return stored
-        missing = stored.missing
-    else:
-        missing = str(store)
-    if video is None:
-        return ClipPicture(missing=missing)
+    """Return a clip's pictures from the store, or from its video file, or why there are none."""
+    stored = ClipPicture(missing=store) if isinstance(store, str) else clip_picture(store, video_id)
+    if stored.frame or stored.flow or video is None:
+        return stored
     try:
         return decoded_picture(video, settings)
     except TwoStreamError as error:
-        return ClipPicture(missing=f"{missing}; {error}")
+        return ClipPicture(missing=f"{stored.missing}; {error}")

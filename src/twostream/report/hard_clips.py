@@ -20,10 +20,7 @@ def hard_clips(
 ) -> dict[str, Any] | str:
     """Return a card for each hard clip, or why there is none.
 
-    Args:
-        contents: the run.
-        rows: of the clips, in the scores of the reference model.
-        pictures: video id -> its pictures.
+    ``rows`` are the clips' in the scores of the reference model.
     """
     scores = contents.test[contents.reference]
     if not rows:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -95,39 +96,29 @@ def confusion(scores: VideoScores) -> NDArray[np.int64]:
 
 def recalls(scores: VideoScores) -> NDArray[np.float64]:
     """Return (k,) share of each class's clips that are right; NaN for a class without clips."""
-    k = len(scores.classes)
-    known = scores.labels >= 0
-    total = np.bincount(scores.labels[known], minlength=k)
-    right = np.bincount(scores.labels[known], weights=scores.correct()[known], minlength=k)
-    return np.where(total > 0, right / np.maximum(total, 1), np.nan)
-
-
-@dataclass(frozen=True, slots=True)
-class Agreement:
-    """Clips by which stream is right, and how many of them a fusion gets right.
-
-    Attributes:
-        clips: {"both", "spatial", "temporal", "neither"} -> number of clips.
-        fused: fusion -> the same keys -> how many of these clips it has right.
-    """
-
-    clips: dict[str, int]
-    fused: dict[str, dict[str, int]]
+    counts = confusion(scores)
+    with np.errstate(invalid="ignore"):
+        return counts.diagonal() / counts.sum(axis=1)
 
 
 def agreement(
     spatial: VideoScores, temporal: VideoScores, fused: Mapping[str, VideoScores]
-) -> Agreement:
-    """Count clips that both, one or neither stream has right; all in the same order of clips."""
+) -> dict[str, Any]:
+    """Count clips that both, one or neither stream has right; all in the same order of clips.
+
+    Returns:
+        clips: {"both", "spatial", "temporal", "neither"} -> number of clips.
+        fused: fusion -> the same keys -> how many of these clips it has right.
+    """
     s, t = spatial.correct(), temporal.correct()
     groups = {"both": s & t, "spatial": s & ~t, "temporal": t & ~s, "neither": ~s & ~t}
-    return Agreement(
-        {name: int(rows.sum()) for name, rows in groups.items()},
-        {
+    return {
+        "clips": {name: int(rows.sum()) for name, rows in groups.items()},
+        "fused": {
             method: {name: int((rows & scores.correct()).sum()) for name, rows in groups.items()}
             for method, scores in fused.items()
         },
-    )
+    }
 
 
 def hardest(scores: VideoScores, at_most: int = 12, at_least: int = 6) -> list[int]:

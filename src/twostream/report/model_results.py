@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from twostream.report.charts import confusion_matrix
 from twostream.report.measures import (
-    Agreement,
     accuracy,
     agreement,
     chance,
@@ -69,9 +68,7 @@ def verdict(contents: RunContents) -> dict[str, Any]:
 def accuracies(contents: RunContents, groups: int) -> dict[str, Any]:
     """Return each model's accuracy on test and training clips, and what they rest on.
 
-    Args:
-        contents: the run.
-        groups: that the test clips come from; 0 where that is not known.
+    ``groups`` is how many the test clips come from, 0 where that is not known.
     """
     models: list[dict[str, Any]] = [
         {
@@ -83,23 +80,18 @@ def accuracies(contents: RunContents, groups: int) -> dict[str, Any]:
         for model, scores in contents.test.items()
     ]
     first = next(iter(contents.test.values()))
-    fitted = contents.results.get("fit_scores") if "svm" in contents.test else None
-    how = {
-        "out-of-fold": "by nets that had not seen the clip (out of fold)",
-        "in-sample": "by the nets that were trained on them (in-sample)",
-    }
     return {
         "models": models,
         "most": max(row["test"].correct for row in models),
         "chance": chance(first),
         "n": len(first.video_ids),
         "groups": groups,
-        "svm_fit": fitted and how.get(str(fitted), fitted),
+        "svm_fit": contents.results.get("fit_scores") if "svm" in contents.test else None,
         "unreadable": len(first.unreadable),
     }
 
 
-def fusion_gains(contents: RunContents) -> Agreement | str:
+def fusion_gains(contents: RunContents) -> dict[str, Any] | str:
     """Return which clips only one stream has right, and what the fusions make of them."""
     if not all(stream in contents.test for stream in STREAMS):
         return "it needs the scores of both streams, and only one is there"
@@ -107,7 +99,7 @@ def fusion_gains(contents: RunContents) -> Agreement | str:
         return "the streams were not scored on the same clips"
     fused = {model: contents.test[model] for model in FUSIONS if model in contents.test}
     counts = agreement(contents.test["spatial"], contents.test["temporal"], fused)
-    return counts if sum(counts.clips.values()) else "there are no test clips"
+    return counts if sum(counts["clips"].values()) else "there are no test clips"
 
 
 def class_recalls(contents: RunContents) -> dict[str, Any] | str:

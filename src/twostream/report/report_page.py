@@ -21,15 +21,7 @@ from twostream.report.model_results import (
 from twostream.report.run_contents import NAMES, STREAMS, RunContents, read_run
 from twostream.report.templating import render
 from twostream.report.training_curves import training_curves
-from twostream.store.flow_store import FlowStore
-from twostream.types import (
-    LabeledVideo,
-    Progress,
-    RunError,
-    StoreError,
-    TwoStreamError,
-    no_progress,
-)
+from twostream.types import LabeledVideo, Progress, RunError, TwoStreamError, no_progress
 
 
 def write_report(
@@ -69,7 +61,7 @@ def report_page(
     scores = contents.test[contents.reference]
     rows = hardest(scores)
     work = len(rows) + len(STREAMS)
-    store = _store(contents)
+    store = open_store(contents.run, contents.settings)
     pictures = {}
     for done, video_id in enumerate((scores.video_ids[row] for row in rows), start=1):
         pictures[video_id] = picture_of(video_id, store, videos.get(video_id), contents.settings)
@@ -102,13 +94,6 @@ def report_page(
         version=contents.setting("versions", "twostream"),
         names=NAMES,
     )
-
-
-def _store(contents: RunContents) -> FlowStore | StoreError:
-    try:
-        return open_store(contents.run, contents.settings)
-    except StoreError as error:
-        return error
 
 
 def _filters(path: Path) -> FilterPicture | str:

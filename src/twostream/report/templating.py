@@ -19,12 +19,7 @@ _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 def render(template: str, **values: Any) -> str:
-    """Return a template's text; in .html.j2 all values are escaped that are no ``Markup``.
-
-    Args:
-        template: its path in the package.
-        values: what it shows.
-    """
+    """Return a template's text; in .html.j2 all values are escaped that are no ``Markup``."""
     return _environment().get_template(template).render(values)
 
 
