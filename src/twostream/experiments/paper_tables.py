@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from twostream.experiments.nets import NETS, Target
+from twostream.experiments.nets import Target
 
 Fusion = Literal["average", "svm"]
 
@@ -47,21 +46,6 @@ TITLES = {
     "table4": "Table 4: both data sets, over all splits",
 }
 
-_SPATIAL_ROWS = (
-    ("from scratch", "scratch", (42.5, 52.3)),
-    ("pre-trained + fine-tuning", "fine-tuned", (70.8, 72.8)),
-    ("pre-trained + last layer", "last-layer", (72.7, 59.9)),
-)
-_ON, _OFF = "mean subtraction on", "mean subtraction off"
-_INPUT_ROWS = (
-    ("single-frame flow (L = 1)", _ON, 73.9, "flow-1"),
-    ("stacking, L = 5", _ON, 80.4, "flow-5"),
-    ("stacking, L = 10", _OFF, 79.9, "flow-10-with-mean"),
-    ("stacking, L = 10", _ON, 81.0, "flow-10"),
-    ("trajectory stacking, L = 10", _OFF, 79.6, "trajectory-10-with-mean"),
-    ("trajectory stacking, L = 10", _ON, 80.2, "trajectory-10"),
-    ("stacking, L = 10, bi-directional", _ON, 81.2, "bidirectional-10"),
-)
 _HELP_ROWS = (
     ("second data set only", 46.6, "flow-10"),
     ("pre-trained on the first, fine-tuned", 49.0, "flow-10-pretrained"),
@@ -82,34 +66,42 @@ _FINAL_ROWS: tuple[tuple[str, tuple[float, float], tuple[str, ...], Fusion | Non
 )
 
 
-def _cells() -> Iterator[Experiment]:
-    for row, net, figures in _SPATIAL_ROWS:
-        for dropout, paper in zip((0.5, 0.9), figures, strict=True):
-            name = f"{net}-dropout-{dropout}"
-            name = name if name in NETS else net
-            yield _cell("table1a", row, f"dropout {dropout}", paper, name)
-    for row, column, paper, net in _INPUT_ROWS:
-        yield _cell("table1b", row, column, paper, net)
-    single, rgb = "accuracy", "slow-fusion"
-    yield _cell(rgb, "one RGB frame, from scratch", single, 52.3, "scratch")
-    yield _cell(rgb, "slow fusion, 11 frames", single, 56.4, "slow-fusion-11")
-    yield _cell(rgb, "plain stack, 10 frames", single, None, "rgb-stack-10", ours=True)
-    for row, paper, net in _HELP_ROWS:
-        yield _cell("table2", row, single, paper, net, target=1)
-    # section 6 gives this one in the text: what multi-task learning does for the first data set
-    yield _cell("table1b", "stacking, L = 10, multi-task", _ON, 81.5, "flow-10-multitask")
-    for row, paper, net, fusion in _TWO_STREAM_ROWS:
-        yield _cell("table3", row, single, paper, "last-layer", net, fusion=fusion)
-    for row, pair, nets, fused in _FINAL_ROWS:
-        for target, column in enumerate(("first data set", "second data set")):
-            more = {"fusion": fused, "target": target, "every_split": True}
-            yield _cell("table4", row, column, pair[target], *nets, **more)
-
-
 def _cell(
     table: str, row: str, column: str, paper: float | None, *nets: str, **more: Any
 ) -> Experiment:
     return Experiment(table=table, row=row, column=column, paper=paper, nets=nets, **more)
 
 
-EXPERIMENTS: tuple[Experiment, ...] = tuple(_cells())
+_DATA = ("first data set", "second data set")
+_ON, _OFF, _SINGLE = "mean subtraction on", "mean subtraction off", "accuracy"
+
+EXPERIMENTS: tuple[Experiment, ...] = (
+    _cell("table1a", "from scratch", "dropout 0.5", 42.5, "scratch-dropout-0.5"),
+    _cell("table1a", "from scratch", "dropout 0.9", 52.3, "scratch-dropout-0.9"),
+    _cell("table1a", "pre-trained + fine-tuning", "dropout 0.5", 70.8, "fine-tuned-dropout-0.5"),
+    _cell("table1a", "pre-trained + fine-tuning", "dropout 0.9", 72.8, "fine-tuned-dropout-0.9"),
+    _cell("table1a", "pre-trained + last layer", "dropout 0.5", 72.7, "last-layer"),
+    _cell("table1a", "pre-trained + last layer", "dropout 0.9", 59.9, "last-layer-dropout-0.9"),
+    _cell("table1b", "single-frame flow (L = 1)", _ON, 73.9, "flow-1"),
+    _cell("table1b", "stacking, L = 5", _ON, 80.4, "flow-5"),
+    _cell("table1b", "stacking, L = 10", _OFF, 79.9, "flow-10-with-mean"),
+    _cell("table1b", "stacking, L = 10", _ON, 81.0, "flow-10"),
+    _cell("table1b", "trajectory stacking, L = 10", _OFF, 79.6, "trajectory-10-with-mean"),
+    _cell("table1b", "trajectory stacking, L = 10", _ON, 80.2, "trajectory-10"),
+    _cell("table1b", "stacking, L = 10, bi-directional", _ON, 81.2, "bidirectional-10"),
+    _cell("slow-fusion", "one RGB frame, from scratch", _SINGLE, 52.3, "scratch"),
+    _cell("slow-fusion", "slow fusion, 11 frames", _SINGLE, 56.4, "slow-fusion-11"),
+    _cell("slow-fusion", "plain stack, 10 frames", _SINGLE, None, "rgb-stack-10", ours=True),
+    *(_cell("table2", row, _SINGLE, paper, net, target=1) for row, paper, net in _HELP_ROWS),
+    # section 6 gives this one in the text: what multi-task learning does for the first data set
+    _cell("table1b", "stacking, L = 10, multi-task", _ON, 81.5, "flow-10-multitask"),
+    *(
+        _cell("table3", row, _SINGLE, paper, "last-layer", net, fusion=fusion)
+        for row, paper, net, fusion in _TWO_STREAM_ROWS
+    ),
+    *(
+        _cell("table4", row, column, paper, *nets, fusion=fusion, target=target, every_split=True)
+        for row, figures, nets, fusion in _FINAL_ROWS
+        for target, (column, paper) in enumerate(zip(_DATA, figures, strict=True))
+    ),
+)

@@ -212,22 +212,21 @@ def damaged(study: Study, runs: list[PlannedRun]) -> dict[Path, str]:
     Scores and models are kept for months; one bad file must not cost the tables of all others.
     """
     found = {}
-    for run in runs:
+    for run in (run for run in runs if run.done):
         net = NETS[run.net]
-        subsets = ("test", "train") if net.fits_svm else ("test",)
-        known = study.groups[run.target]
-        files = [run.folder / "scores" / f"{net.stream}-{subset}.npz" for subset in subsets]
         try:
-            for path in files if run.done else ():
-                if not known.keys() >= set(load_scores(path).video_ids):
+            for subset in ("test", "train") if net.fits_svm else ("test",):
+                name = f"scores/{net.stream}-{subset}.npz"
+                scores = load_scores(run.folder / name)
+                if not study.groups[run.target].keys() >= set(scores.video_ids):
                     raise DataError("scores of other videos")
-            if run.done and run.net == FIGURE4_NET:
-                path = run.folder / f"{net.stream}.safetensors"
-                load_model(path)
+            if run.net == FIGURE4_NET:
+                name = f"{net.stream}.safetensors"
+                load_model(run.folder / name)
         except TwoStreamError:
             found[run.folder] = (
-                f"{path.relative_to(run.folder)} is missing, damaged or of other data: delete it "
-                "and results.json there, and the same command makes them again"
+                f"{name} is missing, damaged or of other data: delete it and results.json there, "
+                "and the same command makes them again"
             )
     return found
 

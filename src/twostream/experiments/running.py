@@ -39,12 +39,9 @@ def run_all(
     """Train and score everything that is not there yet.
 
     Args:
-        study: whose runs they are.
         runs: what is needed, each once; finished ones cost nothing.
         jobs: runs at the same time; None: one a core on a CPU, with one thread each, which is
             faster than threads inside one small network; one on a GPU.
-        options: accelerator, devices, precision.
-        progress: told how far extraction and the runs are.
 
     Returns:
         Folder -> why a run failed; the others are done all the same.

@@ -99,11 +99,8 @@ class Study:
 
     Attributes:
         data: one or two data sets: the first and the second one's part.
-        recipe: how nets are trained.
-        out: the folder.
-        weights: weights of the pre-trained spatial net, or None.
-        seeds: number of seeds.
-        folds: number of folds by group.
+        weights: of the pre-trained spatial net, or None.
+        folds: by group.
         official: use the splits that came with the data instead of folds: UCF-101 and HMDB-51.
     """
 

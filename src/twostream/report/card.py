@@ -12,7 +12,7 @@ from safetensors import safe_open
 from twostream.checkpoint import read_spec
 from twostream.files import write_text
 from twostream.report.measures import Accuracy, accuracy, chance, recalls
-from twostream.report.run_contents import NAMES, RunContents, read_run
+from twostream.report.run_contents import NAMES, RunContents, part, read_run
 from twostream.report.templating import render
 
 CARD_NAME = "README.md"
@@ -38,8 +38,7 @@ def card(contents: RunContents, name: str, *, license_id: str = UNKNOWN_LICENSE)
     found = {stream: accuracy(scores) for stream, scores in contents.test.items()}
     first, scores = next(iter(contents.test.values())), contents.test[contents.reference]
     shares = dict(zip(scores.classes, recalls(scores), strict=True))
-    topics = {name: contents.setting(name) for name in _TOPICS}
-    topics = {name: found if isinstance(found, dict) else {} for name, found in topics.items()}
+    topics = {name: part(contents.settings, name) for name in _TOPICS}
     return render(
         "report/templates/card.md.j2",
         metadata=_metadata(contents, name, license_id, found),
@@ -117,4 +116,4 @@ def _file(path: Path) -> dict[str, Any]:
 
 
 def _dataset(contents: RunContents) -> str:
-    return str(contents.setting("dataset") or "data that is not named")
+    return str(contents.settings.get("dataset") or "data that is not named")

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from twostream.display.colours import flow_picture, flow_to_rgb, to_uri
 from twostream.flow import make_estimator
+from twostream.report.run_contents import part
 from twostream.store.flow_store import FlowStore
 from twostream.types import LabeledVideo, StoreError, TwoStreamError
 from twostream.video import VideoReader
@@ -44,8 +45,7 @@ class ClipPicture:
 
 def open_store(run: Path, settings: Mapping[str, Any]) -> FlowStore | str:
     """Open the store that a run was made from, also where RUN was moved; or return why not."""
-    described = settings.get("store")
-    root = described.get("root") if isinstance(described, dict) else None
+    root = part(settings, "store").get("root")
     places = [run / "flow"] if root is None else [Path(root), run / root, run / "flow"]
     for place in places:
         if (place / "store.json").is_file():
@@ -83,8 +83,7 @@ def decoded_picture(video: LabeledVideo, settings: Mapping[str, Any]) -> ClipPic
     Raises:
         TwoStreamError: the video or the estimator cannot be used.
     """
-    made = settings.get("store")
-    made = made if isinstance(made, dict) else {}
+    made = part(settings, "store")
     with VideoReader(video.path, short_side=made.get("short_side")) as reader:
         limit = min(_MAX_DECODED_FRAMES, max(2, reader.info.num_frames_claimed))
         index = (limit - 1) // 2

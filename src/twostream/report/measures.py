@@ -129,12 +129,12 @@ def hardest(scores: VideoScores, at_most: int = 12, at_least: int = 6) -> list[i
     """
     predicted = scores.predictions()
     usable = (predicted >= 0) & (scores.labels >= 0)
-    wrong = np.flatnonzero(usable & (predicted != scores.labels))
-    right = np.flatnonzero(usable & (predicted == scores.labels))
+    right = predicted == scores.labels
     top = scores.scores.max(axis=1, initial=-np.inf)
-    ranked = [*wrong[np.argsort(-top[wrong], kind="stable")]][:at_most]
-    fill = right[np.argsort(top[right], kind="stable")]
-    return [int(row) for row in [*ranked, *fill[: max(0, at_least - len(ranked))]]]
+    sure, unsure = (np.argsort(order, kind="stable").tolist() for order in (-top, top))
+    wrong = [row for row in sure if usable[row] and not right[row]][:at_most]
+    fill = [row for row in unsure if usable[row] and right[row]]
+    return wrong + fill[: max(0, at_least - len(wrong))]
 
 
 def top_confusions(

@@ -128,10 +128,10 @@ def class_recalls(contents: RunContents) -> dict[str, Any] | str:
         }
         for i in order
     ]
-    folded = slice(_OPEN_CLASSES // 2, len(rows) - _OPEN_CLASSES // 2)
-    fold = len(rows) > _OPEN_CLASSES
+    end = _OPEN_CLASSES // 2
+    folded = [rows[:end], rows[end:-end], rows[-end:]]
     return {
-        "parts": [rows[: folded.start], rows[folded], rows[folded.stop :]] if fold else [rows],
+        "parts": folded if len(rows) > _OPEN_CLASSES else [rows],
         "ahead": None if lead is None else _ahead(first.classes, lead),
         "sorted_by_gain": gain is not None,
         "models": {model: NAMES[model].lower() for model in shown},

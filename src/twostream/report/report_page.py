@@ -18,7 +18,7 @@ from twostream.report.model_results import (
     fusion_gains,
     verdict,
 )
-from twostream.report.run_contents import NAMES, STREAMS, RunContents, read_run
+from twostream.report.run_contents import NAMES, STREAMS, RunContents, part, read_run
 from twostream.report.templating import render
 from twostream.report.training_curves import training_curves
 from twostream.types import LabeledVideo, Progress, RunError, TwoStreamError, no_progress
@@ -91,7 +91,7 @@ def report_page(
         filters=filters,
         unreadable=contents.unreadable(),
         settings=_settings(contents),
-        version=contents.setting("versions", "twostream"),
+        version=part(contents.settings, "versions").get("twostream"),
         names=NAMES,
     )
 
@@ -112,9 +112,8 @@ def _settings(contents: RunContents) -> dict[str, Any] | str:
     single = {k: v for k, v in settings.items() if not isinstance(v, dict)}
     command = single.pop("command", None)
     single.pop("notes", None)
-    seconds = contents.results.get("seconds")
-    spent = seconds.items() if isinstance(seconds, dict) else ()
-    parts = [(str(what), float(n)) for what, n in spent if isinstance(n, int | float)]
+    seconds = part(contents.results, "seconds").items()
+    parts = [(str(what), float(n)) for what, n in seconds if isinstance(n, int | float)]
     return {
         "command": command,
         "seconds": parts,

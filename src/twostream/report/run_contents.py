@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,13 +57,6 @@ class RunContents:
         """The model whose mistakes are shown: the fusion, else the better stream."""
         return self.fusion or max(self.test, key=lambda name: self.test[name].correct().sum())
 
-    def setting(self, *keys: str) -> Any:
-        """Return a nested setting, None where any part of it is missing."""
-        value: Any = self.settings
-        for key in keys:
-            value = value.get(key) if isinstance(value, dict) else None
-        return value
-
     def split_notes(self) -> list[str]:
         """Return what was noted when the data was split."""
         noted = self.settings.get("notes")
@@ -71,9 +64,9 @@ class RunContents:
 
     def notes(self) -> list[str]:
         """Return what a reader must know before the figures: of the split, and what went wrong."""
-        told, found = self.results.get("accuracy"), [*self.split_notes(), *self.problems]
+        found = [*self.split_notes(), *self.problems]
         for model, scores in self.test.items():
-            said = told.get(model) if isinstance(told, dict) else None
+            said = part(self.results, "accuracy").get(model)
             if isinstance(said, int | float) and abs(said - scores.accuracy()) > 1e-4:
                 found.append(
                     f"results.json says {percent(said)} for {NAMES[model]}, its score file "
@@ -83,12 +76,17 @@ class RunContents:
 
     def unreadable(self) -> list[tuple[str, str, bool]]:
         """Return (video id, why, whether it is tested) of all videos that could not be read."""
-        known = self.results.get("unreadable")
-        reasons = {str(k): str(v) for k, v in known.items()} if isinstance(known, dict) else {}
+        reasons = {str(k): str(v) for k, v in part(self.results, "unreadable").items()}
         for scores in (*self.test.values(), *self.train.values()):
             reasons |= scores.unreadable
         tested = {video_id for scores in self.test.values() for video_id in scores.unreadable}
         return [(video_id, why, video_id in tested) for video_id, why in sorted(reasons.items())]
+
+
+def part(values: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """Return a JSON object inside another; {} where it is missing or something else."""
+    found = values.get(key)
+    return found if isinstance(found, dict) else {}
 
 
 def read_run(run: Path) -> RunContents:
@@ -134,17 +132,16 @@ def read_run(run: Path) -> RunContents:
 
 
 def _scores(
-    run: Path, names: Sequence[str] | dict[str, str], subset: str, problems: list[str]
+    run: Path, names: Iterable[str], subset: str, problems: list[str]
 ) -> dict[str, VideoScores]:
     found = {}
     for name in names:
         path = run / "scores" / f"{name}-{subset}.npz"
         if not path.is_file():
             continue
-        if not zipfile.is_zipfile(path):
-            problems.append(f"{path.name} cannot be read (it is cut off or no score file).")
-            continue
         try:
+            if not zipfile.is_zipfile(path):
+                raise DataError("it is cut off or no score file")
             found[name] = load_scores(path)
         except (DataError, zipfile.BadZipFile) as error:
             problems.append(f"{path.name} cannot be read ({error}).")

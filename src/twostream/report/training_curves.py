@@ -8,7 +8,7 @@ import numpy as np
 
 from twostream.report.charts import curve_plot
 from twostream.report.measures import accuracy
-from twostream.report.run_contents import RunContents
+from twostream.report.run_contents import RunContents, part
 from twostream.report.wording import DASH, percent
 
 _PLOTS = {
@@ -46,9 +46,9 @@ def training_curves(contents: RunContents) -> dict[str, Any] | str:
 
 
 def _wait(contents: RunContents, stream: str, log: dict[str, Any]) -> str:
-    wait = contents.results.get("loader_wait")
-    if isinstance(wait, dict) and isinstance(wait.get(stream), int | float):
-        return percent(float(wait[stream]))
+    wait = part(contents.results, "loader_wait").get(stream)
+    if isinstance(wait, int | float):
+        return percent(float(wait))
     waited, total = log.get("loader_wait_seconds"), log.get("seconds")
     if isinstance(waited, int | float) and isinstance(total, int | float) and total:
         return percent(waited / total)
