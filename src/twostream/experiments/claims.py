@@ -11,21 +11,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from twostream.experiments.nets import Target
+from twostream.experiments.nets import Fusion, Target
 
 MARGIN_POINTS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """What is compared: the accuracy of a net of NETS, or of two fused nets.
-
-    "better" takes the one that is right more often, which favours it.
-    """
+    """What is compared: the accuracy of a net of NETS, or of two fused nets."""
 
     label: str
     nets: tuple[str, ...]
-    fusion: Literal["average", "svm", "better"] | None = None
+    fusion: Fusion | None = None
 
 
 @dataclass(frozen=True, slots=True)

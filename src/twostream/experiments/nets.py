@@ -11,6 +11,8 @@ from twostream.types import Stream, TemporalInput
 
 # Which data set a net is trained for: the first (UCF-101's part) or the second (HMDB-51's part).
 Target = Literal[0, 1]
+# How two nets are fused; "better" takes the one that is right more often, which favours it.
+Fusion = Literal["average", "svm", "better"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
-from twostream.experiments.nets import Target
-
-Fusion = Literal["average", "svm"]
+from twostream.experiments.nets import Fusion, Target
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

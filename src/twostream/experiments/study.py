@@ -16,13 +16,13 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from twostream.datasets import Dataset, SplitChoice, load_dataset, refuse_shared_videos
-from twostream.experiments.nets import NETS, Net, Target
+from twostream.experiments.nets import NETS, Fusion, Net, Target
 from twostream.experiments.paired_differences import Interval, group_interval
 from twostream.files import differences, locked, read_json, refuse_foreign, write_json
 from twostream.flow import ESTIMATOR_NAMES
@@ -297,7 +297,7 @@ class Study:
     def outcome(
         self,
         nets: Sequence[str],
-        fusion: Literal["average", "svm", "better"] | None,
+        fusion: Fusion | None,
         target: Target,
         *,
         every_split: bool = False,

@@ -59,46 +59,36 @@ def filter_picture(model_file: Path) -> FilterPicture:
     span = weight.shape[2] if weight.ndim == 5 else 0  # frames that a filter of slow fusion sees
     if weight.shape[1] != (3 if span else model.spec.in_channels):
         raise ModelError(f"the first layer of {model_file.name} is not a plain convolution")
-    order = np.argsort(-np.linalg.norm(weight.reshape(len(weight), -1), axis=1), kind="stable")
+    n, total, (height, width) = min(MAX_FILTERS, len(weight)), len(weight), weight.shape[-2:]
+    order = np.argsort(-np.linalg.norm(weight.reshape(total, -1), axis=1), kind="stable")[:n]
     if temporal is not None and not temporal.rgb:
-        return _flow_filters(weight, order[:MAX_FILTERS], bidirectional=temporal.bidirectional)
-    shown = weight[order[:MAX_FILTERS]]
+        reading = derivative_reading(weight, bidirectional=temporal.bidirectional)  # of all
+        ordered = weight[sorted(order, key=lambda i: KINDS.index(reading.kinds[i]))]
+        blocks = [ordered[i : i + _FILTERS_PER_BLOCK] for i in range(0, n, _FILTERS_PER_BLOCK)]
+        scale = max(1, min(4, (_BLOCK_PX // len(blocks[0]) - 2) // width))
+        grey = [
+            figure4_picture(block, scale=scale)[..., None].repeat(3, axis=2) for block in blocks
+        ]
+        images = tuple(_enlarged(picture, 1) for picture in grey)
+        return FilterPicture(images, n, total, (height, width), "", reading)
+    shown = weight[order]
     if span:  # frame by frame, as a plain stack has them
-        shown = shown.swapaxes(1, 2).reshape(len(shown), -1, *shown.shape[3:])
+        shown = shown.swapaxes(1, 2).reshape(n, -1, *shown.shape[3:])
     shown = shown / np.maximum(np.abs(shown).max(axis=(1, 2, 3), keepdims=True), 1e-12)
-    n, _, height, width = shown.shape
     if temporal is None:
         tiles = _rgb_tiles(shown[:, None])[:, 0]
         columns = min(16, n)
         blank = np.zeros((-n % columns, *tiles.shape[1:]), np.uint8)
         grid = np.concatenate([tiles, blank]).reshape(-1, columns, *tiles.shape[1:])
         image = _enlarged(_mosaic(grid), max(1, round(34 / width)))
-        return FilterPicture((image,), n, len(weight), (height, width), "")
-    planes = shown.reshape(n, span or temporal.length, -1, height, width)
+        return FilterPicture((image,), n, total, (height, width), "")
+    tiles = _rgb_tiles(shown.reshape(n, span or temporal.length, -1, height, width))
     words = f"the {span} frames that a filter spans" if span else f"the {temporal.length} frames"
-    tiles = _rgb_tiles(planes)
     scale = max(1, min(6, round(320 / (tiles.shape[1] * (width + 1)))))
     blocks = [tiles[i : i + _FILTERS_PER_BLOCK] for i in range(0, n, _FILTERS_PER_BLOCK)]
     images = tuple(_enlarged(_mosaic(block), scale) for block in blocks)
-    return FilterPicture(
-        images, n, len(weight), (height, width), f"rows: filters; columns: {words} in order"
-    )
-
-
-def _flow_filters(
-    weight: NDArray[np.float32], chosen: NDArray[np.intp], *, bidirectional: bool
-) -> FilterPicture:
-    """Draw filters of flow by what they compute; all of the layer is read, ``chosen`` are shown."""
-    reading = derivative_reading(weight, bidirectional=bidirectional)
-    ordered = weight[sorted(chosen, key=lambda i: KINDS.index(reading.kinds[i]))]
-    n, _, height, width = ordered.shape
-    blocks = [ordered[i : i + _FILTERS_PER_BLOCK] for i in range(0, n, _FILTERS_PER_BLOCK)]
-    scale = max(1, min(4, (_BLOCK_PX // len(blocks[0]) - 2) // width))
-    grey = [figure4_picture(block, scale=scale) for block in blocks]
-    images = tuple(
-        (to_uri(np.repeat(g[..., None], 3, axis=2), lossless=True), g.shape[1]) for g in grey
-    )
-    return FilterPicture(images, n, len(weight), (height, width), "", reading)
+    told = f"rows: filters; columns: {words} in order"
+    return FilterPicture(images, n, total, (height, width), told)
 
 
 def _rgb_tiles(weight: NDArray[np.float32]) -> NDArray[np.uint8]:

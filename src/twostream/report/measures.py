@@ -141,16 +141,12 @@ def top_confusions(
     counts: NDArray[np.int64], at_most: int = 8
 ) -> list[tuple[int, int, int, float]]:
     """Return the most frequent mistakes as (true, predicted, clips, share of the true class)."""
-    k = len(counts)
-    wrong = counts[:, :k].copy()
+    wrong = counts[:, :-1].copy()
     np.fill_diagonal(wrong, 0)
-    order = np.argsort(-wrong, axis=None, kind="stable")[:at_most]
-    cells = [divmod(int(cell), k) for cell in order if k]
-    return [
-        (i, j, int(wrong[i, j]), float(wrong[i, j] / counts[i].sum()))
-        for i, j in cells
-        if wrong[i, j]
-    ]
+    order = np.argsort(-wrong, axis=None, kind="stable")[:at_most].tolist()
+    cells = [divmod(cell, len(counts)) for cell in order]
+    found = [(i, j, int(wrong[i, j])) for i, j in cells if wrong[i, j]]
+    return [(i, j, count, count / int(counts[i].sum())) for i, j, count in found]
 
 
 def thin_out(

@@ -21,48 +21,38 @@ from twostream.report.measures import (
     top_confusions,
 )
 from twostream.report.run_contents import FUSIONS, NAMES, STREAMS, RunContents
-from twostream.report.wording import clips, percent
 
 # More classes than this are folded: the ends of the list, where a stream or fusion matters, stay.
 _OPEN_CLASSES = 30
 MINUS = "\N{MINUS SIGN}"
-_BEST = {
-    "spatial": "The spatial stream alone recognises",
-    "temporal": "The temporal stream alone recognises",
-    "average": "The two streams together, averaged, recognise",
-    "svm": "The two streams together, fused by the SVM, recognise",
-}
 
 
 def verdict(contents: RunContents) -> dict[str, Any]:
-    """Return in plain words what the best model is (None without clips), and how sure that is."""
+    """Return which model is best and what it leads by, for a sentence.
+
+    Returns:
+        best: a model; None without clips.
+        accuracies: of each model.
+        rival: the model to compare it with; None where there is no other.
+        p: of an exact McNemar test of the two; None where they were not scored on the same clips.
+    """
     results = {model: accuracy(scores) for model, scores in contents.test.items()}
     if not any(result.n for result in results.values()):
-        second = "So nothing can be said about how well new clips are recognised."
-        return {"best": None, "first": "This split has no test clips.", "second": second}
+        return {"best": None, "accuracies": results, "rival": None, "p": None}
+
+    def share(model: str) -> float:
+        return results[model].share
+
     # among equals the simpler model is named: a stream before a fusion, the average before the SVM
-    best = max(results, key=lambda model: results[model].share)
-    top = results.pop(best)
-    first = f"{_BEST[best]} {top.correct:,} of {clips(top.n)} never trained on:"
-    if not results:
-        second = "Only one stream was trained, so nothing could be fused."
-        return {"best": top, "first": first, "second": second}
+    best = max(results, key=share)
+    others = [model for model in results if model != best]
     # the question a reader has: does fusing pay, or (where a stream wins) what does it cost
-    rival = max(
-        [model for model in results if (model in STREAMS) == (best in FUSIONS)] or list(results),
-        key=lambda model: results[model].share,
-    )
-    alone = " alone" if rival in STREAMS else ""
-    second = f"{NAMES[rival]}{alone}: {percent(results[rival].share)}"
-    ahead = top.correct - results[rival].correct
-    if not ahead:
-        second += ", just as good"
-    elif contents.paired:
+    rivals = [model for model in others if (model in STREAMS) == (best in FUSIONS)] or others
+    rival = max(rivals, key=share, default=None)
+    p = None
+    if rival and contents.paired:
         p = paired_p_value(contents.test[best].correct(), contents.test[rival].correct())
-        luck = "could well be luck" if p >= 0.05 else "is hardly luck"
-        shown = "p < 0.001" if p < 0.001 else f"p = {p:.2g}"
-        second += f". A lead of {clips(ahead)} that {luck} ({shown}, exact McNemar test)"
-    return {"best": top, "first": first, "second": f"{second}."}
+    return {"best": best, "accuracies": results, "rival": rival, "p": p}
 
 
 def accuracies(contents: RunContents, groups: int) -> dict[str, Any]:
