@@ -44,7 +44,7 @@ def reproduce(
     """Run the paper's experiments and check its claims; goes on where it was stopped."""
     from twostream.experiments import Study, check_what, listing
     from twostream.experiments import reproduce as run
-    from twostream.experiments.built_in import built_in_data
+    from twostream.experiments.study import built_in_data
     from twostream.recipes import make_recipe
     from twostream.types import UsageError
 

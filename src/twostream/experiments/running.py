@@ -12,7 +12,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
-from twostream.experiments.nets import NETS, Target
+from twostream.experiments.nets import NETS
 from twostream.experiments.study import PlannedRun, Study
 from twostream.run import RunSettings, extract_split, train_run
 from twostream.store.flow_store import Kind
@@ -102,18 +102,17 @@ def extract_all(
     study: Study, runs: Sequence[PlannedRun], *, device: str, progress: Progress
 ) -> None:
     """Extract the flow of every data set once, with all that any run will read of it."""
-    kinds: dict[Target, set[Kind]] = {}
+    kinds: dict[int, set[Kind]] = {0: set(), 1: set()}
     for run in runs:
-        kinds.setdefault(run.target, set()).update(run.settings.kinds())
+        kinds[run.target] |= set(run.settings.kinds())
         if NETS[run.net].how:
-            other: Target = 1 if run.target == 0 else 0
-            kinds.setdefault(other, set()).update(run.settings.net("temporal").kinds)
-    for target, wanted in sorted(kinds.items()):
+            kinds[1 - run.target] |= set(run.settings.net("temporal").kinds)
+    for target in (target for target in kinds if kinds[target]):
         extract_split(
             study.datasets[target].whole(),
             study.store(target),
             runs[0].settings.stored,
-            kinds=tuple(sorted(wanted)),
+            kinds=tuple(sorted(kinds[target])),
             crop_size=study.recipe.crop_size,
             device=device,
             progress=progress,

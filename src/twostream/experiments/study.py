@@ -32,7 +32,8 @@ from twostream.models import read_declaration, read_weights
 from twostream.recipes import Recipe
 from twostream.run import RunSettings
 from twostream.scoring import load_scores
-from twostream.types import DataError, RunError, UsageError, VideoScores
+from twostream.synthetic import render_dataset
+from twostream.types import DataError, Progress, RunError, UsageError, VideoScores
 
 RESULTS = ("accuracy", "train_accuracy", "seconds")  # what is read of a run's results.json
 
@@ -322,6 +323,16 @@ class Study:
         values = np.array([np.mean(right[unit]) for unit in units])
         groups = self.groups[target]
         return Outcome(units, values, tuple(groups[video_id] for video_id, _ in units))
+
+
+def built_in_data(out: Path, progress: Progress) -> str:
+    """Render the built-in data set of 24 groups beside OUT, once; return its folder."""
+    folder = out.with_name(f"{out.name}-clips") / "built-in"
+    done = folder.with_name("complete")
+    if not done.is_file():
+        render_dataset(folder, groups=24, progress=progress)
+        done.touch()
+    return str(folder)
 
 
 def _scores(run: PlannedRun, subset: str) -> VideoScores:

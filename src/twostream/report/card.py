@@ -87,7 +87,7 @@ def _metadata(contents: RunContents, name: str, license_id: str, found: dict[str
         )
         for stream, each in found.items()
     ]
-    data = ModelCardData(
+    return ModelCardData(
         license=license_id,
         library_name="twostream",
         pipeline_tag="video-classification",
@@ -95,8 +95,7 @@ def _metadata(contents: RunContents, name: str, license_id: str, found: dict[str
         metrics=["accuracy"],
         model_name=name,
         eval_results=results,
-    )
-    return data.to_yaml()
+    ).to_yaml()
 
 
 def _begun(start: dict[str, Any]) -> str:

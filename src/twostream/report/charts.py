@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -33,12 +34,11 @@ def spans(parts: Sequence[tuple[str, float]]) -> list[tuple[str, float, float]]:
     >>> spans([("a", 1), ("b", 3)])
     [('a', 0.0, 0.25), ('b', 0.25, 0.75)]
     """
-    total = sum(amount for _, amount in parts) or 1.0
-    start, found = 0.0, []
-    for kind, amount in parts:
-        found.append((kind, start / total, amount / total))
-        start += amount
-    return found
+    *starts, total = accumulate((amount for _, amount in parts), initial=0.0)
+    total = total or 1.0
+    return [
+        (kind, start / total, n / total) for (kind, n), start in zip(parts, starts, strict=True)
+    ]
 
 
 def confusion_matrix(counts: NDArray[np.int64], classes: Sequence[str]) -> dict[str, Any]:

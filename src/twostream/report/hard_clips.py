@@ -9,10 +9,8 @@ import numpy as np
 
 from twostream.report.clip_pictures import ClipPicture
 from twostream.report.run_contents import RunContents
-from twostream.report.wording import clips, percent
+from twostream.report.wording import percent
 from twostream.types import VideoScores
-
-_JUDGES = {"average": "the average of both streams", "svm": "the SVM"}
 
 
 def hard_clips(
@@ -31,13 +29,9 @@ def hard_clips(
     if len(reasons) == 1 and not any(picture.frame or picture.flow for picture in shown):
         # one reason for all is said once
         no_pictures, shown = reasons.pop(), [ClipPicture()] * len(rows)
-    listed = int((~scores.correct()[rows]).sum())
-    what = [f"the {clips(listed)} it got wrong with most confidence"] if listed else []
-    if listed < len(rows):
-        what.append("those it got right by the narrowest margin")
     return {
-        "judge": _JUDGES.get(contents.reference, f"the {contents.reference} stream"),
-        "what": ", then ".join(what),
+        "judge": contents.reference,
+        "wrong": int((~scores.correct()[rows]).sum()),
         "no_pictures": no_pictures,
         "cards": [_card(scores, row, picture) for row, picture in zip(rows, shown, strict=True)],
     }

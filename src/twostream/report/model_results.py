@@ -124,9 +124,9 @@ def class_recalls(contents: RunContents) -> dict[str, Any] | str:
         "parts": folded if len(rows) > _OPEN_CLASSES else [rows],
         "ahead": None if lead is None else _ahead(first.classes, lead),
         "sorted_by_gain": gain is not None,
-        "models": {model: NAMES[model].lower() for model in shown},
+        "models": shown,
         "means": {
-            NAMES[model].lower(): float(np.nanmean(values))
+            model: float(np.nanmean(values))
             for model, values in share.items()
             if not np.isnan(values).all()
         },
