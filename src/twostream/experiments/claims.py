@@ -48,23 +48,19 @@ class Claim:
     comparisons: tuple[Comparison, ...]
 
 
-def _net(name: str, label: str) -> Contender:
-    return Contender(label, (name,))
-
-
-_STACK = _net("flow-10", "stack of 10 flow fields")
+_STACK = Contender("stack of 10 flow fields", ("flow-10",))
 _TWO = ("last-layer", "flow-10")
 _AVERAGE = Contender("average of both streams", _TWO, "average")
 _SVM = Contender("SVM on both streams", _TWO, "svm")
-_ALONE = _net("flow-10", "second data set only")
-_PRETRAINED = _net("flow-10-pretrained", "pre-trained on the first, fine-tuned")
-_MULTITASK = _net("flow-10-multitask", "multi-task")
-_SINGLE = _net("flow-1", "single flow field")
-_TUNED = _net("fine-tuned", "pre-trained, fine-tuned")
-_LAST_LAYER = _net("last-layer", "pre-trained, last layer only")
-_SCRATCH = _net("scratch", "from scratch")
+_ALONE = Contender("second data set only", ("flow-10",))
+_PRETRAINED = Contender("pre-trained on the first, fine-tuned", ("flow-10-pretrained",))
+_MULTITASK = Contender("multi-task", ("flow-10-multitask",))
+_SINGLE = Contender("single flow field", ("flow-1",))
+_TUNED = Contender("pre-trained, fine-tuned", ("fine-tuned",))
+_LAST_LAYER = Contender("pre-trained, last layer only", ("last-layer",))
+_SCRATCH = Contender("from scratch", ("scratch",))
 # the paper's nets are all of one architecture; weights that are at hand need not be of the recipe's
-_SAME_SCRATCH = _net("scratch-like-weights", "the same network from scratch")
+_SAME_SCRATCH = Contender("the same network from scratch", ("scratch-like-weights",))
 
 CLAIMS: tuple[Claim, ...] = (
     Claim(
@@ -85,20 +81,20 @@ CLAIMS: tuple[Claim, ...] = (
         "L = 1 73.9, L = 5 80.4, L = 10 81.0",
         (
             Comparison(_STACK, _SINGLE),
-            Comparison(_net("flow-5", "stack of 5 flow fields"), _SINGLE),
+            Comparison(Contender("stack of 5 flow fields", ("flow-5",)), _SINGLE),
         ),
     ),
     Claim(
         3,
         "Stacking along trajectories and in place give similar results.",
         "stacking 81.0, trajectories 80.2",
-        (Comparison(_STACK, _net("trajectory-10", "stack along trajectories"), "similar"),),
+        (Comparison(_STACK, Contender("stack along trajectories", ("trajectory-10",)), "similar"),),
     ),
     Claim(
         4,
         "Bi-directional flow is not much better than uni-directional.",
         "uni-directional 81.0, bi-directional 81.2",
-        (Comparison(_STACK, _net("bidirectional-10", "bi-directional stack"), "similar"),),
+        (Comparison(_STACK, Contender("bi-directional stack", ("bidirectional-10",)), "similar"),),
     ),
     Claim(
         5,
@@ -108,8 +104,8 @@ CLAIMS: tuple[Claim, ...] = (
         (
             Comparison(_MULTITASK, _ALONE, target=1),
             Comparison(_MULTITASK, _PRETRAINED, target=1),
-            Comparison(_MULTITASK, _net("flow-10-added", "classes added"), target=1),
-            Comparison(_MULTITASK, _net("flow-10", "alone")),
+            Comparison(_MULTITASK, Contender("classes added", ("flow-10-added",)), target=1),
+            Comparison(_MULTITASK, Contender("alone", ("flow-10",))),
         ),
     ),
     Claim(
@@ -117,8 +113,8 @@ CLAIMS: tuple[Claim, ...] = (
         "A stack of RGB frames does worse than a stack of flow.",
         "slow fusion 56.4, stack of flow 81.0",
         (
-            Comparison(_STACK, _net("slow-fusion-11", "slow fusion over 11 RGB frames")),
-            Comparison(_STACK, _net("rgb-stack-10", "plain stack of 10 RGB frames")),
+            Comparison(_STACK, Contender("slow fusion over 11 RGB frames", ("slow-fusion-11",))),
+            Comparison(_STACK, Contender("plain stack of 10 RGB frames", ("rgb-stack-10",))),
         ),
     ),
     Claim(
@@ -134,7 +130,7 @@ CLAIMS: tuple[Claim, ...] = (
         8,
         "Subtracting each field's mean helps a little.",
         "stacking L = 10: without 79.9, with 81.0",
-        (Comparison(_STACK, _net("flow-10-with-mean", "without mean subtraction")),),
+        (Comparison(_STACK, Contender("without mean subtraction", ("flow-10-with-mean",))),),
     ),
     Claim(
         9,

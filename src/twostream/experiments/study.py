@@ -72,7 +72,6 @@ class Outcome:
     Attributes:
         units: (video id, official split or 0): a clip counts in every split that tests it.
         values: (n,) share of the seeds in which each is right.
-        groups: each clip's group.
     """
 
     units: tuple[tuple[str, int], ...]
@@ -144,10 +143,8 @@ class Study:
         if self.recipe.flow not in ESTIMATOR_NAMES:
             known = ", ".join(ESTIMATOR_NAMES)
             raise UsageError(f"no flow estimator {self.recipe.flow!r}: use one of {known}")
-        if self.weights:
-            _ = self.weights_architecture
-        targets: tuple[Target, ...] = (0, 1)
-        for target, dataset in zip(targets, self.datasets, strict=False):
+        _ = self.weights_architecture  # the weights can be read
+        for target, dataset in enumerate(self.datasets):
             for choice in self._parts(target, every_split=True).values():
                 for seed in range(self.seeds):
                     split = choice.of(dataset, seed=seed)
@@ -261,7 +258,7 @@ class Study:
             score_train=net.fits_svm,
         )
 
-    def _parts(self, target: Target, every_split: bool) -> dict[str, SplitChoice]:
+    def _parts(self, target: int, every_split: bool) -> dict[str, SplitChoice]:
         """Return name -> choice of each part that is tested."""
         if self.official:
             given = self.datasets[target].given_splits

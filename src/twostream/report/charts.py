@@ -42,7 +42,7 @@ def spans(parts: Sequence[tuple[str, float]]) -> list[tuple[str, float, float]]:
 
 
 def confusion_matrix(counts: NDArray[np.int64], classes: Sequence[str]) -> dict[str, Any]:
-    """Return a confusion matrix's columns and rows of cells, and the layout of a map of them.
+    """Return a confusion matrix's columns and rows, and the layout of a map of them.
 
     Args:
         counts: (k, k + 1), row true class, column predicted class, last column unreadable.
@@ -50,29 +50,15 @@ def confusion_matrix(counts: NDArray[np.int64], classes: Sequence[str]) -> dict[
 
     Returns:
         columns: names, "not read" among them where clips were not.
-        rows: label, n clips, and a cell a column, None where there is no clip: its column, count,
-            share of the row, strength (the opacity: even one clip of many must be visible), and
-            the words told.
+        rows: label, n clips, and their counts by column.
         map: sizes in px and short labels for a matrix too large to hold numbers, else None.
     """
     columns = [*classes, "not read"][: len(classes) + int(counts[:, -1].any())]
 
-    def cell(i: int, j: int, count: int, n: int) -> dict[str, Any]:
-        taken = "recognised" if i == j else f"taken for {columns[j]}"
-        verdict = taken if j < len(classes) else "could not be read"
-        return {
-            "column": j,
-            "count": count,
-            "share": count / n,
-            "strength": 0.14 + 0.86 * count / n,
-            "told": f"{classes[i]} {verdict}: {count} of {n} ({percent(count / n)})",
-        }
-
-    rows = []
-    for i, label in enumerate(classes):
-        row, n = counts[i].tolist(), int(counts[i].sum())
-        cells = [cell(i, j, row[j], n) if row[j] else None for j in range(len(columns))]
-        rows.append({"label": label, "n": n, "cells": cells})
+    rows = [
+        {"label": label, "n": sum(row), "counts": row[: len(columns)]}
+        for label, row in zip(classes, counts.tolist(), strict=True)
+    ]
     layout = None
     if len(rows) > TABLE_CLASSES:
         longest = min(_LONGEST_LABEL, max(map(len, classes)))

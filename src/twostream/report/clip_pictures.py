@@ -29,7 +29,6 @@ class ClipPicture:
     """A middle frame and its flow, as data URIs; the one that is missing is None.
 
     Attributes:
-        frame, flow: pictures.
         index, count: which of how many frames it is (count 0: not known), from 0.
         longest_px: longest displacement of the flow picture, px of the stored size.
         missing: why a picture is missing, in words.

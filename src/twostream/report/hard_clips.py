@@ -16,10 +16,7 @@ from twostream.types import VideoScores
 def hard_clips(
     contents: RunContents, rows: list[int], pictures: Mapping[str, ClipPicture]
 ) -> dict[str, Any] | str:
-    """Return a card for each hard clip, or why there is none.
-
-    ``rows`` are the clips' in the scores of the reference model.
-    """
+    """Return a card for each hard clip, a row of the reference's scores, or why there is none."""
     scores = contents.test[contents.reference]
     if not rows:
         return "there are no test clips with scores"

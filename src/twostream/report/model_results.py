@@ -56,10 +56,7 @@ def verdict(contents: RunContents) -> dict[str, Any]:
 
 
 def accuracies(contents: RunContents, groups: int) -> dict[str, Any]:
-    """Return each model's accuracy on test and training clips, and what they rest on.
-
-    ``groups`` is how many the test clips come from, 0 where that is not known.
-    """
+    """Return each model's accuracy, and what it rests on; ``groups`` of test clips, 0: unknown."""
     models: list[dict[str, Any]] = [
         {
             "name": model,
@@ -169,13 +166,11 @@ def confusions(contents: RunContents) -> list[dict[str, Any]]:
     found = []
     for model, scores in contents.test.items():
         counts = confusion(scores)
-        label = NAMES[model].lower() if model != "svm" else "SVM"
         found.append(
             confusion_matrix(counts, scores.classes)
             | {
                 "name": model,
                 "label": NAMES[model],
-                "caption": f"Confusion matrix, {label}",
                 "shown": model == contents.reference,
                 "mistakes": [
                     (scores.classes[i], scores.classes[j], count, share)

@@ -29,7 +29,6 @@ class RunContents:
     """What a RUN folder holds.
 
     Attributes:
-        run: the folder.
         settings, results: the JSON files; empty where they are missing.
         test: model name -> scores on test clips, in the order spatial, temporal, average, svm.
         train: the same on training clips, where they exist.
