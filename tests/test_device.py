@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from test_ahead import shots, write
+from test_idle_threads import shots, write
 from twostream.__main__ import run
 from twostream.extraction import extract
 from twostream.flow import batched, device

@@ -22,6 +22,7 @@ from twostream.export import export_onnx, onnx_export
 from twostream.files import (
     PARTIAL_SUFFIX,
     claimed,
+    filled,
     locked,
     remove_leftovers,
     staged,
@@ -254,7 +255,7 @@ def test_an_export_is_repeatable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(
         onnx_export, "write_graph", lambda _, path: path.write_bytes(made[path.name])
     )
-    monkeypatch.setattr(onnx_export, "OnnxStream", lambda exported: exported)
+    monkeypatch.setattr(onnx_export, "OnnxStream", lambda path, spec: path)
 
     def check() -> None:
         assert content(out) == wanted and hidden(tmp_path) == []
@@ -269,6 +270,22 @@ def test_an_export_is_repeatable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     (foreign / "spatial.onnx").touch()
     with pytest.raises(RunError, match="holds something else"):
         export_onnx(nets, foreign)
+
+
+def test_a_folder_that_one_stands_in_is_filled_and_never_moved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with filled(Path("."), "mark", "*.old") as stage:
+        (stage / "mark").write_text("whole")
+    assert Path("mark").read_text() == "whole" and hidden(tmp_path) == []
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    with pytest.raises(RunError, match="cannot be replaced"), staged(Path(".")):
+        raise AssertionError("refused before the work")
+    with pytest.raises(ValueError), filled(tmp_path / "new", "mark", "*.old"):
+        raise ValueError
+    assert not (tmp_path / "new").exists()
 
 
 def test_push_and_pull_are_repeatable(

@@ -136,10 +136,12 @@ def staged(target: Path | None) -> Iterator[Path]:
     folder that is given goes with it in the end.
 
     Raises:
-        RunError: the disk refuses; what stood there is still there.
+        RunError: the disk refuses, or somebody stands in the target; it is as it was.
     """
     # a link stays one
     place = Path(os.path.realpath(target or Path(tempfile.gettempdir(), "twostream")))
+    if place.is_mount() or Path.cwd().is_relative_to(place):
+        raise RunError(f"{place} cannot be replaced while it is in use: name a folder in it")
     with _refused(place):
         place.parent.mkdir(parents=True, exist_ok=True)
         remove_leftovers(place.parent)
@@ -152,10 +154,47 @@ def staged(target: Path | None) -> Iterator[Path]:
             if target is not None:
                 with _refused(place):
                     if place.exists():
+                        shutil.copymode(place, stage)
                         os.rename(place, holder / _BEFORE)
                     os.rename(stage, place)
         finally:
             _remove_folder(holder)
+
+
+@contextmanager
+def filled(folder: Path, mark: str, replaced: str) -> Iterator[Path]:
+    """Give an empty folder whose files go into ``folder`` once the block ends without an error.
+
+    Other files in it stay. The one that marks it is emptied first and comes last: what is killed
+    in between is known by it, is not taken for whole, and can be filled again.
+
+    Args:
+        folder: made where it does not exist.
+        mark: name of the file that says what the folder is.
+        replaced: pattern of the files that go.
+
+    Raises:
+        RunError: the disk refuses.
+    """
+    with _refused(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(folder)
+        holder, lock = _begin(folder / "files", folder=True)
+    with lock:
+        try:
+            stage = holder / _NEW
+            stage.mkdir()
+            yield stage
+            with _refused(folder):
+                write_bytes(folder / mark, b"")
+                for old in folder.glob(replaced):
+                    os.unlink(old)
+                for path in sorted(stage.iterdir(), key=lambda path: path.name == mark):
+                    os.replace(path, folder / path.name)
+        finally:
+            _remove_folder(holder)
+            with suppress(OSError):
+                folder.rmdir()  # where nothing came into it
 
 
 def remove_leftovers(folder: Path, *, below: bool = False) -> int:

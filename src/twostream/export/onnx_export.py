@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from twostream.export.describe import describe
 from twostream.export.graph import OPSET, write_graph
 from twostream.export.parity import Parity, check_parity
 from twostream.export.quantize import calibration_inputs, compare, quantize
-from twostream.files import read_json, refuse_foreign, staged
+from twostream.files import filled, read_json, refuse_foreign
 from twostream.prediction.contract import CONTRACT_NAME, is_exported
 from twostream.prediction.model_files import load_models
 from twostream.prediction.onnx import OnnxStream
@@ -102,8 +101,8 @@ def export_onnx(
     if int8:
         asked = Path(run) / "asked.json" if isinstance(run, Path | str) else None
         own = read_json(asked) if asked and asked.is_file() else None
-        sides = _sides(own, calibrate, choice or SplitChoice())
-    with staged(out) as folder:
+        sides = _sides(own, calibrate, choice)
+    with filled(out, CONTRACT_NAME, "*.onnx") as folder:
         parity: dict[Stream, Parity] = {}
         streams: dict[Path, OnnxStream] = {}
         for model in models:
@@ -124,12 +123,11 @@ def export_onnx(
         (folder / CONTRACT_NAME).write_text(text, encoding="utf-8")
         (folder / "labels.txt").write_text("\n".join(specs[0].classes) + "\n", encoding="utf-8")
         files = tuple(sorted(path.name for path in folder.iterdir()))
-        _keep_others(out, folder)
     return ExportReport(out, files, parity, quantization)
 
 
 def _sides(
-    own: dict[str, Any] | None, data: Path | str | None, choice: SplitChoice
+    own: dict[str, Any] | None, data: Path | str | None, choice: SplitChoice | None
 ) -> DatasetSplit:
     """Return the clips that calibrate and those that are tested: never tested what was trained on.
 
@@ -144,7 +142,7 @@ def _sides(
     seed = 0
     if own is not None and Path(own["data"]).resolve() == Path(data).resolve():
         seed, choice = own["seed"], choice or SplitChoice.from_json(own)
-    return choice.of(load_dataset(data), seed=seed)
+    return (choice or SplitChoice()).of(load_dataset(data), seed=seed)
 
 
 def _quantized(
@@ -184,15 +182,3 @@ def _quantized(
         "calibration_clips": len(kept),
         **cost,
     }
-
-
-def _keep_others(out: Path, folder: Path) -> None:
-    """Copy what else lies in the export that is replaced."""
-    files = set(os.listdir(folder))
-
-    def replaced(where: str, names: list[str]) -> list[str]:
-        own = Path(where) == out
-        return [name for name in names if own and (name.endswith(".onnx") or name in files)]
-
-    if out.is_dir():
-        shutil.copytree(out, folder, symlinks=True, ignore=replaced, dirs_exist_ok=True)

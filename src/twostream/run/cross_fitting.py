@@ -9,7 +9,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from twostream import initialise
 from twostream.datasets import Dataset
+from twostream.run import other_data
 from twostream.run.settings import STREAMS, RunSettings
 from twostream.types import DatasetSplit, VideoScores
 
@@ -44,12 +46,15 @@ def joined(parts: Sequence[VideoScores]) -> VideoScores:
 
 @contextmanager
 def said_before() -> Iterator[None]:
-    """Keep quiet what the run's own nets start from: those of the folds would only repeat it."""
-    repeated = [logging.getLogger(f"twostream.{n}") for n in ("initialise", "run.other_data")]
-    for each in repeated:
-        each.disabled = True
+    """Drop the notes on what a net starts from: for a fold they would only repeat the run's own."""
+
+    def is_news(record: logging.LogRecord) -> bool:
+        return record.levelno > logging.INFO
+
+    for each in (initialise.logger, other_data.logger):
+        each.addFilter(is_news)
     try:
         yield
     finally:
-        for each in repeated:
-            each.disabled = False
+        for each in (initialise.logger, other_data.logger):
+            each.removeFilter(is_news)

@@ -20,7 +20,7 @@ KEPT = ("codec", "quality", "bound_px", "fps")  # of the store's settings; the r
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunSettings:
-    """What a run was asked for; kept in RUN/settings.json, so that it can be continued.
+    """What a run was asked for; kept in RUN/asked.json, so that it can be continued.
 
     Attributes:
         data: the data set's folder or list.
