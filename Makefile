@@ -17,7 +17,7 @@ demo: install
 	$(BIN)/twostream demo --out demo-run
 
 test: install
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow and not web" --doctest-modules tests src
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not web" --doctest-modules tests src
 
 # the page in a real browser: Debian's Chromium, installed where we may
 test-web: install
@@ -38,7 +38,7 @@ lowest:
 	.venv-lowest/bin/python .ci/smoke.py export
 
 test-all: install
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not web" --doctest-modules tests src
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not web" --doctest-modules tests src
 
 lint: install
 	$(BIN)/ruff format --check .

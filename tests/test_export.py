@@ -44,7 +44,10 @@ def exported(models: list[StreamModel], out: Path) -> list[OnnxStream]:
 
 
 @pytest.mark.parametrize("temporal", [None, FLOW], ids=["spatial", "temporal"])
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize(
+    "name",
+    [n if n == "small-bn" else pytest.param(n, marks=pytest.mark.slow) for n in NETWORKS],
+)
 def test_every_network_gives_what_torch_gives(
     name: str, temporal: TemporalInput | None, tmp_path: Path
 ) -> None:
@@ -61,16 +64,28 @@ def test_every_network_gives_what_torch_gives(
     "model",
     [
         lambda: make_model(INPUTS["trajectory, both ways"]),
-        lambda: make_model(TemporalInput(length=10, trajectory=True)),
-        lambda: make_model(TemporalInput(length=4, trajectory=True, subtract_mean=False)),
-        lambda: make_model(TemporalInput(length=2, bidirectional=True)),
+        pytest.param(
+            lambda: make_model(TemporalInput(length=10, trajectory=True)), marks=pytest.mark.slow
+        ),
+        pytest.param(
+            lambda: make_model(TemporalInput(length=4, trajectory=True, subtract_mean=False)),
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            lambda: make_model(TemporalInput(length=2, bidirectional=True)), marks=pytest.mark.slow
+        ),
         lambda: make_model(FLOW, replace(SETTINGS, codec="lossless")),
         lambda: make_model(FLOW, replace(SETTINGS, short_side=32)),  # as high as the crop
         lambda: make_model(None, replace(SETTINGS, short_side=32)),
-        lambda: make_model(FLOW, flips=False),
+        pytest.param(lambda: make_model(FLOW, flips=False), marks=pytest.mark.slow),
         lambda: make_model(INPUTS["rgb stack"]),
-        lambda: make_model(
-            TemporalInput(length=8, rgb=True), stream="temporal", architecture="slow-fusion-small"
+        pytest.param(
+            lambda: make_model(
+                TemporalInput(length=8, rgb=True),
+                stream="temporal",
+                architecture="slow-fusion-small",
+            ),
+            marks=pytest.mark.slow,
         ),
         lambda: make_model(None, channel_order="bgr", value_range=255, mean=(99, 110, 120)),
     ],
@@ -176,6 +191,7 @@ def test_the_contract_says_what_goes_in(tmp_path: Path) -> None:
         assert stream["parity_with_torch"]["largest_difference"] <= TOLERANCE
 
 
+@pytest.mark.slow
 def test_an_export_is_replaced_and_nothing_else_is(tmp_path: Path) -> None:
     export_onnx(make_models(FLOW), tmp_path / "out")
     export_onnx([make_model(None)], tmp_path / "out")
@@ -234,6 +250,7 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.mark.slow
 def test_int8_says_what_it_costs(clips: Path, tmp_path: Path) -> None:
     folder = save_run(tmp_path / "run", make_models(FLOW))
     plain = export_onnx(folder, tmp_path / "plain")
@@ -291,6 +308,7 @@ def test_the_cost_is_counted_against_the_labels() -> None:
         compare([before], [after], [])
 
 
+@pytest.mark.slow
 def test_the_verb(clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = save_run(tmp_path / "run", make_models(FLOW))
     out = tmp_path / "out"

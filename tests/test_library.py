@@ -44,7 +44,7 @@ def test_the_public_names_are_these() -> None:
         _ = twostream.nothing
 
 
-@pytest.mark.parametrize("first", ["rooms", "functions"])
+@pytest.mark.parametrize("first", ["rooms", pytest.param("functions", marks=pytest.mark.slow)])
 def test_functions_and_their_rooms_do_not_hide_each_other(first: str) -> None:
     lines = [
         "from twostream.scoring import score_stacks",
@@ -69,6 +69,7 @@ def split(tiny_data: Path) -> DatasetSplit:
     return load_dataset(tiny_data).split(1)
 
 
+@pytest.mark.slow
 def test_the_main_path(split: DatasetSplit, tmp_path: Path) -> None:
     """As in the design's "The main path"."""
     store, out = tmp_path / "flow", tmp_path / "run"

@@ -277,7 +277,10 @@ def test_multitask_run_evaluates_every_head_on_its_own_data(
     assert TwoStreamPredictor.load(tmp_path / "run").predict(video).top(1)[0][0] in own.spec.classes
 
 
-@pytest.mark.parametrize("how", ["multitask", "added", "pretrain"])
+@pytest.mark.parametrize(
+    "how",
+    ["multitask", *(pytest.param(how, marks=pytest.mark.slow) for how in ("added", "pretrain"))],
+)
 def test_the_other_data_set_is_used_whole_and_changes_the_net(
     tiny_data: Path, other_data: Path, tmp_path: Path, how: str
 ) -> None:

@@ -32,7 +32,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("name", list(INPUTS))
-@pytest.mark.parametrize("codec", ["jpeg", "lossless"])
+@pytest.mark.parametrize("codec", ["jpeg", pytest.param("lossless", marks=pytest.mark.slow)])
 def test_scores_are_those_of_the_run(name: str, codec: str, tmp_path: Path) -> None:
     models = make_models(INPUTS[name], replace(SETTINGS, codec=codec))
     export_onnx(models, tmp_path / "onnx")

@@ -144,7 +144,10 @@ def test_evaluation_on_other_data_matches_classes_by_name(
     "temporal",
     [
         TemporalInput(length=4, trajectory=True),
-        TemporalInput(length=4, bidirectional=True, subtract_mean=False),
+        pytest.param(
+            TemporalInput(length=4, bidirectional=True, subtract_mean=False),
+            marks=pytest.mark.slow,
+        ),
         TemporalInput(length=3, rgb=True),
     ],
     ids=["trajectory", "bi-directional", "rgb-stack"],

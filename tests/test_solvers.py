@@ -256,6 +256,7 @@ print(kernels_compiled(), float(np.sum(flow)))
 """
 
 
+@pytest.mark.slow
 def test_the_second_process_does_not_compile(tmp_path: Path) -> None:
     """And only the one that does says so."""
     source = Path(__file__).resolve().parents[1] / "src"

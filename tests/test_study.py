@@ -49,6 +49,7 @@ def test_a_study_goes_on_where_it_was(tiny_data: Path, tmp_path: Path) -> None:
     assert rows["table2/multi-task/accuracy"]["state"] == "needs a second data set"
 
 
+@pytest.mark.slow
 def test_a_killed_study_leaves_no_process_behind_and_is_continued(
     tiny_data: Path, tmp_path: Path
 ) -> None:
@@ -183,6 +184,7 @@ def test_the_same_clips_twice_would_train_on_what_is_tested(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_a_killed_worker_is_one_sentence(
     tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -198,6 +200,7 @@ def ended(*arguments: object) -> None:
     os._exit(9)  # as the kernel does where memory runs out
 
 
+@pytest.mark.slow
 def test_a_run_that_fails_is_named_and_the_others_are_done(tiny_data: Path, tmp_path: Path) -> None:
     study = study_of(tiny_data, tmp_path / "out", folds=2)
     runs = planned(study, "figure4")
@@ -250,6 +253,7 @@ def test_official_data_without_the_lists_of_split_1_is_refused(
     assert not study.out.exists()
 
 
+@pytest.mark.slow
 def test_official_data_uses_its_own_splits(tiny_data: Path, tmp_path: Path) -> None:
     study = study_of(tiny_data, tmp_path, official=True, recipe=make_recipe("paper"))
     runs = study.runs("flow-10", 0)

@@ -147,7 +147,7 @@ def test_a_checkpoint_on_a_full_disk_leaves_the_one_before(
     assert [each.name for each in tmp_path.iterdir()] == ["step=4.ckpt"]
 
 
-@pytest.mark.parametrize("loader_workers", [0, 1])
+@pytest.mark.parametrize("loader_workers", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_ctrl_c_in_training_is_one_sentence(
     loader_workers: int, tiny_data: Path, tmp_path: Path
 ) -> None:
