@@ -279,7 +279,7 @@ def test_multitask_run_evaluates_every_head_on_its_own_data(
 
 @pytest.mark.parametrize(
     "how",
-    ["multitask", *(pytest.param(how, marks=pytest.mark.slow) for how in ("added", "pretrain"))],
+    [pytest.param(how, marks=pytest.mark.slow) for how in ("multitask", "added", "pretrain")],
 )
 def test_the_other_data_set_is_used_whole_and_changes_the_net(
     tiny_data: Path, other_data: Path, tmp_path: Path, how: str

@@ -31,7 +31,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-@pytest.mark.parametrize("name", list(INPUTS))
+@pytest.mark.parametrize(
+    "name", ["stack", *(pytest.param(n, marks=pytest.mark.slow) for n in INPUTS if n != "stack")]
+)
 @pytest.mark.parametrize("codec", ["jpeg", pytest.param("lossless", marks=pytest.mark.slow)])
 def test_scores_are_those_of_the_run(name: str, codec: str, tmp_path: Path) -> None:
     models = make_models(INPUTS[name], replace(SETTINGS, codec=codec))

@@ -515,6 +515,7 @@ def test_wrong_usage_is_one_sentence(
     assert words in said and "Traceback" not in said
 
 
+@pytest.mark.slow
 def test_an_exported_folder_needs_no_torch(run_folder: Path, tmp_path: Path) -> None:
     from twostream.export import export_onnx
 
