@@ -286,6 +286,9 @@ def test_a_folder_that_one_stands_in_is_filled_and_never_moved(
     with pytest.raises(ValueError), filled(tmp_path / "new", "mark", "*.old"):
         raise ValueError
     assert not (tmp_path / "new").exists()
+    with pytest.raises(ValueError), filled(tmp_path / "here", "mark", "*.old"):
+        raise ValueError
+    assert list((tmp_path / "here").iterdir()) == []  # it was there before
 
 
 def test_push_and_pull_are_repeatable(

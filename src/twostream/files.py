@@ -140,7 +140,7 @@ def staged(target: Path | None) -> Iterator[Path]:
     """
     # a link stays one
     place = Path(os.path.realpath(target or Path(tempfile.gettempdir(), "twostream")))
-    if place.is_mount() or Path.cwd().is_relative_to(place):
+    if target is not None and (place.is_mount() or Path.cwd().is_relative_to(place)):
         raise RunError(f"{place} cannot be replaced while it is in use: name a folder in it")
     with _refused(place):
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -176,14 +176,14 @@ def filled(folder: Path, mark: str, replaced: str) -> Iterator[Path]:
     Raises:
         RunError: the disk refuses.
     """
+    made = not folder.exists()
     with _refused(folder):
         folder.mkdir(parents=True, exist_ok=True)
         remove_leftovers(folder)
         holder, lock = _begin(folder / "files", folder=True)
     with lock:
         try:
-            stage = holder / _NEW
-            stage.mkdir()
+            (stage := holder / _NEW).mkdir()
             yield stage
             with _refused(folder):
                 write_bytes(folder / mark, b"")
@@ -193,8 +193,8 @@ def filled(folder: Path, mark: str, replaced: str) -> Iterator[Path]:
                     os.replace(path, folder / path.name)
         finally:
             _remove_folder(holder)
-            with suppress(OSError):
-                folder.rmdir()  # where nothing came into it
+            if made and not any(folder.iterdir()):
+                folder.rmdir()
 
 
 def remove_leftovers(folder: Path, *, below: bool = False) -> int:
@@ -301,7 +301,7 @@ def locked(
         lock.acquire(timeout=0)
     except Timeout:
         raise error(f"{folder} is in use by another process: {wait}") from None
-    except (OSError, NotImplementedError) as why:
+    except (OSError, NotImplementedError) as why:  # the latter: FileLock's word for no locks
         if isinstance(why, OSError) and why.errno not in _NO_LOCKS:
             raise error(f"{folder} cannot be written ({why}): {instead}") from why
         logger.warning("%s cannot be locked: let no other process use it meanwhile", folder)

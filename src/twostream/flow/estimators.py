@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -59,7 +60,7 @@ class RunEstimator(Protocol):
         ...
 
 
-class FlowEstimator:
+class FlowEstimator(ABC):
     """Computes the optical flow of pairs of grey frames. Use one instance per thread.
 
     An estimator is a class derived from this one that has its own ``Parameters`` and ``__call__``.
@@ -91,6 +92,7 @@ class FlowEstimator:
         """Everything that decides its results."""
         return dataclasses.asdict(self.chosen)
 
+    @abstractmethod
     def __call__(self, first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return the field from ``first`` to ``second``.
 
@@ -102,7 +104,6 @@ class FlowEstimator:
             (2, h, w) float32: displacement of each pixel of ``first`` in px to the right (0)
             and downwards (1). Finite everywhere.
         """
-        raise NotImplementedError
 
     def restart(self) -> None:
         """Forget what is kept from pair to pair: the next one begins a run."""

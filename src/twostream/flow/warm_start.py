@@ -7,6 +7,7 @@ where that is.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Any
 
@@ -118,9 +119,9 @@ class WarmEstimator(FlowEstimator):
         self._warm.keep(first, second, field)
         return field
 
+    @abstractmethod
     def solve(self, first: Grey, second: Grey, start: Plane | None) -> Plane:
         """Return the field of a pair that differs; a start makes coarse levels needless."""
-        raise NotImplementedError
 
 
 def _explains(first: Grey, second: Grey, field: Plane) -> bool:
