@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 from filelock import FileLock
 
+from twostream import initialise
 from twostream.datasets import load_dataset
 from twostream.files import differences
 from twostream.initialise import Start
 from twostream.recipes import Recipe, make_recipe
-from twostream.run import RunSettings, evaluate_run, train_run
+from twostream.run import RunSettings, evaluate_run, other_data, train_run
+from twostream.run.cross_fitting import said_before
 from twostream.scoring import load_scores
 from twostream.types import DataError, RunError, TemporalInput, UsageError
 
@@ -175,3 +177,12 @@ def test_last_layer_needs_weights() -> None:
 
 def test_differences_name_nested_settings() -> None:
     assert differences({"a": 1, "b": {"c": 2}}, {"a": 1, "b": {"c": 3}}) == ["b.c: 2 -> 3"]
+
+
+def test_the_folds_repeat_no_note_but_tell_what_is_worse(said: list[str]) -> None:
+    with said_before():
+        initialise.logger.info("it starts from a file")
+        other_data.logger.info("trained on both")
+        initialise.logger.warning("a file is damaged")
+    initialise.logger.info("the next run")
+    assert said == ["a file is damaged", "the next run"]
