@@ -18,7 +18,7 @@ from twostream.recipes import Recipe, make_recipe
 from twostream.run import RunSettings, evaluate_run, other_data, train_run
 from twostream.run.cross_fitting import said_before
 from twostream.scoring import load_scores
-from twostream.types import DataError, RunError, TemporalInput, UsageError
+from twostream.types import DataError, RunError, StoreError, TemporalInput, UsageError
 
 
 def tiny_recipe(**changes: object) -> Recipe:
@@ -186,3 +186,14 @@ def test_the_folds_repeat_no_note_but_tell_what_is_worse(said: list[str]) -> Non
         initialise.logger.warning("a file is damaged")
     initialise.logger.info("the next run")
     assert said == ["a file is damaged", "the next run"]
+
+
+def test_evaluation_refuses_a_store_that_was_made_anew_at_another_rate(
+    tiny_run: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(tiny_run, run, ignore=shutil.ignore_patterns(".lock"))
+    made = json.loads((run / "flow" / "store.json").read_text())
+    (run / "flow" / "store.json").write_text(json.dumps(made | {"fps": 5.0}))
+    with pytest.raises(StoreError, match=r"fps is 5\.0, wanted None"):
+        evaluate_run(run)

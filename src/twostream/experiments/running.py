@@ -14,7 +14,7 @@ from pathlib import Path
 
 from twostream.experiments.nets import NETS
 from twostream.experiments.study import PlannedRun, Study
-from twostream.run import RunSettings, extract_split, train_run
+from twostream.run import RunSettings, extract_split, store_for, train_run
 from twostream.store.flow_store import Kind
 from twostream.threads import num_cores
 from twostream.training import TrainerOptions
@@ -108,10 +108,11 @@ def extract_all(
         if NETS[run.net].how:
             kinds[1 - run.target] |= set(run.settings.net("temporal").kinds)
     for target in (target for target in kinds if kinds[target]):
+        split, root = study.datasets[target].whole(), study.store(target)
         extract_split(
-            study.datasets[target].whole(),
-            study.store(target),
-            runs[0].settings.stored,
+            split,
+            root,
+            store_for(runs[0].settings.stored, root, split.videos()),
             kinds=tuple(sorted(kinds[target])),
             crop_size=study.recipe.crop_size,
             device=device,

@@ -60,10 +60,17 @@ def store_for(
     Args:
         wanted: what is asked for.
         root: folder of the store, which need not exist.
-        videos: what will be stored; none: the rate of a store that is not there stays open.
+        videos: what will be stored; none: nothing yet, so nothing is told, and the rate of a store
+            that is not there stays open.
     """
     made = FlowStore.open(root).settings if (root / SETTINGS_NAME).is_file() else None
     if made and made.imported:
+        if videos:
+            side = made.short_side
+            size = f"a short side of {side} px" if side else "its own size"
+            logger.info(
+                f"{root} holds imported flow, used as it is at {size}: --flow and such do not apply"
+            )
         return made
     if wanted.fps is not None:
         return wanted
@@ -96,7 +103,7 @@ def common_rate(videos: Iterable[LabeledVideo]) -> float | None:
 def extract_split(
     split: DatasetSplit,
     root: Path,
-    wanted: StoreSettings,
+    settings: StoreSettings,
     *,
     kinds: tuple[Kind, ...],
     crop_size: int,
@@ -111,18 +118,11 @@ def extract_split(
     Args:
         split: training and test videos; one side may be empty.
         root: folder of the store; made where it is missing.
-        wanted: how videos are stored, see ``store_for``.
+        settings: how videos are stored, see ``store_for``.
         kinds: what is needed of each video.
         crop_size: side of the crops, px.
         workers, device, progress: as in ``extraction.extract``.
     """
-    settings = store_for(wanted, root, split.videos())
-    if settings.imported:
-        side = settings.short_side
-        size = f"a short side of {side} px" if side else "its own size"
-        logger.info(
-            f"{root} holds imported flow, used as it is at {size}: --flow and such do not apply"
-        )
     summary = extract(
         split.videos(),
         store=root,

@@ -28,7 +28,7 @@ from twostream.run.cross_fitting import inner_folds, joined, said_before
 from twostream.run.other_data import OtherData, load_others, train_with_others
 from twostream.run.request import check_classes, check_request
 from twostream.run.settings import STREAMS, RunSettings
-from twostream.run.steps import StoredSplit, extract_split, score, train_stream
+from twostream.run.steps import StoredSplit, extract_split, score, store_for, train_stream
 from twostream.scoring import load_scores, save_scores
 from twostream.store.flow_store import Kind
 from twostream.training import TrainerOptions
@@ -144,7 +144,7 @@ class TrainingRun:
         return extract_split(
             split,
             root,
-            self.settings.stored,
+            store_for(self.settings.stored, root, split.videos()),
             kinds=kinds,
             crop_size=self.settings.recipe.crop_size,
             workers=self.workers,
