@@ -10,10 +10,12 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import pytest
 
 from twostream.__main__ import run
+from twostream.cli import flow, scores, train
 from twostream.cli.console import Shown
 
 FAST = ("--steps", "2")
@@ -406,3 +408,20 @@ def test_a_link_that_leads_to_itself_is_passed_over(
         shutil.copy(clips.pop(), tmp_path / name / "1.avi")
     assert run(["doctor", str(tmp_path), "--json"]) == 0
     assert last_line(capsys)["videos"] == 2  # type: ignore[call-overload,index]
+
+
+def test_the_parsers_choices_are_the_rooms_own() -> None:
+    from twostream.fusion import METHODS
+    from twostream.interchange import LAYOUTS
+    from twostream.multitask import HOWS
+    from twostream.recipes import RECIPES
+    from twostream.training import TRAIN
+
+    def choices(verb: object, name: str) -> set[str]:
+        return set(get_args(get_type_hints(verb)[name]))
+
+    assert choices(train.train, "recipe") == set(RECIPES)
+    assert choices(train.train, "how") == set(HOWS)
+    assert choices(train.train, "layers") == set(TRAIN)
+    assert choices(scores.fuse, "method") == set(METHODS)
+    assert choices(flow.export_flow, "layout") == set(LAYOUTS)

@@ -18,10 +18,10 @@ from typing import Any
 from twostream.checkpoint import AGAIN
 from twostream.files import staged, write_json, write_text
 from twostream.prediction.contract import is_exported
-from twostream.prediction.model_files import STREAMS, load_models
+from twostream.prediction.model_files import load_models
 from twostream.report.card import CARD_NAME, card, without_paths
 from twostream.report.run_contents import read_run
-from twostream.types import ModelError, RunError, UsageError
+from twostream.types import STREAMS, ModelError, RunError, UsageError
 
 MODELS = tuple(f"{stream}.safetensors" for stream in STREAMS)
 JSON_FILES = ("results.json", "settings.json")

@@ -32,6 +32,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Stream = Literal["spatial", "temporal"]
+STREAMS: tuple[Stream, ...] = get_args(Stream)
+Codec = Literal["jpeg", "lossless"]
 Subset = Literal["train", "test"]
 Direction = Literal["forward", "backward"]
 ChannelOrder = Literal["rgb", "bgr"]

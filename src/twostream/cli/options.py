@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import typer
 
+from twostream import types
 from twostream.recipes import RECIPES
 
 if TYPE_CHECKING:
@@ -33,7 +34,6 @@ def own(default: Any, text: str, panel: str | None = None, *names: str, **more: 
 
 
 RecipeName = Literal["quick", "paper"]
-CodecName = Literal["jpeg", "lossless"]
 
 
 def per_recipe(text: str, field: str) -> str:
@@ -77,7 +77,7 @@ SkipUnreadable = Annotated[
 
 Flow = Annotated[str | None, option(panel=METHOD, help=per_recipe(f"{FLOW} Unless given", "flow"))]
 Codec = Annotated[
-    CodecName, option(panel=METHOD, help="jpeg (8 bit, as in the paper) or lossless.")
+    types.Codec, option(panel=METHOD, help="jpeg (8 bit, as in the paper) or lossless.")
 ]
 Quality = Annotated[int, option(panel=METHOD, min=1, max=100, help="Of the JPEG.")]
 Bound = Annotated[

@@ -11,9 +11,7 @@ from numpy.typing import NDArray
 from twostream.checkpoint import StreamModel, load_model
 from twostream.scoring import score_stacks
 from twostream.store.clips import Clip
-from twostream.types import RunError, Stream, UsageError
-
-STREAMS: tuple[Stream, ...] = ("spatial", "temporal")
+from twostream.types import STREAMS, RunError, UsageError
 
 
 class TorchStream:

@@ -20,7 +20,8 @@ from twostream.report.measures import (
     recalls,
     top_confusions,
 )
-from twostream.report.run_contents import FUSIONS, NAMES, STREAMS, RunContents
+from twostream.report.run_contents import FUSIONS, NAMES, RunContents
+from twostream.types import STREAMS
 
 # More classes than this are folded: the ends of the list, where a stream or fusion matters, stay.
 _OPEN_CLASSES = 30

@@ -18,10 +18,10 @@ from twostream.report.model_results import (
     fusion_gains,
     verdict,
 )
-from twostream.report.run_contents import NAMES, STREAMS, RunContents, part, read_run
+from twostream.report.run_contents import NAMES, RunContents, part, read_run
 from twostream.report.templating import render
 from twostream.report.training_curves import training_curves
-from twostream.types import LabeledVideo, Progress, RunError, TwoStreamError, no_progress
+from twostream.types import STREAMS, LabeledVideo, Progress, RunError, TwoStreamError, no_progress
 
 
 def write_report(

@@ -12,9 +12,8 @@ from typing import Any
 from twostream.fusion import fuse, match
 from twostream.report.wording import percent
 from twostream.scoring import load_scores
-from twostream.types import DataError, RunError, TwoStreamError, VideoScores
+from twostream.types import STREAMS, DataError, RunError, TwoStreamError, VideoScores
 
-STREAMS = ("spatial", "temporal")
 FUSIONS = ("average", "svm")
 NAMES = {
     "spatial": "Spatial stream",

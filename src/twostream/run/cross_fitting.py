@@ -12,8 +12,8 @@ import numpy as np
 from twostream import initialise
 from twostream.datasets import Dataset
 from twostream.run import other_data
-from twostream.run.settings import STREAMS, RunSettings
-from twostream.types import DatasetSplit, VideoScores
+from twostream.run.settings import RunSettings
+from twostream.types import STREAMS, DatasetSplit, VideoScores
 
 logger = logging.getLogger(__name__)
 

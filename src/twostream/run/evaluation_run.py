@@ -11,14 +11,13 @@ from typing import Any
 from twostream.checkpoint import load_model
 from twostream.datasets import SplitChoice, load_dataset, relabeled
 from twostream.files import locked, read_json, write_json
-from twostream.run.settings import STREAMS
 from twostream.run.steps import extract_split, score
 from twostream.run.training_run import fused
 from twostream.scoring import load_scores, save_scores
 from twostream.store.clips import kinds_of
 from twostream.store.flow_store import StoreSettings
 from twostream.training import TrainerOptions
-from twostream.types import DatasetSplit, Progress, RunError, VideoScores, no_progress
+from twostream.types import STREAMS, DatasetSplit, Progress, RunError, VideoScores, no_progress
 
 logger = logging.getLogger(__name__)
 

@@ -12,9 +12,8 @@ from twostream.multitask import HOWS, How
 from twostream.recipes import Recipe
 from twostream.store.flow_store import Kind, StoreSettings
 from twostream.training import TRAIN
-from twostream.types import Stream, TemporalInput, UsageError
+from twostream.types import STREAMS, Stream, TemporalInput, UsageError
 
-STREAMS: tuple[Stream, ...] = ("spatial", "temporal")
 KEPT = ("codec", "quality", "bound_px", "fps")  # of the store's settings; the recipe has the rest
 
 

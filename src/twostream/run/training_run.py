@@ -27,12 +27,20 @@ from twostream.report.card import write_card
 from twostream.run.cross_fitting import inner_folds, joined, said_before
 from twostream.run.other_data import OtherData, load_others, train_with_others
 from twostream.run.request import check_classes, check_request
-from twostream.run.settings import STREAMS, RunSettings
+from twostream.run.settings import RunSettings
 from twostream.run.steps import StoredSplit, extract_split, score, store_for, train_stream
 from twostream.scoring import load_scores, save_scores
 from twostream.store.flow_store import Kind
 from twostream.training import TrainerOptions
-from twostream.types import DatasetSplit, LabeledVideo, Progress, Stream, VideoScores, no_progress
+from twostream.types import (
+    STREAMS,
+    DatasetSplit,
+    LabeledVideo,
+    Progress,
+    Stream,
+    VideoScores,
+    no_progress,
+)
 
 logger = logging.getLogger(__name__)
 

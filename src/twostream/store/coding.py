@@ -17,10 +17,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from twostream.types import StoreError
+from twostream.types import Codec, StoreError
 
 Kind = Literal["rgb", "forward", "backward"]
-Codec = Literal["jpeg", "lossless"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 Item = NDArray[Any]  # one frame or field, in one of the forms below
 
