@@ -1,13 +1,16 @@
-"""Work on many items: what ends one item, what ends all, and that leaving early ends the rest."""
+"""Many items: what ends one, what ends all, and that leaving early ends the rest; working ahead."""
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 
-from twostream.threads import work_through
+from twostream.threads import ahead, work_through
 from twostream.types import DataError, StoreError, VideoError
+from untrained import own_threads
 
 
 def test_bad_items_are_listed_and_the_others_go_on() -> None:
@@ -70,3 +73,41 @@ def test_an_interruption_stops_the_workers() -> None:
     with pytest.raises(KeyboardInterrupt):
         work_through(lambda _: stop.wait(60), {"a": 0, "b": 1}, stop=stop, tell=interrupt)
     assert threading.active_count() == before
+
+
+def test_working_ahead_keeps_order_and_stays_within_its_depth() -> None:
+    taken = []
+
+    def numbers() -> Iterator[int]:
+        for i in range(20):
+            taken.append(i)
+            yield i
+
+    with closing(ahead(numbers(), depth=2)) as items:
+        assert next(items) == 0
+        for i in range(1, 20):
+            assert next(items) == i
+            assert len(taken) <= i + 5  # two wait, one is in hand, one in the making
+        assert list(items) == []
+
+
+def test_what_fails_ahead_fails_here_after_what_was_good() -> None:
+    def numbers() -> Iterator[int]:
+        yield 1
+        raise VideoError("clip", "broke")
+
+    items = ahead(numbers(), depth=3)
+    assert next(items) == 1
+    with pytest.raises(VideoError, match="broke"):
+        next(items)
+
+
+def test_leaving_early_ends_the_thread() -> None:
+    def endless() -> Iterator[int]:
+        while True:
+            yield 1
+
+    with closing(ahead(endless(), depth=1)) as items:
+        next(items)
+        assert own_threads() == 1
+    assert own_threads() == 0

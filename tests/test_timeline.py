@@ -11,8 +11,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +29,6 @@ from twostream.prediction.annotate import (
 from twostream.prediction.timeline import find_segments, smooth
 from twostream.prediction.timeline_files import scores_csv, segments_csv, srt, write_text
 from twostream.prediction.videos import find_videos, output_paths
-from twostream.threads import ahead
 from twostream.types import DataError, TemporalInput, UsageError, VideoError
 from twostream.video import VideoReader, VideoWriter
 from untrained import INPUTS, make_models, own_threads, save_run, write_clip
@@ -238,47 +235,6 @@ def test_flow_of_the_codec_is_seen(tmp_path: Path) -> None:
     timeline = predictor.timeline(video, positions=6, smooth_seconds=0)
     wanted = predictor.predict(video)
     np.testing.assert_array_equal(timeline.streams["temporal"][0], wanted.streams["temporal"])
-
-
-# --- working ahead
-
-
-def test_working_ahead_keeps_order_and_stays_within_its_depth() -> None:
-    taken = []
-
-    def numbers() -> Iterator[int]:
-        for i in range(20):
-            taken.append(i)
-            yield i
-
-    with closing(ahead(numbers(), depth=2)) as items:
-        assert next(items) == 0
-        for i in range(1, 20):
-            assert next(items) == i
-            assert len(taken) <= i + 5  # two wait, one is in hand, one in the making
-        assert list(items) == []
-
-
-def test_what_fails_ahead_fails_here_after_what_was_good() -> None:
-    def numbers() -> Iterator[int]:
-        yield 1
-        raise VideoError("clip", "broke")
-
-    items = ahead(numbers(), depth=3)
-    assert next(items) == 1
-    with pytest.raises(VideoError, match="broke"):
-        next(items)
-
-
-def test_leaving_early_ends_the_thread() -> None:
-    def endless() -> Iterator[int]:
-        while True:
-            yield 1
-
-    with closing(ahead(endless(), depth=1)) as items:
-        next(items)
-        assert own_threads() == 1
-    assert own_threads() == 0
 
 
 # --- files
