@@ -20,7 +20,7 @@ from twostream.datasets import SplitChoice, load_dataset
 from twostream.export import export_onnx, graph
 from twostream.export.graph import OPSET, StackScorer, follow_trajectories
 from twostream.export.onnx_export import _sides
-from twostream.export.parity import TOLERANCE, check_parity
+from twostream.export.parity import TOLERANCE, both_scores, check_parity
 from twostream.export.quantize import compare
 from twostream.inputs import follow_trajectories as follow_in_numpy
 from twostream.prediction.contract import read_contract
@@ -159,7 +159,7 @@ def test_the_check_compares_with_this_model(tmp_path: Path) -> None:
     with torch.no_grad():
         next(other.network.parameters()).mul_(1.5)
     with pytest.raises(ModelError, match="scores differ by up to"):
-        check_parity(other, stream)
+        check_parity(both_scores(other, stream))
 
 
 def test_the_contract_says_what_goes_in(tmp_path: Path) -> None:

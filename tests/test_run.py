@@ -28,7 +28,7 @@ def tiny_recipe(**changes: object) -> Recipe:
 def test_results_are_those_of_the_score_files(tiny_run: Path, tiny_data: Path) -> None:
     results = json.loads((tiny_run / "results.json").read_text())
     assert (results["train_videos"], results["test_videos"]) == (42, 14)
-    assert set(results["accuracy"]) == {"spatial", "temporal", "average", "svm"}
+    assert set(results["accuracy"]) == {"spatial", "temporal", "average", "svm", "fused"}
     assert set(results["seconds"]) == {"extract", "train", "evaluate"}
     for stream, accuracy in results["accuracy"].items():
         assert load_scores(tiny_run / "scores" / f"{stream}-test.npz").accuracy() == accuracy
@@ -111,7 +111,7 @@ def test_unreadable_videos_are_named_and_counted_as_wrong(
 
 def test_evaluation_again_gives_the_same_scores(tiny_run: Path, tmp_path: Path) -> None:
     evaluate_run(tiny_run, out=tmp_path)
-    for stream in ("spatial", "temporal", "average", "svm"):
+    for stream in ("spatial", "temporal", "average", "svm", "fused"):
         again = load_scores(tmp_path / f"{stream}-test.npz")
         before = load_scores(tiny_run / "scores" / f"{stream}-test.npz")
         assert again.video_ids == before.video_ids

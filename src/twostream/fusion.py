@@ -1,6 +1,7 @@
-"""Late fusion (section 6): averaging, weights, and a linear SVM on stacked softmax scores.
+"""Late fusion: averaging, weights, a linear SVM (section 6), and a learnt product of the scores.
 
-Pure functions of ``VideoScores``. Everything is matched by video id, never by position.
+Pure functions of ``VideoScores``. Everything is matched by video id, never by position. The product
+is what a run answers with; ``log_linear`` has its arithmetic.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from twostream.log_linear import FUSED, METHOD, LogLinear, answer, learn
 from twostream.types import DataError, UsageError, VideoScores
 
-METHODS = ("average", "weighted", "svm")
+METHODS = ("average", "weighted", "svm", METHOD)
+LEARNT = ("svm", METHOD)
 
 
 def fuse(
@@ -30,11 +33,13 @@ def fuse(
 
     Args:
         streams: one ``VideoScores`` a stream, on the same videos, in any order.
-        method: "average" (section 6 a), "weighted", or "svm" (section 6 b).
+        method: "average" (section 6 a), "weighted", "svm" (section 6 b), or "log-linear": a
+            product of the scores with learnt weights, whose scores are called "fused".
         weights: for "weighted", one a stream.
-        fit: for "svm", each stream's scores on *training* clips, in the same order of streams.
-            Nets are over-confident on clips they were trained on, so scores from cross-fitting
-            (each clip scored by a net that did not see it) usually serve better.
+        fit: for "svm" and "log-linear", each stream's scores on *training* clips, in the same
+            order of streams. Nets are over-confident on clips they were trained on, so scores
+            from cross-fitting (each clip scored by a net that did not see it) usually serve
+            better, and "log-linear" needs them to be calibrated.
         seed: for the SVM's solver.
 
     Returns:
@@ -50,22 +55,26 @@ def fuse(
         raise UsageError("method weighted needs weights, one a stream: give --weights 1,2")
     if method != "weighted" and weights is not None:
         raise UsageError(f"weights go with method weighted, and only with it, got {method}")
-    if method == "svm" and fit is None:
+    if method in LEARNT and fit is None:
         raise UsageError(
-            "method svm learns from scores of training clips: give --fit FILE once a stream, in "
-            "the same order, such as RUN/scores/spatial-crossfit.npz or -train.npz"
+            f"method {method} learns from scores of training clips: give --fit FILE once a stream, "
+            "in the same order, such as RUN/scores/spatial-crossfit.npz"
+            f"{' or -train.npz' if method == 'svm' else ''}"
         )
-    if method != "svm" and fit is not None:
+    if method not in LEARNT and fit is not None:
         raise UsageError(
-            f"training scores (fit) go with method svm, and only with it, got {method}"
+            f"training scores (fit) go with method {' or '.join(LEARNT)}, and only with them, got "
+            f"{method}"
         )
     matched = match(streams)
     if method == "svm":
         return _svm(matched, match(fit or ()), seed)
-    if any(scores.kind != "probabilities" for scores in matched):
-        raise UsageError(
-            "averaging needs probabilities, got logits or SVM scores: fuse the streams"
-        )
+    if method == METHOD:
+        train = match(fit or ())
+        _check_same_streams(train, matched)
+        scores = log_linear_fusion(train).fused([each.scores for each in matched])
+        return _result(matched, scores, "probabilities", FUSED)
+    _check_probabilities(matched)
     shares = np.asarray(weights if weights is not None else [1.0] * len(matched), np.float64)
     if len(shares) != len(matched) or not np.isfinite(shares).all() or (shares < 0).any():
         raise UsageError(f"needs {len(matched)} weights of 0 or more, one a stream, got {weights}")
@@ -73,6 +82,40 @@ def fuse(
         raise UsageError("all fusion weights are 0: at least one stream must count")
     total = sum(s * m.scores for s, m in zip(shares / shares.sum(), matched, strict=True))
     return _result(matched, np.asarray(total, np.float32), "probabilities", method)
+
+
+def log_linear_fusion(fit: Sequence[VideoScores]) -> LogLinear:
+    """Learn how much each stream counts.
+
+    Args:
+        fit: one ``VideoScores`` a stream, of training clips that its net was not trained on; clips
+            that a stream could not read, and clips without a label, are left out.
+
+    Raises:
+        DataError: classes or videos differ, or fewer than two classes are among the clips.
+    """
+    matched = match(fit)
+    _check_probabilities(matched)
+    usable = _usable(matched)
+    return learn(
+        matched[0].classes,
+        [scores.stream for scores in matched],
+        [scores.scores[usable] for scores in matched],
+        matched[0].labels[usable],
+    )
+
+
+def pooled(streams: Sequence[VideoScores], fusion: LogLinear) -> VideoScores:
+    """Fuse the scores of distinct streams, whatever their order, by a fusion learnt before.
+
+    Raises:
+        ModelError: it was learnt from other streams or classes.
+    """
+    matched = match(streams)
+    _check_probabilities(matched)
+    found = {each.stream: each.scores for each in matched}
+    scores = answer(fusion.of(list(found), matched[0].classes), found)
+    return _result(matched, scores, "probabilities", FUSED)
 
 
 def match(streams: Sequence[VideoScores]) -> list[VideoScores]:
@@ -124,19 +167,8 @@ def _svm(test: list[VideoScores], train: list[VideoScores], seed: int) -> VideoS
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.svm import LinearSVC
 
-    if len(train) != len(test):
-        raise UsageError(
-            f"the SVM needs training scores of each stream, got {len(train)} for {len(test)}"
-        )
-    for fitted, applied in zip(train, test, strict=True):
-        if fitted.stream != applied.stream or fitted.classes != applied.classes:
-            raise UsageError(
-                f"the SVM's training scores must be of the same streams in the same order, got "
-                f"{fitted.stream} for {applied.stream}"
-            )
-    unreadable = set().union(*(scores.unreadable for scores in train))
-    labels = train[0].labels
-    usable = (labels >= 0) & [video_id not in unreadable for video_id in train[0].video_ids]
+    _check_same_streams(train, test)
+    labels, usable = train[0].labels, _usable(train)
     present = np.unique(labels[usable])
     if len(present) < 2:
         raise DataError("the SVM needs training scores of at least two classes")
@@ -152,6 +184,35 @@ def _svm(test: list[VideoScores], train: list[VideoScores], seed: int) -> VideoS
     scores = np.full((len(values), len(test[0].classes)), values.min() - 1, np.float32)
     scores[:, present] = values
     return _result(test, scores, "logits", "svm")
+
+
+def _check_same_streams(train: Sequence[VideoScores], test: Sequence[VideoScores]) -> None:
+    """Raise a UsageError where training scores are of other streams than those to fuse."""
+    if len(train) != len(test):
+        raise UsageError(
+            f"learning needs training scores of each stream, got {len(train)} for {len(test)}"
+        )
+    for fitted, applied in zip(train, test, strict=True):
+        if fitted.stream != applied.stream or fitted.classes != applied.classes:
+            raise UsageError(
+                f"the training scores must be of the same streams in the same order, got "
+                f"{fitted.stream} for {applied.stream}"
+            )
+
+
+def _check_probabilities(streams: Sequence[VideoScores]) -> None:
+    """Raise a UsageError for decision values, which have no common scale."""
+    if any(scores.kind != "probabilities" for scores in streams):
+        raise UsageError(
+            "averaging needs probabilities, got logits or SVM scores: fuse the streams"
+        )
+
+
+def _usable(streams: Sequence[VideoScores]) -> NDArray[np.bool_]:
+    """Return (n,) which clips have a label and could be read by all streams."""
+    unreadable = set().union(*(scores.unreadable for scores in streams))
+    known = [video_id not in unreadable for video_id in streams[0].video_ids]
+    return (streams[0].labels >= 0) & known
 
 
 def _result(

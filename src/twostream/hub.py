@@ -1,7 +1,8 @@
 """A run on the Hugging Face Hub, or in a folder of the same layout: push and pull.
 
-Only what predicts and what judges travels: the model files, the card, results and settings, with
-absolute paths cut down to names. No flow store, no scores of clips, nothing that is unpickled.
+Only what predicts and what judges travels: the model files, the learnt fusion, the card, results
+and settings, with absolute paths cut down to names. No flow store, no scores of clips, nothing that
+is unpickled.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any
 
 from twostream.checkpoint import AGAIN
 from twostream.files import staged, write_json, write_text
+from twostream.log_linear import FUSION_NAME, read_fusion
 from twostream.prediction.contract import is_exported
 from twostream.prediction.model_files import load_models
 from twostream.report.card import CARD_NAME, card, without_paths
@@ -25,7 +27,7 @@ from twostream.types import STREAMS, ModelError, RunError, UsageError
 
 MODELS = tuple(f"{stream}.safetensors" for stream in STREAMS)
 JSON_FILES = ("results.json", "settings.json")
-FILES = (*MODELS, CARD_NAME, *JSON_FILES)
+FILES = (*MODELS, CARD_NAME, *JSON_FILES, FUSION_NAME)
 _EXTRA = frozenset({".gitattributes"})  # the Hub's own
 _REPO = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
 _TOKEN = re.compile(r"hf_\w+")
@@ -145,8 +147,9 @@ def _collect(run: Path, stage: Path, name: str, license_id: str | None) -> None:
             f"{run} is not a finished run, it has no "
             f"{'results.json' if models else 'model file'}: finish it (twostream train --resume)"
         )
-    for model in models:
-        shutil.copyfile(model, stage / model.name)
+    for path in (*models, run / FUSION_NAME):
+        if path.is_file():
+            shutil.copyfile(path, stage / path.name)
     for each in JSON_FILES:
         if (run / each).is_file():
             content = _public(_read_json(run / each))
@@ -171,12 +174,13 @@ def _collect(run: Path, stage: Path, name: str, license_id: str | None) -> None:
 
 
 def _check_models(stage: Path, known_as: str, again: str) -> None:
-    """Read the models; an error names the place that people know, and what they can do there."""
+    """Read models and fusion; an error names the place that people know, and what they can do."""
     try:
         load_models(stage)
-    except ModelError as error:
+        read_fusion(stage)
+    except (ModelError, RunError) as error:
         words = str(error).replace(str(stage), known_as).replace(AGAIN, again)
-        raise ModelError(words) from error
+        raise type(error)(words) from error
 
 
 def _public(value: Any) -> Any:

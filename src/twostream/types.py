@@ -315,7 +315,7 @@ class VideoScores:
         classes: k class names.
         scores: (n, k) float32; rows of unreadable videos are all zero.
         kind: "probabilities" (rows sum to 1) or "logits" (e.g. SVM decision values).
-        stream: "spatial", "temporal", "average", "svm", ... for tables.
+        stream: "spatial", "temporal", "average", "svm", "fused", ... for tables.
         unreadable: video id -> why it could not be scored; counted as wrong.
     """
 

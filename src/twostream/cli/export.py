@@ -55,6 +55,11 @@ def export(
     ]
     columns = ("stream", "stacks compared", "largest difference from torch", "MB")
     shown.table(f"{out}: ONNX opset {report.opset}", columns, rows)
+    if report.fused_parity:
+        shown.line(
+            f"fused, as the run has learnt: {report.fused_parity.inputs} pairs of stacks, largest "
+            f"difference from torch {report.fused_parity.largest_difference:.1e}"
+        )
     if report.quantization:
         accuracy = report.quantization["accuracy"]
         costs = [

@@ -45,11 +45,13 @@ def evaluate(
 
 def fuse(
     scores: list[Path] = typer.Argument(..., metavar="SCORES.npz...", help="One file a stream."),
-    method: Literal["average", "weighted", "svm"] = own("average", "How scores are fused."),
+    method: Literal["average", "weighted", "svm", "log-linear"] = own(
+        "average", "How scores are fused."
+    ),
     weights: str = own(None, "For weighted: one a stream, with commas: 1,2."),
     fit: list[Path] = own(
         None,
-        "For svm: scores on training clips, one file a stream, in the same order.",
+        "For svm, log-linear: scores on training clips, one file a stream, in the same order.",
         None,
         "--fit",
     ),

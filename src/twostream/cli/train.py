@@ -18,7 +18,7 @@ from twostream.cli.options import (
     trainer_options,
 )
 
-STREAM_NAMES = ("spatial", "temporal", "average", "svm")
+STREAM_NAMES = ("spatial", "temporal", "average", "svm", "fused")
 RECIPE = "quick (minutes on a CPU) or paper (2014, exactly)."
 
 

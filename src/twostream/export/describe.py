@@ -9,7 +9,8 @@ from typing import Any
 
 from twostream.export.graph import OPSET, input_names, one_side_fits
 from twostream.export.parity import Parity
-from twostream.prediction.contract import FORMAT
+from twostream.log_linear import LogLinear
+from twostream.prediction.contract import AVERAGED, FORMAT, FORMAT_FUSED
 from twostream.types import ModelSpec, Stream
 
 _PACKAGES = ("twostream", "torch", "onnx", "onnxscript", "onnxruntime")
@@ -19,6 +20,8 @@ def describe(
     specs: list[ModelSpec],
     parities: Mapping[Stream, Parity],
     quantization: dict[str, Any] | None,
+    fusion: LogLinear | None,
+    fused_parity: Parity | None,
 ) -> dict[str, Any]:
     """Return the contract of an exported folder.
 
@@ -26,15 +29,20 @@ def describe(
         specs: of its streams.
         parities: stream -> how the graph agreed with torch, in float32.
         quantization: what int8 was calibrated on and what it costs; None: float32.
+        fusion, fused_parity: what the run has learnt, and how its answer agreed with torch; None:
+            the mean answers.
     """
     first = specs[0]
+    learnt = None
+    if fusion and fused_parity:
+        learnt = {**fusion.to_json(), "parity_with_torch": asdict(fused_parity)}
     return {
-        "format": FORMAT,
+        "format": FORMAT_FUSED if learnt else FORMAT,
         "opset": OPSET,
         "versions": {name: version(name) for name in _PACKAGES},
         "classes": list(first.classes),
         "video": _video(first),
-        "fusion": "the mean of the streams' scores",
+        "fusion": learnt or AVERAGED,
         "streams": {
             spec.stream: {
                 "file": f"{spec.stream}.onnx",

@@ -14,9 +14,10 @@ from twostream.checkpoint import StreamModel
 from twostream.datasets import SplitChoice, load_dataset, relabeled
 from twostream.export.describe import describe
 from twostream.export.graph import OPSET, write_graph
-from twostream.export.parity import Parity, check_parity
+from twostream.export.parity import Compared, Parity, both_scores, check_fused, check_parity
 from twostream.export.quantize import calibration_inputs, compare, quantize
 from twostream.files import filled, read_json, refuse_foreign
+from twostream.log_linear import LogLinear, read_fusion
 from twostream.prediction.contract import CONTRACT_NAME, is_exported
 from twostream.prediction.model_files import load_models
 from twostream.prediction.onnx import OnnxStream
@@ -46,6 +47,7 @@ class ExportReport:
         files: their names.
         parity: stream -> how the float32 graph agrees with torch.
         quantization: what int8 was calibrated on and costs; None: the networks are float32.
+        fused_parity: how the fused answer agrees with torch; None: it is the mean.
         opset: of the ONNX files.
     """
 
@@ -53,6 +55,7 @@ class ExportReport:
     files: tuple[str, ...]
     parity: dict[Stream, Parity]
     quantization: dict[str, Any] | None
+    fused_parity: Parity | None = None
     opset: int = OPSET
 
     def to_json(self) -> dict[str, Any]:
@@ -62,6 +65,7 @@ class ExportReport:
             "files": list(self.files),
             "opset": self.opset,
             "parity": {stream: asdict(parity) for stream, parity in self.parity.items()},
+            "fused_parity": self.fused_parity and asdict(self.fused_parity),
             "quantization": self.quantization,
         }
 
@@ -73,6 +77,7 @@ def export_onnx(
     int8: bool = False,
     calibrate: Path | str | None = None,
     choice: SplitChoice | None = None,
+    fusion: LogLinear | None = None,
     progress: Progress = no_progress,
 ) -> ExportReport:
     """Write a run's networks as ONNX files, with labels and a contract; each is checked.
@@ -84,6 +89,7 @@ def export_onnx(
         calibrate: their data: ranges are measured on its training clips, and what they cost on its
             test clips. None: the run's own data and split.
         choice: of that data's clips; None: the run's, where it is the run's data.
+        fusion: of models that are in memory; a RUN folder has its own. None: their mean.
         progress: told how far calibration and measurement are.
 
     Raises:
@@ -95,6 +101,10 @@ def export_onnx(
         raise UsageError(f"{run} is an export: give the RUN folder that it was made from")
     models = load_models(Path(run)) if isinstance(run, Path | str) else list(run)
     models = [model.cpu().eval() for model in models]
+    specs = [model.spec for model in models]
+    fusion = read_fusion(Path(run)) if isinstance(run, Path | str) else fusion
+    if fusion is not None:
+        fusion = fusion.of([spec.stream for spec in specs], specs[0].classes)
     out = Path(out)
     refuse_foreign(out, "export", CONTRACT_NAME)
     sides = None
@@ -105,25 +115,27 @@ def export_onnx(
     with filled(out, CONTRACT_NAME, "*.onnx") as folder:
         parity: dict[Stream, Parity] = {}
         streams: dict[Path, OnnxStream] = {}
+        compared: list[Compared] = []
         for model in models:
             name = model.spec.stream
             path = folder / f"{name}.onnx"
             write_graph(model, path)
             streams[path] = OnnxStream(path, model.spec)
-            parity[name] = found = check_parity(model, streams[path])
+            compared.append(both_scores(model, streams[path]))
+            parity[name] = found = check_parity(compared[-1])
             logger.info(
                 f"{name}: {found.inputs} stacks of {len(found.sizes)} shapes, torch and "
                 f"onnxruntime differ by at most {found.largest_difference:.1e} "
                 f"(allowed {found.tolerance:.0e})"
             )
-        specs = [model.spec for model in models]
-        quantization = _quantized(streams, sides, progress) if sides is not None else None
-        contract = describe(specs, parity, quantization)
+        fused = check_fused(compared, fusion) if fusion else None
+        quantization = _quantized(streams, sides, fusion, progress) if sides is not None else None
+        contract = describe(specs, parity, quantization, fusion, fused)
         text = json.dumps(contract, indent=1, ensure_ascii=False) + "\n"
         (folder / CONTRACT_NAME).write_text(text, encoding="utf-8")
         (folder / "labels.txt").write_text("\n".join(specs[0].classes) + "\n", encoding="utf-8")
         files = tuple(sorted(path.name for path in folder.iterdir()))
-    return ExportReport(out, files, parity, quantization)
+    return ExportReport(out, files, parity, quantization, fused)
 
 
 def _sides(
@@ -146,7 +158,10 @@ def _sides(
 
 
 def _quantized(
-    streams: dict[Path, OnnxStream], sides: DatasetSplit, progress: Progress
+    streams: dict[Path, OnnxStream],
+    sides: DatasetSplit,
+    fusion: LogLinear | None,
+    progress: Progress,
 ) -> dict[str, Any]:
     """Put int8 networks in the place of the float32 ones, and measure what they cost."""
     specs = [stream.spec for stream in streams.values()]
@@ -172,7 +187,8 @@ def _quantized(
         small = path.with_name(f"int8-{path.name}")
         quantize(path, small, calibration_inputs(stream.spec, kept))
         coded[small] = OnnxStream(small, stream.spec)
-    cost = compare(list(streams.values()), list(coded.values()), clips(test, "measure int8"))
+    tested = clips(test, "measure int8")
+    cost = compare(list(streams.values()), list(coded.values()), tested, fusion)
     for path, small in zip(streams, coded, strict=True):
         os.replace(small, path)
     return {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from twostream.checkpoint import StreamModel
 from twostream.export.graph import input_names, one_side_fits
 from twostream.inputs import flow_stack, rgb_stack
+from twostream.log_linear import LogLinear
 from twostream.prediction.onnx import OnnxStream
 from twostream.scoring import score_stacks
 from twostream.store.coding import decode_fields, encode_field
@@ -40,31 +41,84 @@ class Parity:
     tolerance: float = TOLERANCE
 
 
-def check_parity(model: StreamModel, stream: OnnxStream, *, seed: int = 0) -> Parity:
-    """Compare the graph with torch on random and on smooth moving inputs.
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """What a stream's graph and torch give for the same inputs.
+
+    Attributes:
+        spec: what the network is.
+        found, wanted: (n, k) scores of the graph, and of torch.
+        sizes: (height, width) of the inputs in pixels, each once.
+    """
+
+    spec: ModelSpec
+    found: NDArray[np.float32]
+    wanted: NDArray[np.float32]
+    sizes: tuple[tuple[int, int], ...]
+
+
+def both_scores(model: StreamModel, stream: OnnxStream, *, seed: int = 0) -> Compared:
+    """Score random and smooth moving inputs with the graph and with torch.
 
     Torch takes the way of evaluation: decoding and stacking in NumPy, ``score_stacks``.
+    """
+    found, wanted = [], []
+    sizes: set[tuple[int, int]] = set()
+    for inputs in _cases(model.spec, np.random.default_rng(seed)):
+        found.append(stream.run(inputs))
+        wanted.append(torch_scores(model, inputs))
+        first = next(iter(inputs.values()))
+        height, width = first.shape[-2:] if model.spec.is_flow else first.shape[2:4]
+        sizes.add((int(height), int(width)))
+    return Compared(model.spec, np.concatenate(found), np.concatenate(wanted), tuple(sorted(sizes)))
+
+
+def check_parity(compared: Compared) -> Parity:
+    """Tell how well a graph agrees with torch.
 
     Raises:
         ModelError: a score differs by more than ``TOLERANCE``.
     """
-    worst, count = 0.0, 0
-    sizes: set[tuple[int, int]] = set()
-    for inputs in _cases(model.spec, np.random.default_rng(seed)):
-        found = stream.run(inputs)
-        wanted = torch_scores(model, inputs)
-        worst = max(worst, float(np.abs(found - wanted).max()))
-        count += len(wanted)
-        first = next(iter(inputs.values()))
-        height, width = first.shape[-2:] if model.spec.is_flow else first.shape[2:4]
-        sizes.add((int(height), int(width)))
+    spec = compared.spec
+    worst = _within(
+        compared.found,
+        compared.wanted,
+        f"the exported {spec.stream} network ({spec.architecture}) does",
+    )
+    return Parity(worst, len(compared.wanted), compared.sizes)
+
+
+def check_fused(streams: Sequence[Compared], fusion: LogLinear) -> Parity:
+    """Tell how well the fused answer of the graphs agrees with that of torch's scores.
+
+    Args:
+        streams: what each gave; their inputs are paired as they come.
+        fusion: of these streams.
+
+    Raises:
+        ModelError: a fused score differs by more than ``TOLERANCE``.
+    """
+    by_name = {each.spec.stream: each for each in streams}
+    ordered = [by_name[name] for name in fusion.streams]  # type: ignore[index]
+    count = min(len(each.wanted) for each in ordered)
+    worst = _within(
+        fusion.fused([each.found[:count] for each in ordered]),
+        fusion.fused([each.wanted[:count] for each in ordered]),
+        "the exported networks, fused, do",
+    )
+    sizes = sorted({size for each in ordered for size in each.sizes})
+    return Parity(worst, count, tuple(sizes))
+
+
+def _within(found: NDArray[np.float32], wanted: NDArray[np.float32], who: str) -> float:
+    """Return the largest difference; raises a ModelError where it is above ``TOLERANCE``."""
+    worst = float(np.abs(found - wanted).max())
     if not worst <= TOLERANCE:  # NaN too
         raise ModelError(
-            f"the exported {model.spec.stream} network ({model.spec.architecture}) does not give "
-            f"what torch gives: scores differ by up to {worst:.2g}, allowed is {TOLERANCE:g}; "
-            "nothing was written"
+            f"{who} not give what torch gives: scores differ by up to {worst:.2g}, allowed is "
+            f"{TOLERANCE:g}; nothing was written"
         )
-    return Parity(worst, count, tuple(sorted(sizes)))
+    return worst
 
 
 def torch_scores(model: StreamModel, inputs: Inputs) -> NDArray[np.float32]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from twostream.export.graph import quiet
 from twostream.export.parity import Inputs
+from twostream.log_linear import FUSED, LogLinear, answer
 from twostream.prediction.prediction import StreamScorer
 from twostream.store.clips import Clip
 from twostream.types import ModelError, ModelSpec
@@ -70,12 +71,14 @@ def compare(
     before: Sequence[StreamScorer],
     after: Sequence[StreamScorer],
     clips: Iterable[tuple[Clip, int]],
+    fusion: LogLinear | None = None,
 ) -> dict[str, Any]:
     """Return what int8 costs on clips with known labels.
 
     Args:
         before, after: the streams in float32 and in int8, in the same order.
         clips: clips and their labels.
+        fusion: of the streams; None: their average answers.
 
     Returns:
         {"clips", "accuracy": {"float32": {stream: share}, "int8": ...}, "same_label": share of
@@ -93,11 +96,15 @@ def compare(
     accuracy: dict[str, dict[str, float]] = {}
     fused = {}
     for precision, rows in scores.items():
-        table = np.stack(rows)  # clip, stream, class
-        fused[precision] = table.mean(axis=1)
-        best = np.concatenate([table, fused[precision][:, None]], axis=1).argmax(axis=2)
-        shares = (best == np.array(labels)[:, None]).mean(axis=0).tolist()
-        accuracy[precision] = dict(zip((*names, "average"), shares, strict=True))
+        table = dict(zip(names, np.stack(rows, axis=1), strict=True))  # stream -> (clip, class)
+        fused[precision] = answer(fusion, table)
+        judged = {**table, "average": answer(None, table)}
+        if fusion is not None:
+            judged[FUSED] = fused[precision]
+        accuracy[precision] = {
+            name: float((each.argmax(axis=1) == np.array(labels)).mean())
+            for name, each in judged.items()
+        }
     same = fused["float32"].argmax(axis=1) == fused["int8"].argmax(axis=1)
     return {
         "clips": len(labels),

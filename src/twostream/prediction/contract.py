@@ -9,11 +9,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
+from twostream.log_linear import LogLinear
 from twostream.types import ModelError, ModelSpec
 
 CONTRACT_NAME = "contract.json"
-FORMAT = "twostream-onnx-1"
+# In the first the answer is the mean of the streams, in the second what `fusion` says.
+FORMAT, FORMAT_FUSED = "twostream-onnx-1", "twostream-onnx-2"
+AVERAGED = "the mean of the streams' scores"
 
 
 def is_exported(folder: Path) -> bool:
@@ -28,17 +32,13 @@ def read_contract(folder: Path) -> list[tuple[Path, ModelSpec]]:
         ModelError: damaged, of another version, or a network is missing.
     """
     path = folder / CONTRACT_NAME
+    text = _read(path)
     try:
-        text = json.loads(path.read_text(encoding="utf-8"))
-        if text["format"] != FORMAT:
-            raise ModelError(
-                f"{path} has format {text['format']!r}, this version reads {FORMAT!r}: export again"
-            )
         streams = [  # a contract must not lead out of its folder
             (folder / Path(stream["file"]).name, ModelSpec.from_json(stream["spec"]))
             for stream in text["streams"].values()
         ]
-    except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ModelError(f"{path} cannot be read ({error}): export again") from error
     if not streams:
         raise ModelError(f"{path} names no network: export again")
@@ -46,3 +46,32 @@ def read_contract(folder: Path) -> list[tuple[Path, ModelSpec]]:
         if not network.is_file():
             raise ModelError(f"{path} names {network.name}, which is not there: export again")
     return streams
+
+
+def exported_fusion(folder: Path) -> LogLinear | None:
+    """Read how an exported folder's streams become one; None: by their mean.
+
+    Raises:
+        ModelError: damaged, or of another version.
+    """
+    path = folder / CONTRACT_NAME
+    text = _read(path)
+    if text["format"] == FORMAT:
+        return None
+    try:
+        return LogLinear.from_json(text["fusion"])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ModelError(f"{path} cannot be read (fusion: {error}): export again") from error
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        text = json.loads(path.read_text(encoding="utf-8"))
+        if text["format"] not in (FORMAT, FORMAT_FUSED):
+            raise ModelError(
+                f"{path} has format {text['format']!r}, this version reads {FORMAT!r} and "
+                f"{FORMAT_FUSED!r}: export again"
+            )
+    except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ModelError(f"{path} cannot be read ({error}): export again") from error
+    return text

@@ -40,8 +40,10 @@ class Prediction:
     Attributes:
         video: the file; None for a stream of frames.
         classes: k class names.
-        scores: (k,) probabilities, the mean of the streams.
-        streams: stream -> (k,) probabilities.
+        scores: (k,) probabilities, as the run's learnt fusion joins the streams; their mean where
+            it has none.
+        streams: stream -> (k,) probabilities of each alone, at the temperature that the fusion
+            has learnt for it; their order is that of the network's own scores.
         warning: a sentence when the video broke off early.
         start_seconds, end_seconds: which part of the video was scored.
 

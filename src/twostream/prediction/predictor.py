@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from twostream.extraction import extract_to_memory
 from twostream.flow import make_estimator
-from twostream.prediction.contract import is_exported, read_contract
+from twostream.log_linear import LogLinear, answer, read_fusion
+from twostream.prediction.contract import exported_fusion, is_exported, read_contract
 from twostream.prediction.prediction import Prediction, StreamScorer
 from twostream.prediction.timeline import (
     EVERY_SECONDS,
@@ -44,9 +45,11 @@ class TwoStreamPredictor:
 
     Args:
         streams: one or both streams' networks; they must agree on classes and storage.
+        fusion: how their scores become one, as a run has learnt it; None: their average.
 
     Attributes:
         streams: stream -> its network.
+        fusion: likewise.
         spec: what they agree on, as the first stream's file says it.
 
     >>> import tempfile
@@ -65,7 +68,7 @@ class TwoStreamPredictor:
     (0.52, 1.0)
     """
 
-    def __init__(self, streams: Sequence[StreamScorer]) -> None:
+    def __init__(self, streams: Sequence[StreamScorer], fusion: LogLinear | None = None) -> None:
         first = streams[0].spec
         for other in streams[1:]:
             for name in ("classes", "store", "fps"):
@@ -76,6 +79,7 @@ class TwoStreamPredictor:
                     )
         self.streams: dict[Stream, StreamScorer] = {s.spec.stream: s for s in streams}
         self.spec = first
+        self.fusion = fusion and fusion.of(list(self.streams), first.classes)
 
     @classmethod
     def load(cls, path: Path | str, *, device: str = "cpu") -> Self:
@@ -86,24 +90,31 @@ class TwoStreamPredictor:
             device: "cpu", "cuda", or "auto": a GPU if there is one.
 
         Raises:
-            RunError: it holds no model.
+            RunError: it holds no model, or its fusion is damaged.
             ModelError: a model is damaged or of another version, or onnxruntime is not installed.
         """
         path = Path(path)
         if is_exported(path):
             from twostream.prediction.onnx import OnnxStream
 
-            return cls([OnnxStream(*network, device=device) for network in read_contract(path)])
+            networks = [OnnxStream(*network, device=device) for network in read_contract(path)]
+            return cls(networks, exported_fusion(path))
         from twostream.prediction.model_files import load_models
 
-        return cls.from_models(load_models(path), device=device)
+        return cls.from_models(load_models(path), device=device, fusion=read_fusion(path))
 
     @classmethod
-    def from_models(cls, models: Sequence[StreamModel], *, device: str = "cpu") -> Self:
+    def from_models(
+        cls,
+        models: Sequence[StreamModel],
+        *,
+        device: str = "cpu",
+        fusion: LogLinear | None = None,
+    ) -> Self:
         """Take models that are in memory, such as training has just returned."""
         from twostream.prediction.model_files import TorchStream
 
-        return cls([TorchStream(model, device=device) for model in models])
+        return cls([TorchStream(model, device=device) for model in models], fusion)
 
     def predict(self, video: Path | str) -> Prediction:
         """Score a video file exactly as evaluation would.
@@ -189,10 +200,13 @@ class TwoStreamPredictor:
     def score(self, window: Window, positions: int | None = None) -> Prediction:
         """Score a window; of ``positions`` frames and stacks, None: of as many as in testing."""
         found = {name: each.score(window.clip, positions) for name, each in self.streams.items()}
+        scores = answer(self.fusion, found)
+        if self.fusion is not None:
+            found = {name: self.fusion.calibrated(name, each) for name, each in found.items()}
         return Prediction(
             None,
             self.spec.classes,
-            np.mean(list(found.values()), axis=0),
+            scores,
             found,
             start_seconds=window.start_seconds,
             end_seconds=window.end_seconds,

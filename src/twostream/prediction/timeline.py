@@ -54,7 +54,7 @@ class Timeline:
         video: the file.
         classes: k class names.
         times: (n,) float64, centres of the windows in seconds, increasing.
-        scores: (n, k) probabilities: the mean of the streams, smoothed.
+        scores: (n, k) probabilities: the streams fused, window by window, then smoothed.
         streams: stream -> (n, k) probabilities of each window, as they came.
         segments: what follows from ``scores``; they cover the video without gaps.
         warning: a sentence when the video broke off early.
@@ -93,7 +93,7 @@ class Timeline:
         """
         times = np.array([(w.start_seconds + w.end_seconds) / 2 for w in windows])
         streams = {s: np.stack([w.streams[s] for w in windows]) for s in windows[0].streams}
-        fused = smooth(times, np.mean(list(streams.values()), axis=0), smooth_seconds)
+        fused = smooth(times, np.stack([w.scores for w in windows]), smooth_seconds)
         classes = windows[0].classes
         segments = find_segments(times, fused, classes, threshold=threshold, seconds=seconds)
         return cls(video, classes, times, fused, streams, segments, warning, seconds)

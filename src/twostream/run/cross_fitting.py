@@ -1,4 +1,4 @@
-"""Out-of-fold scores of the training clips, for the SVM: each from nets that did not see it."""
+"""Out-of-fold scores of the training clips, for fusion: each from nets that did not see it."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ import numpy as np
 
 from twostream import initialise
 from twostream.datasets import Dataset
+from twostream.fusion import log_linear_fusion
+from twostream.log_linear import LogLinear
 from twostream.run import other_data
 from twostream.run.settings import RunSettings
-from twostream.types import STREAMS, DatasetSplit, VideoScores
+from twostream.types import STREAMS, DataError, DatasetSplit, VideoScores
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +44,26 @@ def joined(parts: Sequence[VideoScores]) -> VideoScores:
         scores=np.concatenate([part.scores for part in parts]),
         unreadable={k: v for part in parts for k, v in part.unreadable.items()},
     )
+
+
+def learnt_fusion(fit: Sequence[VideoScores], folds: Sequence[DatasetSplit]) -> LogLinear | None:
+    """Learn how much each stream counts from out-of-fold scores; None where that cannot be.
+
+    A class that a fold's nets were not trained on, since all its clips are of one group, says
+    nothing of the nets that know it: its clips are left out.
+    """
+    known = set()
+    for fold in folds:
+        learnt = {video.label for video in fold.train}
+        known |= {video.video_id for video in fold.test if video.label in learnt}
+    try:
+        chosen = [each.select([i for i in each.video_ids if i in known]) for each in fit]
+        fusion = log_linear_fusion(chosen)
+    except DataError as error:
+        logger.warning(f"no fusion could be learnt, the average of the streams answers: {error}")
+        return None
+    logger.info(f"fusion, learnt from {fusion.clips} clips out of fold: {fusion.in_words()}")
+    return fusion
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from typing import Any
 from twostream.checkpoint import load_model
 from twostream.datasets import SplitChoice, load_dataset, relabeled
 from twostream.files import locked, read_json, write_json
+from twostream.log_linear import read_fusion
 from twostream.run.steps import extract_split, score
 from twostream.run.training_run import fused
 from twostream.scoring import load_scores, save_scores
@@ -56,6 +57,7 @@ def evaluate_run(
     if not models:
         raise RunError(f"{run} holds no trained model: train first (twostream train DATA)")
     specs = [model.spec for model in models]
+    fusion = read_fusion(run)
     dataset = load_dataset(data or asked["data"])
     logger.info(dataset.describe())
     own, again = data is None, data is None and not choice
@@ -84,7 +86,7 @@ def evaluate_run(
         how: Any = {"skip_unreadable": skip_unreadable, "progress": progress}
         scores = [score(model, videos, found, options, **how) for model in models]
         if len(scores) == len(STREAMS):
-            scores += fused(scores, training_scores(run), seed=asked["seed"])
+            scores += fused(scores, training_scores(run), fusion, seed=asked["seed"])
         for each in scores:
             save_scores(folder / f"{each.stream}-test.npz", each)
     done = {

@@ -20,11 +20,12 @@ from typing import Any
 from twostream.checkpoint import StreamModel, load_model, save_model
 from twostream.datasets import Dataset, load_dataset
 from twostream.files import ASKED, claimed, read_json, refuse_foreign, write_json
-from twostream.fusion import fuse
+from twostream.fusion import fuse, pooled
 from twostream.initialise import Start
+from twostream.log_linear import LogLinear, write_fusion
 from twostream.report import write_report
 from twostream.report.card import write_card
-from twostream.run.cross_fitting import inner_folds, joined, said_before
+from twostream.run.cross_fitting import inner_folds, joined, learnt_fusion, said_before
 from twostream.run.other_data import OtherData, load_others, train_with_others
 from twostream.run.request import check_classes, check_request
 from twostream.run.settings import RunSettings
@@ -127,14 +128,17 @@ class TrainingRun:
             for stream, model in models.items()
             if settings.score_train
         ]
+        fusion = None
         if len(test) == len(STREAMS):
             fit = train if not folds else self.cross_fitted(own, folds, others)
-            for each in fused(test, fit, seed=settings.seed):
+            if folds and (fusion := learnt_fusion(fit, folds)):
+                write_fusion(out, fusion)
+            for each in fused(test, fit, fusion, seed=settings.seed):
                 save_scores(scores / f"{each.stream}-test.npz", each)
                 test.append(each)
         heads = self.other_heads(others)
         fitted = "out-of-fold" if folds else "in-sample"
-        results = self.results(own, test, train, heads, fitted)
+        results = self.results(own, test, train, heads, fitted, fusion)
         write_json(out / "results.json", results)
         write_report(out, videos={video.video_id: video for video in self.split.videos()})
         write_card(out)
@@ -257,6 +261,7 @@ class TrainingRun:
         train: Sequence[VideoScores],
         heads: Mapping[str, VideoScores],
         fitted: str,
+        fusion: LogLinear | None,
     ) -> dict[str, Any]:
         """Return what ``--json`` prints."""
         return {
@@ -270,6 +275,7 @@ class TrainingRun:
             "run": str(self.out),
             "split": self.split.name,
             "fit_scores": fitted,
+            "fusion": fusion and fusion.to_json(),
             "unreadable": own.unusable,
             "others": {
                 name: {"test_videos": len(scores.video_ids), "accuracy": scores.accuracy()}
@@ -305,7 +311,12 @@ class TrainingRun:
 
 
 def fused(
-    test: Sequence[VideoScores], fit: Sequence[VideoScores], *, seed: int
+    test: Sequence[VideoScores],
+    fit: Sequence[VideoScores],
+    fusion: LogLinear | None,
+    *,
+    seed: int,
 ) -> list[VideoScores]:
-    """Fuse both streams by average, and by an SVM fitted on scores of training clips."""
-    return [fuse(test, method="average"), fuse(test, method="svm", fit=fit, seed=seed)]
+    """Fuse both streams by average, by an SVM fitted on scores of training clips, and as learnt."""
+    found = [fuse(test, method="average"), fuse(test, method="svm", fit=fit, seed=seed)]
+    return found + ([pooled(test, fusion)] if fusion else [])
