@@ -32,7 +32,7 @@ def test_a_finished_run_has_its_card(tiny_run: Path) -> None:
     accuracy = json.loads((tiny_run / "results.json").read_text())["accuracy"]
     (result,) = model["results"]
     found = [metric["value"] for metric in result["metrics"]]
-    assert found == pytest.approx(list(accuracy.values()), abs=1e-4) and len(found) == 4
+    assert found == pytest.approx(list(accuracy.values()), abs=1e-4) and len(found) == 5
 
     scores = load_scores(tiny_run / "scores" / "average-test.npz")
     right, n = int(scores.correct().sum()), len(scores.video_ids)

@@ -25,10 +25,12 @@ from invented_run import (
     write_run,
     write_scores,
 )
-from twostream.fusion import fuse
+from twostream.fusion import fuse, pooled
+from twostream.log_linear import LogLinear, write_fusion
 from twostream.report import write_report
-from twostream.report.measures import confusion
+from twostream.report.measures import calibration, confusion
 from twostream.report.wording import DASH
+from twostream.scoring import load_scores
 from twostream.types import RunError
 
 # What users call classes and files, all of it to be shown as it is and never obeyed.
@@ -258,6 +260,47 @@ def test_missing_parts_are_left_out_with_a_reason(
     path = run / gone
     shutil.rmtree(path) if path.is_dir() else path.unlink()
     assert reason in read(run).text(section)
+
+
+def test_a_learnt_fusion_is_what_the_report_is_about(run: Path) -> None:
+    before = read(run)
+    assert "predict answers with the average" in before.text("fusion")
+    assert before.text("reliabilities", "h3") == "Spatial stream Temporal stream Average"
+    streams = [load_scores(run / "scores" / f"{s}-test.npz") for s in ("spatial", "temporal")]
+    fusion = LogLinear(CLASSES, ("spatial", "temporal"), (0.5, 1.05), (0.8, 2.0), 30, 1.25, 0.75)
+    write_fusion(run, fusion)
+    write_scores(run, pooled(streams, fusion))
+    page = read(run)
+    said = page.text("fusion")
+    assert "the temporal stream counts 2.1 times as much as the spatial (spatial 0.50," in said
+    assert "Learnt from 30 clips" in said and "fell from 1.25 (average) to 0.75 nats" in said
+    assert "By the fused scores" in page.text("clips")
+    assert "Fused" in page.text("classes", "legend").title()
+    assert page.text("verdict").startswith("The two streams together, fused as learnt, recognise 8")
+    assert "fused" in page.text("accuracy") and "over-fitting" in page.text("accuracy").lower()
+    # an error of the streams before and after their temperature: the scores are (.9, .0333 x 3)
+    raw = np.array([0.9, *[0.1 / 3] * 3], np.float32)
+    assert fusion.calibrated("temporal", raw).max() == pytest.approx(0.81 / (0.81 + 0.01 / 3))
+    rows = {row[0]: row[1:] for row in table(page, "calibration")}
+    assert rows["Average"][-1] == DASH and rows["Temporal stream"][0] != rows["Temporal stream"][-1]
+    wanted = calibration(streams[1])
+    assert wanted is not None and rows["Temporal stream"][-1] == f"{wanted.error:.3f}"
+    assert "SVM" not in rows and "gives no probabilities" in page.text("calibration")
+    (run / "fusion.json").write_text("{")
+    assert "fusion.json cannot be read" in read(run).text("notes")
+
+
+def table(page: Page, section: str) -> list[list[str]]:
+    """The cells of a section's table, without its head."""
+    rows: list[list[str]] = []
+    for stack, data in page.texts:
+        tags = [tag for tag, _ in stack]
+        if any(attrs.get("id") == section for _, attrs in stack) and "tbody" in tags:
+            if stack[-1][0] == "th":
+                rows.append([data.strip()])
+            elif stack[-1][0] == "td":
+                rows[-1].append(data.strip())
+    return rows
 
 
 def test_one_stream_and_nothing_else(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -9,6 +11,7 @@ from invented_run import CLASSES, LABELS, SPATIAL, TEMPORAL, scores
 from twostream.report import confidence_interval
 from twostream.report.measures import (
     agreement,
+    calibration,
     chance,
     confusion,
     hardest,
@@ -105,3 +108,28 @@ def test_curves_are_thinned_and_smoothed_without_a_shift() -> None:
     assert line[0] == (4.5, 9.0)
     assert smooth(line) == pytest.approx(np.array(line))
     assert thin_out([1, 2, 3], [1.0, float("nan"), 3.0]) == [(1.0, 1.0), (3.0, 3.0)]
+
+
+def test_the_calibration_error_by_hand() -> None:
+    """Bins of 1 / 15: .95 and .94 in the last, one of two right; .5 twice, both right; .3 wrong."""
+    best = [0.95, 0.94, 0.5, 0.5, 0.3]
+    found = calibration(scores([0, 0, 1, 2, 3], [0, 1, 1, 2, 0], CLASSES, "average", top=best))
+    assert found is not None
+    wanted = (2 * abs(0.945 - 0.5) + 2 * abs(0.5 - 1) + abs(0.3 - 0)) / 5
+    assert found.error == pytest.approx(wanted) and found.mean_score == pytest.approx(0.638)
+    assert found.share == 0.6
+    assert [(round(15 * low), n) for low, n, _, _ in found.bins] == [(4, 1), (7, 2), (14, 2)]
+    assert found.bins[2][2:] == pytest.approx((0.945, 0.5))
+    # in one bin for all, only the means differ
+    one = calibration(scores([0, 1], [0, 0], "ab", "x", top=[0.6, 0.9]), 1)
+    assert one is not None and one.error == pytest.approx(0.25)
+
+
+def test_calibration_leaves_out_what_has_no_score() -> None:
+    bad = {"clip1.avi": "cut off"}
+    found = calibration(scores([0, 0, -1, 1], [0, 0, 0, 1], "ab", "x", top=1.0, unreadable=bad))
+    assert found is not None and (found.error, found.share) == (0, 1)
+    assert [n for _, n, _, _ in found.bins] == [2]  # a best score of 1 is in the last bin
+    nothing = scores([], [], "ab", "x", top=0.5)
+    decisions = replace(scores([0], [0], "ab", "svm"), kind="logits")
+    assert calibration(nothing) is None and calibration(decisions) is None

@@ -11,7 +11,7 @@ from safetensors import safe_open
 
 from twostream.checkpoint import read_spec
 from twostream.files import write_text
-from twostream.report.measures import Accuracy, accuracy, chance, recalls
+from twostream.report.measures import Accuracy, accuracy, calibration, chance, recalls
 from twostream.report.run_contents import NAMES, RunContents, part, read_run
 from twostream.report.templating import render
 
@@ -56,6 +56,8 @@ def card(contents: RunContents, name: str, *, license_id: str = UNKNOWN_LICENSE)
         begun=_begun(topics.pop("start")),
         files=[_file(path) for path in sorted(contents.run.glob("*.safetensors"))],
         reference=NAMES[contents.reference],
+        learnt=contents.learnt,
+        calibration=calibration(scores),
         never=[label for label, share in shares.items() if share == 0],
         untested=[label for label, share in shares.items() if math.isnan(share)],
         unreadable=len(scores.unreadable),

@@ -13,6 +13,8 @@ from scipy.stats import binomtest
 
 from twostream.types import VideoScores
 
+CALIBRATION_BINS = 15  # as Guo et al. 2017; their number matters little
+
 
 def confidence_interval(correct: int, n: int) -> tuple[float, float]:
     """Return the 95 % Wilson score interval of a share (Wilson 1927).
@@ -82,6 +84,52 @@ def chance(scores: VideoScores) -> float:
     """Return the accuracy of always guessing the most frequent class of these clips, in 0..1."""
     known = scores.labels[scores.labels >= 0]
     return float(np.bincount(known).max() / len(scores.labels)) if len(known) else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """Whether scores are chances: of clips with a best score near 80 %, 80 % should be right.
+
+    Attributes:
+        error: expected calibration error, in 0..1.
+        mean_score: of the best classes.
+        share: of the same clips that are right.
+        bins: (lowest score, clips, mean best score, share right) of each that holds clips.
+    """
+
+    error: float
+    mean_score: float
+    share: float
+    bins: tuple[tuple[float, int, float, float], ...]
+
+
+def calibration(scores: VideoScores, bins: int = CALIBRATION_BINS) -> Calibration | None:
+    """Return the expected calibration error of probabilities (Guo et al. 2017, equation 3).
+
+    Clips are put in bins of equal width by their best score; the error is the mean over the clips
+    of how far the share that is right lies from the mean best score in their bin. Clips that could
+    not be read or have no label are left out.
+
+    Args:
+        scores: probabilities.
+        bins: their number.
+
+    Returns:
+        None where scores are no probabilities, or there are no clips.
+    """
+    usable = (scores.predictions() >= 0) & (scores.labels >= 0)
+    if scores.kind != "probabilities" or not usable.any():
+        return None
+    best, right = scores.scores[usable].max(axis=1).astype(np.float64), scores.correct()[usable]
+    places = np.minimum((best * bins).astype(int), bins - 1)
+    found = []
+    for place in np.unique(places).tolist():
+        rows = places == place
+        found.append(
+            (place / bins, int(rows.sum()), float(best[rows].mean()), float(right[rows].mean()))
+        )
+    error = sum(n * abs(mean - share) for _, n, mean, share in found) / len(best)
+    return Calibration(error, float(best.mean()), float(right.mean()), tuple(found))
 
 
 def confusion(scores: VideoScores) -> NDArray[np.int64]:

@@ -5,6 +5,7 @@ A section whose inputs are missing is the reason instead, a string.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,10 @@ from numpy.typing import NDArray
 
 from twostream.report.charts import confusion_matrix
 from twostream.report.measures import (
+    Calibration,
     accuracy,
     agreement,
+    calibration,
     chance,
     confusion,
     paired_p_value,
@@ -44,8 +47,8 @@ def verdict(contents: RunContents) -> dict[str, Any]:
     def share(model: str) -> float:
         return results[model].share
 
-    # among equals the simpler model is named: a stream before a fusion, the average before the SVM
-    best = max(results, key=share)
+    # among equals a stream is named before a fusion, and of these the one that predict answers with
+    best = max((model for model in (*STREAMS, *FUSIONS) if model in results), key=share)
     others = [model for model in results if model != best]
     # the question a reader has: does fusing pay, or (where a stream wins) what does it cost
     rivals = [model for model in others if (model in STREAMS) == (best in FUSIONS)] or others
@@ -77,6 +80,38 @@ def accuracies(contents: RunContents, groups: int) -> dict[str, Any]:
         "svm_fit": contents.results.get("fit_scores") if "svm" in contents.test else None,
         "unreadable": len(first.unreadable),
     }
+
+
+def calibrations(contents: RunContents) -> dict[str, Any] | str:
+    """Return how far each model's scores are chances, streams as ``predict`` shows them too.
+
+    Returns:
+        models: name, label, as scored, and shown: at the stream's own temperature, where the run
+            has learnt one; otherwise the same.
+        answer: the model that predict answers with.
+    """
+    rows = []
+    for model, scores in contents.test.items():
+        if (scored := calibration(scores)) is None:
+            continue
+        rows.append(
+            {
+                "name": model,
+                "label": NAMES[model],
+                "scored": scored,
+                "shown": _at_own_temperature(contents, model) or scored,
+            }
+        )
+    if not rows:
+        return "there are no test clips with scores that are probabilities"
+    return {"models": rows, "answer": contents.reference}
+
+
+def _at_own_temperature(contents: RunContents, model: str) -> Calibration | None:
+    learnt, scores = contents.learnt, contents.test[model]
+    if learnt is None or model not in learnt.streams or learnt.classes != scores.classes:
+        return None
+    return calibration(replace(scores, scores=learnt.calibrated(model, scores.scores)))
 
 
 def fusion_gains(contents: RunContents) -> dict[str, Any] | str:

@@ -10,9 +10,10 @@ from twostream.files import write_text
 from twostream.report.clip_pictures import colour_wheel, open_store, picture_of
 from twostream.report.filter_pictures import FilterPicture, filter_picture
 from twostream.report.hard_clips import hard_clips
-from twostream.report.measures import hardest
+from twostream.report.measures import CALIBRATION_BINS, hardest
 from twostream.report.model_results import (
     accuracies,
+    calibrations,
     class_recalls,
     confusions,
     fusion_gains,
@@ -82,6 +83,9 @@ def report_page(
         notes=contents.notes(),
         accuracy=accuracies(contents, len(tested)),
         fusion=fusion_gains(contents),
+        learnt=contents.learnt,
+        calibration=calibrations(contents),
+        calibration_bins=CALIBRATION_BINS,
         per_class=class_recalls(contents),
         confusions=confusions(contents),
         hard_clips=hard_clips(contents, rows, pictures),

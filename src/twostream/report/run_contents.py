@@ -9,17 +9,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from twostream.fusion import fuse, match
+from twostream.fusion import fuse, match, pooled
+from twostream.log_linear import FUSED, LogLinear, read_fusion
 from twostream.report.wording import percent
 from twostream.scoring import load_scores
 from twostream.types import STREAMS, DataError, RunError, TwoStreamError, VideoScores
 
-FUSIONS = ("average", "svm")
+FUSIONS = (FUSED, "average", "svm")  # what predict answers with comes first
 NAMES = {
     "spatial": "Spatial stream",
     "temporal": "Temporal stream",
     "average": "Average",
     "svm": "SVM",
+    FUSED: "Fused",
 }
 
 
@@ -29,8 +31,9 @@ class RunContents:
 
     Attributes:
         settings, results: the JSON files; empty where they are missing.
-        test: model name -> scores on test clips, in the order spatial, temporal, average, svm.
+        test: model name -> scores on test clips, in the order of ``NAMES``.
         train: the same on training clips, where they exist.
+        learnt: the fusion that the run answers with; None: the average.
         history: stream -> history.json.
         paired: whether all of ``test`` is on the same clips, and so in the same order.
         problems: sentences about what could not be used.
@@ -41,6 +44,7 @@ class RunContents:
     results: dict[str, Any]
     test: dict[str, VideoScores]
     train: dict[str, VideoScores]
+    learnt: LogLinear | None
     history: dict[str, dict[str, Any]]
     paired: bool
     problems: tuple[str, ...]
@@ -112,9 +116,13 @@ def read_run(run: Path) -> RunContents:
         paired = False
         problems.append(f"The streams cannot be compared clip by clip: {error}.")
     train = _scores(run, STREAMS, "train", problems)
+    learnt = _fusion(run, problems)
     if len(train) == len(STREAMS):
         try:
-            train["average"] = fuse(list(train.values()))
+            streams = list(train.values())
+            train["average"] = fuse(streams)
+            if learnt:
+                train[FUSED] = pooled(streams, learnt)
         except TwoStreamError as error:
             problems.append(f"The streams' scores of training clips do not match: {error}.")
     return RunContents(
@@ -123,6 +131,7 @@ def read_run(run: Path) -> RunContents:
         _json(run / "results.json", problems),
         test,
         train,
+        learnt,
         {stream: _history(run, stream, problems) for stream in STREAMS if stream in test},
         paired,
         tuple(problems),
@@ -158,6 +167,14 @@ def _json(path: Path, problems: list[str]) -> dict[str, Any]:
         problems.append(f"{path.name} does not hold a JSON object.")
         return {}
     return content
+
+
+def _fusion(run: Path, problems: list[str]) -> LogLinear | None:
+    try:
+        return read_fusion(run)
+    except RunError as error:
+        problems.append(f"{error}.")
+        return None
 
 
 def _history(run: Path, stream: str, problems: list[str]) -> dict[str, Any]:
