@@ -23,11 +23,21 @@ from twostream.export.onnx_export import _sides
 from twostream.export.parity import TOLERANCE, both_scores, check_parity
 from twostream.export.quantize import compare
 from twostream.inputs import follow_trajectories as follow_in_numpy
-from twostream.prediction.contract import read_contract
+from twostream.log_linear import write_fusion
+from twostream.prediction.contract import exported_fusion, read_contract
 from twostream.prediction.onnx import OnnxStream
 from twostream.store.clips import Clip
 from twostream.types import ModelError, RunError, TemporalInput, UsageError
-from untrained import CLASSES, INPUTS, SETTINGS, make_model, make_models, save_run, write_clip
+from untrained import (
+    CLASSES,
+    FUSION,
+    INPUTS,
+    SETTINGS,
+    make_model,
+    make_models,
+    save_run,
+    write_clip,
+)
 
 FLOW = TemporalInput(length=4)
 NETWORKS = {
@@ -253,6 +263,7 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.slow
 def test_int8_says_what_it_costs(clips: Path, tmp_path: Path) -> None:
     folder = save_run(tmp_path / "run", make_models(FLOW))
+    write_fusion(folder, FUSION)
     plain = export_onnx(folder, tmp_path / "plain")
     assert plain.quantization is None
     report = export_onnx(folder, tmp_path / "int8", int8=True, calibrate=clips)
@@ -260,7 +271,7 @@ def test_int8_says_what_it_costs(clips: Path, tmp_path: Path) -> None:
     assert cost is not None
     assert cost["calibration_clips"] == 4 and cost["clips"] == 2
     for precision in ("float32", "int8"):
-        assert set(cost["accuracy"][precision]) == {"spatial", "temporal", "average"}
+        assert set(cost["accuracy"][precision]) == {"spatial", "temporal", "average", "fused"}
     assert 0 < cost["largest_difference"] < 0.3
     for name in ("spatial.onnx", "temporal.onnx"):
         sizes = [(tmp_path / each / name).stat().st_size for each in ("plain", "int8")]
@@ -268,6 +279,7 @@ def test_int8_says_what_it_costs(clips: Path, tmp_path: Path) -> None:
     contract = json.loads((tmp_path / "int8" / "contract.json").read_text())
     assert [each["precision"] for each in contract["streams"].values()] == ["int8", "int8"]
     assert contract["quantization"] == json.loads(json.dumps(cost))
+    assert exported_fusion(tmp_path / "int8") == FUSION
 
 
 def test_int8_is_not_tested_on_what_the_run_was_trained_on(clips: Path, tmp_path: Path) -> None:

@@ -12,10 +12,12 @@ import numpy as np
 import pytest
 
 from twostream.export import export_onnx
+from twostream.log_linear import write_fusion
 from twostream.prediction import TwoStreamPredictor
 from twostream.prediction.onnx import OnnxStream
-from twostream.types import ModelError, TemporalInput, UsageError, VideoError
-from untrained import INPUTS, SETTINGS, make_models, save_run, write_clip
+from twostream.types import ModelError, RunError, TemporalInput, UsageError, VideoError
+from twostream.video import VideoReader
+from untrained import FUSION, INPUTS, SETTINGS, make_models, save_run, write_clip
 
 FLOW = TemporalInput(length=4)
 HEAVY = ("torch", "torchvision", "lightning", "timm", "sklearn", "onnx", "onnxscript")
@@ -23,9 +25,10 @@ HEAVY = ("torch", "torchvision", "lightning", "timm", "sklearn", "onnx", "onnxsc
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A RUN, its export, and a video."""
+    """A RUN with a learnt fusion, its export, and a video."""
     root = tmp_path_factory.mktemp("exported")
     save_run(root / "run", make_models(FLOW))
+    write_fusion(root / "run", FUSION)
     export_onnx(root / "run", root / "onnx")
     write_clip(root / "clip.avi", frames=40)
     return root
@@ -49,6 +52,81 @@ def test_scores_are_those_of_the_run(name: str, codec: str, tmp_path: Path) -> N
         np.testing.assert_allclose(found.scores, wanted.scores, atol=1e-5)
         assert found.label == wanted.label
         assert np.ptp(found.scores) > 0.05
+
+
+def test_a_learnt_fusion_answers_from_the_run_and_from_its_export(
+    folder: Path, tmp_path: Path
+) -> None:
+    """On every way: a video, windows of a time line, a stream of frames; without one the mean."""
+    video = folder / "clip.avi"
+    for name in ("spatial.safetensors", "temporal.safetensors"):
+        (tmp_path / name).write_bytes((folder / "run" / name).read_bytes())
+    old = TwoStreamPredictor.load(tmp_path).predict(video)  # as RUN folders were
+    average = np.mean(list(old.streams.values()), axis=0)
+    np.testing.assert_array_equal(old.scores, average)
+
+    predictor = TwoStreamPredictor.load(folder / "run")
+    wanted = predictor.predict(video)
+    product = FUSION.fused([old.streams["spatial"], old.streams["temporal"]])
+    np.testing.assert_array_equal(wanted.scores, product)
+    assert np.abs(product - average).max() > 0.1
+    for stream, scores in old.streams.items():
+        np.testing.assert_array_equal(wanted.streams[stream], FUSION.calibrated(stream, scores))
+        assert wanted.streams[stream].argmax() == scores.argmax()
+    timeline = predictor.timeline(video, window_seconds=0.5, smooth_seconds=0)
+    frames = VideoReader(video, short_side=SETTINGS.short_side)
+    windows = list(predictor.stream(frames, fps=25, window_seconds=0.5, positions=5))
+    np.testing.assert_allclose(timeline.scores[0], windows[0].scores, atol=1e-6)
+
+    exported = TwoStreamPredictor.load(folder / "onnx")
+    found = exported.predict(video)
+    np.testing.assert_allclose(found.scores, wanted.scores, atol=1e-5)
+    for stream, scores in wanted.streams.items():
+        np.testing.assert_allclose(found.streams[stream], scores, atol=1e-5)
+    again = exported.timeline(video, window_seconds=0.5, smooth_seconds=0)
+    np.testing.assert_allclose(again.scores, timeline.scores, atol=1e-5)
+
+
+def test_the_contract_has_the_fusion_and_an_old_one_answers_with_the_mean(
+    folder: Path, tmp_path: Path
+) -> None:
+    for path in (folder / "onnx").iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    contract = json.loads((tmp_path / "contract.json").read_text())
+    assert contract["format"] == "twostream-onnx-2"
+    assert contract["fusion"]["streams"]["temporal"] == {"weight": 1.7, "alone": 2.5}
+    parity = contract["fusion"]["parity_with_torch"]
+    assert parity["largest_difference"] <= parity["tolerance"] == 1e-4 and parity["inputs"] > 10
+
+    def write(**changes: object) -> None:
+        (tmp_path / "contract.json").write_text(json.dumps(contract | changes))
+
+    write(format="twostream-onnx-1", fusion="the mean of the streams' scores")
+    old = TwoStreamPredictor.load(tmp_path).predict(folder / "clip.avi")
+    np.testing.assert_array_equal(old.scores, np.mean(list(old.streams.values()), axis=0))
+    for damaged, words in (
+        (contract["fusion"] | {"floor": 0.1}, "floor of 0.1"),
+        ("the mean of the streams' scores", "indices"),
+        (contract["fusion"] | {"classes": ["a"]}, "not of one run"),
+    ):
+        write(fusion=damaged)
+        with pytest.raises(ModelError, match=words):
+            TwoStreamPredictor.load(tmp_path)
+
+
+def test_a_fusion_of_another_run_is_refused(folder: Path, tmp_path: Path) -> None:
+    run = save_run(tmp_path / "run", make_models(FLOW))
+    write_fusion(run, replace(FUSION, classes=tuple("hijklmn")))
+    for use in (TwoStreamPredictor.load, lambda each: export_onnx(each, tmp_path / "onnx")):
+        with pytest.raises(ModelError, match=r"they are not of one run; without fusion\.json"):
+            use(run)
+    (run / "fusion.json").write_text("{}")
+    with pytest.raises(RunError, match=r"fusion\.json cannot be read"):
+        TwoStreamPredictor.load(run)
+    (run / "temporal.safetensors").unlink()
+    write_fusion(run, FUSION)
+    lone = TwoStreamPredictor.load(run).predict(folder / "clip.avi")
+    np.testing.assert_array_equal(lone.scores, lone.streams["spatial"])
 
 
 def test_chunks_of_stacks_add_up(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,7 +199,7 @@ def test_a_video_smaller_than_the_crop_is_refused(folder: Path, tmp_path: Path) 
     [
         (lambda text: "{", "cannot be read"),
         (lambda text: "[]", "cannot be read"),
-        (lambda text: text.replace("twostream-onnx-1", "twostream-onnx-9"), "has format"),
+        (lambda text: text.replace("twostream-onnx-2", "twostream-onnx-9"), "has format"),
         (lambda text: text.replace('"crop_size"', '"crop"'), "cannot be read"),
         (lambda text: text.replace('"spatial.onnx"', '"../run.onnx"'), "names run.onnx"),
         (lambda text: json.dumps({**json.loads(text), "streams": {}}), "names no network"),

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from twostream.checkpoint import ModelSpec, StreamModel, save_model
+from twostream.log_linear import LogLinear
 from twostream.models import classifier
 from twostream.store.flow_store import StoreSettings
 from twostream.types import TemporalInput
@@ -19,6 +20,8 @@ from twostream.video import VideoWriter
 
 CLASSES = tuple("abcdefg")
 SETTINGS = StoreSettings(short_side=40).complete()
+# far from an average: a louder and a softer stream
+FUSION = LogLinear(CLASSES, ("spatial", "temporal"), (0.3, 1.7), (0.8, 2.5), 40, 1.2, 0.7)
 INPUTS = {
     "stack": TemporalInput(length=4),
     "trajectory, both ways": TemporalInput(length=4, trajectory=True, bidirectional=True),
