@@ -197,7 +197,7 @@ def file_sum(path: Path) -> str | None:
         with np.load(path) as arrays:
             parts = [f"{n}{arrays[n].dtype}{digest(arrays[n].tobytes())}" for n in sorted(arrays)]
         return digest("".join(parts).encode())
-    if path.name in ("store.json", "results.json", "contract.json", "history.json"):
+    if path.name in ("store.json", "results.json", "contract.json", "history.json", "fusion.json"):
         return json_sum(path.read_text())
     return None
 

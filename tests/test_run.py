@@ -13,12 +13,25 @@ from filelock import FileLock
 from twostream import initialise
 from twostream.datasets import load_dataset
 from twostream.files import differences
+from twostream.fusion import log_linear_fusion
 from twostream.initialise import Start
+from twostream.log_linear import read_fusion
+from twostream.prediction import TwoStreamPredictor
 from twostream.recipes import Recipe, make_recipe
 from twostream.run import RunSettings, evaluate_run, other_data, train_run
-from twostream.run.cross_fitting import said_before
+from twostream.run.cross_fitting import learnt_fusion, said_before
 from twostream.scoring import load_scores
-from twostream.types import DataError, RunError, StoreError, TemporalInput, UsageError
+from twostream.types import (
+    STREAMS,
+    DataError,
+    DatasetSplit,
+    LabeledVideo,
+    RunError,
+    StoreError,
+    TemporalInput,
+    UsageError,
+    VideoScores,
+)
 
 
 def tiny_recipe(**changes: object) -> Recipe:
@@ -116,6 +129,54 @@ def test_evaluation_again_gives_the_same_scores(tiny_run: Path, tmp_path: Path) 
         before = load_scores(tiny_run / "scores" / f"{stream}-test.npz")
         assert again.video_ids == before.video_ids
         assert np.allclose(again.scores, before.scores, atol=1e-6)
+
+
+def test_predict_gives_the_fused_scores_of_the_table(tiny_run: Path, tiny_data: Path) -> None:
+    results = json.loads((tiny_run / "results.json").read_text())
+    assert results["fusion"] == json.loads((tiny_run / "fusion.json").read_text())
+    fused = load_scores(tiny_run / "scores" / "fused-test.npz")
+    crossfit = [load_scores(tiny_run / "scores" / f"{s}-crossfit.npz") for s in STREAMS]
+    assert read_fusion(tiny_run) == log_linear_fusion(crossfit)
+    video = load_dataset(tiny_data).split(1).test[3]
+    found = TwoStreamPredictor.load(tiny_run).predict(video.path)
+    wanted = fused.select([video.video_id]).scores[0]
+    np.testing.assert_allclose(found.scores, wanted, atol=1e-5)
+
+
+def test_an_old_run_without_a_fusion_stays_as_it_was(tiny_run: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(tiny_run, run, ignore=shutil.ignore_patterns("flow", ".lock", "fusion.json"))
+    asked = json.loads((run / "asked.json").read_text())
+    (run / "asked.json").write_text(json.dumps(asked | {"store": str(tiny_run / "flow")}))
+    results = evaluate_run(run, out=tmp_path / "scores")
+    assert set(results["accuracy"]) == {"spatial", "temporal", "average", "svm"}
+    assert not (run / "fusion.json").exists()
+    (run / "fusion.json").write_text("{}")
+    with pytest.raises(RunError, match=r"fusion\.json cannot be read"):
+        evaluate_run(run, out=tmp_path / "scores")
+
+
+def test_fusion_learns_nothing_from_classes_that_a_folds_nets_did_not_know(
+    said: list[str],
+) -> None:
+    """All clips of class 2 are of one fold, whose nets were trained on 0 and 1 alone."""
+    labels = np.array([0, 1] * 8 + [2] * 4)
+    videos = [LabeledVideo(f"{i}.avi", Path(f"{i}.avi"), int(k)) for i, k in enumerate(labels)]
+    ids = tuple(video.video_id for video in videos)
+    sure = (0.1 + 0.7 * np.eye(3)[np.where(labels == 2, 0, labels)]).astype(np.float32)
+    fit = [VideoScores(ids, labels, tuple("abc"), sure, stream=s) for s in STREAMS]
+    first, second = videos[:8], videos[8:]
+    folds = [
+        DatasetSplit("d", "fold 1/2", tuple("abc"), tuple(second), tuple(first)),
+        DatasetSplit("d", "fold 2/2", tuple("abc"), tuple(first), tuple(second)),
+    ]
+    found = learnt_fusion(fit, folds)
+    assert found is not None and found.clips == 16 and found.loss < 0.1
+    assert any("learnt from 16 clips out of fold: the streams count alike" in line for line in said)
+    part = [each.select(ids[:8]) for each in fit]  # of one fold alone, as it was held out
+    assert learnt_fusion(part, folds[:1]) == log_linear_fusion(part)
+    assert learnt_fusion([each.select(ids[16:]) for each in fit], folds[1:]) is None
+    assert "the average of the streams answers" in said[-1]
 
 
 def test_evaluation_on_other_data_matches_classes_by_name(

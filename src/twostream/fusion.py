@@ -212,7 +212,7 @@ def _usable(streams: Sequence[VideoScores]) -> NDArray[np.bool_]:
     """Return (n,) which clips have a label and could be read by all streams."""
     unreadable = set().union(*(scores.unreadable for scores in streams))
     known = [video_id not in unreadable for video_id in streams[0].video_ids]
-    return (streams[0].labels >= 0) & known
+    return (streams[0].labels >= 0) & np.array(known, bool)
 
 
 def _result(
