@@ -48,7 +48,8 @@ class Recipe:
         flips: mirror half of the training samples and test on mirrored crops too.
         lighting: standard deviation of the RGB jitter (Krizhevsky's PCA lighting).
         test_positions: frames or stacks a video is scored on (25 in the paper, x 10 crops).
-        fit_scores: what the SVM learns from: "out-of-fold" or "in-sample" scores.
+        fit_scores: what fusion learns from: "out-of-fold" scores, or the SVM alone from "in-sample"
+            ones; the average answers then.
         fit_folds: folds of the training clips for out-of-fold scores.
     """
 

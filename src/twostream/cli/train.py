@@ -61,7 +61,7 @@ def train(
     crop_size: options.CropSize = None,
     flip: bool = own(True, "--no-flip for classes that tell left from right.", METHOD),
     fit_scores: Literal["out-of-fold", "in-sample"] = own(
-        None, per_recipe("What the SVM learns from", "fit_scores"), METHOD
+        None, per_recipe("What fusion learns from", "fit_scores"), METHOD
     ),
     arch: str = own(
         None,

@@ -48,8 +48,9 @@ def verdict(contents: RunContents) -> dict[str, Any]:
         return results[model].share
 
     # among equals a stream is named before a fusion, and of these the one that predict answers with
-    best = max((model for model in (*STREAMS, *FUSIONS) if model in results), key=share)
-    others = [model for model in results if model != best]
+    models = [model for model in (*STREAMS, *FUSIONS) if model in results]
+    best = max(models, key=share)
+    others = [model for model in models if model != best]
     # the question a reader has: does fusing pay, or (where a stream wins) what does it cost
     rivals = [model for model in others if (model in STREAMS) == (best in FUSIONS)] or others
     rival = max(rivals, key=share, default=None)

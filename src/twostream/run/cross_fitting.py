@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 
 def inner_folds(settings: RunSettings, dataset: Dataset, split: DatasetSplit) -> list[DatasetSplit]:
-    """Return the folds of the training clips; none where the SVM learns from in-sample scores.
+    """Return the folds of the training clips; none where the SVM learns in-sample.
 
     Asked for before anything is trained, so that too few groups are said at once.
     """
@@ -30,7 +30,10 @@ def inner_folds(settings: RunSettings, dataset: Dataset, split: DatasetSplit) ->
     inner = replace(dataset, videos=split.train, given=())
     folds = min(settings.recipe.fit_folds, len(inner.groups) or len(split.train))
     if folds < 2:
-        logger.info("all training clips are of one group: the SVM learns from in-sample scores")
+        logger.info(
+            "all training clips are of one group: the SVM learns from in-sample scores, and the "
+            "average answers"
+        )
         return []
     return [inner.split(fold=f"{i}/{folds}", seed=settings.seed) for i in range(1, folds + 1)]
 
