@@ -153,10 +153,11 @@ def test_predict_report_evaluate_and_fuse(
     capsys.readouterr()
     scores = [str(run_copy / "scores" / f"{s}-test.npz") for s in ("spatial", "temporal")]
     fit = [str(run_copy / "scores" / f"{s}-crossfit.npz") for s in ("spatial", "temporal")]
-    command = ["fuse", *scores, "--method", "svm", "--fit", fit[0], "--fit", fit[1], "--json"]
-    assert run(command) == 0
-    expected = json.loads((tiny_run / "results.json").read_text())["accuracy"]["svm"]
-    assert last_line(capsys)["accuracy"]["svm"] == expected  # type: ignore[call-overload]
+    expected = json.loads((tiny_run / "results.json").read_text())["accuracy"]
+    for method, name in (("svm", "svm"), ("log-linear", "fused")):
+        command = ["fuse", *scores, "--method", method, "--fit", fit[0], "--fit", fit[1], "--json"]
+        assert run(command) == 0
+        assert last_line(capsys)["accuracy"][name] == expected[name]  # type: ignore[call-overload]
 
 
 def test_fuse_takes_every_file_once_and_replaces_files_alone(
