@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from twostream.checkpoint import load_model
-from twostream.datasets import SplitChoice, load_dataset, relabeled
+from twostream.datasets import READING, SplitChoice, load_dataset, relabeled
 from twostream.files import locked, read_json, write_json
 from twostream.run.steps import extract_split, score
 from twostream.run.training_run import fused
@@ -56,7 +56,8 @@ def evaluate_run(
     if not models:
         raise RunError(f"{run} holds no trained model: train first (twostream train DATA)")
     specs = [model.spec for model in models]
-    dataset = load_dataset(data or asked["data"])
+    reading = asked.get("reading", 1) if data is None else READING
+    dataset = load_dataset(data or asked["data"], reading=reading)
     logger.info(dataset.describe())
     own, again = data is None, data is None and not choice
     choice = choice or SplitChoice()

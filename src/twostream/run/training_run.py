@@ -70,7 +70,9 @@ def train_run(
     Raises:
         TwoStreamError: with one clear sentence; nothing finished is lost.
     """
-    dataset = load_dataset(settings.data)
+    if (out / ASKED).is_file():
+        settings = replace(settings, reading=read_json(out / ASKED).get("reading", 1))
+    dataset = load_dataset(settings.data, reading=settings.reading)
     logger.info(dataset.describe())
     split = settings.choice.of(dataset, seed=settings.seed)
     for note in split.notes:
