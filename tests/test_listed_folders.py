@@ -181,7 +181,7 @@ def test_a_run_of_before_keeps_its_test_videos(
     ]
     (data / "clips.csv").write_text("\n".join(["path,label,split1", *rows]))
     asked = json.loads((run / "asked.json").read_text()) | {"data": str(data)}
-    del asked["reading"]  # as it was before there was a choice
+    del asked["reading"], asked["recipe"]["adapts"]  # as it was before there was a choice
     (run / "asked.json").write_text(json.dumps(asked))
     before = load_scores(run / "scores" / "spatial-test.npz").video_ids
     assert evaluate_run(run)["test_videos"] == len(before)

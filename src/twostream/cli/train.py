@@ -46,7 +46,7 @@ def train(
     overlap: Path = own(
         None, "For --how added: CSV of classes that mean the same in both data sets.", DATA
     ),
-    length: int = own(10, "L: flow fields in a stack.", METHOD),
+    length: int = own(None, "L: flow fields in a stack; unless given 10.", METHOD),
     trajectory: bool = own(False, "Sample along trajectories.", METHOD, "--trajectory"),
     bidirectional: bool = own(False, "Half forward, half backward.", METHOD, "--bidirectional"),
     mean_subtraction: bool = own(True, "Subtract each field's mean vector.", METHOD),
@@ -122,10 +122,10 @@ def train(
     )
     settings = RunSettings(
         data=str(data),
-        recipe=chosen,
+        recipe=chosen if length is None else chosen.settled("length"),
         streams=("spatial", "temporal") if stream == "both" else (stream,),
         temporal=TemporalInput(
-            length=length,
+            length=10 if length is None else length,
             trajectory=trajectory,
             bidirectional=bidirectional,
             subtract_mean=mean_subtraction,

@@ -256,7 +256,8 @@ class Study:
         dropout = recipe.dropout if net.dropout is None else net.dropout
         return RunSettings(
             data=self.data[target],
-            recipe=replace(recipe, dropout=dropout, fit_scores="in-sample"),  # as in the paper
+            # as in the paper, and one size for all that shares a store
+            recipe=replace(recipe, dropout=dropout, fit_scores="in-sample", adapts=()),
             streams=(net.stream,),
             temporal=net.sees,
             choice=choice,

@@ -33,7 +33,7 @@ class RunSettings:
         spatial_architecture, temporal_architecture: instead of the recipe's.
         store: folder of frames and flow; None: RUN/flow.
         stored: how they are stored; None: as the recipe says. A rate of None keeps each clip's,
-            unless they differ: then all are brought to the commonest.
+            unless they differ: then all are brought to one that nearly all reach.
         others: data sets that help to train the temporal stream (section 4, table 2).
         how: "multitask" heads, "added" classes, or "pretrain": trained on the other, then
             fine-tuned.

@@ -25,12 +25,13 @@ from twostream.initialise import Start
 from twostream.report import write_report
 from twostream.report.card import write_card
 from twostream.run.cross_fitting import inner_folds, joined, said_before
+from twostream.run.data_settings import adapted, rate_note, rates_of, shared_rate
 from twostream.run.other_data import OtherData, load_others, train_with_others
 from twostream.run.request import check_classes, check_request
-from twostream.run.settings import RunSettings
+from twostream.run.settings import KEPT, RunSettings
 from twostream.run.steps import StoredSplit, extract_split, score, store_for, train_stream
 from twostream.scoring import load_scores, save_scores
-from twostream.store.flow_store import Kind
+from twostream.store.flow_store import SETTINGS_NAME, FlowStore, Kind, StoreSettings
 from twostream.training import TrainerOptions
 from twostream.types import (
     STREAMS,
@@ -77,13 +78,32 @@ def train_run(
     split = settings.choice.of(dataset, seed=settings.seed)
     for note in split.notes:
         logger.info(note)
+    asked = settings.asked()
+    settings, notes = fitted(settings, split, out)
     others = load_others(settings, dataset, out)
     options = options or TrainerOptions()
     refuse_foreign(out)
     if not (out / ASKED).is_file():
         check_request(settings, split, others, out, options)
-    with claimed(out, settings.asked(), resume=resume):
-        return TrainingRun(settings, out, dataset, split, others, options, workers, progress).run()
+    job = TrainingRun(settings, out, dataset, split, others, options, workers, progress, notes)
+    with claimed(out, asked, resume=resume):
+        return job.run()
+
+
+def fitted(
+    settings: RunSettings, split: DatasetSplit, out: Path
+) -> tuple[RunSettings, tuple[str, ...]]:
+    """Return the settings as the training clips want them, and a line on each that follows them."""
+    if not settings.recipe.adapts:
+        return settings, ()
+    root = settings.store_folder(out)
+    made = (root / SETTINGS_NAME).is_file()
+    rate = FlowStore.open(root).settings.fps if made else settings.stored.fps or shared_rate(split)
+    recipe, temporal, notes = adapted(settings.recipe, settings.temporal, split, rate)
+    for note in notes:
+        logger.info(note)
+    stored = recipe.stored(**{name: getattr(settings.stored, name) for name in KEPT})
+    return replace(settings, recipe=recipe, temporal=temporal, stored=stored), notes
 
 
 @dataclass
@@ -93,6 +113,7 @@ class TrainingRun:
     Attributes:
         dataset, split: the run's own data.
         others: the data sets that help to train.
+        data_notes: a line on each setting that follows the data.
         seconds: what each part took, in this process.
     """
 
@@ -104,6 +125,7 @@ class TrainingRun:
     options: TrainerOptions
     workers: int | None
     progress: Progress
+    data_notes: tuple[str, ...] = ()
     seconds: dict[str, float] = field(default_factory=dict)
 
     def run(self) -> dict[str, Any]:
@@ -154,7 +176,7 @@ class TrainingRun:
         return extract_split(
             split,
             root,
-            store_for(self.settings.stored, root, split.videos()),
+            store_for(self.settings.stored, root, split),
             kinds=kinds,
             crop_size=self.settings.recipe.crop_size,
             workers=self.workers,
@@ -280,6 +302,12 @@ class TrainingRun:
             "loader_wait": {stream: self.loader_wait(stream) for stream in self.settings.streams},
         }
 
+    def notes_on_data(self, stored: StoreSettings) -> list[str]:
+        """Return a line on each setting that follows the data."""
+        rate = None if stored.imported else stored.fps
+        said = rate_note(rates_of(self.split.videos()), rate) if rate else ""
+        return [said, *self.data_notes] if said else list(self.data_notes)
+
     def loader_wait(self, stream: Stream) -> float:
         """Return the share of the training time that the loop waited for data."""
         summary = read_json(self.out / "logs" / stream / "history.json")
@@ -293,7 +321,7 @@ class TrainingRun:
             "data": settings.data,
             "dataset": self.split.dataset,
             "split": self.split.name,
-            "notes": list(self.split.notes),
+            "notes": [*self.split.notes, *self.notes_on_data(store.settings)],
             "recipe": asdict(settings.recipe),
             "store": {"root": str(store.root), **asdict(store.settings)},
             "temporal_input": asdict(settings.temporal),
