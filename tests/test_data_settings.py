@@ -89,9 +89,10 @@ def test_what_has_the_rate_is_not_mentioned() -> None:
     ("sides", "fits"),
     [
         ([240] * 10, (128, 112)),
-        ([112] * 10, (128, 112)),  # a crop fits, with nothing around it
+        ([120] * 10, (120, 112)),  # the crop fits; prediction keeps to the scale of training
+        ([120] * 10 + [240], (128, 112)),
         ([111] * 10, (110, 96)),
-        ([64] * 10, (73, 64)),
+        ([64] * 10, (64, 64)),
         ([64] * 4 + [240] * 96, (128, 112)),  # a few small ones are named, not followed
         ([64] * 6 + [240] * 94, (73, 64)),
         ([10] * 10, (128, 112)),  # nothing fits: the run says so

@@ -136,7 +136,8 @@ def fitting_size(short_sides: Sequence[int], *, short_side: int, crop_size: int)
 
     Frames are never enlarged: that costs time and shows nothing more. So the crop is the largest
     multiple of 16 that nearly all clips hold, and the short side shrinks in proportion, so that
-    larger clips still show as much of themselves in a crop.
+    larger clips still show as much of themselves in a crop. It is never above the largest clip's,
+    so that prediction shows larger videos at the scale that was trained on.
 
     Args:
         short_sides: of the clips, px.
@@ -144,15 +145,15 @@ def fitting_size(short_sides: Sequence[int], *, short_side: int, crop_size: int)
 
     >>> fitting_size([64] * 80 + [240] * 20, short_side=128, crop_size=112)
     (73, 64)
+    >>> fitting_size([64] * 100, short_side=128, crop_size=112)
+    (64, 64)
     """
     ascending = sorted(short_sides)
-    nearly_all = (
-        ascending[int((1 - NEARLY_ALL) * len(ascending) + 1e-9)] if ascending else crop_size
-    )
-    crop = nearly_all // CROP_STEP * CROP_STEP
-    if nearly_all >= crop_size or not crop:
-        return short_side, crop_size
-    return max(crop, round(short_side * crop / crop_size)), crop
+    nearly_all = ascending[int((1 - NEARLY_ALL) * len(ascending) + 1e-9)] if ascending else 0
+    crop = crop_size if nearly_all >= crop_size else nearly_all // CROP_STEP * CROP_STEP
+    if not crop:
+        return short_side, crop_size  # nothing fits: the run says so
+    return min(ascending[-1], max(crop, round(short_side * crop / crop_size))), crop
 
 
 def stack_length(num_fields: Sequence[int]) -> int:
@@ -191,12 +192,13 @@ def adapted(
     if "size" in recipe.adapts:
         sides = [min(info.height, info.width) for info in infos]
         short, crop = fitting_size(sides, short_side=recipe.short_side, crop_size=recipe.crop_size)
-        if crop != recipe.crop_size:
-            small = sum(side < recipe.crop_size for side in sides)
+        if (short, crop) != (recipe.short_side, recipe.crop_size):
+            limit = recipe.short_side if crop == recipe.crop_size else recipe.crop_size
+            small = sum(side < limit for side in sides)
             notes.append(
-                f"{small} of {len(sides)} training clips are smaller than a crop of "
-                f"{recipe.crop_size} px: frames are stored at a short side of {short} px and "
-                f"cropped to {crop} (--short-side and --crop-size choose others)"
+                f"{small} of {len(sides)} training clips are smaller than {limit} px: frames are "
+                f"stored at a short side of {short} px and cropped to {crop} (--short-side and "
+                "--crop-size choose others)"
             )
         recipe = replace(recipe, short_side=short, crop_size=crop)
     if "length" in recipe.adapts and temporal.length == LONGEST and not temporal.rgb:
