@@ -113,10 +113,13 @@ def test_what_was_chosen_by_hand_follows_nothing(tmp_path: Path) -> None:
     clip = write(tmp_path / "clip.mp4", fps=10, frames=17)
     split = DatasetSplit("d", "s", ("a", "b"), (clip,), ())
     recipe = replace(make_recipe("quick"), adapts=BOTH)
-    fit, sees, notes = adapted(recipe, TemporalInput(), split, None)
+    fit, sees, notes = adapted(recipe, TemporalInput(), split, rate=None)
     assert (fit.short_side, fit.crop_size, sees.length, len(notes)) == (48, 48, 8, 2)
-    assert adapted(recipe, TemporalInput(), split, 5)[1].length == 6  # half of the frames are left
-    fit, sees, notes = adapted(recipe.settled("size"), TemporalInput(length=9), split, None)
+    slower = adapted(recipe, TemporalInput(), split, rate=5)[1]
+    assert slower.length == 6  # half of the frames are left
+    kept = adapted(recipe, TemporalInput(), split, rate=None, stored_side=40)[0]
+    assert (kept.short_side, kept.crop_size) == (40, 32)
+    fit, sees, notes = adapted(recipe.settled("size"), TemporalInput(length=9), split, rate=None)
     assert (fit.short_side, fit.crop_size, sees.length, notes) == (64, 64, 9, ())
     assert make_recipe("quick", crop_size=32).adapts == make_recipe("quick").adapts == ()
 
@@ -136,6 +139,11 @@ def test_a_run_follows_its_clips_and_says_so(tmp_path: Path, said: list[str]) ->
     assert len(notes) == 3 and all(said.count(note) == 1 for note in notes)
     page = (out / "report.html").read_text()
     assert "all are brought to 10 frames/s" in page and "cropped to 48" in page
+    extracted = replace(settings, store=str(tmp_path / "flow"))  # as the recipe itself says
+    FlowStore.create(tmp_path / "flow", extracted.stored)
+    train_run(extracted, tmp_path / "second")
+    kept = json.loads((tmp_path / "second" / "settings.json").read_text())
+    assert (kept["recipe"]["crop_size"], kept["store"]["short_side"]) == (48, 64)
     again = train_run(settings, out, resume=True)  # what was asked for is what is compared
     assert again["test_videos"] == len(load_dataset(tmp_path / "clips").split().test)
 

@@ -141,20 +141,26 @@ def train(
     file = str(weights) if weights else None
     asked = make_recipe(recipe, **changes)
     asked = asked if temporal is None else asked.settled("length")
-    chosen, sees, notes = adapted(asked, temporal or TemporalInput(), split, shared_rate(split))
-    for note in notes:
-        logger.info(note)
-    net = NetSettings(
-        stream=stream,
-        recipe=chosen,
-        temporal=sees,
-        start=Start(weights=file) if stream == "spatial" else Start(temporal_weights=file),
-        architecture=architecture,
-        seed=seed,
-    )
     with _store_folder(store if store or not out else Path(out) / "flow") as root:
-        made = (root / SETTINGS_NAME).is_file()
-        wanted = FlowStore.open(root).settings if made else net.recipe.stored()
+        made = FlowStore.open(root).settings if (root / SETTINGS_NAME).is_file() else None
+        fit, sees, notes = adapted(
+            asked,
+            temporal or TemporalInput(),
+            split,
+            rate=made.fps if made else shared_rate(split),
+            stored_side=made.short_side if made else None,
+        )
+        for note in notes:
+            logger.info(note)
+        net = NetSettings(
+            stream=stream,
+            recipe=fit,
+            temporal=sees,
+            start=Start(weights=file) if stream == "spatial" else Start(temporal_weights=file),
+            architecture=architecture,
+            seed=seed,
+        )
+        wanted = made or net.recipe.stored()
         found = extract_split(
             replace(split, test=()),
             root,

@@ -19,7 +19,7 @@ import numpy as np
 from twostream.recipes import Recipe
 from twostream.threads import num_cores
 from twostream.types import DatasetSplit, LabeledVideo, TemporalInput, VideoError
-from twostream.video import VideoInfo, VideoReader
+from twostream.video import VideoInfo, VideoReader, stored_size
 
 logger = logging.getLogger(__name__)
 
@@ -175,7 +175,12 @@ def stack_length(num_fields: Sequence[int]) -> int:
 
 
 def adapted(
-    recipe: Recipe, temporal: TemporalInput, split: DatasetSplit, rate: float | None
+    recipe: Recipe,
+    temporal: TemporalInput,
+    split: DatasetSplit,
+    *,
+    rate: float | None,
+    stored_side: int | None = None,
 ) -> tuple[Recipe, TemporalInput, tuple[str, ...]]:
     """Fit what the recipe leaves to the data (``Recipe.adapts``) to the training clips.
 
@@ -183,6 +188,7 @@ def adapted(
         recipe, temporal: what is asked for; another length than the paper's stays.
         split: its training side decides.
         rate: that clips are brought to; None: each its own.
+        stored_side: short side that the clips are stored at already, px; None: not yet.
 
     Returns:
         Recipe and input as they are used, and a line on each change.
@@ -190,8 +196,9 @@ def adapted(
     infos = probe(split.train) if recipe.adapts else []
     notes: list[str] = []
     if "size" in recipe.adapts:
-        sides = [min(info.height, info.width) for info in infos]
+        sides = [min(stored_size(info.height, info.width, stored_side)) for info in infos]
         short, crop = fitting_size(sides, short_side=recipe.short_side, crop_size=recipe.crop_size)
+        short = stored_side or short
         if (short, crop) != (recipe.short_side, recipe.crop_size):
             limit = recipe.short_side if crop == recipe.crop_size else recipe.crop_size
             small = sum(side < limit for side in sides)

@@ -97,9 +97,17 @@ def fitted(
     if not settings.recipe.adapts:
         return settings, ()
     root = settings.store_folder(out)
-    made = (root / SETTINGS_NAME).is_file()
-    rate = FlowStore.open(root).settings.fps if made else settings.stored.fps or shared_rate(split)
-    recipe, temporal, notes = adapted(settings.recipe, settings.temporal, split, rate)
+    rate, side = settings.stored.fps, None
+    if (root / SETTINGS_NAME).is_file():
+        made = FlowStore.open(root).settings
+        rate = made.fps
+        # what was stored as the recipe says stays; of any other size it is refused, as ever
+        side = made.short_side if made.short_side == settings.recipe.short_side else None
+    elif rate is None:
+        rate = shared_rate(split)
+    recipe, temporal, notes = adapted(
+        settings.recipe, settings.temporal, split, rate=rate, stored_side=side
+    )
     for note in notes:
         logger.info(note)
     stored = recipe.stored(**{name: getattr(settings.stored, name) for name in KEPT})
