@@ -17,6 +17,9 @@ import pytest
 from twostream.__main__ import run
 from twostream.cli import flow, scores, train
 from twostream.cli.console import Shown
+from twostream.datasets import SplitChoice
+from twostream.recipes import QUICK
+from twostream.run import RunSettings
 
 FAST = ("--steps", "2")
 
@@ -31,6 +34,20 @@ def fails(capsys: pytest.CaptureFixture[str], status: int, *arguments: str) -> s
     captured = capsys.readouterr()
     assert "Traceback" not in captured.err + captured.out
     return " ".join(captured.err.split())
+
+
+@pytest.mark.parametrize(
+    ("data", "choice", "folder"),
+    [
+        ("clips", {}, "clips-run"),
+        ("x/jhmdb/clips.csv", {"split": 2}, "jhmdb-split2-run"),
+        ("my clips.csv", {"fold": "9/9"}, "my-clips-fold9of9-run"),
+        ("clips", {"test_groups": ("a/../b", "c")}, "clips-a-..-b-c-run"),
+    ],
+)
+def test_a_run_without_out_is_called_after_its_data(data: str, choice: dict, folder: str) -> None:
+    settings = RunSettings(data=data, recipe=QUICK, choice=SplitChoice(**choice))
+    assert train.run_folder(settings) == Path(folder)
 
 
 def test_help_does_not_import_the_heavy_parts() -> None:

@@ -318,7 +318,7 @@ def differences(before: dict[str, Any], now: dict[str, Any], prefix: str = "") -
         old, new = before.get(name), now.get(name)
         if isinstance(old, dict) and isinstance(new, dict):
             found += differences(old, new, f"{prefix}{name}.")
-        elif old != new:
+        elif old != new and (name in before or new):  # one that came later may be off
             found.append(f"{prefix}{name}: {old} -> {new}")
     return found
 

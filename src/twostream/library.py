@@ -6,6 +6,7 @@ Each is a thin layer over the steps of a run (``run.steps``), for a split and a 
 
 from __future__ import annotations
 
+import logging
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ from twostream.prediction import Prediction, TwoStreamPredictor
 from twostream.prediction.predictor import stored_as
 from twostream.recipes import make_recipe
 from twostream.run import common_rate, extract_split, score, store_for, train_stream
+from twostream.run.data_settings import adapted, shared_rate
 from twostream.run.request import check_classes
 from twostream.store.clips import kinds_of
 from twostream.store.flow_store import SETTINGS_NAME, Codec, FlowStore, StoreSettings
@@ -36,6 +38,8 @@ from twostream.types import (
     VideoScores,
     no_progress,
 )
+
+logger = logging.getLogger(__name__)
 
 Data = DatasetSplit | Path | str
 SAME_RATE = 0.02
@@ -64,7 +68,7 @@ def extract(
         short_side: shorter side in pixels instead of the recipe's; frames only ever shrink.
         codec: "jpeg" (8 bit, as in the paper) or "lossless".
         fps: rate that all videos are brought to; None: each keeps its own, unless they differ:
-            then the commonest.
+            then one that nearly all reach.
         backward: backward flow too, for bi-directional input.
         workers: threads; None: one a core.
         device: "cpu", "cuda", or "auto": a GPU where it computes this flow faster.
@@ -76,16 +80,16 @@ def extract(
         StoreError: the store was made with other settings, or the disk refuses.
     """
     chosen = load_dataset(data) if isinstance(data, Path | str) else data
-    videos = chosen.videos if isinstance(chosen, Dataset) else chosen.videos()
+    split = chosen.whole() if isinstance(chosen, Dataset) else chosen
     wanted = make_recipe(recipe, flow=estimator).stored(
         short_side=short_side or make_recipe(recipe).short_side,
         codec=codec,
-        fps=fps if fps is not None else common_rate(videos),
+        fps=fps,
     )
     return extract_videos(
-        videos,
+        split.videos(),
         store=store,
-        settings=wanted,
+        settings=wanted if fps is not None else replace(wanted, fps=common_rate(split)),
         kinds=("rgb", "forward", "backward") if backward else ("rgb", "forward"),
         workers=workers,
         device=device,
@@ -135,21 +139,32 @@ def train(
     """
     split = _split(data)
     file = str(weights) if weights else None
-    net = NetSettings(
-        stream=stream,
-        recipe=make_recipe(recipe, **changes),
-        temporal=temporal or TemporalInput(),
-        start=Start(weights=file) if stream == "spatial" else Start(temporal_weights=file),
-        architecture=architecture,
-        seed=seed,
-    )
+    asked = make_recipe(recipe, **changes)
+    asked = asked if temporal is None else asked.settled("length")
     with _store_folder(store if store or not out else Path(out) / "flow") as root:
-        made = (root / SETTINGS_NAME).is_file()
-        wanted = FlowStore.open(root).settings if made else net.recipe.stored()
+        made = FlowStore.open(root).settings if (root / SETTINGS_NAME).is_file() else None
+        fit, sees, notes = adapted(
+            asked,
+            temporal or TemporalInput(),
+            split,
+            rate=made.fps if made else shared_rate(split),
+            stored_side=made.short_side if made else None,
+        )
+        for note in notes:
+            logger.info(note)
+        net = NetSettings(
+            stream=stream,
+            recipe=fit,
+            temporal=sees,
+            start=Start(weights=file) if stream == "spatial" else Start(temporal_weights=file),
+            architecture=architecture,
+            seed=seed,
+        )
+        wanted = made or net.recipe.stored()
         found = extract_split(
             replace(split, test=()),
             root,
-            store_for(wanted, root, split.videos()),
+            store_for(wanted, root, split),
             kinds=net.kinds,
             crop_size=net.recipe.crop_size,
             progress=progress,

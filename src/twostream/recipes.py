@@ -51,6 +51,8 @@ class Recipe:
         fit_scores: what fusion learns from: "out-of-fold" scores, or the SVM alone from "in-sample"
             ones; the average answers then.
         fit_folds: folds of the training clips for out-of-fold scores.
+        adapts: what follows the training clips (``run.data_settings``): "size", where they are
+            smaller than the crop, and "length" of the stack, where they are short.
     """
 
     name: str
@@ -78,6 +80,7 @@ class Recipe:
     test_positions: int = 25
     fit_scores: Literal["out-of-fold", "in-sample"]
     fit_folds: int = 3
+    adapts: tuple[Literal["size", "length"], ...] = ()
 
     def __post_init__(self) -> None:
         for name, lowest in _LOWEST.items():
@@ -99,10 +102,16 @@ class Recipe:
             raise UsageError(f"gradient_clip must be above 0, got {self.gradient_clip}")
         if self.decay not in ("steps", "cosine"):
             raise UsageError(f"decay takes steps or cosine, got {self.decay!r}")
+        if unknown := set(self.adapts) - {"size", "length"}:
+            raise UsageError(f"a recipe adapts size and length, got {', '.join(sorted(unknown))}")
         if self.crop_size > self.short_side:
             raise UsageError(
                 f"a crop of {self.crop_size} px does not fit a short side of {self.short_side} px"
             )
+
+    def settled(self, name: Literal["size", "length"]) -> Recipe:
+        """Return the recipe for a size or length that was chosen: it follows no data."""
+        return replace(self, adapts=tuple(each for each in self.adapts if each != name))
 
     def architecture(self, stream: Stream) -> str:
         """Return the stream's network."""
@@ -191,6 +200,8 @@ RECIPES = {"paper": PAPER, "quick": QUICK}
 def make_recipe(name: str, **changes: Any) -> Recipe:
     """Return a recipe with some settings changed; ``None`` means unchanged.
 
+    A size that is given follows no data any more.
+
     Raises:
         UsageError: no such recipe or setting, or a value out of range.
     """
@@ -203,4 +214,6 @@ def make_recipe(name: str, **changes: Any) -> Recipe:
     changed = {key: value for key, value in changes.items() if value is not None}
     if "steps" in changed:
         changed.setdefault("fine_tuning_steps", changed["steps"])
-    return replace(RECIPES[name], **changed)
+    sized = {"short_side", "crop_size"} & set(changed)
+    recipe = RECIPES[name].settled("size") if sized else RECIPES[name]
+    return replace(recipe, **changed)

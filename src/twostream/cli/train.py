@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from twostream.cli import options
 from twostream.cli.console import Shown, percent
@@ -18,13 +19,18 @@ from twostream.cli.options import (
     trainer_options,
 )
 
+if TYPE_CHECKING:
+    from twostream.run import RunSettings
+
 STREAM_NAMES = ("spatial", "temporal", "average", "svm", "fused")
 RECIPE = "quick (minutes on a CPU) or paper (2014, exactly)."
 
 
 def train(
     data: options.Data,
-    out: Path = own(..., "The RUN folder: models, scores, report, logs.", None, "--out"),
+    out: Path = own(
+        None, "The RUN folder: models, scores, report, logs; default DATA-run here.", None, "--out"
+    ),
     recipe: options.RecipeName = own("quick", RECIPE),
     stream: Literal["both", "spatial", "temporal"] = own("both", "Which nets are trained."),
     split: options.Split = None,
@@ -46,7 +52,7 @@ def train(
     overlap: Path = own(
         None, "For --how added: CSV of classes that mean the same in both data sets.", DATA
     ),
-    length: int = own(10, "L: flow fields in a stack.", METHOD),
+    length: int = own(None, "L: flow fields in a stack; unless given 10.", METHOD),
     trajectory: bool = own(False, "Sample along trajectories.", METHOD, "--trajectory"),
     bidirectional: bool = own(False, "Half forward, half backward.", METHOD, "--bidirectional"),
     mean_subtraction: bool = own(True, "Subtract each field's mean vector.", METHOD),
@@ -122,10 +128,10 @@ def train(
     )
     settings = RunSettings(
         data=str(data),
-        recipe=chosen,
+        recipe=chosen if length is None else chosen.settled("length"),
         streams=("spatial", "temporal") if stream == "both" else (stream,),
         temporal=TemporalInput(
-            length=length,
+            length=10 if length is None else length,
             trajectory=trajectory,
             bidirectional=bidirectional,
             subtract_mean=mean_subtraction,
@@ -151,13 +157,27 @@ def train(
         overlap=str(overlap) if overlap else None,
         skip_unreadable=skip_unreadable,
     )
-    shown = Shown(as_json=as_json)
+    shown, folder = Shown(as_json=as_json), out or run_folder(settings)
     machine = trainer_options(accelerator, devices, precision, loader_workers)
     with shown.progress():
         results = train_run(
-            settings, out, resume=resume, options=machine, workers=workers, progress=shown.step
+            settings, folder, resume=resume, options=machine, workers=workers, progress=shown.step
         )
     show_results(shown, results)
+
+
+def run_folder(settings: RunSettings) -> Path:
+    """Return the RUN folder where none is named: called after the data and who is tested."""
+    choice, data = settings.choice, Path(settings.data).resolve()
+    name = data.name if data.is_dir() else data.stem
+    name = data.parent.name if data.name == "clips.csv" else name
+    if choice.split is not None:
+        name += f"-split{choice.split}"
+    elif choice.fold:
+        name += f"-fold{choice.fold.replace('/', 'of')}"
+    elif choice.test_groups:
+        name += "-" + "-".join(choice.test_groups)
+    return Path(re.sub(r"[^\w.-]", "-", f"{name or 'twostream'}-run"))
 
 
 def _check_others(how: str, also: list[str] | None, overlap: Path | None) -> None:

@@ -46,6 +46,7 @@ class Dataset:
         given: the splits that came with the data, by ascending number.
         notes: what was left out while reading, in sentences.
         ignored: hidden and other files that are no videos.
+        list_name: of the list inside the folder that groups and splits are from; "" for none.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Dataset:
     given: tuple[GivenSplit, ...] = ()
     notes: tuple[str, ...] = ()
     ignored: int = 0
+    list_name: str = ""
 
     def __post_init__(self) -> None:
         if len(self.classes) < 2:
@@ -92,7 +94,10 @@ class Dataset:
             parts.append("no given split")
         if self.ignored:
             parts.append(f"{self.ignored} other file{'s' if self.ignored > 1 else ''} ignored")
-        return f"{self.name} ({self.kind}): " + ", ".join(parts)
+        kind = (
+            f"{self.kind}, groups and splits of {self.list_name}" if self.list_name else self.kind
+        )
+        return f"{self.name} ({kind}): " + ", ".join(parts)
 
     def split(
         self,

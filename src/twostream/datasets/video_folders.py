@@ -201,10 +201,7 @@ def _read_class_folders(tree: _Folder, base: _Folder) -> Dataset:
             f"{len(loose)} videos lie outside the class folders and are left out, "
             f"the first is {min(loose)}"
         )
-    notes += [
-        f"{name} lies in this folder and is not used: give its path instead for what it says"
-        for name in tree.tables
-    ]
+    notes += [unused_table(name) for name in tree.tables]
     return Dataset(
         name=tree.path.resolve().name,
         kind="class folders",
@@ -215,6 +212,12 @@ def _read_class_folders(tree: _Folder, base: _Folder) -> Dataset:
         notes=tuple(notes),
         ignored=sum(folder.others for folder in tree.walk()),
     )
+
+
+def unused_table(name: str, why: str = "") -> str:
+    """Return the note on a CSV file that lies in a folder of videos."""
+    reason = f", since {why}" if why else ""
+    return f"{name} lies in this folder and is not used{reason}: give its path to use it instead"
 
 
 def _sides(base: _Folder) -> dict[str, _Folder]:

@@ -112,7 +112,7 @@ def extract_all(
         extract_split(
             split,
             root,
-            store_for(runs[0].settings.stored, root, split.videos()),
+            store_for(runs[0].settings.stored, root, split),
             kinds=tuple(sorted(kinds[target])),
             crop_size=study.recipe.crop_size,
             device=device,

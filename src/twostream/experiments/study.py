@@ -21,7 +21,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from twostream.datasets import Dataset, SplitChoice, load_dataset, refuse_shared_videos
+from twostream.datasets import (
+    READING,
+    Dataset,
+    SplitChoice,
+    load_dataset,
+    refuse_shared_videos,
+)
 from twostream.experiments.nets import NETS, Fusion, Net, Target
 from twostream.experiments.paired_differences import Interval, group_interval
 from twostream.files import differences, locked, read_json, refuse_foreign, write_json
@@ -117,9 +123,15 @@ class Study:
             raise UsageError(f"a study takes one or two data sets, got {len(self.data)}")
 
     @cached_property
+    def reading(self) -> int:
+        """How the data sets are read: as when the study was begun."""
+        path = self.out / "study.json"
+        return read_json(path).get("reading", 1) if path.is_file() else READING
+
+    @cached_property
     def datasets(self) -> tuple[Dataset, ...]:
         """The data sets."""
-        return tuple(load_dataset(data) for data in self.data)
+        return tuple(load_dataset(data, reading=self.reading) for data in self.data)
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -178,6 +190,8 @@ class Study:
             "official": self.official,
             "videos": [_checksum(dataset) for dataset in self.datasets],
         }
+        if self.reading > 1:
+            asked["reading"] = self.reading
         if not path.is_file():
             write_json(path, asked)
             return
@@ -242,7 +256,8 @@ class Study:
         dropout = recipe.dropout if net.dropout is None else net.dropout
         return RunSettings(
             data=self.data[target],
-            recipe=replace(recipe, dropout=dropout, fit_scores="in-sample"),  # as in the paper
+            # as in the paper, and one size for all that shares a store
+            recipe=replace(recipe, dropout=dropout, fit_scores="in-sample", adapts=()),
             streams=(net.stream,),
             temporal=net.sees,
             choice=choice,
@@ -256,6 +271,7 @@ class Study:
             other_stores=tuple(str(self.store(other)) for other in others),
             how=net.how or "multitask",
             score_train=net.fits_svm,
+            reading=self.reading,
         )
 
     def _parts(self, target: int, every_split: bool) -> dict[str, SplitChoice]:

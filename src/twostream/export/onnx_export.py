@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from twostream.checkpoint import StreamModel
-from twostream.datasets import SplitChoice, load_dataset, relabeled
+from twostream.datasets import READING, SplitChoice, load_dataset, relabeled
 from twostream.export.describe import describe
 from twostream.export.graph import OPSET, write_graph
 from twostream.export.parity import Compared, Parity, both_scores, check_fused, check_parity
@@ -151,10 +151,11 @@ def _sides(
         if own is None:
             raise UsageError("int8 networks need clips of the run's classes: name their data set")
         data = own["data"]
-    seed = 0
+    seed, reading = 0, READING
     if own is not None and Path(own["data"]).resolve() == Path(data).resolve():
         seed, choice = own["seed"], choice or SplitChoice.from_json(own)
-    return (choice or SplitChoice()).of(load_dataset(data), seed=seed)
+        reading = own.get("reading", 1)
+    return (choice or SplitChoice()).of(load_dataset(data, reading=reading), seed=seed)
 
 
 def _quantized(

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from twostream.checkpoint import load_model
-from twostream.datasets import SplitChoice, load_dataset, relabeled
+from twostream.datasets import READING, SplitChoice, load_dataset, relabeled
 from twostream.files import locked, read_json, write_json
 from twostream.log_linear import read_fusion
 from twostream.run.steps import extract_split, score
@@ -58,7 +58,8 @@ def evaluate_run(
         raise RunError(f"{run} holds no trained model: train first (twostream train DATA)")
     specs = [model.spec for model in models]
     fusion = read_fusion(run)
-    dataset = load_dataset(data or asked["data"])
+    reading = asked.get("reading", 1) if data is None else READING
+    dataset = load_dataset(data or asked["data"], reading=reading)
     logger.info(dataset.describe())
     own, again = data is None, data is None and not choice
     choice = choice or SplitChoice()

@@ -40,7 +40,7 @@ def load_others(settings: RunSettings, own: Dataset, out: Path) -> list[OtherDat
     """
     datasets: list[Dataset] = []
     for data in settings.others:
-        dataset = load_dataset(data)
+        dataset = load_dataset(data, reading=settings.reading)
         if any(other.name == dataset.name for other in datasets):
             raise DataError(
                 f"two of the other data sets are called {dataset.name}, and their heads are kept "

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from twostream.datasets import SplitChoice
+from twostream.datasets import READING, SplitChoice
 from twostream.initialise import NetSettings, Start
 from twostream.multitask import HOWS, How
 from twostream.recipes import Recipe
@@ -33,7 +33,7 @@ class RunSettings:
         spatial_architecture, temporal_architecture: instead of the recipe's.
         store: folder of frames and flow; None: RUN/flow.
         stored: how they are stored; None: as the recipe says. A rate of None keeps each clip's,
-            unless they differ: then all are brought to the commonest.
+            unless they differ: then all are brought to one that nearly all reach.
         others: data sets that help to train the temporal stream (section 4, table 2).
         how: "multitask" heads, "added" classes, or "pretrain": trained on the other, then
             fine-tuned.
@@ -43,6 +43,7 @@ class RunSettings:
         overlap: a file that says which classes mean the same ("added").
         score_train: score the training clips too, for the SVM and to see over-fitting.
         skip_unreadable: leave test videos out that cannot be read, instead of counting them wrong.
+        reading: how data sets are read, see ``load_dataset``; what was begun keeps its own.
     """
 
     data: str
@@ -64,6 +65,7 @@ class RunSettings:
     overlap: str | None = None
     score_train: bool = True
     skip_unreadable: bool = False
+    reading: int = READING
 
     def __post_init__(self) -> None:
         if self.stored is None:
@@ -102,6 +104,8 @@ class RunSettings:
         """Return what RUN/asked.json keeps, in one level, so that a resumed run can be compared."""
         asked = asdict(self)
         stored, choice = asked.pop("stored"), asked.pop("choice")
+        if self.reading == 1:
+            del asked["reading"]  # nothing was kept of it then
         return asked | choice | {name: stored[name] for name in KEPT}
 
     def store_folder(self, out: Path) -> Path:

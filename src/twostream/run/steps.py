@@ -7,8 +7,7 @@ one of them does to a video every other does too.
 from __future__ import annotations
 
 import logging
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from twostream.checkpoint import StreamModel
 from twostream.extraction import extract
 from twostream.initialise import NetSettings, initial_model
 from twostream.loader import TrainingBatches
+from twostream.run.data_settings import common_rate
 from twostream.scoring import evaluate
 from twostream.store.clips import ClipCache, Clips
 from twostream.store.flow_store import SETTINGS_NAME, FlowStore, Kind, StoreSettings
@@ -25,11 +25,9 @@ from twostream.types import (
     DatasetSplit,
     LabeledVideo,
     Progress,
-    VideoError,
     VideoScores,
     no_progress,
 )
-from twostream.video import VideoReader
 
 logger = logging.getLogger(__name__)
 
@@ -50,22 +48,22 @@ class StoredSplit:
 
 
 def store_for(
-    wanted: StoreSettings, root: Path, videos: Sequence[LabeledVideo] = ()
+    wanted: StoreSettings, root: Path, split: DatasetSplit | None = None
 ) -> StoreSettings:
     """Return what the store at ``root`` is made with, or was.
 
-    Imported flow is taken as it is. Where no frame rate is wanted it is the store's own, or the
-    commonest of the videos where theirs differ.
+    Imported flow is taken as it is. Where no frame rate is wanted it is the store's own, or one for
+    all videos where theirs differ (``data_settings.choose_rate``).
 
     Args:
         wanted: what is asked for.
         root: folder of the store, which need not exist.
-        videos: what will be stored; none: nothing yet, so nothing is told, and the rate of a store
+        split: what will be stored; None: nothing yet, so nothing is told, and the rate of a store
             that is not there stays open.
     """
     made = FlowStore.open(root).settings if (root / SETTINGS_NAME).is_file() else None
     if made and made.imported:
-        if videos:
+        if split:
             side = made.short_side
             size = f"a short side of {side} px" if side else "its own size"
             logger.info(
@@ -74,30 +72,9 @@ def store_for(
         return made
     if wanted.fps is not None:
         return wanted
-    return replace(wanted, fps=made.fps if made else common_rate(videos))
-
-
-def common_rate(videos: Iterable[LabeledVideo]) -> float | None:
-    """Return the commonest frame rate where rates differ, None where all are the same.
-
-    At 60 frames a second the flow of a pair is less than half of that at 25, so one model needs
-    one rate. Videos that cannot be opened have no say here.
-    """
-    rates: Counter[float] = Counter()
-    for video in videos:
-        try:
-            with VideoReader(video.path) as reader:
-                rates[round(reader.info.fps, 2)] += 1
-        except VideoError:
-            continue
-    if not rates or max(rates) <= min(rates) * 1.02:
-        return None
-    rate = rates.most_common(1)[0][0]
-    others = ", ".join(f"{value:g}" for value in sorted(rates) if value != rate)
-    logger.info(
-        f"frame rates differ ({others} beside {rate:g}): all are brought to {rate:g} frames/s"
-    )
-    return rate
+    if made or split is None:
+        return replace(wanted, fps=made.fps if made else None)
+    return replace(wanted, fps=common_rate(split))
 
 
 def extract_split(

@@ -26,12 +26,13 @@ from twostream.log_linear import LogLinear, write_fusion
 from twostream.report import write_report
 from twostream.report.card import write_card
 from twostream.run.cross_fitting import inner_folds, joined, learnt_fusion, said_before
+from twostream.run.data_settings import adapted, rate_note, rates_of, shared_rate
 from twostream.run.other_data import OtherData, load_others, train_with_others
 from twostream.run.request import check_classes, check_request
-from twostream.run.settings import RunSettings
+from twostream.run.settings import KEPT, RunSettings
 from twostream.run.steps import StoredSplit, extract_split, score, store_for, train_stream
 from twostream.scoring import load_scores, save_scores
-from twostream.store.flow_store import Kind
+from twostream.store.flow_store import SETTINGS_NAME, FlowStore, Kind, StoreSettings
 from twostream.training import TrainerOptions
 from twostream.types import (
     STREAMS,
@@ -71,18 +72,47 @@ def train_run(
     Raises:
         TwoStreamError: with one clear sentence; nothing finished is lost.
     """
-    dataset = load_dataset(settings.data)
+    if (out / ASKED).is_file():
+        settings = replace(settings, reading=read_json(out / ASKED).get("reading", 1))
+    dataset = load_dataset(settings.data, reading=settings.reading)
     logger.info(dataset.describe())
     split = settings.choice.of(dataset, seed=settings.seed)
     for note in split.notes:
         logger.info(note)
+    asked = settings.asked()
+    settings, notes = fitted(settings, split, out)
     others = load_others(settings, dataset, out)
     options = options or TrainerOptions()
     refuse_foreign(out)
     if not (out / ASKED).is_file():
         check_request(settings, split, others, out, options)
-    with claimed(out, settings.asked(), resume=resume):
-        return TrainingRun(settings, out, dataset, split, others, options, workers, progress).run()
+    job = TrainingRun(settings, out, dataset, split, others, options, workers, progress, notes)
+    with claimed(out, asked, resume=resume):
+        return job.run()
+
+
+def fitted(
+    settings: RunSettings, split: DatasetSplit, out: Path
+) -> tuple[RunSettings, tuple[str, ...]]:
+    """Return the settings as the training clips want them, and a line on each that follows them."""
+    if not settings.recipe.adapts:
+        return settings, ()
+    root = settings.store_folder(out)
+    rate, side = settings.stored.fps, None
+    if (root / SETTINGS_NAME).is_file():
+        made = FlowStore.open(root).settings
+        rate = made.fps
+        # what was stored as the recipe says stays; of any other size it is refused, as ever
+        side = made.short_side if made.short_side == settings.recipe.short_side else None
+    elif rate is None:
+        rate = shared_rate(split)
+    recipe, temporal, notes = adapted(
+        settings.recipe, settings.temporal, split, rate=rate, stored_side=side
+    )
+    for note in notes:
+        logger.info(note)
+    stored = recipe.stored(**{name: getattr(settings.stored, name) for name in KEPT})
+    return replace(settings, recipe=recipe, temporal=temporal, stored=stored), notes
 
 
 @dataclass
@@ -92,6 +122,7 @@ class TrainingRun:
     Attributes:
         dataset, split: the run's own data.
         others: the data sets that help to train.
+        data_notes: a line on each setting that follows the data.
         seconds: what each part took, in this process.
     """
 
@@ -103,6 +134,7 @@ class TrainingRun:
     options: TrainerOptions
     workers: int | None
     progress: Progress
+    data_notes: tuple[str, ...] = ()
     seconds: dict[str, float] = field(default_factory=dict)
 
     def run(self) -> dict[str, Any]:
@@ -156,7 +188,7 @@ class TrainingRun:
         return extract_split(
             split,
             root,
-            store_for(self.settings.stored, root, split.videos()),
+            store_for(self.settings.stored, root, split),
             kinds=kinds,
             crop_size=self.settings.recipe.crop_size,
             workers=self.workers,
@@ -284,6 +316,12 @@ class TrainingRun:
             "loader_wait": {stream: self.loader_wait(stream) for stream in self.settings.streams},
         }
 
+    def notes_on_data(self, stored: StoreSettings) -> list[str]:
+        """Return a line on each setting that follows the data."""
+        rate = None if stored.imported else stored.fps
+        said = rate_note(rates_of(self.split.videos()), rate) if rate else ""
+        return [said, *self.data_notes] if said else list(self.data_notes)
+
     def loader_wait(self, stream: Stream) -> float:
         """Return the share of the training time that the loop waited for data."""
         summary = read_json(self.out / "logs" / stream / "history.json")
@@ -297,7 +335,7 @@ class TrainingRun:
             "data": settings.data,
             "dataset": self.split.dataset,
             "split": self.split.name,
-            "notes": list(self.split.notes),
+            "notes": [*self.split.notes, *self.notes_on_data(store.settings)],
             "recipe": asdict(settings.recipe),
             "store": {"root": str(store.root), **asdict(store.settings)},
             "temporal_input": asdict(settings.temporal),

@@ -1,0 +1,192 @@
+"""A folder with clips.csv inside: its groups and splits count if it describes the folder."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from twostream.datasets import Dataset, groups_on_both_sides, load_dataset
+from twostream.recipes import make_recipe
+from twostream.run import RunSettings, evaluate_run, train_run
+from twostream.scoring import load_scores
+from twostream.types import DataError
+
+ROWS = {
+    "run/a.mp4": ("run", "ann", "train", "test"),
+    "run/b.mp4": ("run", "bob", "test", "train"),
+    "walk/a.mp4": ("walk", "ann", "train", "test"),
+    "walk/b.mp4": ("walk", "bob", "test", "train"),
+}
+HEADER = "path,label,group,split1,split2"
+
+
+def make(root: Path, rows: dict[str, tuple[str, ...]] = ROWS, header: str = HEADER) -> Path:
+    """Make two classes of two videos, and a list that says ``rows``."""
+    for name in ROWS:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+    lines = [header, *(",".join((name, *row)) for name, row in rows.items())]
+    (root / "clips.csv").write_text("\n".join(lines) + "\n")
+    return root
+
+
+def groups_of(data: Dataset) -> dict[str, str | None]:
+    return {video.video_id: video.group for video in data.videos}
+
+
+def test_the_list_in_a_folder_brings_its_groups_and_splits(tmp_path: Path) -> None:
+    data = load_dataset(make(tmp_path))
+    assert (data.kind, data.given_splits, data.ignored) == ("class folders", (1, 2), 0)
+    assert groups_of(data) == {name: row[1] for name, row in ROWS.items()}
+    for number in (1, 2):
+        split = data.split(number)
+        tested = {name for name, row in ROWS.items() if row[1 + number] == "test"}
+        assert {video.video_id for video in split.test} == tested
+        assert not groups_on_both_sides(split.train, split.test)
+    assert data.notes == ()
+    assert "(class folders, groups and splits of clips.csv): 4 videos" in data.describe()
+    alone = load_dataset(tmp_path / "clips.csv")
+    assert [set(split.test) for split in alone.given] == [set(split.test) for split in data.given]
+    assert {v.group for v in data.split(fold="1/2").test} in ({"ann"}, {"bob"})
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"walk/b.mp4": None}, "lists 3 of the 4 videos here, the first that it lacks is walk/b"),
+        ({"run/a.mp4": ("jump", "x", "", "")}, "labels 1 videos otherwise .* run/a.mp4 as jump"),
+        ({"run/c.mp4": ("run", "x", "", "")}, "no list of its videos .*run/c.mp4 does not exist"),
+        ({"loose.mp4": ("run", "x", "", "")}, "1 of its videos are in no class folder here"),
+    ],
+)
+def test_a_list_of_something_else_changes_nothing_and_is_said(
+    tmp_path: Path, change: dict, why: str
+) -> None:
+    (tmp_path / "loose.mp4").touch()
+    rows = {name: row for name, row in (ROWS | change).items() if row}
+    before = load_dataset(make(tmp_path), reading=1)
+    data = load_dataset(make(tmp_path, rows))
+    assert (data.videos, data.given, data.groups) == (before.videos, (), ())
+    (said,) = [note for note in data.notes if "clips.csv" in note]
+    assert said.startswith("clips.csv lies in this folder and is not used, since ")
+    assert re.search(why, said)
+
+
+def test_videos_without_class_folders_take_their_list(tmp_path: Path) -> None:
+    names = {name.replace("/", "-"): row for name, row in ROWS.items()}
+    make(tmp_path, names)
+    for name in ROWS:
+        (tmp_path / name).rename(tmp_path / name.replace("/", "-"))
+    for empty in ("run", "walk"):
+        (tmp_path / empty).rmdir()
+    data = load_dataset(tmp_path)
+    assert (data.classes, data.given_splits, len(data.groups)) == (("run", "walk"), (1, 2), 2)
+    (tmp_path / "clips.csv").write_text("name\nx\n")
+    with pytest.raises(DataError, match=r"no class folders.*clips\.csv does not help"):
+        load_dataset(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "message"),
+    [
+        ("path,label,split,split1", ("run", "train", "test"), "the columns split and split1"),
+        ("path,label,split2", ("run", "2"), "line 2: split2 must be train, val or test, got 2"),
+    ],
+)
+def test_split_columns_that_contradict_are_refused(
+    tmp_path: Path, header: str, row: tuple[str, ...], message: str
+) -> None:
+    make(tmp_path, {"run/a.mp4": row}, header)
+    with pytest.raises(DataError, match=message):
+        load_dataset(tmp_path / "clips.csv")
+
+
+def test_a_split_that_leaves_videos_out_says_which_one(tmp_path: Path) -> None:
+    data = load_dataset(make(tmp_path, ROWS | {"run/a.mp4": ("run", "ann", "", "test")}))
+    assert "split 1: 1 videos have no split value and are on neither side" in data.notes
+    assert [len(split.train) for split in data.given] == [1, 2]
+
+
+def test_the_folders_own_splits_stand_where_the_list_has_none(tmp_path: Path) -> None:
+    for name in ("train/run/a.mp4", "test/run/b.mp4", "train/walk/a.mp4", "test/walk/b.mp4"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    text = "path,label,group\n" + "".join(
+        f"{side}/{cls}/{name}.mp4,{cls},{name}\n"
+        for side, name in (("train", "a"), ("test", "b"))
+        for cls in ("run", "walk")
+    )
+    (tmp_path / "clips.csv").write_text(text)
+    data = load_dataset(tmp_path)
+    assert {video.video_id for video in data.split().test} == {"test/run/b.mp4", "test/walk/b.mp4"}
+    assert {video.group for video in data.split().test} == {"b"}
+    swapped = text.replace("group\n", "group,split1\n").replace("a\n", "a,test\n")
+    (tmp_path / "clips.csv").write_text(swapped.replace("b\n", "b,train\n"))
+    data = load_dataset(tmp_path)
+    assert {video.group for video in data.split().test} == {"a"}
+    assert "the splits are those of clips.csv" in data.notes[0]
+
+
+@pytest.mark.parametrize("official_lists", [True, False])
+def test_jhmdb_is_read_as_a_folder(shared_data: Path, tmp_path: Path, official_lists: bool) -> None:
+    root = shared_data / "jhmdb"
+    if not official_lists:  # class folders and clips.csv alone
+        for entry in root.iterdir():
+            if entry.name != "splits":
+                (tmp_path / entry.name).symlink_to(entry)
+        root = tmp_path
+    data = load_dataset(root)
+    assert (len(data.videos), len(data.classes), len(data.groups)) == (928, 21, 336)
+    sizes = [(len(data.split(i).train), len(data.split(i).test)) for i in (1, 2, 3)]
+    assert sizes == [(660, 268), (658, 270), (663, 265)]
+    for number in (1, 2, 3):  # a film may serve other classes on the other side, as in HMDB-51
+        split = data.split(number)
+        sides = [{(v.label, v.group) for v in side} for side in (split.train, split.test)]
+        assert not sides[0] & sides[1]
+    fold = data.split(fold="2/3")
+    assert not groups_on_both_sides(fold.train, fold.test)
+
+
+@pytest.mark.parametrize(
+    ("name", "groups"),
+    [("tennis", 6), ("weizmann", 9), ("weizmann-original", 9), ("skateboard", 16)],
+)
+def test_real_folders_take_the_groups_of_their_lists(
+    shared_data: Path, name: str, groups: int
+) -> None:
+    data = load_dataset(shared_data / name)
+    assert (data.kind, len(data.groups)) == ("class folders", groups)
+    assert not groups_on_both_sides(data.split().train, data.split().test)
+    tested = [
+        {v.group for v in data.split(fold=f"{i}/{groups}").test} for i in range(1, groups + 1)
+    ]
+    assert sorted(group for each in tested for group in each) == sorted(data.groups)
+
+
+def test_a_run_of_before_keeps_its_test_videos(
+    tiny_run: Path, tiny_data: Path, tmp_path: Path
+) -> None:
+    """Who was tested stays tested, though the folder's list now says otherwise."""
+    run, data = tmp_path / "run", tmp_path / "clips"
+    shutil.copytree(tiny_run, run, ignore=shutil.ignore_patterns(".lock"))
+    shutil.copytree(tiny_data, data)
+    videos = load_dataset(tiny_data, reading=1)
+    rows = [
+        f"{v.video_id},{videos.classes[v.label]},{'test' if i % 3 else 'train'}"
+        for i, v in enumerate(videos.videos)
+    ]
+    (data / "clips.csv").write_text("\n".join(["path,label,split1", *rows]))
+    asked = json.loads((run / "asked.json").read_text()) | {"data": str(data)}
+    del asked["reading"], asked["recipe"]["adapts"]  # as it was before there was a choice
+    (run / "asked.json").write_text(json.dumps(asked))
+    before = load_scores(run / "scores" / "spatial-test.npz").video_ids
+    assert evaluate_run(run)["test_videos"] == len(before)
+    assert load_scores(run / "scores" / "spatial-test.npz").video_ids == before
+    assert len(load_dataset(data).split(1).test) != len(before)
+    recipe = make_recipe("quick", steps=10, test_positions=3, fit_folds=2)
+    resumed = train_run(RunSettings(data=str(data), recipe=recipe), run, resume=True)
+    assert resumed["test_videos"] == len(before)
