@@ -1,15 +1,18 @@
 """TV-L1 and Brox for many pairs at once in torch, for GPUs; the results are those of the kernels.
 
 The equations stand in ``tvl1.py`` and ``brox.py``; here are the same steps in the same order, over
-whole planes instead of rows. The relaxation visits red pixels before black ones in both, so that
+whole planes instead of rows. ``batched_levels.py`` has both once more as fused kernels, for cards
+that Triton knows; what it cannot do there is done here. The relaxation visits red pixels before black ones in both, so that
 they agree to rounding, and to the roots that the compiled kernels of TV-L1 take roughly. On a CPU
 the compiled kernels are many times faster, since they stay in its cache.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
-from typing import Any
+from importlib.util import find_spec
+from typing import Any, Literal, get_args
 
 import torch
 from jaxtyping import Float, UInt8
@@ -22,11 +25,15 @@ from twostream.flow.pyramid import level_sizes
 from twostream.flow.tvl1 import between_checks
 from twostream.types import Direction, Frame, ModelError, UsageError
 
+MEDIANS = (1, 3, 5)  # sides that there are kernels for
 PIXELS_AT_ONCE = 2_000_000  # about 2 GB in Brox, the most of it in its median
 
 Frames = Float[Tensor, "n h w"]
 Field = Float[Tensor, "n 2 h w"]
 Level = Callable[[Tensor, Tensor, Tensor], Tensor]
+Loops = Literal["plain", "compiled", "fused"]
+
+logger = logging.getLogger(__name__)
 
 
 class Batched:
@@ -35,15 +42,28 @@ class Batched:
     Args:
         name: "tvl1" or "brox".
         device: of torch, where it computes.
+        loops: "plain" torch, "compiled" by torch.compile, or "fused" Triton kernels; None takes
+            the kernels on a CUDA device where Triton is there. Where they cannot be built the
+            plain loops do the work, and a warning is logged.
+        graph: whether the launches of a batch are recorded once and replayed for each following
+            batch of the same size (Brox on a CUDA device; TV-L1 looks at its results in between).
         **parameters: changes to the estimator's defaults.
 
     Raises:
-        UsageError: another name, or an unknown parameter.
+        UsageError: another name, an unknown parameter, or other loops.
     """
 
     needs_motion_vectors = False
 
-    def __init__(self, name: str, *, device: str = "cuda", **parameters: int | float) -> None:
+    def __init__(
+        self,
+        name: str,
+        *,
+        device: str = "cuda",
+        loops: Loops | None = None,
+        graph: bool = False,
+        **parameters: int | float,
+    ) -> None:
         solvers: dict[str, Level] = {"tvl1": self._tvl1_level, "brox": self._brox_level}
         if name not in solvers:
             raise UsageError(f"{name!r} has no batched version: use one of {', '.join(solvers)}")
@@ -53,6 +73,12 @@ class Batched:
         self._chosen = compiled.chosen
         self.device = torch.device(device)
         self._solve_level = solvers[name]
+        if loops not in (None, *get_args(Loops)):
+            raise UsageError(f"the loops are {', '.join(get_args(Loops))}, got {loops!r}")
+        on_card = self.device.type == "cuda"
+        self.loops: Loops = loops or ("fused" if on_card and find_spec("triton") else "plain")
+        self._graph = graph and on_card and name == "brox"
+        self._replay: _Replay | None = None
         self._width = 0  # of the frames being solved
 
     def pairs_at_once(self, height: int, width: int) -> int:
@@ -77,9 +103,31 @@ class Batched:
             ) from error
         return [list(pair) for pair in zip(*found, strict=True)]
 
-    @torch.inference_mode()
     def __call__(self, first: UInt8[Tensor, "n h w"], second: UInt8[Tensor, "n h w"]) -> Field:
         """Return the fields from ``first`` to ``second``, px, on the device."""
+        if self.loops != "plain":
+            try:
+                return self._solved(first, second)
+            except torch.OutOfMemoryError:
+                raise
+            except Exception as error:  # noqa: BLE001 - each compiler has its own
+                logger.warning(
+                    f"{self.name}: the {self.loops} loops cannot be built here "
+                    f"({type(error).__name__}: {error}); plain torch computes the same, slower"
+                )
+                self.loops = "plain"
+        return self._solved(first, second)
+
+    @torch.inference_mode()
+    def _solved(self, first: UInt8[Tensor, "n h w"], second: UInt8[Tensor, "n h w"]) -> Field:
+        if not self._graph:
+            return self._solve(first, second)
+        if self._replay is None or self._replay.shape != first.shape:
+            self._replay = None  # its memory goes first
+            self._replay = _Replay(self._solve, first.to(self.device), second.to(self.device))
+        return self._replay(first, second)
+
+    def _solve(self, first: UInt8[Tensor, "n h w"], second: UInt8[Tensor, "n h w"]) -> Field:
         chosen = self._chosen
         levels = chosen.scales if self.name == "tvl1" else chosen.levels
         n, height, width = first.shape
@@ -91,9 +139,9 @@ class Batched:
         field = torch.zeros(n, 2, *sizes[-1], device=self.device)
         for size, pair in zip(reversed(sizes), reversed(frames), strict=True):
             if field.shape[2:] != size:
-                scale = [size[1] / field.shape[3], size[0] / field.shape[2]]
-                growth = torch.tensor(scale, device=self.device)[:, None, None]
-                field = _resize(field, size) * growth
+                scale = size[1] / field.shape[3], size[0] / field.shape[2]
+                grown = _resize(field, size).unbind(1)
+                field = torch.stack([u * s for u, s in zip(grown, scale, strict=True)], 1)
             field = self._solve_level(pair[:, 0], pair[:, 1], field)
         still = (first == second).flatten(1).all(1).to(self.device)
         return field.masked_fill(still[:, None, None, None], 0.0)
@@ -104,9 +152,14 @@ class Batched:
 
     def _tvl1_level(self, first: Frames, second: Frames, field: Field) -> Field:
         chosen = self._chosen
+        if self.loops == "fused" and chosen.median_filtering in MEDIANS:
+            from twostream.flow.batched_levels import tvl1_level
+
+            return tvl1_level(chosen, first, second, field)
         theta, limit = chosen.theta, chosen.lambda_ * chosen.theta
         step, threshold = chosen.tau / theta, chosen.epsilon**2
         checks = between_checks(chosen.inner_iterations)
+        iterate = self._made(_iterate)
         dual = torch.zeros(*field.shape[:2], 2, *field.shape[2:], device=self.device)
         for _ in range(chosen.warps):
             value, gradient, inside = _sample(second, field)
@@ -125,12 +178,7 @@ class Batched:
                     new, new_dual, before = field, dual, field
                     for _ in range(count):
                         before = new
-                        d = (unit * new).sum(1, keepdim=True) + rho
-                        new = new - torch.clamp(d, -bound, bound) * unit
-                        new = new + theta * _divergence(new_dual)
-                        slope = _forward(new)
-                        length = torch.sqrt(slope.square().sum(2, keepdim=True))
-                        new_dual = (new_dual + step * slope) / (1 + step * length)
+                        new, new_dual = iterate(new, new_dual, unit, rho, bound, theta, step)
                     field, dual = _only(active, new, field), _only(active, new_dual, dual)
                     change = (new - before).square().sum(1).mean((1, 2))
                     active = active & (change > threshold)
@@ -138,7 +186,14 @@ class Batched:
                         break
         return field
 
+    def _made(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        return torch.compile(function, dynamic=True) if self.loops == "compiled" else function
+
     def _brox_level(self, first: Frames, second: Frames, field: Field) -> Field:
+        if self.loops == "fused" and self._chosen.median_filtering in MEDIANS:
+            from twostream.flow.batched_levels import brox_level
+
+            return brox_level(self._chosen, self._smoothness(first), first, second, field)
         for _ in range(self._chosen.warps):
             field = self._filtered(self._relax(self._linearise(first, second, field), field))
         return field
@@ -162,38 +217,102 @@ class Batched:
             residuals.append(torch.stack([f, g, constant], 1) * scale[:, None])
         return torch.stack(residuals, 1)
 
+    def _smoothness(self, frames: Frames) -> float:
+        """Return the weight of the smoothness at a level."""
+        scale = frames.shape[2] / self._width
+        return self._chosen.smoothness * scale**self._chosen.scale_exponent
+
     def _relax(self, data: Float[Tensor, "n three three h w"], field: Field) -> Field:
         chosen = self._chosen
         height, width = field.shape[2:]
-        omega, scale = chosen.omega, width / self._width
-        smoothness = chosen.smoothness * scale**chosen.scale_exponent
+        weights = self._smoothness(field[:, 0]), chosen.brightness, chosen.gradient
         rows = torch.arange(height, device=self.device)[:, None]
         red = (rows + torch.arange(width, device=self.device)) % 2 == 0
         u, v = field[:, 0], field[:, 1]
+        make_system, relax = self._made(_system), self._made(_relax_colour)
         for _ in range(chosen.fixed_point_steps):
-            slope = _forward(torch.stack([u, v], 1)).square().sum((1, 2))
-            right = smoothness * torch.rsqrt(slope + EPSILON**2)
-            below = right.clone()
-            right[:, :, -1] = 0
-            below[:, -1, :] = 0
-            left, above = _shift(right, 2, 1), _shift(below, 1, 1)
-            residual = data[:, :, 0] * u[:, None] + data[:, :, 1] * v[:, None] + data[:, :, 2]
-            squared = residual.square()
-            p = chosen.brightness * torch.rsqrt(squared[:, 0] + EPSILON**2)
-            q = chosen.gradient * torch.rsqrt(squared[:, 1] + squared[:, 2] + EPSILON**2)
-            weighted = torch.stack([p, q, q], 1)[:, :, None] * data
-            uu, uv, uc = (weighted[:, :, 0, None] * data).sum(1).unbind(1)
-            vv, vc = (weighted[:, :, 1, None] * data[:, :, 1:]).sum(1).unbind(1)
-            edges = right + below + left + above + 1e-9
-            inverse_u, inverse_v = 1 / (edges + uu), 1 / (edges + vv)
+            system = make_system(u, v, data, *weights)
             for _ in range(chosen.sweeps):
                 for mask in (red, ~red):
-                    around = _around(u, left, above, right, below)
-                    new_u = u + omega * ((around - uc - uv * v) * inverse_u - u)
-                    around = _around(v, left, above, right, below)
-                    new_v = v + omega * ((around - vc - uv * new_u) * inverse_v - v)
-                    u, v = torch.where(mask, new_u, u), torch.where(mask, new_v, v)
+                    u, v = relax(u, v, mask, system, chosen.omega)
         return torch.stack([u, v], 1)
+
+
+class _Replay:
+    """The launches of one batch, recorded; each call does them again on other frames.
+
+    Args:
+        solve: launches everything without looking at a result.
+        first, second: frames on the device, of the size of all that follow.
+    """
+
+    def __init__(self, solve: Callable[[Tensor, Tensor], Tensor], *frames: Tensor) -> None:
+        self.shape = frames[0].shape
+        self._frames = [frame.clone() for frame in frames]
+        self._recording = torch.cuda.CUDAGraph()
+        solve(*self._frames)  # compiles what it needs
+        torch.cuda.synchronize()
+        with torch.cuda.graph(self._recording, capture_error_mode="thread_local"):
+            self._field = solve(*self._frames)
+
+    def __call__(self, *frames: Tensor) -> Tensor:
+        for kept, frame in zip(self._frames, frames, strict=True):
+            kept.copy_(frame)
+        self._recording.replay()
+        return self._field.clone()
+
+
+def _system(
+    u: Frames,
+    v: Frames,
+    data: Float[Tensor, "n three three h w"],
+    smoothness: float,
+    brightness: float,
+    gradient: float,
+) -> tuple[Frames, ...]:
+    """Return the linear system of a fixed-point step: four edges, and five numbers a pixel."""
+    slope = _forward(torch.stack([u, v], 1)).square().sum((1, 2))
+    right = smoothness * torch.rsqrt(slope + EPSILON**2)
+    below = right.clone()
+    right[:, :, -1] = 0
+    below[:, -1, :] = 0
+    left, above = _shift(right, 2, 1), _shift(below, 1, 1)
+    residual = data[:, :, 0] * u[:, None] + data[:, :, 1] * v[:, None] + data[:, :, 2]
+    squared = residual.square()
+    p = brightness * torch.rsqrt(squared[:, 0] + EPSILON**2)
+    q = gradient * torch.rsqrt(squared[:, 1] + squared[:, 2] + EPSILON**2)
+    weighted = torch.stack([p, q, q], 1)[:, :, None] * data
+    uu, uv, uc = (weighted[:, :, 0, None] * data).sum(1).unbind(1)
+    vv, vc = (weighted[:, :, 1, None] * data[:, :, 1:]).sum(1).unbind(1)
+    edges = right + below + left + above + 1e-9
+    return left, above, right, below, 1 / (edges + uu), 1 / (edges + vv), uv, uc, vc
+
+
+def _relax_colour(
+    u: Frames, v: Frames, mask: Tensor, system: tuple[Frames, ...], omega: float
+) -> tuple[Frames, Frames]:
+    """Over-relax the pixels of one colour."""
+    *edges, inverse_u, inverse_v, uv, uc, vc = system
+    new_u = u + omega * ((_around(u, *edges) - uc - uv * v) * inverse_u - u)
+    new_v = v + omega * ((_around(v, *edges) - vc - uv * new_u) * inverse_v - v)
+    return torch.where(mask, new_u, u), torch.where(mask, new_v, v)
+
+
+def _iterate(
+    field: Field,
+    dual: Float[Tensor, "n 2 2 h w"],
+    unit: Field,
+    rho: Tensor,
+    bound: Tensor,
+    theta: float,
+    step: float,
+) -> tuple[Field, Tensor]:
+    """Return field and dual field after one iteration of TV-L1."""
+    d = (unit * field).sum(1, keepdim=True) + rho
+    field = field - torch.clamp(d, -bound, bound) * unit + theta * _divergence(dual)
+    slope = _forward(field)
+    length = torch.sqrt(slope.square().sum(2, keepdim=True))
+    return field, (dual + step * slope) / (1 + step * length)
 
 
 def _only(active: Tensor, new: Tensor, old: Tensor) -> Tensor:
