@@ -82,7 +82,7 @@ def jpegs(settings: Settings, deadline: float) -> str:
             data = [torch.from_numpy(each.ravel()) for each in coded]
             card = median_seconds(lambda: decode_jpeg(data, device="cuda"), "cuda", 5, deadline)
             rows.append([f"nvjpeg of torchvision, {count} at once", f"{count / card:.0f}"])
-        except Exception as error:  # noqa: BLE001: not every torchvision is built with it
+        except Exception as error:  # noqa: BLE001 - not every torchvision is built with it
             rows.append(["nvjpeg of torchvision", said(error)])
     return markdown([f"JPEGs of {width} x {height}", "images/s"], rows)
 
@@ -102,6 +102,6 @@ def measure(settings: Settings, deadline: float) -> str:
             continue
         try:
             rows.append(run_jhmdb(name, steps, settings, deadline))
-        except Exception as error:  # noqa: BLE001: the other recipe is worth having
+        except Exception as error:  # noqa: BLE001 - the other recipe is worth having
             rows.append([name, said(error), *[""] * 4])
     return f"{markdown(header, rows)}\n{decoded}"

@@ -84,6 +84,6 @@ def measure(settings: Settings, deadline: float) -> str:
                     continue
                 try:
                     rows.append(cells + one_row(spec, side, precision, settings, deadline))
-                except Exception as error:  # noqa: BLE001: the other rows are worth having
+                except Exception as error:  # noqa: BLE001 - the other rows are worth having
                     rows.append([*cells, said(error), "", ""])
     return markdown(HEADER, rows)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -78,8 +78,7 @@ def random_crops(spec: ModelSpec, count: int, device: str) -> torch.Tensor:
     """Return (count, length, c, size, size) numbers of the size of a flow or a picture."""
     length = spec.temporal.length if spec.temporal else 1
     shape = (count, length, 2 if spec.is_flow else 3, spec.crop_size, spec.crop_size)
-    values = torch.randn(shape, device=device) if spec.is_flow else torch.rand(shape, device=device)
-    return values
+    return torch.randn(shape, device=device) if spec.is_flow else torch.rand(shape, device=device)
 
 
 def one_step(
@@ -167,10 +166,8 @@ def rate_from_store(
         precision="bf16-mixed" if precision == "bf16" else "32-true",
         loader_workers=0 if settings.small else None,
     )
-    try:
+    with suppress(TimeUpError):
         fit(StreamModel(spec), data, replace(recipe, steps=steps), options=options, progress=tick)
-    except TimeUpError:
-        pass
     if len(ticks) < 2:
         raise TimeoutError(f"fewer than 20 of {steps} steps were done in time")
     (before, started), (after, ended) = ticks[min((len(ticks) - 1) // 2, 2)], ticks[-1]
@@ -225,7 +222,7 @@ def one_row(
         memory = rate_in_memory(spec, recipe, settings, precision, deadline)
         flops = memory * recipe.batch_size * flops_per_sample(spec, settings.device)
         cells += [f"{memory:.2f}", f"{flops / 1e12:.1f}", f"{100 * flops / PEAK_FLOPS:.1f}%"]
-    except Exception as error:  # noqa: BLE001: the other rows are worth having
+    except Exception as error:  # noqa: BLE001 - the other rows are worth having
         return cells + [said(error), *[""] * 4]
     finally:
         if settings.device == "cuda":

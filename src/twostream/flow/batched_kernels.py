@@ -12,6 +12,9 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
+# one build of a kernel does for every size: a build takes most of a second
+SIZES = ["height", "width", "field_pitch"]
+
 
 @triton.jit
 def _clamped(plane, y, x, height, width, on):
@@ -100,7 +103,7 @@ def _slope_y(plane, y, x, height, width, on):
     return (8 / 12) * near - (1 / 12) * far
 
 
-@triton.jit
+@triton.jit(do_not_specialize=SIZES)
 def brox_warp(first, second, field, mean, difference, height, width, BLOCK: tl.constexpr):
     """Mean and difference of the first and the warped second frame."""
     size, pair = height * width, tl.program_id(1)
@@ -117,7 +120,7 @@ def brox_warp(first, second, field, mean, difference, height, width, BLOCK: tl.c
     tl.store(difference + start + i, warped - grey, mask=on)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=SIZES)
 def brox_slopes(mean, slope_x, slope_y, height, width, BLOCK: tl.constexpr):
     """Both derivatives of the mean frame."""
     size, pair = height * width, tl.program_id(1)
@@ -138,7 +141,7 @@ def _keep_residual(data, f, g, c, u, v, inside, squared_noise, board, on):
     tl.store(data + 2 * board, (c - f * u - g * v) * scale, mask=on)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=SIZES)
 def brox_residuals(
     difference,
     slope_x,
@@ -190,7 +193,7 @@ def _edge(u, v, y, x, height, width, smoothness, squared_epsilon, on):
     return smoothness * tl.rsqrt(a * a + b * b + c * c + d * d + squared_epsilon)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=SIZES)
 def brox_system(
     flow,
     data,
@@ -252,7 +255,7 @@ def brox_system(
     tl.store(kept + 8 * plane, p * ga * ca + q * gb * cb + q * gc * cc, mask=on)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=SIZES)
 def brox_relax(flow, system, height, width, omega, colour, BLOCK: tl.constexpr):
     """Half a sweep: over-relax the pixels of one colour from their neighbours of the other."""
     half, pair = (width + 1) // 2, tl.program_id(1)
@@ -293,7 +296,7 @@ def brox_relax(flow, system, height, width, omega, colour, BLOCK: tl.constexpr):
     tl.store(own + 2 * plane, v, mask=on)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=SIZES)
 def tvl1_linearise(
     first, second, field, data, height, width, field_pitch, limit, BLOCK: tl.constexpr
 ):
@@ -352,7 +355,7 @@ def _tvl1_dual(before, after, x_slope, y_slope, step, size, on):
     tl.store(after + size, (two + step * y_slope) / length, mask=on)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=SIZES)
 def tvl1_iterate(
     before,
     after,

@@ -106,10 +106,10 @@ def tvl1_level(chosen: Any, first: Frames, second: Frames, field: Field) -> Fiel
             for count in between_checks(chosen.inner_iterations):
                 start = state
                 for k in range(count):
-                    given = state, other, data, active, change
+                    planes = state, other, data, active, change
                     numbers = *size, chosen.theta, step
                     last = k == count - 1
-                    kernels.tvl1_iterate[grid](*given, *numbers, MEASURE=last, BLOCK=BLOCK)
+                    kernels.tvl1_iterate[grid](*planes, *numbers, MEASURE=last, BLOCK=BLOCK)
                     state, other = other, state
                 if state is not start:  # an odd count: pairs that rest were left in the other one
                     resting = active.view(-1, 1, 1, 1) == 0

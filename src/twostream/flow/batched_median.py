@@ -10,6 +10,9 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
+# one build of a kernel does for every size: a build takes most of a second
+SIZES = ["height", "width", "pair_pitch"]
+
 
 @triton.jit
 def _sort2(a, b):
@@ -164,7 +167,7 @@ def _median3(plane, y, x, height, width, on, BOARD: tl.constexpr):
     return _middle3(least, _middle3(b0, b1, b2), most)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=SIZES)
 def median(
     source,
     target,
