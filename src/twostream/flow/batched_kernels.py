@@ -372,7 +372,7 @@ def tvl1_iterate(
     """One iteration, from ``before`` to ``after``: u, v and the four planes of the dual field.
 
     The flow of the pixels to the right and below is computed again here, so that one pass does.
-    Pairs that are not ``active`` are left out. MEASURE keeps each program's sum of squared changes.
+    Pairs that are not ``active`` are left out. MEASURE keeps the squared changes.
     """
     size, pair = height * width, tl.program_id(1)
     i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
@@ -395,5 +395,4 @@ def tvl1_iterate(
     if MEASURE:
         u -= tl.load(before + i, mask=on, other=0.0)
         v -= tl.load(before + size + i, mask=on, other=0.0)
-        total = tl.sum(tl.where(on, u * u + v * v, 0.0), axis=0)
-        tl.store(change + pair * tl.num_programs(0) + tl.program_id(0), total)
+        tl.store(change + pair * size + i, u * u + v * v, mask=on)

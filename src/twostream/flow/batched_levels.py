@@ -90,7 +90,8 @@ def tvl1_level(chosen: Any, first: Frames, second: Frames, field: Field) -> Fiel
     first, second = first.contiguous(), second.contiguous()
     state, other = torch.zeros(2, n, 6, height, width, device=device)
     data = torch.empty(n, 4, height, width, device=device)
-    change, filtered = torch.empty(n, grid[0], device=device), torch.empty_like(state[:, :2])
+    change = torch.empty(n, height, width, device=device)
+    filtered = torch.empty(n, 2, height, width, device=device)
     state[:, :2] = field
     limit, step = chosen.lambda_ * chosen.theta, chosen.tau / chosen.theta
     for _ in range(chosen.warps):
@@ -114,7 +115,7 @@ def tvl1_level(chosen: Any, first: Frames, second: Frames, field: Field) -> Fiel
                 if state is not start:  # an odd count: pairs that rest were left in the other one
                     resting = active.view(-1, 1, 1, 1) == 0
                     state.copy_(torch.where(resting, other, state))
-                moving = change.sum(1) / pixels > chosen.epsilon**2
+                moving = change.mean((1, 2)) > chosen.epsilon**2
                 active = active * moving
                 if not active.any():
                     break
