@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Mapping
 from importlib.util import find_spec
+from typing import Any
 
 import cv2
 import numpy as np
@@ -33,7 +34,8 @@ def make_on_device(name: str, parameters: Parameters, device: str) -> RunEstimat
     if device == "cuda" and name in BATCHED:
         from twostream.flow.batched import Batched
 
-        return Batched(name, device="cuda", **parameters)
+        changes: dict[str, Any] = dict(parameters)
+        return Batched(name, device="cuda", **changes)
     estimator = make_estimator(name, **parameters)
     if name in LEARNED:
         estimator.device = device  # type: ignore[attr-defined]
