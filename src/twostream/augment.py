@@ -5,8 +5,10 @@ Crop positions are integers, apart from the arrays they cut, so that they are te
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -52,6 +54,31 @@ def random_crop(height: int, width: int, size: int, rng: np.random.Generator) ->
     fitting_crop(height, width, size)
     top, left = int(rng.integers(height - size + 1)), int(rng.integers(width - size + 1))
     return Crop(top, left, size, size)
+
+
+def scaled_crop(
+    height: int, width: int, scales: Sequence[float], rng: np.random.Generator
+) -> Crop:
+    """Return a crop at a corner or the centre, its sides shares of the frame's shorter side.
+
+    Height and width are drawn from ``scales`` at most one entry apart, so that crops are stretched
+    a little too (Wang et al. 2016, section 3.3: corner cropping and scale jittering).
+    """
+    i = int(rng.integers(len(scales)))
+    j = int(np.clip(i + rng.integers(-1, 2), 0, len(scales) - 1))
+    side = min(height, width)
+    h, w = (max(1, round(side * scales[each])) for each in (i, j))
+    bottom, right = height - h, width - w
+    places = ((0, 0), (0, right), (bottom, 0), (bottom, right), (bottom // 2, right // 2))
+    top, left = places[int(rng.integers(len(places)))]
+    return Crop(top, left, h, w)
+
+
+def resized(array: NDArray[np.float32], size: int) -> NDArray[np.float32]:
+    """Return planes ``(..., h, w)`` at ``size`` x ``size`` px, bilinear; the values stay."""
+    planes = np.ascontiguousarray(array).reshape(-1, *array.shape[-2:])
+    scaled = [cv2.resize(plane, (size, size), interpolation=cv2.INTER_LINEAR) for plane in planes]
+    return np.stack(scaled).reshape(*array.shape[:-2], size, size)
 
 
 def five_crops(height: int, width: int, size: int) -> list[Crop]:

@@ -18,13 +18,16 @@ from torch import nn
 
 from twostream.checkpoint import FORMAT, StreamModel, read_spec
 from twostream.models import (
+    IMAGENET,
     IMAGENET_MEAN,
     IMAGENET_STD,
     Declaration,
     build_model,
     check_input,
+    classifier,
     cross_modality_weights,
     first_layer_name,
+    imagenet_weights,
     load_weights,
     read_declaration,
     read_weights,
@@ -51,7 +54,8 @@ class Start:
     """Where the weights of a stream come from; nothing set means from scratch.
 
     Attributes:
-        weights: a weights file (``models.read_weights``), for the spatial stream's (RGB) net.
+        weights: a weights file (``models.read_weights``), for the spatial stream's (RGB) net, or
+            "imagenet": those that plain pip brings (``models.imagenet``).
         temporal_weights: a weights file for the temporal net, with its own input channels.
         cross_modality: start the temporal net from ``weights`` too, its first layer averaged over
             colour and repeated 2L times.
@@ -71,15 +75,32 @@ class Start:
         if self.pretrained and (self.weights or self.temporal_weights):
             raise UsageError("a net starts from --pretrained or from a weights file, not from both")
 
+    def _named(self, stream: Stream) -> str | None:
+        own = stream == "temporal" and not self.cross_modality
+        return self.temporal_weights if own else self.weights
+
     def file(self, stream: Stream) -> Path | None:
         """Return the weights file that a stream starts from."""
-        own = stream == "temporal" and not self.cross_modality
-        name = self.temporal_weights if own else self.weights
-        return Path(name) if name else None
+        name = self._named(stream)
+        return Path(name) if name and name != IMAGENET else None
+
+    def imagenet(self, stream: Stream) -> bool:
+        """Tell whether a stream starts from the ImageNet weights that pip brings."""
+        return self._named(stream) == IMAGENET
 
     def fine_tunes(self, stream: Stream) -> bool:
         """Tell whether a stream starts from weights."""
-        return self.pretrained or self.file(stream) is not None
+        return self.pretrained or self._named(stream) is not None
+
+    def of(self, recipe: Recipe) -> Start:
+        """Return the recipe's own start where nothing was said.
+
+        A recipe that starts from ImageNet weights gives its temporal net what the RGB net is given.
+        """
+        if not recipe.imagenet or self.pretrained:
+            return self
+        across = self.cross_modality or not self.temporal_weights
+        return replace(self, weights=self.weights or IMAGENET, cross_modality=across)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +136,7 @@ class NetSettings:
 
     def spec(self, **more: Any) -> ModelSpec:
         """Return what a model file says of the network, and more."""
-        recipe = self.recipe
+        recipe = self.recipe.of(self.stream)
         return ModelSpec(
             stream=self.stream,
             architecture=self.architecture or recipe.architecture(self.stream),
@@ -125,6 +146,7 @@ class NetSettings:
             flips=recipe.flips,
             test_positions=recipe.test_positions,
             recipe=recipe.name,
+            test_crops="centre" if recipe.centre_crop else "ten",
             **more,
         )
 
@@ -178,7 +200,8 @@ def starting_network(settings: NetSettings, num_classes: int) -> tuple[nn.Module
         ModelError: no such architecture, or weights that do not belong to it.
         UsageError: the network does not take this input.
     """
-    stream, sees, recipe = settings.stream, settings.sees, settings.recipe
+    stream, sees = settings.stream, settings.sees
+    recipe = settings.recipe.of(stream)
     file = settings.start.file(stream)
     tensors, metadata = read_weights(file) if file else ({}, {})
     from_colours = stream == "temporal" and settings.start.cross_modality
@@ -197,7 +220,13 @@ def starting_network(settings: NetSettings, num_classes: int) -> tuple[nn.Module
         input_size=recipe.crop_size,
         pretrained=settings.start.pretrained,
     )
-    if file:
+    if recipe.classifier_std is not None:
+        last = classifier(network)
+        nn.init.normal_(last.weight, std=recipe.classifier_std)  # type: ignore[arg-type]
+        nn.init.zeros_(last.bias)  # type: ignore[arg-type]
+    if settings.start.imagenet(stream):
+        tensors, said = _from_imagenet(name, network)
+    if tensors:
         if from_colours:
             first = first_layer_name(network)
             if first not in tensors:
@@ -206,9 +235,24 @@ def starting_network(settings: NetSettings, num_classes: int) -> tuple[nn.Module
             notes.append(
                 f"{stream}: first layer averaged over colour and repeated {in_channels} times"
             )
-        loaded = load_weights(network, tensors).describe()
-        notes.append(f"{stream}: {name} from {file.name}: {loaded}")
+        loaded = load_weights(network, tensors)
+        told = f"{file.name}: {loaded.describe()}" if file else "ImageNet weights, its last layer new"
+        notes.append(f"{stream}: {name} from {told}")
     return network, replace(said, architecture=name, notes=tuple(notes))
+
+
+def _from_imagenet(name: str, network: nn.Module) -> tuple[dict[str, torch.Tensor], Declaration]:
+    """Return the ImageNet weights of an RGB net without its last layer, and what it expects."""
+    colours: Any = {"in_channels": 3, "dropout": 0.0, "input_size": 224}
+    shapes = {
+        key: tuple(value.shape)
+        for key, value in build_model(name, 1000, stream="spatial", **colours).state_dict().items()
+        if not key.endswith("num_batches_tracked")
+    }
+    weights, said = imagenet_weights(name, shapes)
+    last = {id(parameter) for parameter in classifier(network).parameters()}
+    new = {key for key, parameter in network.named_parameters() if id(parameter) in last}
+    return {key: value for key, value in weights.items() if key not in new}, said
 
 
 def untrained_model(

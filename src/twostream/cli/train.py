@@ -23,7 +23,10 @@ if TYPE_CHECKING:
     from twostream.run import RunSettings
 
 STREAM_NAMES = ("spatial", "temporal", "average", "svm", "fused")
-RECIPE = "quick (minutes on a CPU) or paper (2014, exactly)."
+RECIPE = (
+    "standard (from ImageNet weights), quick (small nets, from scratch) or paper (2014, exactly); "
+    "default: standard where its weights are installed."
+)
 
 
 def train(
@@ -31,7 +34,7 @@ def train(
     out: Path = own(
         None, "The RUN folder: models, scores, report, logs; default DATA-run here.", None, "--out"
     ),
-    recipe: options.RecipeName = own("quick", RECIPE),
+    recipe: options.RecipeName = own(None, RECIPE),
     stream: Literal["both", "spatial", "temporal"] = own("both", "Which nets are trained."),
     split: options.Split = None,
     fold: options.Fold = None,
@@ -66,7 +69,7 @@ def train(
     short_side: options.ShortSide = None,
     crop_size: options.CropSize = None,
     flip: bool = own(True, "--no-flip for classes that tell left from right.", METHOD),
-    fit_scores: Literal["out-of-fold", "in-sample"] = own(
+    fit_scores: Literal["out-of-fold", "held-out", "in-sample"] = own(
         None, per_recipe("What fusion learns from", "fit_scores"), METHOD
     ),
     arch: str = own(
@@ -79,7 +82,9 @@ def train(
     temporal_arch: str = own(
         None, per_recipe("Temporal net, likewise", "temporal_architecture"), NETWORK
     ),
-    weights: Path = own(None, "Weights file the spatial net starts from.", NETWORK),
+    weights: Path = own(
+        None, "Weights file the spatial net starts from; imagenet: pip's own.", NETWORK
+    ),
     temporal_weights: Path = own(None, "Weights file the temporal net starts from.", NETWORK),
     cross_modality: bool = own(
         False,
@@ -108,13 +113,13 @@ def train(
 ) -> None:
     """Train both streams on DATA and do everything around it: flow, scores, fusion, report."""
     from twostream.initialise import Start
-    from twostream.recipes import make_recipe
+    from twostream.recipes import default_recipe, make_recipe
     from twostream.run import RunSettings, train_run
     from twostream.types import TemporalInput
 
     _check_others(how, also, overlap)
     chosen = make_recipe(
-        recipe,
+        recipe or default_recipe(),
         flow=flow,
         short_side=short_side,
         crop_size=crop_size,

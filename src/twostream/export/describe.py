@@ -52,13 +52,7 @@ def describe(
                     "name": "scores",
                     "shape": ["b", len(spec.classes)],
                     "dtype": "float32",
-                    "meaning": (
-                        "softmax scores of each stack, the mean over its ten crops (four corners, "
-                        "centre, and their mirror images with negated x flow)"
-                        if spec.flips
-                        else "softmax scores of each stack, the mean over its five crops (four "
-                        "corners and centre; nothing is mirrored)"
-                    ),
+                    "meaning": f"softmax scores of each stack, the mean over {_crops(spec)}",
                 },
                 "frame_size": (
                     f"the shorter side must be exactly {spec.crop_size} px"
@@ -75,6 +69,16 @@ def describe(
         },
         "quantization": quantization,
     }
+
+
+def _crops(spec: ModelSpec) -> str:
+    """Return in words what a stack is scored on."""
+    if spec.test_crops == "centre":
+        square = f"the largest centred square, resized to {spec.crop_size} px"
+        return f"{square}, and its mirror image with negated x flow" if spec.flips else square
+    if spec.flips:
+        return "its ten crops (four corners, centre, and their mirror images with negated x flow)"
+    return "its five crops (four corners and centre; nothing is mirrored)"
 
 
 def _video(spec: ModelSpec) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 Everything between the store and the scores is inside, as one pass of torch operations that follow
 ``flow.clipfile``, ``inputs`` and ``evaluate`` step by step: decoding, trajectories, mean of the
-whole field, ten crops, flips that negate x, normalisation, network, softmax, mean over the crops.
+whole field, crops, flips that negate x, normalisation, network, softmax, mean over the crops.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from twostream.checkpoint import StreamModel
+from twostream.scoring import centre_crop
 from twostream.store.coding import STEPS, ZERO_CODE
 from twostream.types import ModelError, ModelSpec
 
@@ -35,7 +36,7 @@ def one_side_fits(spec: ModelSpec) -> bool:
 
     The four corners are then only two places, each of which stands twice among the five crops.
     """
-    return spec.store.get("short_side") == spec.crop_size
+    return spec.test_crops == "ten" and spec.store.get("short_side") == spec.crop_size
 
 
 class StackScorer(nn.Module):
@@ -53,6 +54,8 @@ class StackScorer(nn.Module):
         self.model = model
         self.spec = model.spec
         shares = [2.0, 2.0, 1.0] if one_side_fits(self.spec) else [1.0] * 5
+        if self.spec.test_crops == "centre":
+            shares = [5.0]
         if self.spec.flips:
             shares = [share / 2 for share in shares * 2]
         self.register_buffer("weights", (torch.tensor(shares) / 5).view(1, -1, 1))
@@ -86,8 +89,10 @@ class StackScorer(nn.Module):
         return torch.cat(built, dim=1)
 
     def crops(self, stacks: Tensor) -> Tensor:
-        """Cut corners, centre and their mirror images: (b, m, length, c, size, size)."""
-        size = self.spec.crop_size
+        """Cut what is scored: (b, m, length, c, size, size)."""
+        size, spec = self.spec.crop_size, self.spec
+        if spec.test_crops == "centre":
+            return centre_crop(stacks, size, is_flow=spec.is_flow, flips=spec.flips)[0]
         bottom, right = stacks.shape[-2] - size, stacks.shape[-1] - size
         places = [(0, 0), (bottom, right), (bottom // 2, right // 2)]
         if not one_side_fits(self.spec):

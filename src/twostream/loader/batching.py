@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from twostream.augment import color_jitter, flip, random_crop
-from twostream.sampling import class_uniform_batch, even_shares, sample_rng
+from twostream.augment import color_jitter, flip, random_crop, resized, scaled_crop
+from twostream.sampling import class_uniform_batch, even_shares, sample_rng, segment_positions
 from twostream.store.clips import Clips
 from twostream.types import LabeledVideo, StoreError, TemporalInput, is_flow
 
@@ -38,6 +38,8 @@ class Batches(Dataset[dict[str, Tensor]], ABC):
         steps: length of the run.
         batch_size: global batch, over all devices.
         crop_size: side of the crops in pixels.
+        segments: frames or stacks of a sample, one from each part of its clip.
+        crop_scales: see ``Recipe``.
         flips: mirror half of the samples.
         lighting: strength of the colour jitter, RGB only.
         heads: for multi-task learning (section 4), the number of classes of each data set, whose
@@ -51,6 +53,8 @@ class Batches(Dataset[dict[str, Tensor]], ABC):
     steps: int
     batch_size: int
     crop_size: int
+    segments: int = 1
+    crop_scales: tuple[float, ...] = ()
     flips: bool
     lighting: float
     heads: tuple[int, ...] | None = None
@@ -68,7 +72,7 @@ class Batches(Dataset[dict[str, Tensor]], ABC):
 
     @abstractmethod
     def crop(self, row: int, rng: np.random.Generator) -> NDArray[np.float32]:
-        """Return a random crop of one of them, (length, c, size, size)."""
+        """Return a random crop of one of them, (segments, length, c, size, size)."""
 
     @property
     def shares(self) -> tuple[int, ...]:
@@ -83,12 +87,13 @@ class Batches(Dataset[dict[str, Tensor]], ABC):
         return replace(self, rank=rank, world_size=world_size)
 
     def __getitem__(self, step: int) -> dict[str, Tensor]:
-        """Return crops (b, length, c, size, size) and labels (b,) of this process's share."""
+        """Return this process's share: crops (b, segments, length, c, size, size), labels (b,)."""
         rows = self.rows(step)
         own = range(self.rank, self.batch_size, self.world_size)
         length = self.temporal.length if self.temporal else 1
         flow, size = is_flow(self.temporal), self.crop_size
-        crops = np.empty((len(own), length, 2 if flow else 3, size, size), np.float32)
+        shape = (len(own), self.segments, length, 2 if flow else 3, size, size)
+        crops = np.empty(shape, np.float32)
         for place, i in enumerate(own):
             rng = sample_rng(self.seed, step, i)
             crop = self.crop(int(rows[i]), rng)
@@ -137,11 +142,18 @@ class TrainingBatches(Batches):
         return np.concatenate(parts)
 
     def crop(self, row: int, rng: np.random.Generator) -> NDArray[np.float32]:
-        """Return a random crop of a random frame or stack of a video."""
+        """Return the same random crop of a random frame or stack of each segment of a video."""
         clip = self.clips[self.videos[row].video_id]
-        position = int(rng.integers(clip.num_positions(self.temporal)))
-        stack = clip.stack(self.temporal, position)
-        return random_crop(stack.shape[-2], stack.shape[-1], self.crop_size, rng).cut(stack)
+        positions = segment_positions(clip.num_positions(self.temporal), self.segments, rng)
+        stack = clip.stack(self.temporal, positions[0])
+        height, width = stack.shape[-2:]
+        if not self.crop_scales:
+            crop = random_crop(height, width, self.crop_size, rng)
+        else:
+            crop = scaled_crop(height, width, self.crop_scales, rng)
+        cut = [crop.cut(stack)]
+        cut += [crop.cut(clip.stack(self.temporal, position)) for position in positions[1:]]
+        return np.stack([resized(each, self.crop_size) for each in cut] if self.crop_scales else cut)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from twostream.models.build import build_model, classifier, first_convolution, first_layer_name
 from twostream.models.cnn_m import CnnM2048
 from twostream.models.declaration import IMAGENET_MEAN, IMAGENET_STD, Declaration, read_declaration
+from twostream.models.imagenet import IMAGENET, imagenet_weights
 from twostream.models.slow_fusion import (
     SLOW_FUSION,
     SLOW_FUSION_SMALL,
@@ -13,6 +14,7 @@ from twostream.models.slow_fusion import (
 from twostream.models.weights import cross_modality_weights, load_weights, read_weights
 
 __all__ = [
+    "IMAGENET",
     "IMAGENET_MEAN",
     "IMAGENET_STD",
     "SLOW_FUSION",
@@ -27,6 +29,7 @@ __all__ = [
     "cross_modality_weights",
     "first_convolution",
     "first_layer_name",
+    "imagenet_weights",
     "load_weights",
     "read_declaration",
     "read_weights",

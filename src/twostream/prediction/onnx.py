@@ -15,7 +15,7 @@ from twostream.types import ModelError, ModelSpec, UsageError
 
 # Crops that go through the network at once, as in `evaluate`: enough to keep it busy.
 _BATCH_BYTES = 16 << 20
-_CROPS = 10
+_CROPS = {"ten": 10, "centre": 2}
 
 
 class OnnxStream:
@@ -67,7 +67,7 @@ class OnnxStream:
         spec = self.spec
         counts = clip.positions(spec.temporal, positions or spec.test_positions)
         per_crop = 4 * spec.in_channels * spec.crop_size**2
-        samples = max(1, _BATCH_BYTES // (_CROPS * per_crop))
+        samples = max(1, _BATCH_BYTES // (_CROPS[spec.test_crops] * per_crop))
         places = iter(counts)
         total = np.zeros(len(spec.classes), np.float32)
         while chunk := list(islice(places, samples)):
@@ -77,7 +77,7 @@ class OnnxStream:
         return total / np.float32(sum(counts.values()))
 
     def run(self, inputs: dict[str, NDArray[np.generic]]) -> NDArray[np.float32]:
-        """Return (b, k) scores of whole stacks, each the mean over its ten crops.
+        """Return (b, k) scores of whole stacks, each the mean over its crops.
 
         Args:
             inputs: name -> (b, ...), see ``Clip.stored`` and the contract.

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from twostream.checkpoint import StreamModel
-from twostream.scoring import ten_crops
+from twostream.scoring import scored_crops
 
 _BLUR_SHARE = 0.03  # of the shorter side: single pixels tell nothing to an eye
 
@@ -16,7 +16,7 @@ _BLUR_SHARE = 0.03  # of the shorter side: single pixels tell nothing to an eye
 def saliency(model: StreamModel, stack: NDArray[np.float32], label: int) -> NDArray[np.float32]:
     """Return how much each pixel had to do with a class's score.
 
-    The score is the class's logit above the mean of all logits, averaged over the ten crops that
+    The score is the class's logit above the mean of all logits, averaged over the crops that
     are scored. Its gradient by each value of the stack, times the normalised value, says what the
     value added (to first order); the absolute values are summed over channels and fields.
 
@@ -32,7 +32,7 @@ def saliency(model: StreamModel, stack: NDArray[np.float32], label: int) -> NDAr
     device = model.mean.device
     values = torch.as_tensor(stack, device=device)[None].requires_grad_()
     with torch.enable_grad():
-        crops, shares = ten_crops(values, spec.crop_size, is_flow=spec.is_flow, flips=spec.flips)
+        crops, shares = scored_crops(spec, values)
         logits = model(crops[0]).float()
         score = shares @ (logits[:, label] - logits.mean(dim=1))
         (gradient,) = torch.autograd.grad(score, values)

@@ -13,6 +13,7 @@ from twostream import initialise
 from twostream.datasets import Dataset
 from twostream.fusion import log_linear_fusion
 from twostream.log_linear import LogLinear
+from twostream.recipes import ENOUGH_TO_FIT
 from twostream.run import other_data
 from twostream.run.settings import RunSettings
 from twostream.types import STREAMS, DataError, DatasetSplit, VideoScores
@@ -35,7 +36,11 @@ def inner_folds(settings: RunSettings, dataset: Dataset, split: DatasetSplit) ->
             "average answers"
         )
         return []
-    return [inner.split(fold=f"{i}/{folds}", seed=settings.seed) for i in range(1, folds + 1)]
+    drawn = [inner.split(fold=f"{i}/{folds}", seed=settings.seed) for i in range(1, folds + 1)]
+    if settings.recipe.fit_scores == "out-of-fold":
+        return drawn
+    held_out = np.cumsum([len(fold.test) for fold in drawn])
+    return drawn[: int(np.searchsorted(held_out, ENOUGH_TO_FIT)) + 1]
 
 
 def joined(parts: Sequence[VideoScores]) -> VideoScores:

@@ -73,6 +73,7 @@ class RunSettings:
         kept = {name: getattr(self.stored, name) for name in KEPT}
         if self.recipe.stored(**kept) != self.stored:
             raise UsageError("flow and size of `stored` are not the recipe's: use recipe.stored()")
+        object.__setattr__(self, "start", self.start.of(self.recipe))
         if self.train not in TRAIN:
             raise UsageError(f"--train takes {' or '.join(TRAIN)}, got {self.train!r}")
         if self.train == "last-layer" and not any(map(self.start.fine_tunes, self.streams)):
@@ -95,7 +96,8 @@ class RunSettings:
                 f"{len(self.others)} other data sets need as many stores, "
                 f"got {len(self.other_stores)}"
             )
-        if self.how == "pretrain" and self.others and self.start.fine_tunes("temporal"):
+        own_start = self.start.fine_tunes("temporal") and not self.start.imagenet("temporal")
+        if self.how == "pretrain" and self.others and own_start:
             raise UsageError(
                 "the temporal net starts from weights or from the other data set, not from both"
             )

@@ -153,7 +153,9 @@ def train_stream(
         The trained model, on the CPU.
     """
     fine_tuning = net.start.fine_tunes(net.stream)
-    recipe = net.recipe.fine_tuning() if fine_tuning else net.recipe
+    recipe = net.recipe.of(net.stream)
+    if fine_tuning:
+        recipe = recipe.lasting(len(data.split.train)).fine_tuning()
     model = initial_model(net, data.split, data.clips)
     batches = TrainingBatches(
         clips=data.clips,
@@ -163,6 +165,8 @@ def train_stream(
         steps=recipe.steps,
         batch_size=recipe.batch_size,
         crop_size=recipe.crop_size,
+        segments=recipe.segments or 1,
+        crop_scales=recipe.crop_scales,
         flips=recipe.flips,
         lighting=recipe.lighting,
         heads=heads,

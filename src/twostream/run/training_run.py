@@ -169,7 +169,7 @@ class TrainingRun:
                 save_scores(scores / f"{each.stream}-test.npz", each)
                 test.append(each)
         heads = self.other_heads(others)
-        fitted = "out-of-fold" if folds else "in-sample"
+        fitted = settings.recipe.fit_scores if folds else "in-sample"
         results = self.results(own, test, train, heads, fitted, fusion)
         write_json(out / "results.json", results)
         write_report(out, videos={video.video_id: video for video in self.split.videos()})

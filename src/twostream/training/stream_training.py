@@ -75,7 +75,9 @@ class StreamTraining(LightningModule):
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
         """Return the loss of one batch: mean cross entropy, summed over the heads (section 4)."""
-        logits, labels = self.model(batch["crops"]), batch["labels"]
+        crops, labels = batch["crops"], batch["labels"]
+        # a clip's segments agree before the loss (Wang et al. 2016); mostly there is one
+        logits = self.model(crops.flatten(0, 1)).unflatten(0, crops.shape[:2]).mean(dim=1)
         if heads := self.data.heads:
             logits = own_head(logits, labels, heads)
             loss = multitask_loss(logits, labels, heads)
@@ -138,7 +140,8 @@ class StreamTraining(LightningModule):
         """Make dropout a function of seed, step and device too, and keep frozen layers still."""
         # any fixed mixing does; it must only differ from step to step and from rank to rank
         torch.manual_seed((self.data.seed * 1_000_003 + self.global_step) * 64 + self.global_rank)
-        if self.train_layers == "last-layer":
+        frozen = self.model.spec.stream in self.recipe.frozen_norm
+        if self.train_layers == "last-layer" or frozen:
             for module in self.model.network.modules():
                 if isinstance(module, nn.modules.batchnorm._BatchNorm):
                     module.eval()
