@@ -51,6 +51,7 @@ class TimeUpError(Exception):
 def spec_of(recipe: Recipe, stream: Stream, crop_size: int | None = None) -> ModelSpec:
     """Return a stream's net of a recipe, for stores of UCF-101's number of classes."""
     temporal = TemporalInput() if stream == "temporal" else None
+    recipe = recipe.of(stream)
     return ModelSpec(
         stream=stream,
         architecture=recipe.architecture(stream),
@@ -86,8 +87,9 @@ def one_step(
 ) -> Callable[[], torch.Tensor]:
     """Return a whole training step on a batch that lies in the device's memory."""
     model = StreamModel(spec).to(device).train()
-    crops = random_crops(spec, recipe.batch_size, device)
-    labels = torch.randint(0, CLASSES, (recipe.batch_size,), device=device)
+    count = recipe.batch_size * (recipe.segments or 1)
+    crops = random_crops(spec, count, device)
+    labels = torch.randint(0, CLASSES, (count,), device=device)
     optimizer = torch.optim.SGD(
         model.parameters(), lr=1e-3, momentum=recipe.momentum, weight_decay=recipe.weight_decay
     )
@@ -150,6 +152,8 @@ def rate_from_store(
         steps=steps,
         batch_size=recipe.batch_size,
         crop_size=spec.crop_size,
+        segments=recipe.segments or 1,
+        crop_scales=recipe.crop_scales,
         flips=True,
         lighting=recipe.lighting,
     )
@@ -192,6 +196,7 @@ def measure(settings: Settings, deadline: float) -> str:
                     batch_size=4,
                     short_side=32,
                     crop_size=32,
+                    temporal_crop_size=None,
                 )
             side = recipe.short_side
             clips, frames = (4, 14) if settings.small else (16, 24)
@@ -215,12 +220,13 @@ def one_row(
 ) -> list[str]:
     """Measure one net at one precision; what fails or comes too late is said in its cell."""
     spec = spec_of(recipe, stream)
-    cells = [f"{recipe.name}, {stream}", f"{spec.architecture}, {recipe.batch_size}", precision]
+    samples = recipe.batch_size * (recipe.segments or 1)
+    cells = [f"{recipe.name}, {stream}", f"{spec.architecture}, {samples}", precision]
     if time.perf_counter() > deadline:
         return cells + [f"{NOT_MEASURED}: the part's time was over", *[""] * 4]
     try:
         memory = rate_in_memory(spec, recipe, settings, precision, deadline)
-        flops = memory * recipe.batch_size * flops_per_sample(spec, settings.device)
+        flops = memory * samples * flops_per_sample(spec, settings.device)
         cells += [f"{memory:.2f}", f"{flops / 1e12:.1f}", f"{100 * flops / PEAK_FLOPS:.1f}%"]
     except Exception as error:  # noqa: BLE001 - the other rows are worth having
         return cells + [said(error), *[""] * 4]
