@@ -21,7 +21,10 @@ def run(arguments: list[str]) -> int:
     import typer
 
     from twostream.cli import app
+    from twostream.threads import wait_asleep
     from twostream.types import TwoStreamError
+
+    wait_asleep()
 
     # typer's base of wrong usage: its own copy of click in new versions, click's in older ones
     wrong_usage: Any = next(

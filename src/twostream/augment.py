@@ -56,9 +56,7 @@ def random_crop(height: int, width: int, size: int, rng: np.random.Generator) ->
     return Crop(top, left, size, size)
 
 
-def scaled_crop(
-    height: int, width: int, scales: Sequence[float], rng: np.random.Generator
-) -> Crop:
+def scaled_crop(height: int, width: int, scales: Sequence[float], rng: np.random.Generator) -> Crop:
     """Return a crop at a corner or the centre, its sides shares of the frame's shorter side.
 
     Height and width are drawn from ``scales`` at most one entry apart, so that crops are stretched

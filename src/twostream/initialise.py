@@ -236,7 +236,9 @@ def starting_network(settings: NetSettings, num_classes: int) -> tuple[nn.Module
                 f"{stream}: first layer averaged over colour and repeated {in_channels} times"
             )
         loaded = load_weights(network, tensors)
-        told = f"{file.name}: {loaded.describe()}" if file else "ImageNet weights, its last layer new"
+        told = (
+            f"{file.name}: {loaded.describe()}" if file else "ImageNet weights, its last layer new"
+        )
         notes.append(f"{stream}: {name} from {told}")
     return network, replace(said, architecture=name, notes=tuple(notes))
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 FIT_SCORES = ("out-of-fold", "held-out", "in-sample")
-ENOUGH_TO_FIT = 100  # held-out clips: two weights and two temperatures are learnt from them
+ENOUGH_TO_FIT = 25  # held-out clips: two weights and two temperatures are learnt from them
 _LOWEST = {
     "short_side": 8,
     "crop_size": 8,
@@ -75,6 +75,8 @@ class Recipe:
         centre_crop: score the largest centred square, resized to ``crop_size``, and its mirror
             image, instead of ten crops.
         frozen_norm: streams whose batch normalisation keeps the statistics that it starts with.
+        frozen_stages: the spatial net's first stages, its stem counted, that keep the weights they
+            start with (stages as timm groups them).
         classifier_std: standard deviation that the last layer starts with; None: the network's own.
         temporal_crop_size, temporal_epochs, temporal_learning_rate, temporal_dropout: the temporal
             net's own values of the above (its rate in fine-tuning); None: the same.
@@ -115,6 +117,7 @@ class Recipe:
     crop_scales: tuple[float, ...] = ()
     centre_crop: bool = False
     frozen_norm: tuple[Stream, ...] = ()
+    frozen_stages: int | None = None
     classifier_std: float | None = None
     temporal_crop_size: int | None = None
     temporal_epochs: float | None = None
@@ -183,6 +186,7 @@ class Recipe:
             "epochs": self.temporal_epochs if self.epochs else None,
             "fine_tuning_learning_rate": self.temporal_learning_rate,
             "dropout": self.temporal_dropout,
+            "frozen_stages": 0 if self.frozen_stages else None,
         }
         return replace(self, **{name: value for name, value in own.items() if value is not None})
 
@@ -258,9 +262,9 @@ STANDARD = Recipe(
     spatial_architecture="tf_efficientnet_lite0",
     temporal_architecture="tf_efficientnet_lite0",
     slow_fusion_architecture="slow-fusion-small",
-    flow="dis",
-    short_side=176,
-    crop_size=160,
+    flow="dis:fast",
+    short_side=240,
+    crop_size=224,
     batch_size=16,
     steps=1000,
     learning_rate=0.01,
@@ -275,15 +279,16 @@ STANDARD = Recipe(
     fit_folds=4,
     adapts=("size", "length"),
     imagenet=True,
-    epochs=12,
-    least_steps=100,
+    epochs=10,
+    least_steps=80,
     segments=3,
     crop_scales=(1.0, 0.875, 0.75),
     centre_crop=True,
     frozen_norm=("spatial",),
+    frozen_stages=6,
     classifier_std=0.001,
     temporal_crop_size=128,
-    temporal_epochs=29,
+    temporal_epochs=24,
     temporal_learning_rate=0.01,
     temporal_dropout=0.5,
 )

@@ -19,6 +19,7 @@ from twostream.checkpoint import StreamModel
 from twostream.files import whole
 from twostream.loader import ScoringSamples, batches
 from twostream.store.clips import Clips
+from twostream.threads import keep_memory
 from twostream.types import (
     DataError,
     LabeledVideo,
@@ -164,6 +165,7 @@ def evaluate(
     Returns:
         Probabilities; unreadable videos are named, with zero scores.
     """
+    keep_memory()
     model = model.to(device).eval()
     known = dict(unreadable or {})
     readable = [video for video in videos if video.video_id not in known]

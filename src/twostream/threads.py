@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Mapping
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from functools import cache
 from typing import Any, TypeVar
 
 from twostream.types import StoreError
@@ -19,6 +21,32 @@ Result = TypeVar("Result")
 
 class StoppedError(Exception):
     """Raised inside workers when the run ends early."""
+
+
+def wait_asleep() -> None:
+    """Let torch's threads sleep soon while they wait for each other; before torch is loaded.
+
+    GNU OpenMP spins for milliseconds at each of the many barriers of a step. Beside four other
+    programs on two cores, a step took 8.8 times the time of a quiet machine instead of the 3 times
+    that the cores it got explain (benchmarks/busy.py); a quiet machine loses a twentieth.
+    """
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+
+
+@cache
+def keep_memory() -> None:
+    """Keep freed memory for the next tensors, where the C library is glibc.
+
+    It gives large blocks back to the system at once, and takes them again at the next step, page by
+    page: a quarter of the time of a training step on a CPU.
+    """
+    try:
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+    except (OSError, AttributeError):
+        return
+    for option, value in ((-3, 1 << 30), (-1, (1 << 31) - 1), (-2, 1 << 28)):
+        mallopt(option, value)  # M_MMAP_THRESHOLD, M_TRIM_THRESHOLD, M_TOP_PAD
 
 
 def work_through(

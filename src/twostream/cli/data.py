@@ -36,7 +36,7 @@ def extract(
     store: Path = own(..., "Folder for frames and flow.", None, "--store"),
     flow: str = own("dis", FLOW, METHOD),
     recipe: options.RecipeName = own(
-        "paper", "Whose stored size to use: paper (256), standard (176), quick (64).", METHOD
+        "paper", "Whose stored size to use: paper (256), standard (240), quick (64).", METHOD
     ),
     short_side: options.ShortSide = None,
     backward: bool = own(False, "Backward flow too.", METHOD, "--backward"),

@@ -153,7 +153,9 @@ class TrainingBatches(Batches):
             crop = scaled_crop(height, width, self.crop_scales, rng)
         cut = [crop.cut(stack)]
         cut += [crop.cut(clip.stack(self.temporal, position)) for position in positions[1:]]
-        return np.stack([resized(each, self.crop_size) for each in cut] if self.crop_scales else cut)
+        return np.stack(
+            [resized(each, self.crop_size) for each in cut] if self.crop_scales else cut
+        )
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,12 @@
 """The ConvNets: CNN-M-2048, slow fusion, and timm or torchvision nets with any input channels."""
 
-from twostream.models.build import build_model, classifier, first_convolution, first_layer_name
+from twostream.models.build import (
+    build_model,
+    classifier,
+    first_convolution,
+    first_layer_name,
+    first_stages,
+)
 from twostream.models.cnn_m import CnnM2048
 from twostream.models.declaration import IMAGENET_MEAN, IMAGENET_STD, Declaration, read_declaration
 from twostream.models.imagenet import IMAGENET, imagenet_weights
@@ -29,6 +35,7 @@ __all__ = [
     "cross_modality_weights",
     "first_convolution",
     "first_layer_name",
+    "first_stages",
     "imagenet_weights",
     "load_weights",
     "read_declaration",

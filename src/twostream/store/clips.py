@@ -5,8 +5,9 @@ NumPy alone, so that prediction without torch can use it.
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from threading import Lock
@@ -22,7 +23,7 @@ from twostream.store.coding import NO_RANGES, ZERO_CODE, ClipHeader, Item, Kind,
 from twostream.store.flow_store import FlowStore
 from twostream.types import LabeledVideo, ModelSpec, StoreError, TemporalInput
 
-CACHE_BYTES = 2 << 30
+CACHE_BYTES = 2 << 30  # of one loader process at most
 
 
 class Reader(ABC):
@@ -197,40 +198,50 @@ class Clip:
 class ClipCache:
     """Opens clips of a store, and keeps the decoded values of as many as fit in memory.
 
+    The first ones that fit stay: clips are drawn at random, so none is wanted sooner than another,
+    and one that pushed others out would be decoded whole for the few items that are asked for.
+
     Args:
         store: where the clips lie.
         kinds: which files of a clip to open.
-        budget_bytes: decoded bytes kept in memory; the least recently used clips go first.
+        budget_bytes: decoded bytes kept in memory; None: a quarter of the machine's.
     """
 
     def __init__(
-        self, store: FlowStore, kinds: Sequence[Kind], *, budget_bytes: int = CACHE_BYTES
+        self, store: FlowStore, kinds: Sequence[Kind], *, budget_bytes: int | None = None
     ) -> None:
         self.store = store
         self.kinds = tuple(kinds)
-        self.budget_bytes = budget_bytes
-        self._clips: OrderedDict[str, tuple[Clip, int]] = OrderedDict()
+        self.budget_bytes = memory_bytes() // 4 if budget_bytes is None else budget_bytes
+        self._clips: dict[str, Clip] = {}
         self._bytes = 0
         self._lock = Lock()
+        self._part: ClipCache | None = None
+
+    def of(self, kinds: Sequence[Kind]) -> ClipCache:
+        """Return a cache of these kinds alone; what was kept of others is let go."""
+        if set(kinds) == set(self.kinds):
+            return self
+        if self._part is None or self._part.kinds != tuple(kinds):
+            self._clips, self._bytes = {}, 0
+            self._part = ClipCache(self.store, kinds, budget_bytes=self.budget_bytes)
+        return self._part
 
     def __getitem__(self, video_id: str) -> Clip:
         """Return the clip; raises StoreError where a file is missing or damaged."""
         with self._lock:
             if video_id in self._clips:
-                self._clips.move_to_end(video_id)
-                return self._clips[video_id][0]
+                return self._clips[video_id]
         files = {kind: self.store.clip(video_id, kind) for kind in self.kinds}
         size = sum(map(decoded_bytes, files.values()))
-        # A clip that would push out a quarter of all others is read from disk as it is needed.
-        keep = size <= self.budget_bytes // 4
-        clip = Clip({kind: ClipReader(file, keep=keep) for kind, file in files.items()})
         with self._lock:
-            if keep and video_id not in self._clips:
-                self._clips[video_id] = (clip, size)
+            keep = self._bytes + size <= self.budget_bytes
+            if keep:
                 self._bytes += size
-                while self._bytes > self.budget_bytes:
-                    _, (_, dropped) = self._clips.popitem(last=False)
-                    self._bytes -= dropped
+        clip = Clip({kind: ClipReader(file, keep=keep) for kind, file in files.items()})
+        if keep:
+            with self._lock:
+                self._clips[video_id] = clip
         return clip
 
     def fps(self, video_id: str) -> float:
@@ -238,11 +249,20 @@ class ClipCache:
         return self.store.clip(video_id, self.kinds[0]).header.fps
 
     def __getstate__(self) -> dict[str, Any]:
-        """Loader processes and devices start with an empty cache of their own."""
-        return {"store": self.store, "kinds": self.kinds, "budget_bytes": self.budget_bytes}
+        """Loader processes and devices start with an empty, smaller cache of their own."""
+        budget = min(self.budget_bytes, CACHE_BYTES)
+        return {"store": self.store, "kinds": self.kinds, "budget_bytes": budget}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(**state)  # type: ignore[misc]
+
+
+def memory_bytes() -> int:
+    """Return the machine's memory, 8 GB where the system does not tell."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):  # Windows
+        return 8 << 30
 
 
 class Clips(Protocol):

@@ -15,6 +15,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from twostream.checkpoint import StreamModel
 from twostream.loader import Batches
 from twostream.recipes import Recipe
+from twostream.threads import keep_memory
 from twostream.training.checkpoints import WholeCheckpoints, last_checkpoint
 from twostream.training.stream_training import LOG_EVERY, StreamTraining
 from twostream.training.trainer_options import TrainerOptions, make_trainer, quiet_lightning
@@ -57,6 +58,7 @@ def fit(
         raise UsageError(f"--train takes {' or '.join(TRAIN)}, got {train!r}")
     options = options or TrainerOptions()
     check_batch(data.shares, options.devices)
+    keep_memory()
     torch.manual_seed(data.seed)
     training = StreamTraining(
         model,

@@ -18,7 +18,7 @@ from torchmetrics.classification import MulticlassAccuracy
 from twostream.checkpoint import StreamModel
 from twostream.files import write_text
 from twostream.loader import Batches, TimedLoader, batches
-from twostream.models import classifier
+from twostream.models import classifier, first_stages
 from twostream.recipes import Recipe
 from twostream.types import Progress, no_progress
 
@@ -109,6 +109,8 @@ class StreamTraining(LightningModule):
             for parameter in rest:
                 parameter.requires_grad_(False)
             rest = []
+        for parameter in first_stages(self.model.network, self.recipe.frozen_stages or 0):
+            parameter.requires_grad_(False)
         optimizer = torch.optim.SGD(
             rest + last,
             lr=1.0,  # the schedule below gives the rate itself
