@@ -201,29 +201,28 @@ def test_values_do_not_depend_on_the_cache(
     assert not none.clips._clips
 
 
-def test_the_least_recently_used_clip_goes_first(tmp_path: Path) -> None:
-    names = [f"clip{i}" for i in range(8)]
+def test_the_first_clips_that_fit_stay(tmp_path: Path) -> None:
+    names = [f"clip{i}" for i in range(4)]
     store = FlowStore.create(tmp_path / "store", StoreSettings())
     for name in names:
         fill(store, name, 3)
     one = decoded_bytes(store.clip("clip0", "forward"))
     assert one == 2 * 2 * HEIGHT * WIDTH
-    clips = ClipCache(store, ["forward"], budget_bytes=5 * one)
-    kept = {name: clips[name] for name in names[:5]}
-    assert all(clips[name] is clip for name, clip in kept.items())
-    assert clips["clip0"] is kept["clip0"]  # used again, so clip1 is the oldest now
-    assert clips["clip5"] is clips["clip5"]
-    assert clips._bytes == 5 * one
-    assert clips["clip0"] is kept["clip0"]
-    assert clips["clip1"] is not kept["clip1"]
-    assert clips._bytes <= 5 * one
+    clips = ClipCache(store, ["forward"], budget_bytes=3 * one)
+    kept = [clips[name] for name in names[:3]]
+    assert clips["clip3"] is not clips["clip3"]  # read as it is needed
+    assert all(clips[name] is clip for name, clip in zip(names, kept, strict=False))
+    assert clips._bytes == 3 * one
 
 
-def test_a_clip_too_large_for_the_budget_is_read_as_needed(store: FlowStore) -> None:
-    size = decoded_bytes(store.clip("long", "forward"))
-    clips = ClipCache(store, ["forward"], budget_bytes=4 * size - 1)
-    assert clips["long"] is not clips["long"]
-    assert clips["two"] is clips["two"]
+def test_a_cache_of_one_kind_lets_the_others_go(store: FlowStore) -> None:
+    clips = ClipCache(store, KINDS)
+    assert clips.of(KINDS[::-1]) is clips
+    assert set(clips["long"].readers) == set(KINDS)
+    part = clips.of(["forward"])
+    assert part is clips.of(["forward"]) and part.budget_bytes == clips.budget_bytes
+    assert set(part["long"].readers) == {"forward"}
+    assert not clips._clips and not clips._bytes
 
 
 def test_decoded_bytes_are_what_decoding_takes(store: FlowStore, lossless: FlowStore) -> None:

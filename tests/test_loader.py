@@ -50,7 +50,7 @@ def test_a_batch_is_a_pure_function_of_seed_and_step(
     assert not any(same(a, b) for a, b in itertools.pairwise(batch_list))
     assert not same(training(clips, temporal, seed=4)[0], batch_list[0])
     channels = (1, 3) if temporal is None else (temporal.length, 3 if temporal.rgb else 2)
-    assert batch_list[0]["crops"].shape == (9, *channels, CROP, CROP)
+    assert batch_list[0]["crops"].shape == (9, 1, *channels, CROP, CROP)
     assert batch_list[0]["crops"].dtype == torch.float32
     assert batch_list[0]["labels"].dtype == torch.int64
 
@@ -101,7 +101,7 @@ def test_samples_are_crops_of_the_whole_frames_input(
         for position in range(clip.num_positions(temporal))
         for i, sample in enumerate(all_samples(clip.stack(temporal, position), is_flow=is_flow))
     }
-    found = [known.get(crop.numpy().tobytes()) for crop in data[0]["crops"]]
+    found = [known.get(crop.numpy().tobytes()) for crop in data[0]["crops"][:, 0]]
     assert None not in found
     half = len(known) // clip.num_positions(temporal) // 2
     mirrored = sum(i >= half for _, i in found)
@@ -110,7 +110,7 @@ def test_samples_are_crops_of_the_whole_frames_input(
     if temporal is None:
         assert len({position for position, _ in found}) > 6
     unmirrored = training(clips, temporal, videos=only, lighting=0.0, batch_size=40, flips=False)
-    assert all(known[crop.numpy().tobytes()][1] < half for crop in unmirrored[0]["crops"])
+    assert all(known[crop.numpy().tobytes()][1] < half for crop in unmirrored[0]["crops"][:, 0])
 
 
 def test_jitter_touches_rgb_alone_and_is_one_colour_a_sample(store: FlowStore) -> None:
@@ -118,8 +118,8 @@ def test_jitter_touches_rgb_alone_and_is_one_colour_a_sample(store: FlowStore) -
     rgb = TemporalInput(length=4, rgb=True)
     for temporal in (None, rgb):
         noise = (
-            training(clips, temporal)[0]["crops"]
-            - training(clips, temporal, lighting=0.0)[0]["crops"]
+            training(clips, temporal)[0]["crops"][:, 0]
+            - training(clips, temporal, lighting=0.0)[0]["crops"][:, 0]
         )
         colours = noise[:, :1, :, :1, :1]
         torch.testing.assert_close(noise, colours.expand_as(noise), atol=1e-6, rtol=0)

@@ -133,7 +133,7 @@ def data(images: Path) -> ImageBatches:
 
 def test_a_batch_is_a_function_of_seed_and_step(data: ImageBatches) -> None:
     batch = data[4]
-    assert batch["crops"].shape == (10, 1, 3, 32, 32) and batch["crops"].dtype == torch.float32
+    assert batch["crops"].shape == (10, 1, 1, 3, 32, 32) and batch["crops"].dtype == torch.float32
     assert torch.equal(batch["crops"], replace(data, steps=99)[4]["crops"])
     assert not torch.equal(batch["crops"], data[5]["crops"])
     assert not torch.equal(batch["crops"], replace(data, seed=4)[4]["crops"])
@@ -150,7 +150,7 @@ def test_samples_are_crops_of_their_image_mirrored_and_lit(data: ImageBatches) -
     rows = epoch_batch(len(data.images), seed=3, step=1, batch_size=10)
     assert batch["labels"].tolist() == data.images.labels[rows].tolist()
     places, mirrored, shifts = set(), set(), set()
-    for crop, row in zip(batch["crops"].numpy(), rows, strict=True):
+    for crop, row in zip(batch["crops"][:, 0].numpy(), rows, strict=True):
         whole = read_image(data.images.path(row), short_side=40).astype(np.float32) / 255
         best = (np.inf, None)
         for flipped in (False, True):
@@ -167,7 +167,7 @@ def test_samples_are_crops_of_their_image_mirrored_and_lit(data: ImageBatches) -
         mirrored.add(best[1][2])
         shifts.add(best[1][3])
     assert len(places) > 5 and mirrored == {True, False} and len(shifts) == 10
-    plain = replace(data, flips=False, lighting=0.0)[1]["crops"]
+    plain = replace(data, flips=False, lighting=0.0)[1]["crops"][:, 0]
     assert plain.min() >= 0 and plain.max() <= 1
 
 

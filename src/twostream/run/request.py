@@ -53,7 +53,7 @@ def check_network(settings: NetSettings, num_classes: int) -> None:
     """
     network, said = starting_network(settings, num_classes)
     channels = settings.sees.num_channels if settings.sees else 3
-    size = settings.recipe.crop_size
+    size = settings.recipe.of(settings.stream).crop_size
     try:
         with torch.inference_mode():
             network.eval()(torch.zeros(1, channels, size, size))
