@@ -1,10 +1,10 @@
-"""Training beside other programs: does it slow in proportion to the cores that it gets?
+"""Measure training beside other programs: is it slower in proportion to its share of the cores.
 
     python benchmarks/busy.py [--out docs/busy-results.md]
 
-Steps of the `standard` recipe's temporal net, on random stacks, beside 0, 2 and 6 processes that keep a core
-busy each; with threads that spin at OpenMP's barriers (how torch does it) and threads that soon sleep (how
-`twostream` does it, `threads.wait_asleep`). Each row is a process of its own.
+Steps of the `standard` recipe's temporal net, on random stacks, beside 0, 2 and 6 processes that
+keep a core busy each; with threads that spin at OpenMP's barriers (how torch does it) and threads
+that soon sleep (how `twostream` does it, `threads.wait_asleep`). Each row is a process of its own.
 """
 
 from __future__ import annotations

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -100,51 +101,16 @@ def test_other_loops_are_refused() -> None:
         Batched("brox", device="cpu", loops="quick")  # type: ignore[arg-type]
 
 
-@pytest.fixture
-def interpreted(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Let Triton's kernels run on the CPU, in its interpreter."""
+def test_fused_loops_are_the_plain_ones() -> None:
+    """In a process of its own: Triton is interpreted only where it was loaded for that."""
     pytest.importorskip("triton")
-    monkeypatch.setenv("TRITON_INTERPRET", "1")
-    names = [f"twostream.flow.batched_{part}" for part in ("levels", "kernels", "median")]
-    kept = {name: sys.modules.pop(name) for name in names if name in sys.modules}
-    yield
-    for name in names:
-        sys.modules.pop(name, None)
-    sys.modules.update(kept)
-
-
-@pytest.mark.parametrize(
-    ("name", "changes"),
-    [
-        ("brox", {"levels": 2, "fixed_point_steps": 1, "sweeps": 2, "smoothness": 0.5}),
-        (
-            "brox",
-            {"levels": 1, "fixed_point_steps": 2, "sweeps": 2, "smoothness": 0.5, "noise": 1.0},
-        ),
-        ("tvl1", {"scales": 2, "warps": 1, "inner_iterations": 3, "outer_iterations": 2}),
-    ],
-)
-def test_fused_loops_are_the_plain_ones(
-    interpreted: None,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-    name: str,
-    changes: dict[str, int | float],
-) -> None:
-    from twostream.flow import batched_levels
-
-    monkeypatch.setattr(batched_levels, "BLOCK", 256)  # several programs a plane
-    monkeypatch.setattr(batched_levels, "CACHED_PIXELS", 600)  # one pair after the other
-    pairs = [pair(0, 0, 20, 25), pair(1.3, -0.6, 20, 25)]
-    frames = [torch.from_numpy(np.stack(side)) for side in zip(*pairs, strict=True)]
-    median = {"median_filtering": 5 if changes.get("levels") == 2 else 3}
-    plain, fused = (
-        Batched(name, device="cpu", loops=loops, **{**median, **changes})(*frames)
-        for loops in ("plain", "fused")
+    environment = {**os.environ, "TRITON_INTERPRET": "1"}
+    script = Path(__file__).with_name("fused_loops.py")
+    done = subprocess.run(
+        [sys.executable, str(script)], env=environment, capture_output=True, text=True
     )
-    assert not caplog.records
-    assert plain.abs().mean() > 0.005
-    torch.testing.assert_close(fused, plain, atol=1e-6, rtol=1e-4)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == ["brox", "brox", "tvl1"]
 
 
 def test_plain_loops_stand_in_for_kernels_that_cannot_be_built(

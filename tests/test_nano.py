@@ -55,6 +55,7 @@ def test_its_scores_are_the_packages(
     for stream in streams:
         model = train(
             split,
+            recipe="quick",
             stream=stream,
             store=store,
             seed=SEED,

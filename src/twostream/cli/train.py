@@ -119,7 +119,7 @@ def train(
 
     _check_others(how, also, overlap)
     chosen = make_recipe(
-        recipe or default_recipe(),
+        recipe or default_recipe(arch, temporal_arch),
         flow=flow,
         short_side=short_side,
         crop_size=crop_size,

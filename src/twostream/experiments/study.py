@@ -257,7 +257,9 @@ class Study:
         return RunSettings(
             data=self.data[target],
             # as in the paper, and one size for all that shares a store
-            recipe=replace(recipe, dropout=dropout, fit_scores="in-sample", adapts=()),
+            recipe=replace(
+                recipe, dropout=dropout, fit_scores="in-sample", adapts=(), imagenet=False
+            ),
             streams=(net.stream,),
             temporal=net.sees,
             choice=choice,
