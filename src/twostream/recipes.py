@@ -182,7 +182,7 @@ class Recipe:
         """Return the recipe of one stream, with the temporal net's own values where it is that."""
         if stream == "spatial":
             return self
-        own = {
+        own: dict[str, Any] = {
             "crop_size": self.temporal_crop_size and min(self.temporal_crop_size, self.crop_size),
             "epochs": self.temporal_epochs if self.epochs else None,
             "fine_tuning_learning_rate": self.temporal_learning_rate,
