@@ -56,7 +56,7 @@ def main() -> None:
         work = Path(folder)
         clips = render_dataset(work / "clips", groups=3)
         video = sorted(clips.rglob("*.avi"))[0]
-        few = ["--steps", 4, "--batch-size", 8, "--fit-scores", "in-sample"]
+        few = ["--recipe", "quick", "--steps", 4, "--batch-size", 8, "--fit-scores", "in-sample"]
         model = work / "run"
         run("train", clips, "--store", work / "flow", "--out", model, *few)
         if sys.argv[1:] == ["export"]:
