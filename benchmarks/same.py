@@ -78,11 +78,12 @@ def jobs(work: Path) -> Iterator[tuple[str, str]]:
     twostream("demo", "--out", demo)
     clips = work / "demo-clips"
     weizmann = [SHARED / "weizmann" / "clips.csv", "--test-groups", "daria,denis,eli"]
-    twostream("train", *weizmann, "--recipe", "quick", "--steps", 25, "--out", work / "weizmann")
+    weizmann += ["--recipe", "quick"]
+    twostream("train", *weizmann, "--steps", 25, "--out", work / "weizmann")
     other = some_clips(SHARED / "skateboard" / "clips.csv", 15, work / "skateboard.csv")
-    twostream("train", *weizmann, "--recipe", "quick", "--steps", 20, "--stream", "temporal", "--also", other,
+    twostream("train", *weizmann, "--steps", 20, "--stream", "temporal", "--also", other,
               "--also-test", "--out", work / "multitask")  # fmt: skip
-    twostream("train", *weizmann, "--recipe", "quick", "--steps", 4, "--stream", "temporal", "--length", 4, "--fps", 20,
+    twostream("train", *weizmann, "--steps", 4, "--stream", "temporal", "--length", 4, "--fps", 20,
               "--bidirectional", "--codec", "lossless", "--flow", "brox:fast", "--batch-size", 8,
               "--short-side", 48, "--crop-size", 40, "--out", work / "lossless")  # fmt: skip
     twostream("evaluate", work / "weizmann", "--out", work / "weizmann-again")
@@ -140,9 +141,10 @@ def reopened(old: Path) -> Iterator[tuple[str, str]]:
         for path in sorted(again.glob("*.npz")):
             yield f"weizmann-again/{path.name}", str(file_sum(path))
     weizmann = [SHARED / "weizmann" / "clips.csv", "--test-groups", "daria,denis,eli"]
-    twostream("train", *weizmann, "--recipe", "quick", "--steps", 25, "--out", old / "weizmann")
+    weizmann += ["--recipe", "quick"]
+    twostream("train", *weizmann, "--steps", 25, "--out", old / "weizmann")
     other = old / "skateboard.csv"
-    twostream("train", *weizmann, "--recipe", "quick", "--steps", 20, "--stream", "temporal", "--also", other,
+    twostream("train", *weizmann, "--steps", 20, "--stream", "temporal", "--also", other,
               "--also-test", "--out", old / "multitask")  # fmt: skip
     few = old / "few.csv"
     twostream("extract", few, "--store", old / "store-tvl1", "--flow", "tvl1", "--recipe", "quick")
