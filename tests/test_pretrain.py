@@ -371,7 +371,7 @@ def test_an_image_that_goes_bad_meanwhile_is_one_sentence(
     ("status", "words", "options"),
     [
         (2, "does not fit a short side", ("--crop-size", "300")),
-        (2, "is not one of 'standard', 'quick', 'paper'", ("--recipe", "gourmet")),
+        (2, "is not one of 'quick', 'paper'", ("--recipe", "gourmet")),
         (2, "its own val folder", ("--val-share", "0.5")),
         (2, "FILE.safetensors", ("--out", "no-such/net.bin")),
         (2, "--val-share", ("--val-share", "nan")),

@@ -156,7 +156,7 @@ def test_held_out_folds_are_as_many_as_fusion_needs() -> None:
 
 
 def test_another_network_is_trained_by_quick() -> None:
-    assert default_recipe("resnet18") == default_recipe(None, "small-bn") == "quick"
+    assert default_recipe("resnet18") == default_recipe("--pretrained") == "quick"
 
 
 # Weights

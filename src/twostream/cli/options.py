@@ -34,6 +34,7 @@ def own(default: Any, text: str, panel: str | None = None, *names: str, **more: 
 
 
 RecipeName = Literal["standard", "quick", "paper"]
+FromScratch = Literal["quick", "paper"]
 
 
 def per_recipe(text: str, field: str) -> str:

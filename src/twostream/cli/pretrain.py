@@ -18,7 +18,7 @@ def pretrain(
         help="A folder with train/<class> and val/<class> (ILSVRC-2012), or of class folders.",
     ),
     out: Path = own(..., "The model file to write, FILE.safetensors.", None, "--out"),
-    recipe: options.RecipeName = own("paper", "paper (CNN-M-2048, wants a GPU) or quick."),
+    recipe: options.FromScratch = own("paper", "paper (CNN-M-2048, wants a GPU) or quick."),
     val_share: float = own(
         None, "Share of each class to validate on, where IMAGES has no val; default 0.1.", DATA
     ),

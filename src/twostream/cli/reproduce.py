@@ -30,7 +30,9 @@ def reproduce(
     seeds: int = own(1, "Number of seeds; more may be added later.", min=1),
     notes: Path = own(None, 'Text with headings "Claim 1" and so on, to stand beside the results.'),
     list_: bool = own(False, "Show all cells, their state and cost only.", None, "--list"),
-    recipe: options.RecipeName = own(None, "Default: paper for official data, else quick.", METHOD),
+    recipe: options.FromScratch = own(
+        None, "Default: paper for official data, else quick.", METHOD
+    ),
     flow: str = own(None, "Flow estimator instead of the recipe's.", METHOD),
     weights: Path = own(None, "Weights of the pre-trained spatial net.", METHOD),
     steps: options.Steps = None,

@@ -25,7 +25,7 @@ def evaluate(
     accelerator: options.Accelerator = "auto",
     as_json: options.AsJson = False,
 ) -> None:
-    """Score videos with a run's models, 25 positions x 10 crops, and write the score files."""
+    """Score videos with a run's models, as in its training, and write the score files."""
     from twostream.run import evaluate_run
 
     shown = Shown(as_json=as_json)

@@ -20,7 +20,7 @@ from twostream.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from twostream.run import RunSettings
+    from twostream.datasets import SplitChoice
 
 STREAM_NAMES = ("spatial", "temporal", "average", "svm", "fused")
 RECIPE = (
@@ -118,8 +118,20 @@ def train(
     from twostream.types import TemporalInput
 
     _check_others(how, also, overlap)
+    choice = split_choice(split, fold, test_groups)
+    folder = out or run_folder(data, choice)
+    own_nets = (
+        arch,
+        temporal_arch,
+        str(weights) if weights and str(weights) != "imagenet" else None,
+        str(temporal_weights) if temporal_weights else None,
+        "--pretrained" if pretrained else None,
+        "--how pretrain" if how == "pretrain" else None,
+    )
     chosen = make_recipe(
-        recipe or default_recipe(arch, temporal_arch),
+        recipe
+        or (begun_recipe(folder) if resume else None)
+        or default_recipe(*[each for each in own_nets if each]),
         flow=flow,
         short_side=short_side,
         crop_size=crop_size,
@@ -142,7 +154,7 @@ def train(
             subtract_mean=mean_subtraction,
             rgb=rgb_stack,
         ),
-        choice=split_choice(split, fold, test_groups),
+        choice=choice,
         seed=seed,
         start=Start(
             weights=str(weights) if weights else None,
@@ -162,7 +174,7 @@ def train(
         overlap=str(overlap) if overlap else None,
         skip_unreadable=skip_unreadable,
     )
-    shown, folder = Shown(as_json=as_json), out or run_folder(settings)
+    shown = Shown(as_json=as_json)
     machine = trainer_options(accelerator, devices, precision, loader_workers)
     with shown.progress():
         results = train_run(
@@ -171,9 +183,17 @@ def train(
     show_results(shown, results)
 
 
-def run_folder(settings: RunSettings) -> Path:
+def begun_recipe(folder: Path) -> str | None:
+    """Return the recipe of a run that was begun in a folder: --resume goes on with it."""
+    from twostream.files import ASKED, read_json
+
+    file = folder / ASKED
+    return read_json(file)["recipe"]["name"] if file.is_file() else None
+
+
+def run_folder(data: Path, choice: SplitChoice) -> Path:
     """Return the RUN folder where none is named: called after the data and who is tested."""
-    choice, data = settings.choice, Path(settings.data).resolve()
+    data = data.resolve()
     name = data.name if data.is_dir() else data.stem
     name = data.parent.name if data.name == "clips.csv" else name
     if choice.split is not None:

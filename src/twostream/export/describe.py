@@ -63,7 +63,7 @@ def describe(
                 "inside_the_graph": _inside(spec),
                 "samples": _samples(spec),
                 "parity_with_torch": asdict(parities[spec.stream]),
-                "spec": asdict(spec),
+                "spec": spec.to_json(),
             }
             for spec in specs
         },

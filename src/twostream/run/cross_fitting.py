@@ -24,7 +24,8 @@ logger = logging.getLogger(__name__)
 def inner_folds(settings: RunSettings, dataset: Dataset, split: DatasetSplit) -> list[DatasetSplit]:
     """Return the folds of the training clips; none where the SVM learns in-sample.
 
-    Asked for before anything is trained, so that too few groups are said at once.
+    "held-out": the first ones that hold enough clips, of every class. Asked for before anything is
+    trained, so that too few groups are said at once.
     """
     if settings.recipe.fit_scores == "in-sample" or len(settings.streams) < len(STREAMS):
         return []
@@ -39,8 +40,13 @@ def inner_folds(settings: RunSettings, dataset: Dataset, split: DatasetSplit) ->
     drawn = [inner.split(fold=f"{i}/{folds}", seed=settings.seed) for i in range(1, folds + 1)]
     if settings.recipe.fit_scores == "out-of-fold":
         return drawn
-    held_out = np.cumsum([len(fold.test) for fold in drawn])
-    return drawn[: int(np.searchsorted(held_out, ENOUGH_TO_FIT)) + 1]
+    clips, seen = 0, set[int]()
+    every = {video.label for video in split.train}
+    for count, fold in enumerate(drawn, start=1):
+        clips, seen = clips + len(fold.test), seen | {video.label for video in fold.test}
+        if clips >= ENOUGH_TO_FIT and seen == every:
+            return drawn[:count]
+    return drawn
 
 
 def joined(parts: Sequence[VideoScores]) -> VideoScores:

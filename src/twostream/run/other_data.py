@@ -13,7 +13,7 @@ from twostream.datasets import Dataset, load_dataset, refuse_shared_videos
 from twostream.initialise import training_rate
 from twostream.multitask import cut_head, join, read_overlap
 from twostream.run.settings import RunSettings
-from twostream.run.steps import StoredSplit
+from twostream.run.steps import StoredSplit, seen_by
 from twostream.types import DataError, DatasetSplit
 
 logger = logging.getLogger(__name__)
@@ -92,11 +92,11 @@ def train_with_others(
         return train(
             own,
             folder,
-            start=replace(settings.start, cross_modality=False, temporal_weights=str(before)),
+            start=replace(settings.start, temporal_weights=str(before)),
         )
     parts = (own, *others)
     joined = join(
-        [(part.split, part.clips) for part in parts],
+        [(part.split, seen_by(part.clips, settings.net("temporal").kinds)) for part in parts],
         settings.how,
         overlap_of(settings, [part.split for part in parts]),
         temporal=settings.temporal,

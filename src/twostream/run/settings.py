@@ -96,8 +96,12 @@ class RunSettings:
                 f"{len(self.others)} other data sets need as many stores, "
                 f"got {len(self.other_stores)}"
             )
-        own_start = self.start.fine_tunes("temporal") and not self.start.imagenet("temporal")
-        if self.how == "pretrain" and self.others and own_start:
+        if self.how == "pretrain" and self.others and self.recipe.imagenet:
+            raise UsageError(
+                f"--how pretrain trains the other data set from scratch, {self.recipe.name} starts "
+                "from weights: use --recipe quick or paper"
+            )
+        if self.how == "pretrain" and self.others and self.start.fine_tunes("temporal"):
             raise UsageError(
                 "the temporal net starts from weights or from the other data set, not from both"
             )

@@ -9,7 +9,9 @@ import os
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from threading import Lock
 from typing import Any, Protocol
 
@@ -217,6 +219,7 @@ class ClipCache:
         self._bytes = 0
         self._lock = Lock()
         self._part: ClipCache | None = None
+        self._process = os.getpid()
 
     def of(self, kinds: Sequence[Kind]) -> ClipCache:
         """Return a cache of these kinds alone; what was kept of others is let go."""
@@ -235,13 +238,15 @@ class ClipCache:
         files = {kind: self.store.clip(video_id, kind) for kind in self.kinds}
         size = sum(map(decoded_bytes, files.values()))
         with self._lock:
+            if os.getpid() != self._process:  # a forked loader process: no pickling told it
+                self._process = os.getpid()
+                self.budget_bytes = min(self.budget_bytes, self._bytes + CACHE_BYTES)
             keep = self._bytes + size <= self.budget_bytes
-            if keep:
-                self._bytes += size
         clip = Clip({kind: ClipReader(file, keep=keep) for kind, file in files.items()})
-        if keep:
-            with self._lock:
+        with self._lock:
+            if keep and video_id not in self._clips:
                 self._clips[video_id] = clip
+                self._bytes += size
         return clip
 
     def fps(self, video_id: str) -> float:
@@ -258,11 +263,15 @@ class ClipCache:
 
 
 def memory_bytes() -> int:
-    """Return the machine's memory, 8 GB where the system does not tell."""
+    """Return the memory of the machine or container, 8 GB where the system does not tell."""
     try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        found = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, OSError, ValueError):  # Windows
         return 8 << 30
+    for limit in ("memory.max", "memory/memory.limit_in_bytes"):
+        with suppress(OSError, ValueError):  # "max": none
+            found = min(found, int(Path("/sys/fs/cgroup", limit).read_text()))
+    return found
 
 
 class Clips(Protocol):

@@ -19,7 +19,7 @@ from twostream.checkpoint import StreamModel
 from twostream.files import write_text
 from twostream.loader import Batches, TimedLoader, batches
 from twostream.models import classifier, first_stages
-from twostream.recipes import Recipe
+from twostream.recipes import LITE, Recipe
 from twostream.types import Progress, no_progress
 
 LOG_EVERY = 10
@@ -72,6 +72,19 @@ class StreamTraining(LightningModule):
         self.accuracy = MulticlassAccuracy(len(model.spec.classes), average="micro")
         self.timed_loader: TimedLoader | None = None
         self.started = 0.0
+        # at once: several devices ask which parameters get a gradient before the optimiser is made
+        for parameter in self.frozen():
+            parameter.requires_grad_(False)
+
+    def frozen(self) -> list[nn.Parameter]:
+        """Return the parameters that keep what they start with."""
+        network = self.model.network
+        if self.train_layers == "last-layer":
+            last = {id(parameter) for parameter in classifier(network).parameters()}
+            return [each for each in self.model.parameters() if id(each) not in last]
+        # the number of stages is chosen for these networks
+        known = self.model.spec.architecture.startswith(LITE)
+        return first_stages(network, (self.recipe.frozen_stages or 0) if known else 0)
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
         """Return the loss of one batch: mean cross entropy, summed over the heads (section 4)."""
@@ -106,11 +119,7 @@ class StreamTraining(LightningModule):
         in_last = {id(parameter) for parameter in last}
         rest = [p for p in self.model.parameters() if id(p) not in in_last]
         if self.train_layers == "last-layer":
-            for parameter in rest:
-                parameter.requires_grad_(False)
             rest = []
-        for parameter in first_stages(self.model.network, self.recipe.frozen_stages or 0):
-            parameter.requires_grad_(False)
         optimizer = torch.optim.SGD(
             rest + last,
             lr=1.0,  # the schedule below gives the rate itself
