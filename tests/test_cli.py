@@ -18,8 +18,6 @@ from twostream.__main__ import run
 from twostream.cli import flow, scores, train
 from twostream.cli.console import Shown
 from twostream.datasets import SplitChoice
-from twostream.recipes import QUICK
-from twostream.run import RunSettings
 
 FAST = ("--steps", "2")
 
@@ -46,8 +44,7 @@ def fails(capsys: pytest.CaptureFixture[str], status: int, *arguments: str) -> s
     ],
 )
 def test_a_run_without_out_is_called_after_its_data(data: str, choice: dict, folder: str) -> None:
-    settings = RunSettings(data=data, recipe=QUICK, choice=SplitChoice(**choice))
-    assert train.run_folder(settings) == Path(folder)
+    assert train.run_folder(Path(data), SplitChoice(**choice)) == Path(folder)
 
 
 def test_help_does_not_import_the_heavy_parts() -> None:

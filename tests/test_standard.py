@@ -219,7 +219,11 @@ def test_the_recipes_start_gives_way_to_what_is_said() -> None:
 
 def test_segments_agree_before_the_loss() -> None:
     class Net(nn.Module):
-        spec = SimpleNamespace(classes=("a", "b"), stream="spatial")
+        spec = SimpleNamespace(classes=("a", "b"), stream="spatial", architecture="some")
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = nn.Identity()
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return x.flatten(1)[:, :2] * 3

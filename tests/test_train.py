@@ -151,7 +151,8 @@ def test_a_checkpoint_on_a_full_disk_leaves_the_one_before(
 def test_ctrl_c_in_training_is_one_sentence(
     loader_workers: int, tiny_data: Path, tmp_path: Path
 ) -> None:
-    options = "--steps 2000 --batch-size 8 --stream spatial --accelerator cpu --loader-workers"
+    options = "--recipe quick --steps 2000 --batch-size 8 --stream spatial --accelerator cpu"
+    options += " --loader-workers"
     out = tmp_path / "run"
     command = [sys.executable, "-m", "twostream", "train", str(tiny_data), "--out", str(out)]
     # a process group of its own, as a shell makes one: Ctrl-C reaches all processes in it

@@ -141,7 +141,7 @@ def train(
     split = _split(data)
     file = str(weights) if weights else None
     given = Start(weights=file) if stream == "spatial" else Start(temporal_weights=file)
-    asked = make_recipe(recipe or default_recipe(*filter(None, (architecture, file))), **changes)
+    asked = make_recipe(recipe or default_recipe(architecture, file), **changes)
     asked = asked if temporal is None else asked.settled("length")
     with _store_folder(store if store or not out else Path(out) / "flow") as root:
         made = FlowStore.open(root).settings if (root / SETTINGS_NAME).is_file() else None

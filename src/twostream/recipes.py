@@ -297,14 +297,15 @@ STANDARD = Recipe(
 RECIPES = {"standard": STANDARD, "quick": QUICK, "paper": PAPER}
 
 
-def default_recipe(*asked: str) -> str:
+def default_recipe(*asked: object) -> str:
     """Return "standard" where the weights that it starts from are installed, else "quick".
 
     Args:
-        asked: networks, weights or ways of training that are asked for; others than networks that
-            ``standard`` has weights for are a matter of ``quick``, as they always were.
+        asked: networks, weights or ways of training that are asked for; others than networks
+            that ``standard`` has weights for are a matter of ``quick``, as they always were.
     """
-    others = [name for name in asked if not name.startswith(LITE)]
+    given = [str(each) for each in asked if each]
+    others = [name for name in given if name != "imagenet" and not name.startswith(LITE)]
     if others:
         logger.info(f"recipe quick, because of {', '.join(others)}; --recipe chooses another")
         return QUICK.name

@@ -117,21 +117,13 @@ def train(
     from twostream.run import RunSettings, train_run
     from twostream.types import TemporalInput
 
-    _check_others(how, also, overlap)
     choice = split_choice(split, fold, test_groups)
+    _check_others(how, also, overlap)
     folder = out or run_folder(data, choice)
-    own_nets = (
-        arch,
-        temporal_arch,
-        str(weights) if weights and str(weights) != "imagenet" else None,
-        str(temporal_weights) if temporal_weights else None,
-        "--pretrained" if pretrained else None,
-        "--how pretrain" if how == "pretrain" else None,
-    )
+    nets = (arch, temporal_arch, weights, temporal_weights)
+    ways = (pretrained and "--pretrained", how == "pretrain" and "--how pretrain")
     chosen = make_recipe(
-        recipe
-        or (begun_recipe(folder) if resume else None)
-        or default_recipe(*[each for each in own_nets if each]),
+        recipe or begun_recipe(folder, resume) or default_recipe(*nets, *ways),
         flow=flow,
         short_side=short_side,
         crop_size=crop_size,
@@ -183,12 +175,12 @@ def train(
     show_results(shown, results)
 
 
-def begun_recipe(folder: Path) -> str | None:
+def begun_recipe(folder: Path, resume: bool) -> str | None:
     """Return the recipe of a run that was begun in a folder: --resume goes on with it."""
     from twostream.files import ASKED, read_json
 
     file = folder / ASKED
-    return read_json(file)["recipe"]["name"] if file.is_file() else None
+    return read_json(file)["recipe"]["name"] if resume and file.is_file() else None
 
 
 def run_folder(data: Path, choice: SplitChoice) -> Path:
