@@ -18,6 +18,7 @@ from twostream.cli.options import (
     split_choice,
     trainer_options,
 )
+from twostream.types import TemporalInput
 
 if TYPE_CHECKING:
     from twostream.datasets import SplitChoice
@@ -115,7 +116,6 @@ def train(
     from twostream.initialise import Start
     from twostream.recipes import default_recipe, make_recipe
     from twostream.run import RunSettings, train_run
-    from twostream.types import TemporalInput
 
     choice = split_choice(split, fold, test_groups)
     _check_others(how, also, overlap)
