@@ -8,6 +8,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Mapping
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from contextlib import suppress
 from functools import cache
 from typing import Any, TypeVar
 
@@ -49,6 +50,12 @@ def keep_memory() -> None:
     if mallopt(-3, 1 << 30) or mallopt(-3, 1 << 25):
         mallopt(-1, (1 << 31) - 1)  # M_TRIM_THRESHOLD
         mallopt(-2, 1 << 28)  # M_TOP_PAD
+
+
+def give_back_memory() -> None:
+    """Give what is free back to the system, after gigabytes were let go, where glibc is."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 def work_through(

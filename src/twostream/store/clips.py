@@ -23,6 +23,7 @@ from twostream.sampling import bidirectional_window, clamp_window, even_indices,
 from twostream.store.clip_file import ClipFile
 from twostream.store.coding import NO_RANGES, ZERO_CODE, ClipHeader, Item, Kind, decode_fields
 from twostream.store.flow_store import FlowStore
+from twostream.threads import give_back_memory
 from twostream.types import LabeledVideo, ModelSpec, StoreError, TemporalInput
 
 CACHE_BYTES = 2 << 30  # of one loader process at most
@@ -206,7 +207,7 @@ class ClipCache:
     Args:
         store: where the clips lie.
         kinds: which files of a clip to open.
-        budget_bytes: decoded bytes kept in memory; None: a quarter of the machine's.
+        budget_bytes: decoded bytes kept in memory; None: an eighth of the machine's.
     """
 
     def __init__(
@@ -214,7 +215,7 @@ class ClipCache:
     ) -> None:
         self.store = store
         self.kinds = tuple(kinds)
-        self.budget_bytes = memory_bytes() // 4 if budget_bytes is None else budget_bytes
+        self.budget_bytes = memory_bytes() // 8 if budget_bytes is None else budget_bytes
         self._clips: dict[str, Clip] = {}
         self._bytes = 0
         self._lock = Lock()
@@ -226,7 +227,8 @@ class ClipCache:
         if set(kinds) == set(self.kinds):
             return self
         if self._part is None or self._part.kinds != tuple(kinds):
-            self._clips, self._bytes = {}, 0
+            self._clips, self._bytes, self._part = {}, 0, None
+            give_back_memory()
             self._part = ClipCache(self.store, kinds, budget_bytes=self.budget_bytes)
         return self._part
 
