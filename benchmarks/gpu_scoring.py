@@ -32,7 +32,8 @@ def caught_crops(
 ) -> list[torch.Tensor]:
     """Return the very batches of crops that scoring hands to the net, on its device."""
     caught: list[torch.Tensor] = []
-    hook = model.register_forward_pre_hook(lambda module, inputs: caught.append(inputs[0].clone()))
+    network = model.network
+    hook = network.register_forward_pre_hook(lambda _, inputs: caught.append(inputs[0].clone()))
     score_stacks(model, stacks, counts)
     hook.remove()
     return caught
@@ -58,7 +59,7 @@ def one_row(
     def bare() -> None:
         with autocast(device, precision):
             for batch in crops:
-                model(batch)
+                model.network(batch)
 
     crops = caught_crops(model, stacks, counts)
     rounds = 1 if settings.small else 7

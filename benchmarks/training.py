@@ -122,13 +122,14 @@ def main() -> None:
 
 @torch.inference_mode()
 def _forward(model: StreamModel, crops: torch.Tensor) -> torch.Tensor:
-    return model(crops)
+    return model.network(crops)
 
 
 def _crops(model: StreamModel, stacks: torch.Tensor, counts: torch.Tensor) -> list[torch.Tensor]:
     """Catch the very batches of crops that scoring hands to the network."""
     caught: list[torch.Tensor] = []
-    hook = model.register_forward_pre_hook(lambda module, inputs: caught.append(inputs[0].clone()))
+    network = model.network
+    hook = network.register_forward_pre_hook(lambda _, inputs: caught.append(inputs[0].clone()))
     score_stacks(model, stacks, counts)
     hook.remove()
     return caught

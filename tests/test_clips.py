@@ -13,7 +13,7 @@ import pytest
 from stored_clips import FRAMES, HEIGHT, INPUTS, KINDS, WIDTH, fill, make_store, same, training
 from twostream.inputs import flow_stack, rgb_stack
 from twostream.sampling import even_indices
-from twostream.store.clips import ClipCache, ClipReader, decoded_bytes, flow_rms_px
+from twostream.store.clips import Clip, ClipCache, ClipReader, Reader, decoded_bytes, flow_rms_px
 from twostream.store.coding import decode_fields
 from twostream.store.flow_store import ClipHeader, FlowStore, StoreSettings
 from twostream.types import LabeledVideo, StoreError, TemporalInput
@@ -155,6 +155,40 @@ def test_samples_are_read_once_and_counted(store: FlowStore) -> None:
     stacks, counts = clip.samples(None, 3)
     assert counts.tolist() == [1, 1, 1]
     np.testing.assert_array_equal(stacks[1], clip.stack(None, 7))  # of frames 0, 7 and 13
+
+
+class Counting(Reader):
+    """Another reader's items; counts how often each was asked for."""
+
+    def __init__(self, reader: Reader) -> None:
+        super().__init__(reader.header, len(reader))
+        self.reader = reader
+        self.asked: Counter[int] = Counter()
+
+    def kept(self, rows: list[int]) -> tuple[np.ndarray, np.ndarray]:
+        self.asked.update(rows)
+        return self.reader.kept(rows)
+
+
+@pytest.mark.parametrize("temporal", INPUTS)
+@pytest.mark.parametrize("count", [2, 25])
+def test_overlapping_stacks_decode_an_item_once(
+    any_store: FlowStore, temporal: TemporalInput | None, count: int
+) -> None:
+    cache = ClipCache(any_store, KINDS, budget_bytes=0)
+    for name in FRAMES:
+        clip = cache[name]
+        readers = {kind: Counting(reader) for kind, reader in clip.readers.items()}
+        stacks, _ = Clip(readers, flow_scale=2.0).samples(temporal, count)
+        positions = clip.positions(temporal, count)
+        wanted = [clip.stack(temporal, position) for position in positions]
+        scale = 1 if temporal is None or temporal.rgb else 2
+        np.testing.assert_array_equal(stacks, scale * np.stack(wanted))
+        asked = {kind: reader.asked for kind, reader in readers.items()}
+        assert max((max(times.values(), default=0) for times in asked.values()), default=0) <= 1
+        if temporal is None:  # the wanted frames and no other
+            assert set(asked["rgb"]) == set(positions)
+            assert not asked["forward"]
 
 
 @pytest.mark.parametrize("keep", [False, True])

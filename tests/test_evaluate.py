@@ -132,6 +132,9 @@ class MarkedClip(Clip):
     def num_positions(self, temporal: TemporalInput | None) -> int:
         return 101 if temporal is None else 101 - temporal.length
 
+    def _parts(self, temporal: TemporalInput | None, position: int) -> list:
+        return []  # nothing is read
+
     def stack(self, temporal: TemporalInput | None, position: int) -> np.ndarray:
         rows, columns = np.mgrid[:256, :340].astype(np.float32)
         planes = [columns + 1, 1000 * position + rows]  # of flow, x first
@@ -178,6 +181,26 @@ def test_the_paper_scores_25_positions_by_10_crops(
         for view in ((False, 1), (True, sign))
     )
     np.testing.assert_allclose(scores.scores, 1 / 3, rtol=1e-6)  # the weights sum to 1
+
+
+@pytest.mark.parametrize("flow", [True, False])
+@pytest.mark.parametrize("size", [CROP, HEIGHT])
+def test_frames_at_the_door_are_crops_at_the_door(flow: bool, size: int) -> None:
+    """A mean of flow, and Caffe's colours: what a mirror image must not change the order of."""
+    temporal = TemporalInput(length=2) if flow else None
+    colours: dict = {} if flow else {"channel_order": "bgr", "value_range": 255}
+    mean, std = ((0.7,), (2.0,)) if flow else ((99.0, 112.0, 130.0), (50.0, 60.0, 70.0))
+    model = make_model(temporal, crop_size=size, mean=mean, std=std, **colours)
+    model.network.classifier.weight.data.div_(5)  # one class has all the score otherwise
+    shape = (2, 2, 2, HEIGHT, WIDTH) if flow else (2, 1, 3, HEIGHT, WIDTH)
+    stacks = torch.rand(shape, generator=torch.Generator().manual_seed(1)) * (4 if flow else 1)
+    crops, weights = ten_crops(stacks, size, is_flow=flow)
+    with torch.inference_mode():
+        each = [model(crops[:, j]).softmax(dim=1) for j in range(len(weights))]
+    wanted = sum(w * scores.mean(0) for w, scores in zip(weights, each, strict=True))
+    found = score_stacks(model, stacks, torch.ones(2))
+    torch.testing.assert_close(found, wanted, atol=1e-6, rtol=0)
+    assert (each[0] - each[-1]).abs().max() > 1e-3
 
 
 def test_repeated_positions_count_as_often_as_they_come() -> None:

@@ -62,14 +62,23 @@ class StreamModel(nn.Module):
     def forward(self, crops: Tensor) -> Tensor:
         """Map (b, length, c, size, size) crops to (b, k) logits.
 
-        Flow comes in pixels, RGB in 0..1, a single frame with length 1. This is the model's door:
-        here, and only here, a stack becomes length * c channels (equation 1's order), and colours
-        take the order and the scale that the network was trained with.
+        Flow comes in pixels, RGB in 0..1, a single frame with length 1.
+        """
+        return self.network(self.channels(crops))
+
+    def channels(self, stacks: Tensor) -> Tensor:
+        """Map (b, length, c, h, w), crops or whole frames, to what the network takes.
+
+        This is the model's door: here, and only here, a stack becomes length * c channels (equation
+        1's order), and colours take the order and the scale that the network was trained with.
+
+        Returns:
+            (b, length * c, h, w), in memory with channels last.
         """
         if self.spec.channel_order == "bgr":
-            crops = crops.flip(-3)
-        channels = (crops - self.mean).div_(self.std).flatten(1, 2)
-        return self.network(channels.contiguous(memory_format=torch.channels_last))
+            stacks = stacks.flip(-3)
+        channels = (stacks - self.mean).div_(self.std).flatten(1, 2)
+        return channels.contiguous(memory_format=torch.channels_last)
 
 
 def save_model(path: Path, model: StreamModel) -> None:

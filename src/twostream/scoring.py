@@ -6,6 +6,7 @@ import json
 import zlib
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -19,7 +20,7 @@ from twostream.checkpoint import StreamModel
 from twostream.files import whole
 from twostream.loader import ScoringSamples, batches
 from twostream.store.clips import Clips
-from twostream.threads import keep_memory
+from twostream.threads import ahead, keep_memory
 from twostream.types import (
     DataError,
     LabeledVideo,
@@ -53,21 +54,36 @@ def ten_crops(
         Crops (n, m, length, c, size, size) and their weights (m,), which sum to 1; m is 10 with
         flips, 5 without, less where crops are the same.
     """
-    height, width = int(stacks.shape[-2]), int(stacks.shape[-1])
-    counts = Counter(five_crops(height, width, size))
-    weights = torch.tensor(list(counts.values()), device=stacks.device) / 5
-    m = len(counts)
-    cut = stacks.new_empty(len(stacks), 2 * m if flips else m, *stacks.shape[1:-2], size, size)
-    for j, (top, left, _, _) in enumerate(counts):
-        window = stacks[..., top : top + size, left : left + size]
-        cut[:, j] = window
-        if flips:
-            cut[:, m + j] = window.flip(-1)
+    views = _views(stacks, is_flow=is_flow, flips=flips)
+    windows, weights = _ten_windows(views, size)
+    return torch.stack(windows, dim=1), weights
+
+
+def _views(stacks: Tensor, *, is_flow: bool, flips: bool) -> list[Tensor]:
+    """Return (..., c, h, w) stacks and, with flips, their mirror images."""
     if not flips:
-        return cut, weights
+        return [stacks]
+    mirrored = stacks.flip(-1)
     if is_flow:
-        cut[:, m:, ..., 0, :, :] *= -1
-    return cut, torch.cat([weights, weights]) / 2
+        mirrored[..., 0, :, :] *= -1
+    return [stacks, mirrored]
+
+
+def _ten_windows(views: list[Tensor], size: int) -> tuple[list[Tensor], Tensor]:
+    """Cut the five crops of each view; the m of them, (..., size, size), and their weights (m,).
+
+    A mirrored crop is the crop at the mirrored place of the mirrored frame.
+    """
+    height, width = int(views[0].shape[-2]), int(views[0].shape[-1])
+    counts = Counter(five_crops(height, width, size))
+    windows = [
+        view[..., top : top + size, column : column + size]
+        for view, mirrored in zip(views, (False, True), strict=False)
+        for top, left, _, _ in counts
+        for column in (width - size - left if mirrored else left,)
+    ]
+    shares = [count / (5 * len(views)) for count in counts.values()]
+    return windows, torch.tensor(shares * len(views), device=views[0].device)
 
 
 def centre_crop(
@@ -112,6 +128,21 @@ def scored_crops(spec: ModelSpec, stacks: Tensor) -> tuple[Tensor, Tensor]:
     return cut(stacks, spec.crop_size, is_flow=spec.is_flow, flips=spec.flips)
 
 
+def _at_the_door(model: StreamModel, stacks: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the same crops as the network takes them, (m * n, channels, size, size), and weights.
+
+    Of ten crops each frame and its mirror image are normalised and put into order once, and crops
+    are copies of that: they overlap, and this took a fifth of the time that a small network needs.
+    """
+    spec = model.spec
+    if spec.test_crops != "ten":
+        crops, weights = scored_crops(spec, stacks)
+        return model.channels(crops.transpose(0, 1).flatten(0, 1)), weights
+    views = _views(stacks, is_flow=spec.is_flow, flips=spec.flips)
+    windows, weights = _ten_windows([model.channels(view) for view in views], spec.crop_size)
+    return torch.cat(windows), weights
+
+
 @torch.inference_mode()
 def score_stacks(
     model: StreamModel,
@@ -132,9 +163,9 @@ def score_stacks(
     samples = max(1, _BATCH_BYTES // (_CROPS[spec.test_crops] * per_crop))
     total = torch.zeros(len(spec.classes), device=device)
     for chunk, weight in zip(stacks.split(samples), counts.split(samples), strict=True):
-        crops, shares = scored_crops(spec, chunk.to(device))
-        probabilities = model(crops.flatten(0, 1)).float().softmax(dim=1)
-        per_crop_scores = probabilities.view(len(chunk), len(shares), -1)
+        channels, shares = _at_the_door(model, chunk.to(device))
+        probabilities = model.network(channels).float().softmax(dim=1)
+        per_crop_scores = probabilities.view(len(shares), len(chunk), -1).transpose(0, 1)
         total += weight.to(device) @ (shares @ per_crop_scores)
     return total / counts.sum().to(device)
 
@@ -173,13 +204,15 @@ def evaluate(
     samples = ScoringSamples(clips, readable, spec.temporal, spec.test_positions)
     loader = batches(samples, range(len(readable)), workers=loader_workers)
     scores = {}
-    for done, item in enumerate(loader, start=1):
-        video_id = readable[int(item["row"])].video_id
-        if "error" in item:
-            known[video_id] = str(item["error"])
-        else:
-            scores[video_id] = score_stacks(model, item["stacks"], item["counts"]).cpu().numpy()
-        progress(f"evaluate {spec.stream}", done, len(readable))
+    with closing(ahead(loader, depth=0)) as items:  # the next clip is read meanwhile
+        for done, item in enumerate(items, start=1):
+            video_id = readable[int(item["row"])].video_id
+            if "error" in item:
+                known[video_id] = str(item["error"])
+            else:
+                scored = score_stacks(model, item["stacks"], item["counts"])
+                scores[video_id] = scored.cpu().numpy()
+            progress(f"evaluate {spec.stream}", done, len(readable))
     if skip_unreadable:
         videos = [video for video in videos if video.video_id not in known]
     zero = np.zeros(len(spec.classes), np.float32)

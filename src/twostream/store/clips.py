@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
 from typing import Any, Protocol
@@ -88,6 +88,31 @@ class ClipReader(Reader):
         first = min(rows)  # all in one reading
         window = self.file.kept(first, max(rows) + 1)
         return window[[row - first for row in rows]], self.file.ranges[rows]
+
+
+class HeldReader(Reader):
+    """Those items of another reader that are wanted, decoded once, in any number of readings.
+
+    Args:
+        reader: of the clip.
+        rows: which items.
+    """
+
+    def __init__(self, reader: Reader, rows: Iterable[int]) -> None:
+        super().__init__(reader.header, len(reader))
+        wanted = sorted(set(rows))
+        # neighbours in one reading: what lies between two of them would be decoded too
+        cuts = [i for i in range(1, len(wanted)) if wanted[i] > wanted[i - 1] + 1]
+        spans = zip([0, *cuts], [*cuts, len(wanted)], strict=True)
+        parts = [reader.kept(wanted[start:stop]) for start, stop in spans]
+        self._values, self._ranges = (np.concatenate(part) for part in zip(*parts, strict=True))
+        self._places = {row: place for place, row in enumerate(wanted)}
+
+    def kept(self, rows: list[int]) -> tuple[Item, NDArray[np.float32]]:
+        """Return items out of memory; the wanted ones alone."""
+        places = [self._places[row] for row in rows]
+        ranges = self._ranges[places] if len(self._ranges) else NO_RANGES
+        return self._values[places], ranges
 
 
 @dataclass
@@ -169,8 +194,26 @@ class Clip:
             Stacks (n, length, c, h, w) and how often each counts (n,), see ``positions``.
         """
         counts = self.positions(temporal, count)
-        stacks = np.stack([self.stack(temporal, position) for position in counts])
+        clip = self._held(temporal, counts)
+        first, *others = counts
+        stack = clip.stack(temporal, first)
+        stacks = np.empty((len(counts), *stack.shape), np.float32)
+        stacks[0] = stack
+        for place, position in enumerate(others, start=1):
+            stacks[place] = clip.stack(temporal, position)
         return stacks, np.array(list(counts.values()), np.float32)
+
+    def _held(self, temporal: TemporalInput | None, positions: Iterable[int]) -> Clip:
+        """Return the clip with what these positions need in memory: stacks overlap."""
+        wanted: dict[int, set[int]] = {}
+        for position in positions:
+            for reader, rows in self._parts(temporal, position):
+                wanted.setdefault(id(reader), set()).update(rows)
+        held = {
+            kind: HeldReader(reader, wanted[id(reader)]) if id(reader) in wanted else reader
+            for kind, reader in self.readers.items()
+        }
+        return replace(self, readers=held)
 
     def _parts(
         self, temporal: TemporalInput | None, position: int
