@@ -16,6 +16,7 @@ from rich.table import Table
 
 from twostream.files import read_json
 from twostream.report.measures import calibration, confidence_interval
+from twostream.run.cross_fitting import joined
 from twostream.scoring import load_scores
 
 STREAMS = ("spatial", "temporal", "average", "svm", "fused")
@@ -33,13 +34,17 @@ def row(run: Path) -> tuple[list[str], dict[str, float]]:
         low, high = (100 * each for each in confidence_interval(right, n))
         found[stream] = 100 * right / n
         cells.append(f"{found[stream]:.1f} ({low:.0f}..{high:.0f})")
-    measured = calibration(load_scores(run / "scores" / "fused-test.npz"))
-    found["ece"] = measured.error if measured else float("nan")
-    cells.append(f"{found['ece']:.3f}")
+    cells.append(calibrated([run]))
     trained = results["train_accuracy"]
     cells.append(" / ".join(f"{100 * trained[stream]:.0f}" for stream in STREAMS[:2]))
     cells.append(" + ".join(f"{s / 60:.1f}" for s in results["seconds"].values()))
     return cells, found
+
+
+def calibrated(runs: list[Path]) -> str:
+    """Return the calibration error of the fused scores of all these runs' test clips together."""
+    measured = calibration(joined([load_scores(r / "scores" / "fused-test.npz") for r in runs]))
+    return f"{measured.error:.3f} (by chance {measured.by_chance:.3f})" if measured else "-"
 
 
 def main() -> None:
@@ -59,7 +64,9 @@ def main() -> None:
     if len(rows) > 1:
         means = {key: np.mean([found[key] for found in all_found]) for key in all_found[0]}
         accuracies = [f"{means[stream]:.1f}" for stream in STREAMS]
-        rows.append(["mean", "", *accuracies, f"{means['ece']:.3f}", "", ""])
+        rows.append(
+            ["mean; ECE of all together", "", *accuracies, calibrated(options.runs), "", ""]
+        )
     table = Table(*header)
     for cells in rows:
         table.add_row(*cells)
@@ -71,9 +78,8 @@ def main() -> None:
             "<!-- written by benchmarks/run_results.py -->\n"
             f"# {settings['dataset']}, recipe {settings['recipe']['name']}\n\n"
             "Percent of the test clips, with 95% intervals by Wilson. ECE: expected calibration "
-            f"error. {options.note}\n\n"
-            + "\n".join(f"| {' | '.join(line)} |" for line in lines)
-            + "\n",
+            "error; by chance: that of a model whose scores are the chances of being right. "
+            f"{options.note}\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n",
             encoding="utf-8",
         )
 

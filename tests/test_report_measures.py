@@ -122,6 +122,10 @@ def test_the_calibration_error_by_hand() -> None:
     assert found.bins[2][2:] == pytest.approx((0.945, 0.5))
     # in one bin for all, only the means differ
     one = calibration(scores([0, 1], [0, 0], "ab", "x", top=[0.6, 0.9]), 1)
+    # of 400 clips at .8 in one bin: the mean of |binomial - 320| / 400, sqrt(2 p q / (pi n))
+    many = calibration(scores([0] * 400, [0] * 400, "ab", "x", top=0.8), 1)
+    assert many is not None
+    assert many.by_chance == pytest.approx((2 * 0.8 * 0.2 / (np.pi * 400)) ** 0.5, rel=0.15)
     assert one is not None and one.error == pytest.approx(0.25)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,16 +16,18 @@ from torch import nn
 
 from twostream import recipes
 from twostream.augment import Crop, resized, scaled_crop
-from twostream.checkpoint import StreamModel
+from twostream.checkpoint import StreamModel, load_model
 from twostream.export.graph import StackScorer
 from twostream.initialise import NetSettings, Start, starting_network, untrained_model
-from twostream.models import build_model, first_stages
+from twostream.models import build_model, classifier, first_stages
 from twostream.models.imagenet import imagenet_file, imagenet_weights
 from twostream.recipes import QUICK, STANDARD, default_recipe, make_recipe
 from twostream.run import RunSettings
 from twostream.run.cross_fitting import inner_folds
+from twostream.run.training_run import shown_over_fitting
 from twostream.sampling import segment_positions
-from twostream.scoring import centre_crop, score_stacks
+from twostream.scoring import centre_crop, score_stacks, scored_crops
+from twostream.store.clips import ClipCache
 from twostream.training.stream_training import StreamTraining
 from twostream.types import ModelError, TemporalInput, UsageError
 
@@ -153,6 +156,18 @@ def test_held_out_folds_are_as_many_as_fusion_needs() -> None:
     assert folds(200, fit_scores="in-sample") == []
     (fold,) = folds(200)
     assert not {video.group for video in fold.train} & {video.group for video in fold.test}
+
+
+def test_a_hundred_training_clips_show_over_fitting() -> None:
+    from twostream.types import DatasetSplit, LabeledVideo
+
+    videos = tuple(LabeledVideo(f"{i}", Path(f"{i}.mp4"), i // 125) for i in range(250))
+    split = DatasetSplit("some", "split 1", ("a", "b"), videos, videos[:1])
+    settings = RunSettings(data="some", recipe=replace(STANDARD, imagenet=False))
+    shown = shown_over_fitting(settings, split)
+    assert len({video.video_id for video in shown}) == 100
+    assert sum(video.label for video in shown) == 50  # evenly from the list
+    assert shown_over_fitting(RunSettings(data="some", recipe=QUICK), split) == videos
 
 
 def test_another_network_is_trained_by_quick() -> None:
@@ -311,3 +326,52 @@ def test_the_default_does_the_whole_job(tiny_data: Path, tmp_path: Path) -> None
     video = next(tiny_data.glob("StandUp/*.avi"))
     assert sum(score for _, score in TwoStreamPredictor.load(out).predict(video).top(14)) > 0.99
     assert "draws of each clip" not in (out / "README.md").read_text()  # --steps went before
+
+
+def test_a_linear_probe_is_logistic_regression_on_the_features_as_they_are() -> None:
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    from twostream.training.linear_start import STRENGTH, fitted_probe
+
+    generator = np.random.default_rng(0)
+    for classes in (2, 4):
+        labels = np.arange(80) % classes
+        features = generator.normal(size=(80, 6)) * 5 + 3
+        features[:, 1] += 4 * labels
+        features[:, 5] = 7.0  # says nothing, and has no deviation to divide by
+        weight, bias = fitted_probe(features, labels)
+        wanted = make_pipeline(StandardScaler(), LogisticRegression(C=STRENGTH, max_iter=2000))
+        logits = torch.as_tensor(features @ weight.T + bias)
+        expected = wanted.fit(features, labels).predict_proba(features)
+        assert np.allclose(logits.softmax(1).numpy(), expected, atol=1e-3)
+        assert (expected.argmax(1) == labels).mean() > 0.5
+
+
+def test_the_last_layer_starts_as_a_probe_of_what_it_sees(tiny_run: Path, tiny_data: Path) -> None:
+    """Features by hand, from the stored frames: the means over frames and mirror images."""
+    from twostream.datasets import load_dataset
+    from twostream.store.flow_store import FlowStore
+    from twostream.training.linear_start import SHARE, fitted_probe, start_as_probe
+
+    split = load_dataset(tiny_data).split(1)
+    clips = ClipCache(FlowStore.open(tiny_run / "flow"), ("rgb",))
+    model = load_model(tiny_run / "spatial.safetensors")
+    last = classifier(model.network)
+    bare = deepcopy(model.network)
+    name = next(name for name, layer in bare.named_modules() if layer is classifier(bare))
+    bare.set_submodule(name, nn.Identity())
+    rows = []
+    for video in split.train:
+        stacks, counts = clips[video.video_id].samples(None, 3)
+        crops, shares = scored_crops(model.spec, torch.from_numpy(stacks))
+        with torch.inference_mode():
+            seen = bare(model.channels(crops.flatten(0, 1))).unflatten(0, crops.shape[:2])
+        mean = (seen * shares[:, None]).sum(1)
+        rows.append(counts @ mean.numpy() / counts.sum())
+    labels = np.array([video.label for video in split.train])
+    weight, bias = fitted_probe(np.array(rows, np.float64), labels)
+    start_as_probe(model, split.train, clips)
+    assert np.allclose(last.weight.detach(), SHARE * weight, rtol=0.01, atol=1e-3)
+    assert np.allclose(last.bias.detach(), SHARE * bias, rtol=0.01, atol=1e-2)

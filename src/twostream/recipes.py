@@ -79,6 +79,8 @@ class Recipe:
         frozen_stages: the spatial net's first stages, its stem counted, that keep the weights they
             start with (stages as timm groups them).
         classifier_std: standard deviation that the last layer starts with; None: the network's own.
+        linear_probe: streams whose last layer starts as a linear probe on the training clips'
+            features (``training.linear_start``).
         temporal_crop_size, temporal_epochs, temporal_learning_rate, temporal_dropout: the temporal
             net's own values of the above (its rate in fine-tuning); None: the same.
         adapts: what follows the training clips (``run.data_settings``): "size", where they are
@@ -120,6 +122,7 @@ class Recipe:
     frozen_norm: tuple[Stream, ...] = ()
     frozen_stages: int | None = None
     classifier_std: float | None = None
+    linear_probe: tuple[Stream, ...] = ()
     temporal_crop_size: int | None = None
     temporal_epochs: float | None = None
     temporal_learning_rate: float | None = None
@@ -288,6 +291,7 @@ STANDARD = Recipe(
     frozen_norm=("spatial",),
     frozen_stages=6,
     classifier_std=0.001,
+    linear_probe=("spatial",),
     temporal_crop_size=128,
     temporal_epochs=24,
     temporal_learning_rate=0.01,

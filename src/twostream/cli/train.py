@@ -218,7 +218,10 @@ def show_results(shown: Shown, results: dict[str, Any]) -> None:
         test = f"{percent(other['accuracy'])} of {other['test_videos']}"
         rows.append((f"temporal, head of {name}", test, "-"))
     title = f"{results['test_videos']} test videos, {len(results['classes'])} classes"
-    shown.table(title, ("stream", "test", "training clips"), rows)
+    trained = results["train_videos"]
+    seen = results.get("train_scored") or trained
+    seen_of = "training clips" if seen == trained else f"training clips ({seen} of {trained})"
+    shown.table(title, ("stream", "test", seen_of), rows)
     if results["unreadable"]:
         shown.say(f"{len(results['unreadable'])} videos could not be read: {results['unreadable']}")
     report = Path(results["run"]) / "report.html"

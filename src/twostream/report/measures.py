@@ -14,6 +14,7 @@ from scipy.stats import binomtest
 from twostream.types import VideoScores
 
 CALIBRATION_BINS = 15  # as Guo et al. 2017; their number matters little
+CALIBRATION_DRAWS = 200
 
 
 def confidence_interval(correct: int, n: int) -> tuple[float, float]:
@@ -92,12 +93,15 @@ class Calibration:
 
     Attributes:
         error: expected calibration error, in 0..1.
+        by_chance: the error that scores which are chances would have on so many clips, as a mean
+            over drawn labels.
         mean_score: of the best classes.
         share: of the same clips that are right.
         bins: (lowest score, clips, mean best score, share right) of each that holds clips.
     """
 
     error: float
+    by_chance: float
     mean_score: float
     share: float
     bins: tuple[tuple[float, int, float, float], ...]
@@ -129,7 +133,17 @@ def calibration(scores: VideoScores, bins: int = CALIBRATION_BINS) -> Calibratio
             (place / bins, int(rows.sum()), float(best[rows].mean()), float(right[rows].mean()))
         )
     error = sum(n * abs(mean - share) for _, n, mean, share in found) / len(best)
-    return Calibration(error, float(best.mean()), float(right.mean()), tuple(found))
+    by_chance = _error_by_chance(best, places, bins)
+    return Calibration(error, by_chance, float(best.mean()), float(right.mean()), tuple(found))
+
+
+def _error_by_chance(best: NDArray[np.float64], places: NDArray[np.int64], bins: int) -> float:
+    """Return the mean error where each clip is right with its best score as the chance."""
+    drawn = np.random.default_rng(0).random((CALIBRATION_DRAWS, len(best))) < best
+    gaps = np.stack(
+        [(drawn - best)[:, places == place].sum(axis=1) for place in range(bins)], axis=1
+    )
+    return float(np.abs(gaps).sum(axis=1).mean() / len(best))
 
 
 def confusion(scores: VideoScores) -> NDArray[np.int64]:

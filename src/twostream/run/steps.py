@@ -20,7 +20,7 @@ from twostream.run.data_settings import common_rate
 from twostream.scoring import evaluate
 from twostream.store.clips import ClipCache, Clips, kinds_of
 from twostream.store.flow_store import SETTINGS_NAME, FlowStore, Kind, StoreSettings
-from twostream.training import TrainerOptions, fit
+from twostream.training import TrainerOptions, fit, last_checkpoint, start_as_probe
 from twostream.types import (
     DatasetSplit,
     LabeledVideo,
@@ -157,7 +157,16 @@ def train_stream(
     if fine_tuning:
         recipe = recipe.lasting(len(data.split.train)).fine_tuning()
     clips = seen_by(data.clips, net.kinds)
+    options = options or TrainerOptions()
     model = initial_model(net, data.split, clips)
+    checkpoints = folder / "checkpoints" / net.stream if folder else None
+    begun = checkpoints is not None and last_checkpoint(checkpoints) is not None
+    if fine_tuning and net.stream in recipe.linear_probe and not begun:
+        videos, device = data.split.train, options.device()
+        workers = options.workers()
+        start_as_probe(
+            model, videos, clips, device=device, loader_workers=workers, progress=progress
+        )
     batches = TrainingBatches(
         clips=clips,
         videos=data.split.train,
@@ -178,7 +187,7 @@ def train_stream(
         recipe,
         train=layers if fine_tuning else "all",
         options=options,
-        checkpoints=folder / "checkpoints" / net.stream if folder else None,
+        checkpoints=checkpoints,
         logs=folder / "logs" / net.stream if folder else None,
         progress=progress,
     )

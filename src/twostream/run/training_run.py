@@ -46,6 +46,8 @@ from twostream.types import (
 
 logger = logging.getLogger(__name__)
 
+SEEN = 100  # training clips whose scores show over-fitting
+
 
 def train_run(
     settings: RunSettings,
@@ -149,19 +151,21 @@ class TrainingRun:
             ]
         write_json(out / "settings.json", self.description(own))
         folds = inner_folds(settings, self.dataset, own.split)
+        fuses = len(settings.streams) == len(STREAMS)
         models = {stream: self.model(stream, own, out, others) for stream in settings.streams}
         scores = out / "scores"
         test = [
             self.scores(scores / f"{stream}-test.npz", model, self.split.test, own)
             for stream, model in models.items()
         ]
+        seen = own.split.train if not folds and fuses else shown_over_fitting(settings, own.split)
         train = [
-            self.scores(scores / f"{stream}-train.npz", model, own.split.train, own)
+            self.scores(scores / f"{stream}-train.npz", model, seen, own)
             for stream, model in models.items()
             if settings.score_train
         ]
         fusion = None
-        if len(test) == len(STREAMS):
+        if fuses:
             fit = train if not folds else self.cross_fitted(own, folds, others)
             if folds and (fusion := learnt_fusion(fit, folds)):
                 write_fusion(out, fusion)
@@ -301,6 +305,7 @@ class TrainingRun:
             "classes": list(self.split.classes),
             "train_videos": len(self.split.train),
             "test_videos": len(self.split.test),
+            "train_scored": max((len(scores.video_ids) for scores in train), default=0),
             "train_accuracy": {scores.stream: scores.accuracy() for scores in train},
             "accuracy": {scores.stream: scores.accuracy() for scores in test},
             "seconds": {part: round(value, 2) for part, value in self.seconds.items()},
@@ -346,6 +351,17 @@ class TrainingRun:
             "how": settings.how if self.others else None,
             "versions": {"python": platform.python_version()} | {n: version(n) for n in names},
         }
+
+
+def shown_over_fitting(settings: RunSettings, split: DatasetSplit) -> Sequence[LabeledVideo]:
+    """Return the training clips that are scored to see over-fitting, and for nothing else.
+
+    All of them where each has a score to learn from anyway; with held-out scores a hundred, evenly
+    from the list: 660 clips took an eighth of a run, and a share of a hundred is within ten points.
+    """
+    if settings.recipe.fit_scores != "held-out" or len(split.train) <= SEEN:
+        return split.train
+    return [split.train[i * len(split.train) // SEEN] for i in range(SEEN)]
 
 
 def fused(

@@ -2,6 +2,7 @@
 
 from twostream.training.checkpoints import last_checkpoint
 from twostream.training.fitting import TRAIN, check_batch, fit
+from twostream.training.linear_start import start_as_probe
 from twostream.training.stream_training import StreamTraining, multitask_loss, own_head
 from twostream.training.trainer_options import TrainerOptions
 
@@ -14,4 +15,5 @@ __all__ = [
     "last_checkpoint",
     "multitask_loss",
     "own_head",
+    "start_as_probe",
 ]
