@@ -24,6 +24,8 @@ from twostream.prediction.predictor import stored_as
 from twostream.recipes import default_recipe, make_recipe
 from twostream.run import common_rate, extract_split, score, store_for, train_stream
 from twostream.run.data_settings import adapted, shared_rate
+from twostream.run.mirror_images import left_to_data, settled
+from twostream.run.mirror_pairs import mirror_pairs
 from twostream.run.request import check_classes
 from twostream.store.clips import kinds_of
 from twostream.store.flow_store import SETTINGS_NAME, Codec, FlowStore, StoreSettings
@@ -113,7 +115,8 @@ def train(
 ) -> StreamModel:
     """Train one stream on the training side of a split.
 
-    ``train_run`` does the whole job, with scores, fusion, report and resumption.
+    ``train_run`` does the whole job, with scores, fusion, report and resumption. It alone tries
+    whether mirror images hurt; here a warning names classes that look like each other's.
 
     Args:
         data: a split, or where a data set lies (then its own or the default split).
@@ -172,6 +175,9 @@ def train(
             progress=progress,
         )
         check_classes({video.label for video in found.split.train}, found.unusable)
+        if left_to_data(net.recipe, net.kinds):
+            pairs = mirror_pairs(found.split.train, found.clips.store, sees)
+            settled(pairs, split.classes, None).say()
         model = train_stream(net, found, options=options, progress=progress)
     if out is not None:
         save_model(Path(out) / f"{stream}.safetensors", model)

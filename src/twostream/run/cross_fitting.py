@@ -11,7 +11,7 @@ import numpy as np
 
 from twostream import initialise
 from twostream.datasets import Dataset
-from twostream.fusion import log_linear_fusion
+from twostream.fusion import fuse, log_linear_fusion, pooled
 from twostream.log_linear import LogLinear
 from twostream.recipes import ENOUGH_TO_FIT
 from twostream.run import other_data
@@ -78,6 +78,18 @@ def learnt_fusion(fit: Sequence[VideoScores], folds: Sequence[DatasetSplit]) -> 
         return None
     logger.info(f"fusion, learnt from {fusion.clips} clips out of fold: {fusion.in_words()}")
     return fusion
+
+
+def fused(
+    test: Sequence[VideoScores],
+    fit: Sequence[VideoScores],
+    fusion: LogLinear | None,
+    *,
+    seed: int,
+) -> list[VideoScores]:
+    """Fuse both streams by average, by an SVM fitted on scores of training clips, and as learnt."""
+    found = [fuse(test, method="average"), fuse(test, method="svm", fit=fit, seed=seed)]
+    return found + ([pooled(test, fusion)] if fusion else [])
 
 
 @contextmanager

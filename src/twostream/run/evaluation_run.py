@@ -12,8 +12,8 @@ from twostream.checkpoint import load_model
 from twostream.datasets import READING, SplitChoice, load_dataset, relabeled
 from twostream.files import locked, read_json, write_json
 from twostream.log_linear import read_fusion
+from twostream.run.cross_fitting import fused
 from twostream.run.steps import extract_split, score
-from twostream.run.training_run import fused
 from twostream.scoring import load_scores, save_scores
 from twostream.store.clips import kinds_of
 from twostream.store.flow_store import StoreSettings

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +113,29 @@ class RunSettings:
         if self.reading == 1:
             del asked["reading"]  # nothing was kept of it then
         return asked | choice | {name: stored[name] for name in KEPT}
+
+    def going_on(self, begun: dict[str, Any]) -> RunSettings:
+        """Return the settings as a run goes on with them that was begun with these.
+
+        What is new since then stays as it was: how data sets are read, and mirror images.
+
+        Args:
+            begun: its asked.json.
+        """
+        mirrored_by_data = "flips" in begun["recipe"].get("adapts", ())
+        recipe = self.recipe if mirrored_by_data else self.recipe.settled("flips")
+        return replace(self, recipe=recipe, reading=begun.get("reading", 1))
+
+    def mirroring(self, flips: bool) -> RunSettings:
+        """Return the settings with or without mirror images."""
+        return replace(self, recipe=replace(self.recipe, flips=flips))
+
+    @property
+    def fold_folder(self) -> str:
+        """Folder in RUN of nets and scores of the training clips' folds."""
+        off = not self.recipe.flips and "flips" in self.recipe.adapts
+        # beside those that were trained with mirror images to find out
+        return "cross-fitting-unmirrored" if off else "cross-fitting"
 
     def store_folder(self, out: Path) -> Path:
         """Return the folder of the own data's frames and flow."""

@@ -20,13 +20,13 @@ from typing import Any
 from twostream.checkpoint import StreamModel, load_model, save_model
 from twostream.datasets import Dataset, load_dataset
 from twostream.files import ASKED, claimed, read_json, refuse_foreign, write_json
-from twostream.fusion import fuse, pooled
 from twostream.initialise import Start
 from twostream.log_linear import LogLinear, write_fusion
 from twostream.report import write_report
 from twostream.report.card import write_card
-from twostream.run.cross_fitting import inner_folds, joined, learnt_fusion, said_before
+from twostream.run.cross_fitting import fused, inner_folds, joined, learnt_fusion, said_before
 from twostream.run.data_settings import adapted, rate_note, rates_of, shared_rate
+from twostream.run.mirror_images import mirror_images
 from twostream.run.other_data import OtherData, load_others, train_with_others
 from twostream.run.request import check_classes, check_request
 from twostream.run.settings import KEPT, RunSettings
@@ -75,7 +75,7 @@ def train_run(
         TwoStreamError: with one clear sentence; nothing finished is lost.
     """
     if (out / ASKED).is_file():
-        settings = replace(settings, reading=read_json(out / ASKED).get("reading", 1))
+        settings = settings.going_on(read_json(out / ASKED))
     dataset = load_dataset(settings.data, reading=settings.reading)
     logger.info(dataset.describe())
     split = settings.choice.of(dataset, seed=settings.seed)
@@ -149,8 +149,10 @@ class TrainingRun:
                 self.extracted(other.split, other.store, settings.net("temporal").kinds)
                 for other in self.others
             ]
-        write_json(out / "settings.json", self.description(own))
         folds = inner_folds(settings, self.dataset, own.split)
+        self.settle_flips(own, folds, others)
+        settings = self.settings
+        write_json(out / "settings.json", self.description(own))
         fuses = len(settings.streams) == len(STREAMS)
         models = {stream: self.model(stream, own, out, others) for stream in settings.streams}
         scores = out / "scores"
@@ -207,6 +209,22 @@ class TrainingRun:
                 f"{dropped} training videos cannot be read and are left out, named above"
             )
         check_classes({video.label for video in own.split.train}, own.unusable)
+
+    def settle_flips(
+        self, own: StoredSplit, folds: Sequence[DatasetSplit], others: Sequence[StoredSplit]
+    ) -> None:
+        """Go on without mirror images where two classes are each other's."""
+
+        def held_out(flips: bool) -> VideoScores:
+            trial = replace(self, settings=self.settings.mirroring(flips))
+            return joined([trial.fold_scores("temporal", i, own, folds, others) for i in numbers])
+
+        numbers = range(len(folds))
+        found = mirror_images(
+            self.settings, own, held_out if folds else None, self.out / "mirror-images.json"
+        )
+        self.settings = self.settings.mirroring(found.used)
+        self.data_notes += (found.note,) if found.note else ()
 
     def model(
         self, stream: Stream, data: StoredSplit, folder: Path, others: Sequence[StoredSplit]
@@ -268,16 +286,27 @@ class TrainingRun:
     ) -> list[VideoScores]:
         """Score each training clip with nets that were trained without its fold."""
         parts: dict[Stream, list[VideoScores]] = {stream: [] for stream in self.settings.streams}
-        with said_before():
-            for i, fold in enumerate(folds, start=1):
-                folder = self.out / "cross-fitting" / f"fold-{i}"
-                for stream, done in parts.items():
-                    model = self.model(stream, replace(own, split=fold), folder, others)
-                    done.append(self.scores(folder / f"{stream}.npz", model, fold.test, own))
+        for i in range(len(folds)):
+            for stream, done in parts.items():
+                done.append(self.fold_scores(stream, i, own, folds, others))
         fit = [joined(of_folds) for of_folds in parts.values()]
         for each in fit:
             save_scores(self.out / "scores" / f"{each.stream}-crossfit.npz", each)
         return fit
+
+    def fold_scores(
+        self,
+        stream: Stream,
+        i: int,
+        own: StoredSplit,
+        folds: Sequence[DatasetSplit],
+        others: Sequence[StoredSplit],
+    ) -> VideoScores:
+        """Score the clips of a fold with a net that was trained without them."""
+        folder = self.out / self.settings.fold_folder / f"fold-{i + 1}"
+        with said_before():
+            model = self.model(stream, replace(own, split=folds[i]), folder, others)
+            return self.scores(folder / f"{stream}.npz", model, folds[i].test, own)
 
     def other_heads(self, others: Sequence[StoredSplit]) -> dict[str, VideoScores]:
         """Score the other data sets' heads on their own test videos, where some were kept back."""
@@ -362,15 +391,3 @@ def shown_over_fitting(settings: RunSettings, split: DatasetSplit) -> Sequence[L
     if settings.recipe.fit_scores != "held-out" or len(split.train) <= SEEN:
         return split.train
     return [split.train[i * len(split.train) // SEEN] for i in range(SEEN)]
-
-
-def fused(
-    test: Sequence[VideoScores],
-    fit: Sequence[VideoScores],
-    fusion: LogLinear | None,
-    *,
-    seed: int,
-) -> list[VideoScores]:
-    """Fuse both streams by average, by an SVM fitted on scores of training clips, and as learnt."""
-    found = [fuse(test, method="average"), fuse(test, method="svm", fit=fit, seed=seed)]
-    return found + ([pooled(test, fusion)] if fusion else [])
