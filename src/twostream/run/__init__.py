@@ -1,5 +1,6 @@
 """The whole job for one command, in a RUN folder: built of the steps that all jobs share."""
 
+from twostream.run.curve_run import curve_run
 from twostream.run.data_settings import common_rate
 from twostream.run.evaluation_run import evaluate_run
 from twostream.run.settings import RunSettings
@@ -9,6 +10,7 @@ from twostream.run.training_run import train_run
 __all__ = [
     "RunSettings",
     "common_rate",
+    "curve_run",
     "evaluate_run",
     "extract_split",
     "score",

@@ -76,21 +76,31 @@ def train_run(
     """
     if (out / ASKED).is_file():
         settings = replace(settings, reading=read_json(out / ASKED).get("reading", 1))
+    options = options or TrainerOptions()
+    job = job_of(settings, out, options, workers, progress)
+    refuse_foreign(out)
+    if not (out / ASKED).is_file():
+        check_request(job.settings, job.split, job.others, out, options)
+    with claimed(out, settings.asked(), resume=resume):
+        return job.run()
+
+
+def job_of(
+    settings: RunSettings,
+    out: Path,
+    options: TrainerOptions,
+    workers: int | None,
+    progress: Progress,
+) -> TrainingRun:
+    """Read the data sets, say what they are, and fit the settings to the training clips."""
     dataset = load_dataset(settings.data, reading=settings.reading)
     logger.info(dataset.describe())
     split = settings.choice.of(dataset, seed=settings.seed)
     for note in split.notes:
         logger.info(note)
-    asked = settings.asked()
     settings, notes = fitted(settings, split, out)
     others = load_others(settings, dataset, out)
-    options = options or TrainerOptions()
-    refuse_foreign(out)
-    if not (out / ASKED).is_file():
-        check_request(settings, split, others, out, options)
-    job = TrainingRun(settings, out, dataset, split, others, options, workers, progress, notes)
-    with claimed(out, asked, resume=resume):
-        return job.run()
+    return TrainingRun(settings, out, dataset, split, others, options, workers, progress, notes)
 
 
 def fitted(
