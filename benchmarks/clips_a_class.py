@@ -38,7 +38,7 @@ from twostream.files import whole, write_text
 from twostream.initialise import NetSettings, Start, starting_network
 from twostream.recipes import STANDARD, make_recipe
 from twostream.run import RunSettings, extract_split, store_for, train_run
-from twostream.run.curve_run import nested_part
+from twostream.run.measured_curve import nested_part
 from twostream.run.training_run import fitted
 from twostream.sampling import even_indices
 from twostream.scoring import centre_crop, load_scores, save_scores

@@ -17,7 +17,7 @@ from twostream.initialise import Start
 from twostream.recipes import make_recipe
 from twostream.report.more_clips import gains_in_words, needs_in_words
 from twostream.run import RunSettings, curve_run, train_run
-from twostream.run.curve_run import class_needs, nested_part, planned
+from twostream.run.measured_curve import class_needs, nested_part, planned
 from twostream.run.power_law import PowerLaw, fit_power_law, learning_curve
 from twostream.scoring import load_scores, save_scores
 from twostream.types import (

@@ -1,8 +1,8 @@
 """The whole job for one command, in a RUN folder: built of the steps that all jobs share."""
 
-from twostream.run.curve_run import curve_run
 from twostream.run.data_settings import common_rate
 from twostream.run.evaluation_run import evaluate_run
+from twostream.run.measured_curve import curve_run
 from twostream.run.settings import RunSettings
 from twostream.run.steps import extract_split, score, store_for, train_stream
 from twostream.run.training_run import train_run

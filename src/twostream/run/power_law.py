@@ -116,12 +116,13 @@ def learning_curve(
     def at(many: float) -> Array:
         return np.clip(a - b * many**-c, 0, 1)
 
-    def around(value: float, draws: Array, least: float = 0.0) -> Range:
+    def around(value: float, draws: Array) -> Range:
         return _range(value, draws, len(names))
 
+    measured = right.mean(axis=1).tolist()
     return LearningCurve(
         law,
-        tuple(around(float(v), d) for v, d in zip(right.mean(axis=1), accuracies.T, strict=True)),
+        tuple(around(value, draws) for value, draws in zip(measured, accuracies.T, strict=True)),
         {k: around(law.at(k * now), at(k * now)) for k in times},
         {k: around(law.at(k * now) - law.at(now), at(k * now) - at(now)) for k in times},
     )

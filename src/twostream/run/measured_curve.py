@@ -24,7 +24,7 @@ from twostream.report.measures import confidence_interval, recalls
 from twostream.run.cross_fitting import inner_folds, joined, said_before
 from twostream.run.power_law import learning_curve
 from twostream.run.settings import RunSettings
-from twostream.run.steps import StoredSplit
+from twostream.run.steps import StoredSplit, extract_split, store_for
 from twostream.run.training_run import TrainingRun, job_of
 from twostream.scoring import load_scores
 from twostream.training import TrainerOptions
@@ -186,13 +186,19 @@ def planned(folds: Sequence[DatasetSplit], sizes: Sequence[Size], seed: int) -> 
 
 def stored(job: TrainingRun) -> tuple[StoredSplit, list[StoredSplit]]:
     """Find the training clips in the run's store, and those of data sets that help to train."""
-    settings = job.settings
-    own = replace(job.split, test=())
-    kinds = settings.net("temporal").kinds
-    return (
-        job.extracted(own, settings.store_folder(job.out), settings.kinds()),
-        [job.extracted(other.split, other.store, kinds) for other in job.others],
+    settings, root = job.settings, job.settings.store_folder(job.out)
+    own = extract_split(
+        replace(job.split, test=()),
+        root,
+        store_for(settings.stored, root, job.split),
+        kinds=settings.kinds(),
+        crop_size=settings.recipe.crop_size,
+        workers=job.workers,
+        device=job.options.flow_device(),
+        progress=job.progress,
     )
+    kinds = settings.net("temporal").kinds
+    return own, [job.extracted(other.split, other.store, kinds) for other in job.others]
 
 
 def whole_scores(run: Path, folds: Sequence[DatasetSplit]) -> dict[Stream, VideoScores]:
