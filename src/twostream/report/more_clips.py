@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,7 +11,7 @@ from twostream.report.model_results import MINUS
 from twostream.report.run_contents import NAMES, RunContents
 from twostream.report.wording import clips, percent
 
-_PIECES = 32  # of a curve; beyond the points every second one is drawn
+_PIECES = 20  # of a curve, as often beyond the points, where every second one is drawn
 _NAMED = 3  # classes that are named at most
 
 
@@ -140,7 +141,7 @@ def _plot(curve: Mapping[str, Any]) -> dict[str, Any]:
     lines = [
         {
             "model": name,
-            "pieces": _pieces(model["law"], sizes[0], last, sizes[-1], across),
+            "pieces": _pieces(model["law"], sizes[0], sizes[-1], last, across),
             "dots": [
                 *(
                     dot(name, n, each, "test")
@@ -159,13 +160,13 @@ def _plot(curve: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _pieces(
-    law: Mapping[str, float], first: float, last: float, measured: float, across: Any
+    law: Mapping[str, float], first: float, measured: float, last: float, across: Any
 ) -> list[tuple[float, float, float, float]]:
     """Return a law as short lines (x1, y1, x2, y2); beyond what was measured it is dashed."""
-    ends = [first * (last / first) ** (i / _PIECES) for i in range(_PIECES + 1)]
-    places = [(across(n), min(1, max(0, law["a"] - law["b"] * n ** -law["c"]))) for n in ends]
-    return [
-        (*places[i], *places[i + 1])
-        for i in range(_PIECES)
-        if ends[i + 1] <= measured or i % 2 == 0
-    ]
+
+    def between(start: float, end: float) -> list[tuple[float, float, float, float]]:
+        ends = [start * (end / start) ** (i / _PIECES) for i in range(_PIECES + 1)]
+        places = [(across(n), min(1, max(0, law["a"] - law["b"] * n ** -law["c"]))) for n in ends]
+        return [(*one, *next_) for one, next_ in itertools.pairwise(places)]
+
+    return between(first, measured) + between(measured, last)[1::2]
