@@ -23,8 +23,7 @@ from twostream.models import build_model, classifier, first_stages
 from twostream.models.imagenet import imagenet_file, imagenet_weights
 from twostream.recipes import QUICK, STANDARD, default_recipe, make_recipe
 from twostream.run import RunSettings
-from twostream.run.cross_fitting import inner_folds
-from twostream.run.training_run import shown_over_fitting
+from twostream.run.cross_fitting import inner_folds, shown_over_fitting
 from twostream.sampling import segment_positions
 from twostream.scoring import centre_crop, score_stacks, scored_crops
 from twostream.store.clips import ClipCache

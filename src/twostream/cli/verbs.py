@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from twostream.cli import (
+    curve,
     data,
     export,
     flow,
@@ -50,6 +51,7 @@ def _main(
     pass
 
 
-for _module in (train, pretrain, predict, serve, scores, data, export, hub, flow, reproduce):
+_MODULES = (train, pretrain, predict, serve, scores, curve, data, export, hub, flow, reproduce)
+for _module in _MODULES:
     for _command in _module.COMMANDS:
         app.command()(_command)

@@ -19,6 +19,7 @@ from twostream.report.model_results import (
     fusion_gains,
     verdict,
 )
+from twostream.report.more_clips import more_clips
 from twostream.report.run_contents import NAMES, RunContents, part, read_run
 from twostream.report.templating import render
 from twostream.report.training_curves import training_curves
@@ -92,6 +93,7 @@ def report_page(
         judges=contents.test if contents.paired and len(contents.test) > 1 else {},
         wheel=colour_wheel(),
         training=training_curves(contents),
+        more_clips=more_clips(contents),
         filters=filters,
         unreadable=contents.unreadable(),
         settings=_settings(contents),

@@ -35,6 +35,7 @@ class RunContents:
         train: the same on training clips, where they exist.
         learnt: the fusion that the run answers with; None: the average.
         history: stream -> history.json.
+        curve: what `twostream curve` found, curve.json; empty where it is missing.
         paired: whether all of ``test`` is on the same clips, and so in the same order.
         problems: sentences about what could not be used.
     """
@@ -46,6 +47,7 @@ class RunContents:
     train: dict[str, VideoScores]
     learnt: LogLinear | None
     history: dict[str, dict[str, Any]]
+    curve: dict[str, Any]
     paired: bool
     problems: tuple[str, ...]
 
@@ -133,6 +135,7 @@ def read_run(run: Path) -> RunContents:
         train,
         learnt,
         {stream: _history(run, stream, problems) for stream in STREAMS if stream in test},
+        _json(run / "curve.json", problems),
         paired,
         tuple(problems),
     )

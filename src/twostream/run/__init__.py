@@ -2,6 +2,7 @@
 
 from twostream.run.data_settings import common_rate
 from twostream.run.evaluation_run import evaluate_run
+from twostream.run.measured_curve import curve_run
 from twostream.run.settings import RunSettings
 from twostream.run.steps import extract_split, score, store_for, train_stream
 from twostream.run.training_run import train_run
@@ -9,6 +10,7 @@ from twostream.run.training_run import train_run
 __all__ = [
     "RunSettings",
     "common_rate",
+    "curve_run",
     "evaluate_run",
     "extract_split",
     "score",

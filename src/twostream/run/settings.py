@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from twostream.datasets import READING, SplitChoice
 from twostream.initialise import NetSettings, Start
@@ -12,7 +13,7 @@ from twostream.multitask import HOWS, How
 from twostream.recipes import Recipe
 from twostream.store.flow_store import Kind, StoreSettings
 from twostream.training import TRAIN
-from twostream.types import STREAMS, Stream, TemporalInput, UsageError
+from twostream.types import STREAMS, RunError, Stream, TemporalInput, UsageError
 
 KEPT = ("codec", "quality", "bound_px", "fps")  # of the store's settings; the recipe has the rest
 
@@ -137,6 +138,32 @@ class RunSettings:
         # beside those that were trained with mirror images to find out
         return "cross-fitting-unmirrored" if off else "cross-fitting"
 
+    @classmethod
+    def from_asked(cls, asked: Mapping[str, Any]) -> Self:
+        """Read what ``asked`` made, of RUN/asked.json.
+
+        Raises:
+            RunError: something is missing, or of another version.
+        """
+        try:
+            recipe = Recipe(**_with_tuples(asked["recipe"]))
+            parts: dict[str, Any] = {
+                "recipe": recipe,
+                "temporal": TemporalInput(**asked["temporal"]),
+                "start": Start(**asked["start"]),
+                "choice": SplitChoice.from_json(_with_tuples(asked)),
+                "stored": recipe.stored(**{name: asked[name] for name in KEPT}),
+                "reading": asked.get("reading", 1),
+            }
+            known = [each.name for each in fields(cls) if each.name not in parts]
+            kept = {name: asked[name] for name in known if name in asked}
+            return cls(**parts, **_with_tuples(kept))
+        except (KeyError, TypeError, AttributeError) as error:
+            raise RunError(
+                f"asked.json does not say what the run was asked for ({type(error).__name__}: "
+                f"{error}): it is damaged or of another version, train again"
+            ) from error
+
     def store_folder(self, out: Path) -> Path:
         """Return the folder of the own data's frames and flow."""
         return Path(self.store) if self.store else out / "flow"
@@ -156,3 +183,8 @@ class RunSettings:
         """Return which files of each clip the streams need."""
         wanted = (kind for stream in self.streams for kind in self.net(stream).kinds)
         return tuple(dict.fromkeys(wanted))
+
+
+def _with_tuples(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return JSON values with tuples for the lists."""
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}

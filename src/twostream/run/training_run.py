@@ -24,7 +24,14 @@ from twostream.initialise import Start
 from twostream.log_linear import LogLinear, write_fusion
 from twostream.report import write_report
 from twostream.report.card import write_card
-from twostream.run.cross_fitting import fused, inner_folds, joined, learnt_fusion, said_before
+from twostream.run.cross_fitting import (
+    fused,
+    inner_folds,
+    joined,
+    learnt_fusion,
+    said_before,
+    shown_over_fitting,
+)
 from twostream.run.data_settings import adapted, rate_note, rates_of, shared_rate
 from twostream.run.mirror_images import mirror_images
 from twostream.run.other_data import OtherData, load_others, train_with_others
@@ -45,8 +52,6 @@ from twostream.types import (
 )
 
 logger = logging.getLogger(__name__)
-
-SEEN = 100  # training clips whose scores show over-fitting
 
 
 def train_run(
@@ -76,21 +81,31 @@ def train_run(
     """
     if (out / ASKED).is_file():
         settings = settings.going_on(read_json(out / ASKED))
+    options = options or TrainerOptions()
+    job = job_of(settings, out, options, workers, progress)
+    refuse_foreign(out)
+    if not (out / ASKED).is_file():
+        check_request(job.settings, job.split, job.others, out, options)
+    with claimed(out, settings.asked(), resume=resume):
+        return job.run()
+
+
+def job_of(
+    settings: RunSettings,
+    out: Path,
+    options: TrainerOptions,
+    workers: int | None,
+    progress: Progress,
+) -> TrainingRun:
+    """Read the data sets, say what they are, and fit the settings to the training clips."""
     dataset = load_dataset(settings.data, reading=settings.reading)
     logger.info(dataset.describe())
     split = settings.choice.of(dataset, seed=settings.seed)
     for note in split.notes:
         logger.info(note)
-    asked = settings.asked()
     settings, notes = fitted(settings, split, out)
     others = load_others(settings, dataset, out)
-    options = options or TrainerOptions()
-    refuse_foreign(out)
-    if not (out / ASKED).is_file():
-        check_request(settings, split, others, out, options)
-    job = TrainingRun(settings, out, dataset, split, others, options, workers, progress, notes)
-    with claimed(out, asked, resume=resume):
-        return job.run()
+    return TrainingRun(settings, out, dataset, split, others, options, workers, progress, notes)
 
 
 def fitted(
@@ -380,14 +395,3 @@ class TrainingRun:
             "how": settings.how if self.others else None,
             "versions": {"python": platform.python_version()} | {n: version(n) for n in names},
         }
-
-
-def shown_over_fitting(settings: RunSettings, split: DatasetSplit) -> Sequence[LabeledVideo]:
-    """Return the training clips that are scored to see over-fitting, and for nothing else.
-
-    All of them where each has a score to learn from anyway; with held-out scores a hundred, evenly
-    from the list: 660 clips took an eighth of a run, and a share of a hundred is within ten points.
-    """
-    if settings.recipe.fit_scores != "held-out" or len(split.train) <= SEEN:
-        return split.train
-    return [split.train[i * len(split.train) // SEEN] for i in range(SEEN)]
