@@ -123,7 +123,7 @@ class RunSettings:
         Args:
             begun: its asked.json.
         """
-        mirrored_by_data = "flips" in begun["recipe"].get("adapts", ())
+        mirrored_by_data = "flips" in begun.get("recipe", {}).get("adapts", ())
         recipe = self.recipe if mirrored_by_data else self.recipe.settled("flips")
         return replace(self, recipe=recipe, reading=begun.get("reading", 1))
 
