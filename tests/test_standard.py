@@ -276,6 +276,13 @@ def test_a_frozen_net_keeps_stages_and_statistics(tiny_training: Any) -> None:
     assert {"classifier.weight", "conv_head.weight", "blocks.6.0.conv_pw.weight"} <= moved
 
 
+def test_dropout_is_on_after_a_linear_probe(tiny_training: Any) -> None:
+    """Features are computed without it, and Lightning trains a net in the mode it comes in."""
+    recipe = replace(QUICK, fine_tuning_steps=2, batch_size=2, dropout=0.8)
+    (_, fresh), (_, looked) = (tiny_training(recipe, looked_through=each) for each in (False, True))
+    assert all(torch.equal(fresh[name], looked[name]) for name in fresh)
+
+
 @pytest.fixture
 def tiny_training() -> Any:
     from twostream.training import TrainerOptions, fit
@@ -290,12 +297,14 @@ def tiny_training() -> Any:
         def share(self, rank: int, world_size: int) -> Few:
             return self
 
-    def train(recipe: Any) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+    def train(
+        recipe: Any, *, looked_through: bool = False
+    ) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
         spec = NetSettings(stream="spatial", recipe=recipe).spec(
             classes=("a", "b"), mean=(0.5,) * 3, std=(0.5,) * 3, store={}, fps=25.0
         )
         torch.manual_seed(0)
-        model = StreamModel(spec)
+        model = StreamModel(spec).train(not looked_through)
         before = {k: v.clone() for k, v in model.network.state_dict().items()}
         options = TrainerOptions(accelerator="cpu")
         fit(model, Few(), recipe.fine_tuning(), options=options)  # type: ignore[arg-type]

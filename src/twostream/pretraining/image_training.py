@@ -113,7 +113,7 @@ def _untrained(split: ImageSplit, recipe: Recipe, seed: int) -> StreamModel:
     store = StoreSettings(short_side=recipe.short_side)
     model = untrained_model("spatial", split.classes, recipe=recipe, store=store, seed=seed)
     model.spec = replace(model.spec, dataset=split.dataset, split=split.name)
-    return model.train()
+    return model
 
 
 def _train(

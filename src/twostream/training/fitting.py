@@ -60,6 +60,7 @@ def fit(
     check_batch(data.shares, options.devices)
     keep_memory()
     torch.manual_seed(data.seed)
+    model.train()  # Lightning leaves a net as it comes: without dropout, if it was looked through
     training = StreamTraining(
         model,
         data,
