@@ -155,8 +155,10 @@ def test_what_is_said_settles_it() -> None:
     now = RunSettings(data="d", recipe=make_recipe("standard"))
     assert now.going_on(asked).asked() == asked
     assert now.going_on(now.asked()) == now
-    del asked["recipe"]["adapts"]
-    assert "flips" not in now.going_on(asked).recipe.adapts
+    for name in ("adapts", "linear_probe"):
+        del asked["recipe"][name]
+    old = now.going_on(asked).recipe
+    assert "flips" not in old.adapts and not old.linear_probe
 
 
 def write_clips(folder: Path, **steps: tuple[int, int]) -> Path:
@@ -175,13 +177,21 @@ def write_clips(folder: Path, **steps: tuple[int, int]) -> Path:
     return folder
 
 
-def test_the_look_finds_pairs_in_real_flow(tmp_path: Path) -> None:
+def test_the_look_finds_pairs_in_real_flow(tmp_path: Path, said: list[str]) -> None:
     data = write_clips(tmp_path / "clips", down=(0, 2), left=(-2, 0), right=(2, 0), up=(0, -2))
     split = load_dataset(data).whole()
     settings = StoreSettings(short_side=36)
     extract(split.videos(), store=tmp_path / "flow", settings=settings, kinds=("forward",))
-    pairs = mirror_pairs(split.videos(), FlowStore.open(tmp_path / "flow"), TemporalInput())
+    store = FlowStore.open(tmp_path / "flow")
+    pairs = mirror_pairs(split.videos(), store, TemporalInput())
     assert [[split.classes[label] for label in pair] for pair in pairs] == [["left", "right"]]
+
+    bad = next(video.video_id for video in split.videos() if "left" in video.video_id)
+    file = store.path(bad, "forward")
+    file.write_bytes(file.read_bytes()[:-9])
+    assert mirror_pairs(split.videos(), store, TemporalInput()) == pairs
+    (told,) = [line for line in said if "without it" in line]
+    assert str(file) in told
 
 
 def test_a_run_finds_out_and_keeps_to_it(

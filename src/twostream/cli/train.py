@@ -186,7 +186,8 @@ def begun_recipe(folder: Path, resume: bool) -> str | None:
     from twostream.files import ASKED, read_json
 
     file = folder / ASKED
-    return read_json(file)["recipe"]["name"] if resume and file.is_file() else None
+    begun = read_json(file) if resume and file.is_file() else {}
+    return begun.get("recipe", {}).get("name")
 
 
 def run_folder(data: Path, choice: SplitChoice) -> Path:

@@ -6,6 +6,7 @@ mirror images cannot tell the two classes of such a pair apart.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -19,7 +20,9 @@ from twostream.sampling import even_indices
 from twostream.store.clips import ClipCache
 from twostream.store.flow_store import FlowStore
 from twostream.threads import num_cores
-from twostream.types import LabeledVideo, TemporalInput
+from twostream.types import LabeledVideo, StoreError, TemporalInput
+
+logger = logging.getLogger(__name__)
 
 FALSE_ALARMS = 0.05  # of data sets without such a pair, how many are suspected of one
 _DRAWS = 999
@@ -34,12 +37,9 @@ def mirror_pairs(
     """Return pairs of labels whose clips look like each other's mirror image, most certain first.
 
     Args:
-        videos: training clips, all of them readable.
+        videos: training clips; one whose flow is damaged is named and left out.
         store: where their flow lies.
         temporal: whether the net sees the mean of a field.
-
-    Raises:
-        StoreError: a clip is damaged.
     """
     labels = np.array([video.label for video in videos])
     rows = [np.flatnonzero(labels == label) for label in np.unique(labels)]
@@ -48,12 +48,26 @@ def mirror_pairs(
     )
     few = [videos[i] for i in chosen]
     clips = ClipCache(store, ("forward",), budget_bytes=0)
-    seen = partial(motion, clips, subtract_mean=temporal.subtract_mean)
+    seen = partial(_motion_or_none, clips, subtract_mean=temporal.subtract_mean)
     with ThreadPoolExecutor(num_cores(), thread_name_prefix="mirror") as pool:
-        motions = np.stack(list(pool.map(seen, [video.video_id for video in few])))
+        found = list(pool.map(seen, [video.video_id for video in few]))
+    whole = [i for i, each in enumerate(found) if each is not None]
+    if not whole:
+        return []
     # a slash keeps a video's id from meeting a group of that name
     groups = [f"/{v.video_id}" if v.group is None else v.group for v in few]
-    return suspected(motions, labels[chosen], groups)
+    motions = np.stack([each for each in found if each is not None])
+    return suspected(motions, labels[chosen][whole], [groups[i] for i in whole])
+
+
+def _motion_or_none(
+    clips: ClipCache, video_id: str, *, subtract_mean: bool
+) -> NDArray[np.float32] | None:
+    try:
+        return motion(clips, video_id, subtract_mean=subtract_mean)
+    except StoreError as error:
+        logger.warning(f"{error}; the look for mirror images is without it")
+        return None
 
 
 def motion(clips: ClipCache, video_id: str, *, subtract_mean: bool) -> NDArray[np.float32]:
@@ -96,7 +110,7 @@ def suspected(
       arithmetic the share of A's mirror images that are taken for B. Were no class to prefer a
       side, mirroring all clips of a class in a group would change nothing; so the same is computed
       for 999 data sets where a coin decides that for each class of each group, and at most one
-      in a hundred may have any pair of classes with as much (Westfall and Young 1993);
+      in twenty may have any pair of classes with as much (Westfall and Young 1993);
     - the even part, all that is left to a net trained on mirror images, lies nearer to chance than
       to the odd part.
 

@@ -118,13 +118,18 @@ class RunSettings:
     def going_on(self, begun: dict[str, Any]) -> RunSettings:
         """Return the settings as a run goes on with them that was begun with these.
 
-        What is new since then stays as it was: how data sets are read, and mirror images.
+        What is new since then stays as it was: how data sets are read, mirror images, and how the
+        last layer starts.
 
         Args:
             begun: its asked.json.
         """
-        mirrored_by_data = "flips" in begun.get("recipe", {}).get("adapts", ())
-        recipe = self.recipe if mirrored_by_data else self.recipe.settled("flips")
+        before = begun.get("recipe", {})
+        recipe = self.recipe
+        if "flips" not in before.get("adapts", ()):
+            recipe = recipe.settled("flips")
+        if "linear_probe" not in before:
+            recipe = replace(recipe, linear_probe=())
         return replace(self, recipe=recipe, reading=begun.get("reading", 1))
 
     def mirroring(self, flips: bool) -> RunSettings:
