@@ -383,3 +383,29 @@ def test_the_last_layer_starts_as_a_probe_of_what_it_sees(tiny_run: Path, tiny_d
     start_as_probe(model, split.train, clips)
     assert np.allclose(last.weight.detach(), SHARE * weight, rtol=0.01, atol=1e-3)
     assert np.allclose(last.bias.detach(), SHARE * bias, rtol=0.01, atol=1e-2)
+
+
+def test_a_damaged_clip_is_named_and_costs_the_probe_itself_alone(said: list[str]) -> None:
+    from twostream.training.linear_start import start_as_probe
+    from twostream.types import LabeledVideo, StoreError
+
+    class Stored:
+        def __getitem__(self, video_id: str) -> Any:
+            if video_id == "5":
+                raise StoreError("5.clip: is damaged")
+            rng = np.random.default_rng(int(video_id))
+            return SimpleNamespace(
+                samples=lambda *_: (rng.random(shape, np.float32), np.ones(1, np.float32))
+            )
+
+    shape = (1, 1, 3, 64, 64)
+    videos = [LabeledVideo(f"{i}", Path(f"{i}.mp4"), i % 2) for i in range(6)]
+    starts = []
+    for some in (videos, videos[:5]):
+        model = untrained_model("spatial", ("a", "b"))
+        start_as_probe(model, some, Stored())  # type: ignore[arg-type]
+        starts.append(classifier(model.network).weight.detach())
+    assert torch.equal(*starts)
+    assert [line for line in said if "5.clip" in line] == [
+        "5.clip: is damaged; the last layer starts without it"
+    ]

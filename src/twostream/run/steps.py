@@ -160,8 +160,8 @@ def train_stream(
     options = options or TrainerOptions()
     model = initial_model(net, data.split, clips)
     checkpoints = folder / "checkpoints" / net.stream if folder else None
-    begun = checkpoints is not None and last_checkpoint(checkpoints) is not None
-    if fine_tuning and net.stream in recipe.linear_probe and not begun:
+    probed = fine_tuning and net.stream in recipe.linear_probe
+    if probed and not (checkpoints and last_checkpoint(checkpoints)):
         videos, device = data.split.train, options.device()
         workers = options.workers()
         start_as_probe(

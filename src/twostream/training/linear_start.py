@@ -56,7 +56,7 @@ def start_as_probe(
         return
     features, labels = _features(model, videos, clips, device, loader_workers, progress)
     present = np.unique(labels)
-    if len(present) < 2:  # nothing to tell apart: training says what is wrong
+    if len(present) < 2:  # nothing to tell apart, as in a fold that holds one of two classes out
         return
     weight, bias = fitted_probe(features, labels)
     with torch.no_grad():
@@ -108,7 +108,9 @@ def _features(
     rows, labels = [], []
     with closing(ahead(loader, depth=0)) as items:
         for done, item in enumerate(items, start=1):
-            if "error" not in item:  # training meets it again, and names it
+            if "error" in item:  # training may never draw what is damaged of it
+                logger.warning(f"{item['error']}; the last layer starts without it")
+            else:
                 crops, weights = scored_crops(model.spec, item["stacks"].to(device))
                 seen.clear()
                 model(crops.flatten(0, 1))
