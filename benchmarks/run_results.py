@@ -8,6 +8,7 @@ Reads what `twostream train` left in each folder; trains nothing.
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -43,7 +44,14 @@ def row(run: Path) -> tuple[list[str], dict[str, float]]:
 
 def calibrated(runs: list[Path]) -> str:
     """Return the calibration error of the fused scores of all these runs' test clips together."""
-    measured = calibration(joined([load_scores(r / "scores" / "fused-test.npz") for r in runs]))
+    parts = []
+    for i, run in enumerate(runs):
+        scores = load_scores(run / "scores" / "fused-test.npz")
+        # official splits may test a clip twice, by other nets
+        ids = tuple(f"{i}/{video_id}" for video_id in scores.video_ids)
+        unreadable = {f"{i}/{video_id}": why for video_id, why in scores.unreadable.items()}
+        parts.append(replace(scores, video_ids=ids, unreadable=unreadable))
+    measured = calibration(joined(parts))
     return f"{measured.error:.3f} (by chance {measured.by_chance:.3f})" if measured else "-"
 
 
