@@ -17,7 +17,7 @@ from twostream.initialise import Start
 from twostream.recipes import make_recipe
 from twostream.report.more_clips import gains_in_words, needs_in_words
 from twostream.run import RunSettings, curve_run, train_run
-from twostream.run.measured_curve import class_needs, nested_part, planned
+from twostream.run.measured_curve import class_needs, held_out_groups, nested_part, planned
 from twostream.run.power_law import PowerLaw, fit_power_law, learning_curve
 from twostream.scoring import load_scores, save_scores
 from twostream.types import (
@@ -121,6 +121,15 @@ def test_points_ascend_and_those_that_are_the_same_are_one() -> None:
         planned([fold], [2, 4], seed=0)
     with pytest.raises(UsageError, match="1 clip of each class at least"):
         planned([fold], [0, 2], seed=0)
+
+
+def test_classes_of_one_group_are_refused_before_anything_is_trained() -> None:
+    first, second = clips_of({"a": 2}, classes=1), clips_of({"b": 2}, classes=2)[2:]
+    folds = [DatasetSplit("d", "fold", ("p", "q"), *sides) for sides in ((first, second),)]
+    with pytest.raises(RunError, match="of one group"):
+        held_out_groups(folds)
+    fold = DatasetSplit("d", "fold", ("p", "q"), first, clips_of({"b": 1}))
+    assert held_out_groups([fold]) == {"b-0-0": "b"}
 
 
 def right(counts: list[int], of: int) -> VideoScores:

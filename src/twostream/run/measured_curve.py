@@ -88,6 +88,7 @@ def curve_run(
         folds = inner_folds(job.settings, job.dataset, own.split)
         job.settle_flips(own, folds, others)  # as the run did
         whole = whole_scores(run, folds)
+        held_out_groups(folds)  # before anything is trained
         points = planned(folds, sizes, settings.seed)
         scores = [trained(job, own, others, folds, point, len(points)) for point in points]
         found = measured(
@@ -221,6 +222,26 @@ def whole_scores(run: Path, folds: Sequence[DatasetSplit]) -> dict[Stream, Video
     return found
 
 
+def held_out_groups(folds: Sequence[DatasetSplit]) -> dict[str, str]:
+    """Return held-out video id -> its group, or itself.
+
+    Clips of a class that a fold's nets were not trained on are left out, as in fusion.
+
+    Raises:
+        RunError: none is left.
+    """
+    group: dict[str, str] = {}
+    for fold in folds:
+        learnt = {video.label for video in fold.train}
+        group |= {v.video_id: v.group or v.video_id for v in fold.test if v.label in learnt}
+    if not group:
+        raise RunError(
+            "a curve needs held-out clips of a class that is trained on too, and the clips of each "
+            "class are of one group: add clips of other groups"
+        )
+    return group
+
+
 def trained(
     job: TrainingRun,
     own: StoredSplit,
@@ -254,8 +275,6 @@ def measured(
 ) -> dict[str, Any]:
     """Return what the points say: the curves, their continuation, and the classes.
 
-    Clips of a class that a fold's nets were not trained on are left out, as in fusion.
-
     Args:
         points: by ascending size, the whole last.
         scores: of each, stream -> scores of the held-out clips.
@@ -268,10 +287,7 @@ def measured(
         train_videos), "models" (name -> law, now, accuracy of each point, ahead), "classes"
         and "needs", see ``class_needs``.
     """
-    group: dict[str, str] = {}
-    for fold in folds:
-        learnt = {video.label for video in fold.train}
-        group |= {v.video_id: v.group or v.video_id for v in fold.test if v.label in learnt}
+    group = held_out_groups(folds)
     models: dict[str, list[VideoScores]] = defaultdict(list)
     for streams in scores:
         chosen = [streams[stream].select(list(group)) for stream in STREAMS]

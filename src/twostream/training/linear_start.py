@@ -27,9 +27,8 @@ logger = logging.getLogger(__name__)
 
 POSITIONS = 3  # frames or stacks a clip
 STRENGTH = 0.01  # scikit-learn's C, of standardised features
-SHARE = (
-    0.5  # of the probe's weights: a last layer that is sure of all clips leaves nothing to learn
-)
+# of the probe's weights: a last layer that is sure of all clips leaves nothing to learn
+SHARE = 0.5
 
 
 def start_as_probe(
