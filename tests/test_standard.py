@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
@@ -385,7 +386,9 @@ def test_the_last_layer_starts_as_a_probe_of_what_it_sees(tiny_run: Path, tiny_d
     assert np.allclose(last.bias.detach(), SHARE * bias, rtol=0.01, atol=1e-2)
 
 
-def test_a_damaged_clip_is_named_and_costs_the_probe_itself_alone(said: list[str]) -> None:
+def test_a_damaged_clip_is_named_and_costs_the_probe_itself_alone(
+    said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     from twostream.training.linear_start import start_as_probe
     from twostream.types import LabeledVideo, StoreError
 
@@ -398,6 +401,12 @@ def test_a_damaged_clip_is_named_and_costs_the_probe_itself_alone(said: list[str
                 samples=lambda *_: (rng.random(shape, np.float32), np.ones(1, np.float32))
             )
 
+    def moved(model: StreamModel, *_: Any) -> StreamModel:
+        assert not torch.is_inference_mode_enabled()  # on a GPU it could not be trained any more
+        return model
+
+    for move in ("to", "cpu"):
+        monkeypatch.setattr(StreamModel, move, moved)
     shape = (1, 1, 3, 64, 64)
     videos = [LabeledVideo(f"{i}", Path(f"{i}.mp4"), i % 2) for i in range(6)]
     starts = []
@@ -409,3 +418,17 @@ def test_a_damaged_clip_is_named_and_costs_the_probe_itself_alone(said: list[str
     assert [line for line in said if "5.clip" in line] == [
         "5.clip: is damaged; the last layer starts without it"
     ]
+
+
+@pytest.mark.gpu
+def test_a_net_that_was_probed_on_a_gpu_can_be_trained() -> None:
+    from twostream.training.linear_start import start_as_probe
+    from twostream.types import LabeledVideo
+
+    looks = np.random.default_rng(0).random((2, 1, 3, 64, 64), np.float32)
+    stored = defaultdict(lambda: SimpleNamespace(samples=lambda *_: (looks, np.ones(2))))
+    videos = [LabeledVideo(f"{i}", Path(f"{i}.mp4"), i % 2) for i in range(6)]
+    model = untrained_model("spatial", ("a", "b"))
+    start_as_probe(model, videos, stored, device="cuda")  # type: ignore[arg-type]
+    model.cuda()(torch.rand(2, 1, 3, 64, 64, device="cuda")).sum().backward()
+    assert not any(parameter.is_inference() for parameter in model.parameters())

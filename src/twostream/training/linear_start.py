@@ -87,7 +87,6 @@ def fitted_probe(
     return weight, bias - weight @ mean
 
 
-@torch.inference_mode()
 def _features(
     model: StreamModel,
     videos: Sequence[LabeledVideo],
@@ -97,6 +96,7 @@ def _features(
     progress: Progress,
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Return what the last layer sees of each clip, (n, d), a mean over its looks; and labels."""
+    # moved outside of inference mode: weights that it makes cannot be trained any more
     model = model.to(device).eval()
     seen: list[Tensor] = []
     hook = classifier(model.network).register_forward_pre_hook(
@@ -110,13 +110,14 @@ def _features(
             if "error" in item:  # training may never draw what is damaged of it
                 logger.warning(f"{item['error']}; the last layer starts without it")
             else:
-                crops, weights = scored_crops(model.spec, item["stacks"].to(device))
+                stacks, counts = item["stacks"].to(device), item["counts"].to(device).double()
                 seen.clear()
-                model(crops.flatten(0, 1))
-                per_look = seen[0].double().unflatten(0, crops.shape[:2])
-                counts = item["counts"].to(device).double()
-                row = torch.einsum("n,m,nmd->d", counts / counts.sum(), weights.double(), per_look)
-                rows.append(row.cpu().numpy())
+                with torch.inference_mode():
+                    crops, weights = scored_crops(model.spec, stacks)
+                    model(crops.flatten(0, 1))
+                    looks = seen[0].double().unflatten(0, crops.shape[:2])
+                    shares = counts / counts.sum(), weights.double()
+                    rows.append(torch.einsum("n,m,nmd->d", *shares, looks).cpu().numpy())
                 labels.append(videos[int(item["row"])].label)
             progress(f"features {model.spec.stream}", done, len(videos))
     hook.remove()
