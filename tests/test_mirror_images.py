@@ -17,7 +17,7 @@ from twostream.datasets import load_dataset
 from twostream.extraction import extract
 from twostream.recipes import make_recipe
 from twostream.run import RunSettings, mirror_images, train_run
-from twostream.run.mirror_images import MirrorImages, mcnemar, settled, told_apart
+from twostream.run.mirror_images import MirrorImages, mcnemar, told_apart, tried
 from twostream.run.mirror_pairs import mirror_pairs, mirrored, motion, suspected
 from twostream.store.clips import ClipCache
 from twostream.store.flow_store import ClipHeader, FlowStore, StoreSettings
@@ -121,7 +121,7 @@ def test_a_pair_at_chance_is_tried_without_mirror_images() -> None:
             asked.append(flips)
             return with_ if flips else without
 
-        return settled([(0, 1)], ("a", "b", "c"), held_out)
+        return tried([(0, 1)], ("a", "b", "c"), held_out)
 
     off = trained(scores([4, 6]), scores([9, 10]))
     assert not off.used and not off.doubtful
@@ -133,8 +133,28 @@ def test_a_pair_at_chance_is_tried_without_mirror_images() -> None:
     assert on.used and asked == [True] and "are told apart (90% with)" in on.note
     on = trained(scores([4, 6]), scores([6, 5]))
     assert on.used and on.doubtful and "50% with, 55% without" in on.note
-    assert settled([], ("a", "b"), None) == MirrorImages()
-    assert settled([(0, 1)], ("a", "b"), None).doubtful
+    assert tried([], ("a", "b"), None) == MirrorImages()
+    assert tried([(0, 1)], ("a", "b"), None).doubtful
+
+
+def test_easy_pairs_do_not_hide_one_at_chance() -> None:
+    labels = np.repeat([0, 1, 2, 3], [4, 4, 20, 20])
+    right = np.eye(4, dtype=np.float32)[labels]
+    ids = tuple(f"{i}" for i in range(len(labels)))
+    chance = right.copy()
+    chance[[0, 1, 4, 5]] = right[[4, 5, 0, 1]]  # 44 of 48 right, and 4 of the first pair's 8
+
+    def held_out(flips: bool) -> VideoScores:
+        return VideoScores(ids, labels, ("a", "b", "c", "d"), chance if flips else right)
+
+    assert not tried([(0, 1), (2, 3)], ("a", "b", "c", "d"), held_out).used
+
+
+def test_a_damaged_decision_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "mirror-images.json").write_text('{"turned": 3}')
+    settings = RunSettings(data="some", recipe=replace(make_recipe("quick"), adapts=("flips",)))
+    with pytest.raises(RunError, match="delete it"):
+        mirror_images.mirror_images(settings, None, None, tmp_path / "mirror-images.json")  # type: ignore[arg-type]
 
 
 def test_mcnemars_test_is_exact() -> None:

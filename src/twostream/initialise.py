@@ -235,9 +235,10 @@ def starting_network(settings: NetSettings, num_classes: int) -> tuple[nn.Module
                 f"{stream}: first layer averaged over colour and repeated {in_channels} times"
             )
         loaded = load_weights(network, tensors)
-        told = (
-            f"{file.name}: {loaded.describe()}" if file else "ImageNet weights, its last layer new"
-        )
+        last = "a linear probe" if stream in recipe.linear_probe else "new"
+        told = f"ImageNet weights, its last layer {last}"
+        if file:
+            told = f"{file.name}: {loaded.describe()}"
         notes.append(f"{stream}: {name} from {told}")
     return network, replace(said, architecture=name, notes=tuple(notes))
 

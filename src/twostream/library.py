@@ -24,7 +24,7 @@ from twostream.prediction.predictor import stored_as
 from twostream.recipes import default_recipe, make_recipe
 from twostream.run import common_rate, extract_split, score, store_for, train_stream
 from twostream.run.data_settings import adapted, shared_rate
-from twostream.run.mirror_images import left_to_data, settled
+from twostream.run.mirror_images import left_to_data, tried
 from twostream.run.mirror_pairs import mirror_pairs
 from twostream.run.request import check_classes
 from twostream.store.clips import kinds_of
@@ -177,7 +177,7 @@ def train(
         check_classes({video.label for video in found.split.train}, found.unusable)
         if left_to_data(net.recipe, net.kinds):
             pairs = mirror_pairs(found.split.train, found.clips.store, sees)
-            settled(pairs, split.classes, None).say()
+            tried(pairs, split.classes, None).say()
         model = train_stream(net, found, options=options, progress=progress)
     if out is not None:
         save_model(Path(out) / f"{stream}.safetensors", model)

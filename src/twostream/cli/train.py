@@ -72,7 +72,7 @@ def train(
     flip: bool = own(
         None,
         "Mirror images; --no-flip for classes that tell left from right. Unless given, standard "
-        "finds out, quick and paper use them.",
+        "finds out where flow is seen, quick and paper use them.",
         METHOD,
         "--flip/--no-flip",
     ),

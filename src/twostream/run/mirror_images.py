@@ -21,11 +21,11 @@ from twostream.run.mirror_pairs import mirror_pairs
 from twostream.run.settings import RunSettings
 from twostream.run.steps import StoredSplit
 from twostream.store.flow_store import Kind
-from twostream.types import VideoScores
+from twostream.types import RunError, VideoScores
 
 logger = logging.getLogger(__name__)
 
-CONFUSED = 0.8  # a net that tells more of a pair's clips apart is not confused by mirror images
+CONFUSED = 0.8  # a net that tells more of each pair's clips apart is not confused by mirror images
 LEVEL = 1 / 8  # of the trial; the look before it is wrong once in 20, so both once in 160
 
 
@@ -63,14 +63,20 @@ def mirror_images(
         held_out: scores of held-out training clips by the temporal net, trained with or without
             mirror images; None: no clips are held out.
         file: RUN/mirror-images.json; a run that goes on takes what lies there.
+
+    Raises:
+        RunError: the file is damaged.
     """
     if not left_to_data(settings.recipe, settings.kinds()):
         return MirrorImages(settings.recipe.flips)
     if file.is_file():
-        found = MirrorImages(**read_json(file))
+        try:
+            found = MirrorImages(**read_json(file))
+        except TypeError as error:
+            raise RunError(f"{file} is damaged ({error}): delete it, then --resume") from error
     else:
         pairs = mirror_pairs(own.split.train, own.clips.store, settings.temporal)
-        found = settled(pairs, own.split.classes, held_out)
+        found = tried(pairs, own.split.classes, held_out)
         write_json(file, asdict(found))
     found.say()
     return found
@@ -81,7 +87,7 @@ def left_to_data(recipe: Recipe, kinds: Sequence[Kind]) -> bool:
     return recipe.flips and "flips" in recipe.adapts and "forward" in kinds
 
 
-def settled(
+def tried(
     pairs: Sequence[tuple[int, int]],
     classes: Sequence[str],
     held_out: Callable[[bool], VideoScores] | None,
@@ -110,7 +116,9 @@ def settled(
     scores = held_out(True)
     before = told_apart(scores, pairs)
     share = f"{before.mean():.0%} with" if len(before) else "none"
-    if len(before) and before.mean() > CONFUSED:
+    # each pair by itself: four that are easy must not hide one at chance
+    of_pairs = [own.mean() for pair in pairs if len(own := told_apart(scores, [pair]))]
+    if of_pairs and min(of_pairs) > CONFUSED:
         return MirrorImages(
             note=f"{names} move like {other}, but held-out clips are told apart ({share}): mirror "
             "images stay on (--no-flip turns them off)"

@@ -160,7 +160,8 @@ def train_stream(
     options = options or TrainerOptions()
     model = initial_model(net, data.split, clips)
     checkpoints = folder / "checkpoints" / net.stream if folder else None
-    probed = fine_tuning and net.stream in recipe.linear_probe
+    strange = net.start.pretrained or net.start.imagenet(net.stream)  # it knows other classes
+    probed = strange and net.stream in recipe.linear_probe
     if probed and not (checkpoints and last_checkpoint(checkpoints)):
         videos, device = data.split.train, options.device()
         workers = options.workers()
