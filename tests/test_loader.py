@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,9 @@ import torch
 from torch.utils.data import Dataset
 
 from stored_clips import CROP, HEIGHT, INPUTS, KINDS, VIDEOS, WIDTH, make_store, same, training
-from twostream.augment import Crop, flip
+from twostream.augment import Crop, flip, resized
 from twostream.loader import ScoringSamples, TimedLoader, batches
+from twostream.loader.resized_crops import resized_crop
 from twostream.store.clips import ClipCache
 from twostream.store.flow_store import FlowStore
 from twostream.types import LabeledVideo, TemporalInput
@@ -111,6 +113,23 @@ def test_samples_are_crops_of_the_whole_frames_input(
         assert len({position for position, _ in found}) > 6
     unmirrored = training(clips, temporal, videos=only, lighting=0.0, batch_size=40, flips=False)
     assert all(known[crop.numpy().tobytes()][1] < half for crop in unmirrored[0]["crops"][:, 0])
+
+
+@pytest.mark.parametrize("subtract_mean", [True, False])
+@pytest.mark.parametrize("temporal", INPUTS)
+def test_a_resized_crop_is_that_of_the_whole_stack(
+    any_store: FlowStore, temporal: TemporalInput | None, subtract_mean: bool
+) -> None:
+    if temporal is not None:
+        temporal = replace(temporal, subtract_mean=subtract_mean)
+    clips = ClipCache(any_store, KINDS)
+    crop = Crop(1, 2, HEIGHT - 3, WIDTH - 5)
+    for video in VIDEOS:
+        clip = replace(clips[video.video_id], flow_scale=1.5)
+        for position in range(clip.num_positions(temporal)):
+            wanted = resized(crop.cut(clip.stack(temporal, position)), 7)
+            found = resized_crop(clip, temporal, position, crop, 7)
+            np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-5)
 
 
 def test_jitter_touches_rgb_alone_and_is_one_colour_a_sample(store: FlowStore) -> None:

@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from twostream.augment import color_jitter, flip, random_crop, resized, scaled_crop
+from twostream.augment import color_jitter, flip, random_crop, scaled_crop
+from twostream.loader.resized_crops import resized_crop
 from twostream.sampling import class_uniform_batch, even_shares, sample_rng, segment_positions
 from twostream.store.clips import Clips
 from twostream.types import LabeledVideo, StoreError, TemporalInput, is_flow
@@ -145,17 +146,14 @@ class TrainingBatches(Batches):
         """Return the same random crop of a random frame or stack of each segment of a video."""
         clip = self.clips[self.videos[row].video_id]
         positions = segment_positions(clip.num_positions(self.temporal), self.segments, rng)
-        stack = clip.stack(self.temporal, positions[0])
-        height, width = stack.shape[-2:]
-        if not self.crop_scales:
-            crop = random_crop(height, width, self.crop_size, rng)
-        else:
-            crop = scaled_crop(height, width, self.crop_scales, rng)
-        cut = [crop.cut(stack)]
-        cut += [crop.cut(clip.stack(self.temporal, position)) for position in positions[1:]]
-        return np.stack(
-            [resized(each, self.crop_size) for each in cut] if self.crop_scales else cut
-        )
+        size, (height, width) = self.crop_size, clip.size
+        if self.crop_scales:
+            window = scaled_crop(height, width, self.crop_scales, rng)
+            return np.stack(
+                [resized_crop(clip, self.temporal, each, window, size) for each in positions]
+            )
+        window = random_crop(height, width, size, rng)
+        return np.stack([window.cut(clip.stack(self.temporal, each)) for each in positions])
 
 
 @dataclass(frozen=True)

@@ -128,6 +128,11 @@ class Clip:
     readers: Mapping[Kind, Reader]
     flow_scale: float = 1.0
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of its frames and fields, px."""
+        return next(iter(self.readers.values())).size
+
     def num_positions(self, temporal: TemporalInput | None) -> int:
         """Count the frames, or the places where a stack can start; never less than one."""
         if temporal is None:
