@@ -16,6 +16,7 @@ from stored_clips import CROP, HEIGHT, INPUTS, KINDS, VIDEOS, WIDTH, make_store,
 from twostream.augment import Crop, flip, resized
 from twostream.loader import ScoringSamples, TimedLoader, batches
 from twostream.loader.resized_crops import resized_crop
+from twostream.scoring import centre_crop
 from twostream.store.clips import ClipCache
 from twostream.store.flow_store import FlowStore
 from twostream.types import LabeledVideo, TemporalInput
@@ -130,6 +131,21 @@ def test_a_resized_crop_is_that_of_the_whole_stack(
             wanted = resized(crop.cut(clip.stack(temporal, position)), 7)
             found = resized_crop(clip, temporal, position, crop, 7)
             np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("temporal", INPUTS)
+def test_centred_samples_are_what_scoring_cuts_of_whole_ones(
+    any_store: FlowStore, temporal: TemporalInput | None
+) -> None:
+    clips, is_flow = ClipCache(any_store, KINDS), temporal is not None and not temporal.rgb
+    videos = list(VIDEOS)
+    whole = ScoringSamples(clips, videos, temporal, 4)
+    centred = ScoringSamples(clips, videos, temporal, 4, CROP)
+    for row in range(len(videos)):
+        wanted, _ = centre_crop(whole[row]["stacks"], CROP, is_flow=is_flow)
+        found, _ = centre_crop(centred[row]["stacks"], CROP, is_flow=is_flow)
+        torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(centred[row]["counts"], whole[row]["counts"])
 
 
 def test_jitter_touches_rgb_alone_and_is_one_colour_a_sample(store: FlowStore) -> None:

@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from twostream.augment import color_jitter, flip, random_crop, scaled_crop
-from twostream.loader.resized_crops import resized_crop
+from twostream.loader.resized_crops import centre_samples, resized_crop
 from twostream.sampling import class_uniform_batch, even_shares, sample_rng, segment_positions
 from twostream.store.clips import Clips
 from twostream.types import LabeledVideo, StoreError, TemporalInput, is_flow
@@ -158,19 +158,21 @@ class TrainingBatches(Batches):
 
 @dataclass(frozen=True)
 class ScoringSamples(Dataset[dict[str, object]]):
-    """The frames or stacks that each video is scored on, whole: item i belongs to video i.
+    """The frames or stacks that each video is scored on: item i belongs to video i.
 
     Attributes:
         clips: where the samples come from.
         videos: videos to score, each exactly once.
         temporal: the temporal stream's input, None for the spatial stream.
         test_positions: samples a video at equal temporal spacing (25 in section 5).
+        centre: the largest centred square alone, at this size; None: whole frames.
     """
 
     clips: Clips
     videos: Sequence[LabeledVideo]
     temporal: TemporalInput | None
     test_positions: int
+    centre: int | None = None
 
     def __len__(self) -> int:
         return len(self.videos)
@@ -179,7 +181,11 @@ class ScoringSamples(Dataset[dict[str, object]]):
         """Return ``Clip.samples``; a video that cannot be read comes as its ``error`` instead."""
         try:
             clip = self.clips[self.videos[row].video_id]
-            stacks, counts = clip.samples(self.temporal, self.test_positions)
+            if self.centre is None:
+                stacks, counts = clip.samples(self.temporal, self.test_positions)
+            else:
+                asked = self.temporal, self.test_positions, self.centre
+                stacks, counts = centre_samples(clip, *asked)
         except StoreError as error:
             return {"row": row, "error": str(error)}
         return {"row": row, "stacks": torch.from_numpy(stacks), "counts": torch.from_numpy(counts)}

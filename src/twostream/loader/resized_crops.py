@@ -47,6 +47,23 @@ def resized_crop(
     return cut if clip.flow_scale == 1 else cut * np.float32(clip.flow_scale)
 
 
+def centre_samples(
+    clip: Clip, temporal: TemporalInput | None, count: int, size: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return what ``scoring.centre_crop`` would leave of ``Clip.samples``: the centred square.
+
+    Returns:
+        Stacks (n, length, c, size, size) and how often each counts (n,).
+    """
+    height, width = clip.size
+    side = min(height, width)
+    window = Crop((height - side) // 2, (width - side) // 2, side, side)
+    counts = clip.positions(temporal, count)
+    held = clip.holding(temporal, counts)
+    stacks = np.stack([resized_crop(held, temporal, each, window, size) for each in counts])
+    return stacks, np.array(list(counts.values()), np.float32)
+
+
 def _planes(stack: NDArray[np.generic], crop: Crop, size: int) -> NDArray[np.float32]:
     """Cut (length, c, h, w) of any values and resize it, bilinear, to (length, c, size, size)."""
     cut = stack[..., crop.top : crop.top + crop.height, crop.left : crop.left + crop.width]

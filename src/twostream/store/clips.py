@@ -199,7 +199,7 @@ class Clip:
             Stacks (n, length, c, h, w) and how often each counts (n,), see ``positions``.
         """
         counts = self.positions(temporal, count)
-        clip = self._held(temporal, counts)
+        clip = self.holding(temporal, counts)
         first, *others = counts
         stack = clip.stack(temporal, first)
         stacks = np.empty((len(counts), *stack.shape), np.float32)
@@ -208,7 +208,7 @@ class Clip:
             stacks[place] = clip.stack(temporal, position)
         return stacks, np.array(list(counts.values()), np.float32)
 
-    def _held(self, temporal: TemporalInput | None, positions: Iterable[int]) -> Clip:
+    def holding(self, temporal: TemporalInput | None, positions: Iterable[int]) -> Clip:
         """Return the clip with what these positions need in memory: stacks overlap."""
         wanted: dict[int, set[int]] = {}
         for position in positions:

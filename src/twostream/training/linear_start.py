@@ -102,7 +102,9 @@ def _features(
     hook = classifier(model.network).register_forward_pre_hook(
         lambda _, inputs: seen.append(inputs[0])
     )
-    samples = ScoringSamples(clips, videos, model.spec.temporal, POSITIONS)
+    spec = model.spec
+    centre = spec.crop_size if spec.test_crops == "centre" else None
+    samples = ScoringSamples(clips, videos, spec.temporal, POSITIONS, centre)
     loader = batches(samples, range(len(videos)), workers=loader_workers)
     rows, labels = [], []
     with closing(ahead(loader, depth=0)) as items:
