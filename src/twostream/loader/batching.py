@@ -146,14 +146,17 @@ class TrainingBatches(Batches):
         """Return the same random crop of a random frame or stack of each segment of a video."""
         clip = self.clips[self.videos[row].video_id]
         positions = segment_positions(clip.num_positions(self.temporal), self.segments, rng)
-        size, (height, width) = self.crop_size, clip.size
+        size = self.crop_size
         if self.crop_scales:
-            window = scaled_crop(height, width, self.crop_scales, rng)
+            window = scaled_crop(*clip.size, self.crop_scales, rng)
             return np.stack(
                 [resized_crop(clip, self.temporal, each, window, size) for each in positions]
             )
+        stack = clip.stack(self.temporal, positions[0])
+        height, width = stack.shape[-2:]
         window = random_crop(height, width, size, rng)
-        return np.stack([window.cut(clip.stack(self.temporal, each)) for each in positions])
+        rest = [window.cut(clip.stack(self.temporal, each)) for each in positions[1:]]
+        return np.stack([window.cut(stack), *rest])
 
 
 @dataclass(frozen=True)
