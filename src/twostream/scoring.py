@@ -201,8 +201,7 @@ def evaluate(
     known = dict(unreadable or {})
     readable = [video for video in videos if video.video_id not in known]
     spec = model.spec
-    centre = spec.crop_size if spec.test_crops == "centre" else None
-    samples = ScoringSamples(clips, readable, spec.temporal, spec.test_positions, centre)
+    samples = ScoringSamples(clips, readable, spec.temporal, spec.test_positions, spec.centre_size)
     loader = batches(samples, range(len(readable)), workers=loader_workers)
     scores = {}
     with closing(ahead(loader, depth=0)) as items:  # the next clip is read meanwhile

@@ -311,6 +311,11 @@ class ModelSpec:
         return self.temporal.num_channels if self.temporal else 3
 
     @property
+    def centre_size(self) -> int | None:
+        """Size of the centred square where that alone is scored; None: ten crops."""
+        return self.crop_size if self.test_crops == "centre" else None
+
+    @property
     def is_flow(self) -> bool:
         """Whether the net sees optical flow, not colours."""
         return is_flow(self.temporal)

@@ -156,4 +156,5 @@ def mcnemar(gained: int, lost: int) -> float:
     (0.125, 0.109375, 1.0)
     """
     changed = gained + lost
+    # in whole numbers: three of three lie on the level itself, where rounding would decide
     return sum(comb(changed, k) for k in range(gained, changed + 1)) / 2**changed

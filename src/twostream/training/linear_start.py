@@ -103,8 +103,7 @@ def _features(
         lambda _, inputs: seen.append(inputs[0])
     )
     spec = model.spec
-    centre = spec.crop_size if spec.test_crops == "centre" else None
-    samples = ScoringSamples(clips, videos, spec.temporal, POSITIONS, centre)
+    samples = ScoringSamples(clips, videos, spec.temporal, POSITIONS, spec.centre_size)
     loader = batches(samples, range(len(videos)), workers=loader_workers)
     rows, labels = [], []
     with closing(ahead(loader, depth=0)) as items:
