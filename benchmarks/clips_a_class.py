@@ -115,7 +115,7 @@ def extracted(work: Work, recipe: str, steps: int | None) -> RunSettings:
         root,
         store_for(settings.stored, root, split),
         kinds=settings.kinds(),
-        crop_size=settings.recipe.crop_size,
+        smallest_side=settings.recipe.smallest_side,
     )
     return settings
 

@@ -12,7 +12,7 @@ import pytest
 
 from twostream.datasets import load_dataset
 from twostream.extraction.frame_pairs import resample
-from twostream.recipes import make_recipe
+from twostream.recipes import STANDARD, make_recipe
 from twostream.run import RunSettings, data_settings, store_for, train_run
 from twostream.run.data_settings import (
     adapted,
@@ -20,6 +20,7 @@ from twostream.run.data_settings import (
     common_rate,
     fitting_size,
     rate_note,
+    shrunk,
     stack_length,
 )
 from twostream.store.flow_store import FlowStore, StoreSettings
@@ -100,6 +101,13 @@ def test_what_has_the_rate_is_not_mentioned() -> None:
 )
 def test_the_crop_shrinks_to_small_clips(sides: list[int], fits: tuple[int, int]) -> None:
     assert fitting_size(sides, short_side=128, crop_size=112) == fits
+
+
+@pytest.mark.parametrize("side", [64, 80, 144, 240])
+def test_the_spatial_net_of_standard_sees_small_clips_enlarged(side: int) -> None:
+    fit = shrunk(STANDARD, *fitting_size([side] * 10, short_side=240, crop_size=224))
+    assert (fit.short_side, fit.crop_size, fit.smallest_side) == (side, 224, min(side, 224))
+    assert fit.of("temporal").crop_size == min(side, 128)
 
 
 @pytest.mark.parametrize(

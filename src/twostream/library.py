@@ -171,7 +171,7 @@ def train(
             root,
             store_for(wanted, root, split),
             kinds=net.kinds,
-            crop_size=net.recipe.crop_size,
+            smallest_side=net.recipe.smallest_side,
             progress=progress,
         )
         check_classes({video.label for video in found.split.train}, found.unusable)
@@ -223,7 +223,7 @@ def evaluate(
             root,
             wanted,
             kinds=kinds_of([spec]),
-            crop_size=spec.crop_size,
+            smallest_side=spec.smallest_side,
         )
         for video in videos:
             if video.video_id not in found.unusable:

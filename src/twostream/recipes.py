@@ -76,14 +76,18 @@ class Recipe:
             (Wang et al. 2016); empty: a square of ``crop_size`` anywhere (section 5).
         centre_crop: score the largest centred square, resized to ``crop_size``, and its mirror
             image, instead of ten crops.
+        enlarges: where clips are smaller than the crop, the spatial net's crops are enlarged to
+            it (the temporal net's are as small as the clips); for resized crops alone
+            (``crop_scales``, ``centre_crop``).
         frozen_norm: streams whose batch normalisation keeps the statistics that it starts with.
         frozen_stages: the spatial net's first stages, its stem counted, that keep the weights they
             start with (stages as timm groups them).
         classifier_std: standard deviation that the last layer starts with; None: the network's own.
         linear_probe: streams whose last layer starts as a linear probe on the training clips'
             features (``training.linear_start``).
-        temporal_crop_size, temporal_epochs, temporal_learning_rate, temporal_dropout: the temporal
-            net's own values of the above (its rate in fine-tuning); None: the same.
+        temporal_crop_size, temporal_epochs, temporal_least_steps, temporal_learning_rate,
+            temporal_dropout: the temporal net's own values of the above (its rate in fine-tuning);
+            None: the same.
         adapts: what follows the training clips (``run.data_settings``): "size", where they are
             smaller than the crop, "length" of the stack, where they are short, and "flips", off
             where two classes are each other's mirror image (``run.mirror_images``).
@@ -121,12 +125,14 @@ class Recipe:
     segments: int | None = None
     crop_scales: tuple[float, ...] = ()
     centre_crop: bool = False
+    enlarges: bool = False
     frozen_norm: tuple[Stream, ...] = ()
     frozen_stages: int | None = None
     classifier_std: float | None = None
     linear_probe: tuple[Stream, ...] = ()
     temporal_crop_size: int | None = None
     temporal_epochs: float | None = None
+    temporal_least_steps: int | None = None
     temporal_learning_rate: float | None = None
     temporal_dropout: float | None = None
     adapts: tuple[Adapts, ...] = ()
@@ -154,7 +160,7 @@ class Recipe:
         if unknown := set(self.adapts) - set(get_args(Adapts)):
             names = ", ".join(get_args(Adapts))
             raise UsageError(f"a recipe adapts {names}, got {', '.join(sorted(unknown))}")
-        if self.crop_size > self.short_side:
+        if self.crop_size > self.short_side and not self.centre_crop:
             raise UsageError(
                 f"a crop of {self.crop_size} px does not fit a short side of {self.short_side} px"
             )
@@ -162,6 +168,11 @@ class Recipe:
     def settled(self, *names: Adapts) -> Recipe:
         """Return the recipe for a size or such that was chosen: it follows no data."""
         return replace(self, adapts=tuple(each for each in self.adapts if each not in names))
+
+    @property
+    def smallest_side(self) -> int:
+        """Shorter side, px, that a stored frame must have: the crop's, unless it is enlarged."""
+        return min(self.crop_size, self.short_side)
 
     def architecture(self, stream: Stream) -> str:
         """Return the stream's network."""
@@ -191,6 +202,7 @@ class Recipe:
         own: dict[str, Any] = {
             "crop_size": self.temporal_crop_size and min(self.temporal_crop_size, self.crop_size),
             "epochs": self.temporal_epochs if self.epochs else None,
+            "least_steps": self.temporal_least_steps,
             "fine_tuning_learning_rate": self.temporal_learning_rate,
             "dropout": self.temporal_dropout,
             "frozen_stages": 0 if self.frozen_stages else None,
@@ -291,12 +303,14 @@ STANDARD = Recipe(
     segments=3,
     crop_scales=(1.0, 0.875, 0.75),
     centre_crop=True,
+    enlarges=True,
     frozen_norm=("spatial",),
     frozen_stages=6,
     classifier_std=0.001,
     linear_probe=("spatial",),
     temporal_crop_size=128,
     temporal_epochs=24,
+    temporal_least_steps=200,
     temporal_learning_rate=0.01,
     temporal_dropout=0.5,
 )

@@ -316,6 +316,11 @@ class ModelSpec:
         return self.crop_size if self.test_crops == "centre" else None
 
     @property
+    def smallest_side(self) -> int:
+        """Shorter side, px, that a stored frame must have: the crop's, unless it is enlarged."""
+        return min(self.crop_size, int(self.store.get("short_side", self.crop_size)))
+
+    @property
     def is_flow(self) -> bool:
         """Whether the net sees optical flow, not colours."""
         return is_flow(self.temporal)

@@ -114,7 +114,7 @@ def extract_all(
             root,
             store_for(runs[0].settings.stored, root, split),
             kinds=tuple(sorted(kinds[target])),
-            crop_size=study.recipe.crop_size,
+            smallest_side=study.recipe.smallest_side,
             device=device,
             progress=progress,
         )

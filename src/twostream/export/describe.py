@@ -57,7 +57,7 @@ def describe(
                 "frame_size": (
                     f"the shorter side must be exactly {spec.crop_size} px"
                     if one_side_fits(spec)
-                    else f"both sides must be at least {spec.crop_size} px"
+                    else f"both sides must be at least {spec.smallest_side} px"
                 ),
                 "temporal_input": asdict(spec.temporal) if spec.temporal else None,
                 "inside_the_graph": _inside(spec),
@@ -86,7 +86,7 @@ def _video(spec: ModelSpec) -> dict[str, Any]:
         "fps": spec.fps,
         "short_side_px": spec.store.get("short_side"),
         "size": "shrunk so that the shorter side is short_side_px; never enlarged",
-        "smallest_side_px": spec.crop_size,
+        "smallest_side_px": spec.smallest_side,
         "colours": "RGB, 0 to 255, upright",
         "codec": spec.store.get("codec"),
         "jpeg_quality": spec.store.get("quality"),

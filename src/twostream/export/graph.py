@@ -176,9 +176,9 @@ def write_graph(model: StreamModel, path: Path) -> None:
         raise ModelError(
             f"export needs {error.name}, which is not installed: pip install 'twostream[onnx]'"
         ) from error
-    spec, size = model.spec, model.spec.crop_size
+    spec, size, least = model.spec, model.spec.crop_size, model.spec.smallest_side
     dim = torch.export.Dim
-    batch, height, width = dim("b", min=1), dim("h", min=size), dim("w", min=size)
+    batch, height, width = dim("b", min=1), dim("h", min=least), dim("w", min=least)
     where = {0: batch, 3: height, 4: width} if spec.is_flow else {0: batch, 2: height, 3: width}
     names = input_names(spec)
     shapes = (where, {0: batch})[: len(names)]

@@ -195,7 +195,7 @@ class TwoStreamPredictor:
         kinds = kinds_of(stream.spec for stream in self.streams.values())
         flow = any(kind != "rgb" for kind in kinds)
         estimator = make_estimator(store.flow, **store.parameters) if flow else None
-        return RecentClip(store, kinds, estimator, length, name, self.spec.crop_size)
+        return RecentClip(store, kinds, estimator, length, name, self.spec.smallest_side)
 
     def score(self, window: Window, positions: int | None = None) -> Prediction:
         """Score a window; of ``positions`` frames and stacks, None: of as many as in testing."""
@@ -285,7 +285,7 @@ def read_clip(video: Path | str, specs: Sequence[ModelSpec]) -> tuple[Clip, Clip
     """
     files = extract_to_memory(Path(video), stored_as(specs[0]), kinds_of(specs))
     header = files[next(iter(files))].header
-    check_size(video, header.height, header.width, specs[0].crop_size)
+    check_size(video, header.height, header.width, specs[0].smallest_side)
     # single frames are picked from the file; overlapping stacks would decode theirs twice
     stacked = any(spec.temporal and spec.temporal.rgb for spec in specs)
     readers = {k: ClipReader(file, keep=k != "rgb" or stacked) for k, file in files.items()}

@@ -227,11 +227,11 @@ class RecentClip:
                 yield Frame(rgb, i / fps)
 
 
-def check_size(video: Path | str, height: int, width: int, crop_size: int) -> None:
+def check_size(video: Path | str, height: int, width: int, smallest_side: int) -> None:
     """Raise a VideoError for frames that are smaller than the networks' crop."""
-    if min(height, width) < crop_size:
+    if min(height, width) < smallest_side:
         raise VideoError(
             video,
             f"its frames of {width}x{height} px are smaller than the model's "
-            f"crop of {crop_size} px, and frames are never enlarged",
+            f"crop of {smallest_side} px, and frames are never enlarged",
         )

@@ -134,10 +134,10 @@ def rate_note(rates: Sequence[float], rate: float | None) -> str:
 def fitting_size(short_sides: Sequence[int], *, short_side: int, crop_size: int) -> tuple[int, int]:
     """Return the (short side, crop) that small clips allow, px; the same where they fit.
 
-    Frames are never enlarged: that costs time and shows nothing more. So the crop is the largest
-    multiple of 16 that nearly all clips hold, and the short side shrinks in proportion, so that
-    larger clips still show as much of themselves in a crop. It is never above the largest clip's,
-    so that prediction shows larger videos at the scale that was trained on.
+    Frames are never stored larger than they are: that costs time and shows nothing more. So the
+    crop is the largest multiple of 16 that nearly all clips hold, and the short side shrinks in
+    proportion, so that larger clips still show as much of themselves in a crop. It is never above
+    the largest clip's, so that prediction shows larger videos at the scale that was trained on.
 
     Args:
         short_sides: of the clips, px.
@@ -154,6 +154,17 @@ def fitting_size(short_sides: Sequence[int], *, short_side: int, crop_size: int)
     if not crop:
         return short_side, crop_size  # nothing fits: the run says so
     return min(ascending[-1], max(crop, round(short_side * crop / crop_size))), crop
+
+
+def shrunk(recipe: Recipe, short_side: int, crop_size: int) -> Recipe:
+    """Return the recipe at a smaller size; the spatial net's crop stays where it is enlarged."""
+    temporal = min(recipe.of("temporal").crop_size, crop_size)
+    return replace(
+        recipe,
+        short_side=short_side,
+        crop_size=recipe.crop_size if recipe.enlarges else crop_size,
+        temporal_crop_size=temporal if recipe.temporal_crop_size else None,
+    )
 
 
 def stack_length(num_fields: Sequence[int]) -> int:
@@ -202,12 +213,14 @@ def adapted(
         if (short, crop) != (recipe.short_side, recipe.crop_size):
             limit = recipe.short_side if crop == recipe.crop_size else recipe.crop_size
             small = sum(side < limit for side in sides)
+            enlarged = recipe.enlarges and crop < recipe.crop_size
             notes.append(
                 f"{small} of {len(sides)} training clips are smaller than {limit} px: frames are "
-                f"stored at a short side of {short} px and cropped to {crop} (--short-side and "
+                f"stored at a short side of {short} px and cropped to {crop}"
+                f"{', enlarged for the spatial net' if enlarged else ''} (--short-side and "
                 "--crop-size choose others)"
             )
-        recipe = replace(recipe, short_side=short, crop_size=crop)
+        recipe = shrunk(recipe, short, crop)
     if "length" in recipe.adapts and temporal.length == LONGEST and not temporal.rgb:
         fields = [
             max(1, round(info.num_frames_claimed * (rate or info.fps) / info.fps) - 1)

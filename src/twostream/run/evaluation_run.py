@@ -78,7 +78,7 @@ def evaluate_run(
             Path(asked["store"] or run / "flow") if own else run / f"flow-{dataset.name}",
             stored if own else replace(stored, fps=specs[0].fps),
             kinds=kinds_of(specs),
-            crop_size=specs[0].crop_size,
+            smallest_side=specs[0].smallest_side,
             workers=workers,
             device=options.flow_device(),
             progress=progress,

@@ -194,7 +194,7 @@ def stored(job: TrainingRun) -> tuple[StoredSplit, list[StoredSplit]]:
         root,
         store_for(settings.stored, root, job.split),
         kinds=settings.kinds(),
-        crop_size=settings.recipe.crop_size,
+        smallest_side=settings.recipe.smallest_side,
         workers=job.workers,
         device=job.options.flow_device(),
         progress=job.progress,

@@ -40,7 +40,9 @@ def check_request(
     for part, root in zip(splits, stores, strict=True):
         wanted = store_for(settings.stored, root)
         FlowStore.check_place(root, wanted)
-        check_videos(part.train, short_side=wanted.short_side, crop_size=settings.recipe.crop_size)
+        check_videos(
+            part.train, short_side=wanted.short_side, smallest_side=settings.recipe.smallest_side
+        )
     for stream in settings.streams:
         check_network(settings.net(stream), len(split.classes))
 
@@ -65,13 +67,15 @@ def check_network(settings: NetSettings, num_classes: int) -> None:
         ) from error
 
 
-def check_videos(videos: Sequence[LabeledVideo], *, short_side: int | None, crop_size: int) -> None:
+def check_videos(
+    videos: Sequence[LabeledVideo], *, short_side: int | None, smallest_side: int
+) -> None:
     """Raise a DataError unless videos of two classes can be used; the rest is looked at later.
 
     Args:
         videos: to train on.
         short_side: of the stored size, px; None: each video's own.
-        crop_size: side of the crops, px; frames are never enlarged.
+        smallest_side: smaller frames, px, cannot be used (``Recipe.smallest_side``).
     """
     usable: set[int] = set()
     why: dict[str, str] = {}
@@ -84,10 +88,10 @@ def check_videos(videos: Sequence[LabeledVideo], *, short_side: int | None, crop
         except VideoError as error:
             why[video.video_id] = error.cause
             continue
-        if min(height, width) < crop_size:
+        if min(height, width) < smallest_side:
             why[video.video_id] = (
-                f"its frames of {width}x{height} px are smaller than the crop of {crop_size} px: "
-                "use a smaller --crop-size"
+                f"its frames of {width}x{height} px are smaller than the crop of "
+                f"{smallest_side} px: use a smaller --crop-size"
             )
             continue
         usable.add(video.label)

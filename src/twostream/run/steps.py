@@ -83,21 +83,21 @@ def extract_split(
     settings: StoreSettings,
     *,
     kinds: tuple[Kind, ...],
-    crop_size: int,
+    smallest_side: int,
     workers: int | None = None,
     device: str = "auto",
     progress: Progress = no_progress,
 ) -> StoredSplit:
     """Bring frames and flow of both sides into a store; each video that is odd is named.
 
-    Frames are never enlarged, so a video smaller than the crop cannot be used either.
+    Frames are stored no larger than they are, so a smaller video cannot be used either.
 
     Args:
         split: training and test videos; one side may be empty.
         root: folder of the store; made where it is missing.
         settings: how videos are stored, see ``store_for``.
         kinds: what is needed of each video.
-        crop_size: side of the crops, px.
+        smallest_side: of the frames, px, see ``Recipe.smallest_side``.
         workers, device, progress: as in ``extraction.extract``.
     """
     summary = extract(
@@ -116,10 +116,10 @@ def extract_split(
         if video.video_id in unusable:
             continue
         header = store.clip(video.video_id, kinds[0]).header
-        if min(header.height, header.width) < crop_size:
+        if min(header.height, header.width) < smallest_side:
             unusable[video.video_id] = (
                 f"its frames of {header.width}x{header.height} px are smaller than the crop of "
-                f"{crop_size} px: use a smaller --crop-size"
+                f"{smallest_side} px: use a smaller --crop-size"
             )
     for video_id, why in {**summary.warnings, **unusable}.items():
         logger.warning(f"{video_id}: {why}")

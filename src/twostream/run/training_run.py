@@ -211,7 +211,7 @@ class TrainingRun:
             root,
             store_for(self.settings.stored, root, split),
             kinds=kinds,
-            crop_size=self.settings.recipe.crop_size,
+            smallest_side=self.settings.recipe.smallest_side,
             workers=self.workers,
             device=self.options.flow_device(),
             progress=self.progress,

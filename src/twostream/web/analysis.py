@@ -93,7 +93,7 @@ class Analysis:
         files = extract_to_memory(path, settings, kinds, on_frame=on_frame)
         progress("frames and flow", 1.0, 1.0, str(seen))
         header = files["rgb"].header
-        check_size(path, header.height, header.width, specs[0].crop_size)
+        check_size(path, header.height, header.width, specs[0].smallest_side)
         self.clip = Clip({kind: ClipReader(file, keep=False) for kind, file in files.items()})
         self.rate = header.fps
         self.frames = header.count
