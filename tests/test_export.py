@@ -87,6 +87,7 @@ def test_every_network_gives_what_torch_gives(
         lambda: make_model(FLOW, replace(SETTINGS, codec="lossless")),
         lambda: make_model(FLOW, replace(SETTINGS, short_side=32)),  # as high as the crop
         lambda: make_model(None, replace(SETTINGS, short_side=32)),
+        lambda: make_model(None, replace(SETTINGS, short_side=20), test_crops="centre"),
         pytest.param(lambda: make_model(FLOW, flips=False), marks=pytest.mark.slow),
         lambda: make_model(INPUTS["rgb stack"]),
         pytest.param(

@@ -76,9 +76,9 @@ class Recipe:
             (Wang et al. 2016); empty: a square of ``crop_size`` anywhere (section 5).
         centre_crop: score the largest centred square, resized to ``crop_size``, and its mirror
             image, instead of ten crops.
-        enlarges: where clips are smaller than the crop, the spatial net's crops are enlarged to
-            it (the temporal net's are as small as the clips); for resized crops alone
-            (``crop_scales``, ``centre_crop``).
+        least_crop_size: where clips are smaller than the crop, the spatial net's crops are
+            enlarged to this size; for resized crops alone (``crop_scales``, ``centre_crop``);
+            None: they are as small as the clips, as the temporal net's always are.
         frozen_norm: streams whose batch normalisation keeps the statistics that it starts with.
         frozen_stages: the spatial net's first stages, its stem counted, that keep the weights they
             start with (stages as timm groups them).
@@ -125,7 +125,7 @@ class Recipe:
     segments: int | None = None
     crop_scales: tuple[float, ...] = ()
     centre_crop: bool = False
-    enlarges: bool = False
+    least_crop_size: int | None = None
     frozen_norm: tuple[Stream, ...] = ()
     frozen_stages: int | None = None
     classifier_std: float | None = None
@@ -303,7 +303,7 @@ STANDARD = Recipe(
     segments=3,
     crop_scales=(1.0, 0.875, 0.75),
     centre_crop=True,
-    enlarges=True,
+    least_crop_size=160,
     frozen_norm=("spatial",),
     frozen_stages=6,
     classifier_std=0.001,

@@ -157,12 +157,12 @@ def fitting_size(short_sides: Sequence[int], *, short_side: int, crop_size: int)
 
 
 def shrunk(recipe: Recipe, short_side: int, crop_size: int) -> Recipe:
-    """Return the recipe at a smaller size; the spatial net's crop stays where it is enlarged."""
+    """Return the recipe for clips of a smaller size; the spatial net's crop may be enlarged."""
     temporal = min(recipe.of("temporal").crop_size, crop_size)
     return replace(
         recipe,
         short_side=short_side,
-        crop_size=recipe.crop_size if recipe.enlarges else crop_size,
+        crop_size=max(crop_size, min(recipe.crop_size, recipe.least_crop_size or 0)),
         temporal_crop_size=temporal if recipe.temporal_crop_size else None,
     )
 
@@ -213,12 +213,13 @@ def adapted(
         if (short, crop) != (recipe.short_side, recipe.crop_size):
             limit = recipe.short_side if crop == recipe.crop_size else recipe.crop_size
             small = sum(side < limit for side in sides)
-            enlarged = recipe.enlarges and crop < recipe.crop_size
+            fit = shrunk(recipe, short, crop)
+            enlarged = f", enlarged to {fit.crop_size} for the spatial net"
             notes.append(
                 f"{small} of {len(sides)} training clips are smaller than {limit} px: frames are "
                 f"stored at a short side of {short} px and cropped to {crop}"
-                f"{', enlarged for the spatial net' if enlarged else ''} (--short-side and "
-                "--crop-size choose others)"
+                f"{enlarged if fit.crop_size > crop else ''} (--short-side and --crop-size choose "
+                "others)"
             )
         recipe = shrunk(recipe, short, crop)
     if "length" in recipe.adapts and temporal.length == LONGEST and not temporal.rgb:
