@@ -7,13 +7,11 @@ continues: model files, scores of each part, checkpoints inside a training.
 from __future__ import annotations
 
 import logging
-import platform
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +19,7 @@ from twostream.checkpoint import StreamModel, load_model, save_model
 from twostream.datasets import Dataset, load_dataset
 from twostream.files import ASKED, claimed, read_json, refuse_foreign, write_json
 from twostream.initialise import Start
-from twostream.log_linear import LogLinear, write_fusion
+from twostream.log_linear import write_fusion
 from twostream.report import write_report
 from twostream.report.card import write_card
 from twostream.run.cross_fitting import (
@@ -32,14 +30,15 @@ from twostream.run.cross_fitting import (
     said_before,
     shown_over_fitting,
 )
-from twostream.run.data_settings import adapted, rate_note, rates_of, shared_rate
+from twostream.run.data_settings import adapted, shared_rate
+from twostream.run.description import description, outcome
 from twostream.run.mirror_images import mirror_images
 from twostream.run.other_data import OtherData, load_others, train_with_others
 from twostream.run.request import check_classes, check_request
 from twostream.run.settings import KEPT, RunSettings
 from twostream.run.steps import StoredSplit, extract_split, score, store_for, train_stream
 from twostream.scoring import load_scores, save_scores
-from twostream.store.flow_store import SETTINGS_NAME, FlowStore, Kind, StoreSettings
+from twostream.store.flow_store import SETTINGS_NAME, FlowStore, Kind
 from twostream.training import TrainerOptions
 from twostream.types import (
     STREAMS,
@@ -167,7 +166,7 @@ class TrainingRun:
         folds = inner_folds(settings, self.dataset, own.split)
         self.settle_flips(own, folds, others)
         settings = self.settings
-        write_json(out / "settings.json", self.description(own))
+        write_json(out / "settings.json", description(self, own))
         fuses = len(settings.streams) == len(STREAMS)
         models = {stream: self.model(stream, own, out, others) for stream in settings.streams}
         scores = out / "scores"
@@ -191,7 +190,7 @@ class TrainingRun:
                 test.append(each)
         heads = self.other_heads(others)
         fitted = settings.recipe.fit_scores if folds else "in-sample"
-        results = self.results(own, test, train, heads, fitted, fusion)
+        results = outcome(self, own, test, train, heads, fitted, fusion)
         write_json(out / "results.json", results)
         write_report(out, videos={video.video_id: video for video in self.split.videos()})
         write_card(out)
@@ -333,65 +332,3 @@ class TrainingRun:
                 model = load_model(folder / "temporal.safetensors")
                 found[name] = self.scores(folder / "temporal-test.npz", model, test, other)
         return found
-
-    def results(
-        self,
-        own: StoredSplit,
-        test: Sequence[VideoScores],
-        train: Sequence[VideoScores],
-        heads: Mapping[str, VideoScores],
-        fitted: str,
-        fusion: LogLinear | None,
-    ) -> dict[str, Any]:
-        """Return what ``--json`` prints."""
-        return {
-            "data": self.settings.data,
-            "classes": list(self.split.classes),
-            "train_videos": len(self.split.train),
-            "test_videos": len(self.split.test),
-            "train_scored": max((len(scores.video_ids) for scores in train), default=0),
-            "train_accuracy": {scores.stream: scores.accuracy() for scores in train},
-            "accuracy": {scores.stream: scores.accuracy() for scores in test},
-            "seconds": {part: round(value, 2) for part, value in self.seconds.items()},
-            "run": str(self.out),
-            "split": self.split.name,
-            "fit_scores": fitted,
-            "fusion": fusion and fusion.to_json(),
-            "unreadable": own.unusable,
-            "others": {
-                name: {"test_videos": len(scores.video_ids), "accuracy": scores.accuracy()}
-                for name, scores in heads.items()
-            },
-            "loader_wait": {stream: self.loader_wait(stream) for stream in self.settings.streams},
-        }
-
-    def notes_on_data(self, stored: StoreSettings) -> list[str]:
-        """Return a line on each setting that follows the data."""
-        rate = None if stored.imported else stored.fps
-        said = rate_note(rates_of(self.split.videos()), rate) if rate else ""
-        return [said, *self.data_notes] if said else list(self.data_notes)
-
-    def loader_wait(self, stream: Stream) -> float:
-        """Return the share of the training time that the loop waited for data."""
-        summary = read_json(self.out / "logs" / stream / "history.json")
-        return round(summary["loader_wait_seconds"] / max(summary["seconds"], 1e-9), 4)
-
-    def description(self, own: StoredSplit) -> dict[str, Any]:
-        """Return what the report says of the run."""
-        settings, store = self.settings, own.clips.store
-        names = ("twostream", "torch", "torchvision", "timm", "lightning", "av")
-        return {
-            "data": settings.data,
-            "dataset": self.split.dataset,
-            "split": self.split.name,
-            "notes": [*self.split.notes, *self.notes_on_data(store.settings)],
-            "recipe": asdict(settings.recipe),
-            "store": {"root": str(store.root), **asdict(store.settings)},
-            "temporal_input": asdict(settings.temporal),
-            "seed": settings.seed,
-            "start": asdict(settings.start),
-            "train": settings.train,
-            "others": [other.split.dataset for other in self.others],
-            "how": settings.how if self.others else None,
-            "versions": {"python": platform.python_version()} | {n: version(n) for n in names},
-        }

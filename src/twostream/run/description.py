@@ -1,0 +1,95 @@
+"""What a run says of itself: RUN/settings.json before it trains, RUN/results.json at its end."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from twostream.files import read_json
+from twostream.log_linear import LogLinear
+from twostream.run.data_settings import rate_note, rates_of
+from twostream.run.steps import StoredSplit
+from twostream.store.flow_store import StoreSettings
+from twostream.types import VideoScores
+
+if TYPE_CHECKING:
+    from twostream.run.training_run import TrainingRun
+
+
+def description(job: TrainingRun, own: StoredSplit) -> dict[str, Any]:
+    """Return what the report says of the run."""
+    settings, store = job.settings, own.clips.store
+    names = ("twostream", "torch", "torchvision", "timm", "lightning", "av")
+    return {
+        "data": settings.data,
+        "dataset": job.split.dataset,
+        "split": job.split.name,
+        "notes": [*job.split.notes, *notes_on_data(job, store.settings)],
+        "recipe": asdict(settings.recipe),
+        "store": {"root": str(store.root), **asdict(store.settings)},
+        "temporal_input": asdict(settings.temporal),
+        "seed": settings.seed,
+        "start": asdict(settings.start),
+        "train": settings.train,
+        "others": [other.split.dataset for other in job.others],
+        "how": settings.how if job.others else None,
+        "versions": {"python": platform.python_version()} | {n: version(n) for n in names},
+    }
+
+
+def notes_on_data(job: TrainingRun, stored: StoreSettings) -> list[str]:
+    """Return a line on each setting that follows the data."""
+    rate = None if stored.imported else stored.fps
+    said = rate_note(rates_of(job.split.videos()), rate) if rate else ""
+    return [said, *job.data_notes] if said else list(job.data_notes)
+
+
+def outcome(
+    job: TrainingRun,
+    own: StoredSplit,
+    test: Sequence[VideoScores],
+    train: Sequence[VideoScores],
+    heads: Mapping[str, VideoScores],
+    fitted: str,
+    fusion: LogLinear | None,
+) -> dict[str, Any]:
+    """Return what ``--json`` prints.
+
+    Args:
+        job: the run.
+        own: its videos, and which cannot be used.
+        test, train: scores of each stream and fusion; of the training clips that were scored.
+        heads: of the other data sets, on their own test videos.
+        fitted: what fusion learnt from.
+        fusion: that was learnt.
+    """
+    return {
+        "data": job.settings.data,
+        "classes": list(job.split.classes),
+        "train_videos": len(job.split.train),
+        "test_videos": len(job.split.test),
+        "train_scored": max((len(scores.video_ids) for scores in train), default=0),
+        "train_accuracy": {scores.stream: scores.accuracy() for scores in train},
+        "accuracy": {scores.stream: scores.accuracy() for scores in test},
+        "seconds": {part: round(value, 2) for part, value in job.seconds.items()},
+        "run": str(job.out),
+        "split": job.split.name,
+        "fit_scores": fitted,
+        "fusion": fusion and fusion.to_json(),
+        "unreadable": own.unusable,
+        "others": {
+            name: {"test_videos": len(scores.video_ids), "accuracy": scores.accuracy()}
+            for name, scores in heads.items()
+        },
+        "loader_wait": {stream: loader_wait(job.out, stream) for stream in job.settings.streams},
+    }
+
+
+def loader_wait(out: Path, stream: str) -> float:
+    """Return the share of the training time that the loop waited for data."""
+    summary = read_json(out / "logs" / stream / "history.json")
+    return round(summary["loader_wait_seconds"] / max(summary["seconds"], 1e-9), 4)
