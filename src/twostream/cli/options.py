@@ -87,7 +87,8 @@ SkipUnreadable = Annotated[
     ),
 ]
 
-Flow = Annotated[str | None, option(panel=METHOD, help=per_recipe(f"{FLOW} Unless given", "flow"))]
+AUTO_FLOW = f"{FLOW[:-1]}; auto: by what it recognises of held-out training clips. Unless given"
+Flow = Annotated[str | None, option(panel=METHOD, help=per_recipe(AUTO_FLOW, "flow"))]
 Codec = Annotated[
     types.Codec, option(panel=METHOD, help="jpeg (8 bit, as in the paper) or lossless.")
 ]

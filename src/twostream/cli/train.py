@@ -23,6 +23,7 @@ from twostream.types import TemporalInput
 if TYPE_CHECKING:
     from twostream.datasets import SplitChoice
 
+AUTO = "auto"  # the training clips choose the flow
 STREAM_NAMES = ("spatial", "temporal", "average", "svm", "fused")
 RECIPE = (
     "standard (from ImageNet weights), quick (small nets, from scratch) or paper (2014, exactly); "
@@ -121,7 +122,7 @@ def train(
     """Train both streams on DATA and do everything around it: flow, scores, fusion, report."""
     from twostream.initialise import Start
     from twostream.recipes import default_recipe, make_recipe
-    from twostream.run import RunSettings, train_run
+    from twostream.run import FLOW_CANDIDATES, RunSettings, train_run
 
     choice = split_choice(split, fold, test_groups)
     _check_others(how, also, overlap)
@@ -130,7 +131,7 @@ def train(
     ways = (pretrained and "--pretrained", how == "pretrain" and "--how pretrain")
     chosen = make_recipe(
         recipe or begun_recipe(folder, resume) or default_recipe(*nets, *ways),
-        flow=flow,
+        flow=None if flow == AUTO else flow,
         short_side=short_side,
         crop_size=crop_size,
         steps=steps,
@@ -171,6 +172,7 @@ def train(
         other_stores=tuple(also_store or ()),
         overlap=str(overlap) if overlap else None,
         skip_unreadable=skip_unreadable,
+        flows=FLOW_CANDIDATES if flow == AUTO else (),
     )
     shown = Shown(as_json=as_json)
     machine = trainer_options(accelerator, devices, precision, loader_workers)

@@ -2,12 +2,14 @@
 
 from twostream.run.data_settings import common_rate
 from twostream.run.evaluation_run import evaluate_run
+from twostream.run.flow_choice import FLOW_CANDIDATES
 from twostream.run.measured_curve import curve_run
 from twostream.run.settings import RunSettings
 from twostream.run.steps import extract_split, score, store_for, train_stream
 from twostream.run.training_run import train_run
 
 __all__ = [
+    "FLOW_CANDIDATES",
     "RunSettings",
     "common_rate",
     "curve_run",

@@ -31,17 +31,28 @@ def inner_folds(settings: RunSettings, dataset: Dataset, split: DatasetSplit) ->
     """
     if settings.recipe.fit_scores == "in-sample" or len(settings.streams) < len(STREAMS):
         return []
-    inner = replace(dataset, videos=split.train, given=())
-    folds = min(settings.recipe.fit_folds, len(inner.groups) or len(split.train))
-    if folds < 2:
+    drawn = drawn_folds(settings, dataset, split)
+    if not drawn:
         logger.info(
             "all training clips are of one group: the SVM learns from in-sample scores, and the "
             "average answers"
         )
-        return []
-    drawn = [inner.split(fold=f"{i}/{folds}", seed=settings.seed) for i in range(1, folds + 1)]
-    if settings.recipe.fit_scores == "out-of-fold":
-        return drawn
+    return enough(drawn, split) if settings.recipe.fit_scores == "held-out" else drawn
+
+
+def drawn_folds(settings: RunSettings, dataset: Dataset, split: DatasetSplit) -> list[DatasetSplit]:
+    """Return all folds of the training clips, drawn by group; none where there is one group."""
+    inner = replace(dataset, videos=split.train, given=())
+    folds = min(settings.recipe.fit_folds, len(inner.groups) or len(split.train))
+    return [
+        inner.split(fold=f"{i}/{folds}", seed=settings.seed)
+        for i in range(1, folds + 1)
+        if folds > 1
+    ]
+
+
+def enough(drawn: list[DatasetSplit], split: DatasetSplit) -> list[DatasetSplit]:
+    """Return the first folds that hold enough clips, of every class; all where none do."""
     clips, seen = 0, set[int]()
     every = {video.label for video in split.train}
     for count, fold in enumerate(drawn, start=1):

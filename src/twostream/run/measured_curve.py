@@ -84,6 +84,7 @@ def curve_run(
         )
     with locked(run, "wait until it has finished", "it must be writable"):
         job = job_of(settings, run, options, workers, progress)
+        job.settle_flow()  # as the run did
         own, others = stored(job)
         folds = inner_folds(job.settings, job.dataset, own.split)
         job.settle_flips(own, folds, others)  # as the run did

@@ -13,9 +13,16 @@ from twostream.run.other_data import OtherData, overlap_of
 from twostream.run.settings import RunSettings
 from twostream.run.steps import store_for
 from twostream.sampling import even_shares
-from twostream.store.flow_store import FlowStore
+from twostream.store.flow_store import SETTINGS_NAME, FlowStore
 from twostream.training import TrainerOptions, check_batch
-from twostream.types import DataError, DatasetSplit, LabeledVideo, ModelError, VideoError
+from twostream.types import (
+    DataError,
+    DatasetSplit,
+    LabeledVideo,
+    ModelError,
+    UsageError,
+    VideoError,
+)
 from twostream.video import VideoReader
 
 
@@ -37,6 +44,8 @@ def check_request(
     if settings.how == "added" and others:
         kept_classes(splits, settings.how, overlap_of(settings, splits))
     stores = [settings.store_folder(out), *(other.store for other in others)]
+    if settings.flows:
+        check_choice(split, stores[0])
     for part, root in zip(splits, stores, strict=True):
         wanted = store_for(settings.stored, root)
         FlowStore.check_place(root, wanted)
@@ -45,6 +54,22 @@ def check_request(
         )
     for stream in settings.streams:
         check_network(settings.net(stream), len(split.classes))
+
+
+def check_choice(split: DatasetSplit, store: Path) -> None:
+    """Raise a UsageError where no flow can be chosen: the store has one, or no clips are held out.
+
+    Args:
+        split: its training side chooses.
+        store: for the chosen flow.
+    """
+    if (store / SETTINGS_NAME).is_file():
+        raise UsageError(f"--flow auto needs a store of its own, and {store} has its flow already")
+    if len({video.group or video.video_id for video in split.train}) < 2:
+        raise UsageError(
+            "--flow auto holds training clips of some groups back, and they are all of one: name a "
+            "flow"
+        )
 
 
 def check_network(settings: NetSettings, num_classes: int) -> None:

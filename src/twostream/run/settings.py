@@ -13,7 +13,7 @@ from twostream.multitask import HOWS, How
 from twostream.recipes import Recipe
 from twostream.store.flow_store import Kind, StoreSettings
 from twostream.training import TRAIN
-from twostream.types import STREAMS, RunError, Stream, TemporalInput, UsageError
+from twostream.types import STREAMS, RunError, Stream, TemporalInput, UsageError, is_flow
 
 KEPT = ("codec", "quality", "bound_px", "fps")  # of the store's settings; the recipe has the rest
 
@@ -44,6 +44,8 @@ class RunSettings:
         overlap: a file that says which classes mean the same ("added").
         score_train: score the training clips too, for the SVM and to see over-fitting.
         skip_unreadable: leave test videos out that cannot be read, instead of counting them wrong.
+        flows: of these the training clips choose the recipe's flow (``run.flow_choice``); none: it
+            stays.
         reading: how data sets are read, see ``load_dataset``; what was begun keeps its own.
     """
 
@@ -66,6 +68,7 @@ class RunSettings:
     overlap: str | None = None
     score_train: bool = True
     skip_unreadable: bool = False
+    flows: tuple[str, ...] = ()
     reading: int = READING
 
     def __post_init__(self) -> None:
@@ -84,6 +87,10 @@ class RunSettings:
             )
         if not self.score_train and len(self.streams) == len(STREAMS):
             raise UsageError("fusion by SVM needs scores of the training clips")
+        if self.flows and not ("temporal" in self.streams and is_flow(self.temporal)):
+            raise UsageError("--flow auto needs a temporal stream that sees flow: name a flow")
+        if self.flows and self.others:
+            raise UsageError("--flow auto chooses for one data set: with --also, name a flow")
         if self.how not in HOWS:
             raise UsageError(f"--how takes {', '.join(HOWS)}, got {self.how!r}")
         if self.others and "temporal" not in self.streams:
@@ -131,6 +138,12 @@ class RunSettings:
         if "linear_probe" not in before:
             recipe = replace(recipe, linear_probe=())
         return replace(self, recipe=recipe, reading=begun.get("reading", 1))
+
+    def flowing(self, flow: str) -> RunSettings:
+        """Return the settings with another flow."""
+        recipe = replace(self.recipe, flow=flow)
+        kept = {name: getattr(self.stored, name) for name in KEPT}
+        return replace(self, recipe=recipe, stored=recipe.stored(**kept))
 
     def mirroring(self, flips: bool) -> RunSettings:
         """Return the settings with or without mirror images."""

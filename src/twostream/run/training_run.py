@@ -23,6 +23,8 @@ from twostream.log_linear import write_fusion
 from twostream.report import write_report
 from twostream.report.card import write_card
 from twostream.run.cross_fitting import (
+    drawn_folds,
+    enough,
     fused,
     inner_folds,
     joined,
@@ -32,6 +34,7 @@ from twostream.run.cross_fitting import (
 )
 from twostream.run.data_settings import adapted, shared_rate
 from twostream.run.description import description, outcome
+from twostream.run.flow_choice import CHOICE_NAME, TRIALS, chosen_flow, keep_the_chosen
 from twostream.run.mirror_images import mirror_images
 from twostream.run.other_data import OtherData, load_others, train_with_others
 from twostream.run.request import check_classes, check_request
@@ -156,6 +159,8 @@ class TrainingRun:
     def run(self) -> dict[str, Any]:
         """Extract, train both streams, score them, fuse, report."""
         settings, out = self.settings, self.out
+        self.settle_flow()
+        settings = self.settings
         with self.clock("extract"):
             own = self.extracted(self.split, settings.store_folder(out), settings.kinds())
             self.check_readable(own)
@@ -223,6 +228,32 @@ class TrainingRun:
                 f"{dropped} training videos cannot be read and are left out, named above"
             )
         check_classes({video.label for video in own.split.train}, own.unusable)
+
+    def settle_flow(self) -> None:
+        """Go on with the flow that recognises held-out training clips, where that is asked for."""
+        settings, trials = self.settings, self.out / TRIALS
+        if not settings.flows:
+            return
+        root = settings.store_folder(self.out)
+        # the rate of all clips, so that the store of the chosen one takes test clips too
+        fps = store_for(settings.stored, root, self.split).fps
+        settings = replace(settings, stored=replace(settings.stored, fps=fps))
+        train = replace(self.split, test=())
+
+        def held_out(flow: str) -> VideoScores:
+            out = trials / flow.replace(":", "-")
+            trial = replace(self, settings=replace(settings.flowing(flow), store=None), out=out)
+            logger.info(f"trying {flow} on held-out training clips")
+            with self.clock("extract"):
+                own = trial.extracted(train, out / "flow", settings.kinds())
+            folds = enough(drawn_folds(settings, self.dataset, own.split), own.split)
+            parts = [trial.fold_scores("temporal", i, own, folds, ()) for i in range(len(folds))]
+            return joined(parts)
+
+        found = chosen_flow(settings.flows, held_out, self.out / CHOICE_NAME)
+        keep_the_chosen(trials / found.flow.replace(":", "-"), self.out, root)
+        self.settings = settings.flowing(found.flow)
+        self.data_notes += (found.note,)
 
     def settle_flips(
         self, own: StoredSplit, folds: Sequence[DatasetSplit], others: Sequence[StoredSplit]
