@@ -3,7 +3,8 @@
     python benchmarks/flow_recognition.py CLIPS.csv --work DIR --seeds 3 \\
         --out docs/flow-recognition.md
 
-Every method gets the same folds by group, seeds, network and steps. A clip's value is the share of
+Every method gets the same folds by group (or one split that comes with the data: --split), seeds,
+network and steps. A clip's value is the share of
 seeds that were right about it; means and 95% intervals are over the clips, by draws of whole
 groups, and differences to the first method are paired by clip. Pairs per CPU second are of
 extraction at the stored size: decoding, flow, storing; the methods take turns and the fastest round
@@ -18,7 +19,6 @@ import json
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -27,16 +27,17 @@ from twostream.datasets import SplitChoice, load_dataset
 from twostream.experiments.paired_differences import Interval, group_interval
 from twostream.extraction import extract
 from twostream.flow import make_estimator
-from twostream.recipes import QUICK
+from twostream.recipes import RECIPES, Recipe, make_recipe
 from twostream.run import RunSettings, train_run
 from twostream.scoring import load_scores
-from twostream.store.flow_store import StoreSettings
 from twostream.types import LabeledVideo
 
 RATE_CLIPS, RATE_ROUNDS = 8, 3
 
 
-def rates(videos: Sequence[LabeledVideo], methods: Sequence[str], work: Path) -> dict[str, float]:
+def rates(
+    videos: Sequence[LabeledVideo], methods: Sequence[str], recipe: str, work: Path
+) -> dict[str, float]:
     """Return pairs per CPU second of each method, measured once and kept."""
     kept = work / "rates.json"
     known: dict[str, float] = json.loads(kept.read_text()) if kept.is_file() else {}
@@ -52,7 +53,7 @@ def rates(videos: Sequence[LabeledVideo], methods: Sequence[str], work: Path) ->
                 pairs = extract(
                     videos[:: max(1, len(videos) // RATE_CLIPS)],
                     store=store,
-                    settings=settings_of(method),
+                    settings=recipe_of(recipe, method).stored(),
                     kinds=("forward",),
                     workers=1,
                     device="cpu",
@@ -63,22 +64,20 @@ def rates(videos: Sequence[LabeledVideo], methods: Sequence[str], work: Path) ->
     return fastest
 
 
-def settings_of(method: str) -> StoreSettings:
-    estimator = make_estimator(method)
-    return StoreSettings(
-        flow=estimator.name, parameters=dict(estimator.parameters), short_side=QUICK.short_side
-    )
+def recipe_of(name: str, method: str) -> Recipe:
+    return make_recipe(name, flow=method, fit_scores="in-sample")
 
 
-def train_one(data: str, method: str, fold: str, seed: int, work: Path) -> Path:
+def train_one(
+    data: str, recipe: Recipe, choice: SplitChoice, seed: int, base: Path, name: str
+) -> Path:
     """Train and test the temporal stream; returns its folder. A finished one costs nothing."""
-    base = work / method.replace(":", "-")
-    folder = base / f"fold{fold.partition('/')[0]}-seed{seed}"
+    folder = base / f"{name}-seed{seed}"
     settings = RunSettings(
         data=data,
-        recipe=replace(QUICK, flow=method, fit_scores="in-sample"),
+        recipe=recipe,
         streams=("temporal",),
-        choice=SplitChoice(fold=fold),
+        choice=choice,
         seed=seed,
         store=str(base / "store"),
         score_train=False,
@@ -133,7 +132,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data")
     parser.add_argument("--methods", default="dis,farneback,tvl1,brox,dis-brox")
+    parser.add_argument("--recipe", default="quick", choices=RECIPES)
     parser.add_argument("--folds", type=int, default=3)
+    parser.add_argument("--split", type=int, help="that came with the data, instead of folds")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--out", type=Path)
@@ -142,31 +143,40 @@ def main() -> None:
     groups = {video.video_id: video.group or video.video_id for video in dataset.videos}
     methods = options.methods.split(",")
     options.work.mkdir(parents=True, exist_ok=True)
-    rate = rates(dataset.videos, methods, options.work)
+    rate = rates(dataset.videos, methods, options.recipe, options.work)
+    choices = {
+        f"fold{fold}": SplitChoice(fold=f"{fold}/{options.folds}")
+        for fold in range(1, options.folds + 1)
+    }
+    if options.split:
+        choices = {f"split{options.split}": SplitChoice(split=options.split)}
     todo = [
-        (method, f"{fold}/{options.folds}", seed)
+        (method, name, seed)
         for seed in range(options.seeds)
         for method in methods
-        for fold in range(1, options.folds + 1)
+        for name in choices
     ]
     done: dict[str, list[Path]] = {method: [] for method in methods}
     spent: list[float] = []
-    for i, (method, fold, seed) in enumerate(todo):
+    for i, (method, name, seed) in enumerate(todo):
         started = time.monotonic()
-        done[method].append(train_one(options.data, method, fold, seed, options.work))
+        recipe, base = recipe_of(options.recipe, method), options.work / method.replace(":", "-")
+        done[method].append(
+            train_one(options.data, recipe, choices[name], seed, base.resolve(), name)
+        )
         if (seconds := time.monotonic() - started) > 1:  # those that were there take no time
             spent.append(seconds)
         left = (len(todo) - i - 1) * (sum(spent) / len(spent) if spent else 0) / 60
         print(
-            f"{i + 1}/{len(todo)}: {method}, fold {fold}, seed {seed}; {left:.0f} min left",
+            f"{i + 1}/{len(todo)}: {method}, {name}, seed {seed}; {left:.0f} min left",
             flush=True,
         )
-        if (method, fold) == (methods[-1], f"{options.folds}/{options.folds}"):
+        if (method, name) == (methods[-1], [*choices][-1]):
             text = "\n".join(
                 [
                     f"Data: {dataset.name}, {len(groups)} clips in {len(set(groups.values()))} "
-                    f"groups, {options.folds} folds by group, {seed + 1} seed(s), recipe quick "
-                    f"(frames of {QUICK.short_side} px), temporal stream, stacks of 10 fields.",
+                    f"groups, {', '.join(choices)}, {seed + 1} seed(s), recipe {options.recipe}, "
+                    "temporal stream.",
                     "",
                     *table(done, groups, rate),
                 ]
