@@ -13,6 +13,7 @@ from twostream.datasets import READING, SplitChoice, load_dataset, relabeled
 from twostream.files import locked, read_json, write_json
 from twostream.log_linear import read_fusion
 from twostream.run.cross_fitting import fused
+from twostream.run.kept_videos import as_begun, data_of, kept_videos, say_known
 from twostream.run.steps import extract_split, score
 from twostream.scoring import load_scores, save_scores
 from twostream.store.clips import kinds_of
@@ -58,15 +59,19 @@ def evaluate_run(
         raise RunError(f"{run} holds no trained model: train first (twostream train DATA)")
     specs = [model.spec for model in models]
     fusion = read_fusion(run)
+    kept = kept_videos(run)
     reading = asked.get("reading", 1) if data is None else READING
-    dataset = load_dataset(data or asked["data"], reading=reading)
+    dataset = load_dataset(data or data_of(kept, asked["data"]), reading=reading)
     logger.info(dataset.describe())
     own, again = data is None, data is None and not choice
-    choice = choice or SplitChoice()
+    choice, seed = choice or SplitChoice(), asked["seed"]
     if again:
-        choice = SplitChoice.from_json(asked)
-    whole = not own and not choice and not dataset.given
-    test = dataset.videos if whole else choice.of(dataset, seed=asked["seed"]).test
+        dataset, split = as_begun(kept, dataset, SplitChoice.from_json(asked), seed=seed)
+        test = split.test
+    else:
+        whole = not own and not choice and not dataset.given
+        test = dataset.videos if whole else choice.of(dataset, seed=seed).test
+        say_known(kept, test)
     videos = tuple(relabeled(test, dataset.classes, specs[0].classes, name=dataset.name))
     stored = StoreSettings(**specs[0].store)
     # RUN/scores stays as training left it unless the same videos are scored again
@@ -87,11 +92,12 @@ def evaluate_run(
         how: Any = {"skip_unreadable": skip_unreadable, "progress": progress}
         scores = [score(model, videos, found, options, **how) for model in models]
         if len(scores) == len(STREAMS):
-            scores += fused(scores, training_scores(run), fusion, seed=asked["seed"])
+            scores += fused(scores, training_scores(run), fusion, seed=seed)
         for each in scores:
             save_scores(folder / f"{each.stream}-test.npz", each)
     done = {
         **results,
+        "run": str(run),
         "data": str(data or asked["data"]),
         "test_videos": len(videos),
         "accuracy": {each.stream: each.accuracy() for each in scores},

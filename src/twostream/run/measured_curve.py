@@ -22,6 +22,7 @@ from twostream.log_linear import LogLinear, read_fusion
 from twostream.report import write_report
 from twostream.report.measures import confidence_interval, recalls
 from twostream.run.cross_fitting import inner_folds, joined, said_before
+from twostream.run.kept_videos import data_of, kept_videos
 from twostream.run.power_law import learning_curve
 from twostream.run.settings import RunSettings
 from twostream.run.steps import StoredSplit, extract_split, store_for
@@ -77,6 +78,7 @@ def curve_run(
     options.check()
     results = read_json(run / "results.json")
     settings = RunSettings.from_asked(read_json(run / ASKED))
+    settings = replace(settings, data=str(data_of(kept_videos(run), settings.data)))
     if results.get("fit_scores") == "in-sample" or len(settings.streams) < len(STREAMS):
         raise RunError(
             f"{run} held none of its training clips back, so that there are none to measure a "
@@ -89,6 +91,7 @@ def curve_run(
         folds = inner_folds(job.settings, job.dataset, own.split)
         job.settle_flips(own, folds, others)  # as the run did
         whole = whole_scores(run, folds)
+        folds = scored(folds, whole)
         held_out_groups(folds)  # before anything is trained
         points = planned(folds, sizes, settings.seed)
         scores = [trained(job, own, others, folds, point, len(points)) for point in points]
@@ -208,19 +211,30 @@ def whole_scores(run: Path, folds: Sequence[DatasetSplit]) -> dict[Stream, Video
     """Read what the run's own cross-fitting left.
 
     Raises:
-        RunError: the held-out clips are others now than then.
+        RunError: there are scores of others than the held-out clips.
     """
     files = {stream: run / "scores" / f"{stream}-crossfit.npz" for stream in STREAMS}
     found = {stream: load_scores(file) for stream, file in files.items()}
     held_out = {video.video_id for fold in folds for video in fold.test}
     for stream, scores in found.items():
-        if set(scores.video_ids) != held_out:
+        if not set(scores.video_ids) <= held_out:
             raise RunError(
                 f"{files[stream]} holds scores of {len(scores.video_ids)} clips, and "
                 f"{len(held_out)} are held out of the data as it is now: the data has changed, so "
                 "train the run again"
             )
     return found
+
+
+def scored(
+    folds: Sequence[DatasetSplit], whole: Mapping[Stream, VideoScores]
+) -> list[DatasetSplit]:
+    """Leave out held-out clips that the run has no scores of, as --skip-unreadable asked for."""
+    known = set.intersection(*(set(scores.video_ids) for scores in whole.values()))
+    return [
+        replace(fold, test=tuple(video for video in fold.test if video.video_id in known))
+        for fold in folds
+    ]
 
 
 def held_out_groups(folds: Sequence[DatasetSplit]) -> dict[str, str]:

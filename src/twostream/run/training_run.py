@@ -35,6 +35,7 @@ from twostream.run.cross_fitting import (
 from twostream.run.data_settings import adapted, shared_rate
 from twostream.run.description import description, outcome
 from twostream.run.flow_choice import CHOICE_NAME, TRIALS, chosen_flow, keep_the_chosen
+from twostream.run.kept_videos import as_begun, keep_videos, kept_videos
 from twostream.run.mirror_images import mirror_images
 from twostream.run.other_data import OtherData, load_others, train_with_others
 from twostream.run.request import check_classes, check_request
@@ -102,7 +103,7 @@ def job_of(
     """Read the data sets, say what they are, and fit the settings to the training clips."""
     dataset = load_dataset(settings.data, reading=settings.reading)
     logger.info(dataset.describe())
-    split = settings.choice.of(dataset, seed=settings.seed)
+    dataset, split = as_begun(kept_videos(out), dataset, settings.choice, seed=settings.seed)
     for note in split.notes:
         logger.info(note)
     settings, notes = fitted(settings, split, out)
@@ -159,6 +160,7 @@ class TrainingRun:
     def run(self) -> dict[str, Any]:
         """Extract, train both streams, score them, fuse, report."""
         settings, out = self.settings, self.out
+        keep_videos(self.out, self.dataset, self.split)
         self.settle_flow()
         settings = self.settings
         with self.clock("extract"):

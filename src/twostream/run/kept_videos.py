@@ -1,0 +1,205 @@
+"""Which videos a run trains and tests on, in RUN/videos.json: written once, and used ever after.
+
+A split is drawn from what lies in the data's folder. Were it drawn anew when clips have been added
+or removed, clips that a net was trained on would be tested. So a run that goes on, and one that is
+evaluated again, take the videos that it began with, and what has changed since is said.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from twostream.datasets import Dataset, SplitChoice
+from twostream.files import read_json, write_json
+from twostream.threads import num_cores
+from twostream.types import DatasetSplit, LabeledVideo, RunError, VideoError
+from twostream.video.fingerprint import source_hash
+
+logger = logging.getLogger(__name__)
+
+VIDEOS_NAME = "videos.json"
+NAMED = 3  # videos of each kind of change
+
+
+@dataclass(frozen=True)
+class KeptVideos:
+    """The videos that a run began with.
+
+    Attributes:
+        split: both sides; files lie where the data has them now, or where they lay then.
+        hashes: video id -> ``source_hash`` of its file then; "" where it could not be read.
+        others: ids of the data's videos then that stood on neither side.
+        root: of the data then.
+    """
+
+    split: DatasetSplit
+    hashes: dict[str, str]
+    others: frozenset[str]
+    root: Path
+
+
+def keep_videos(run: Path, dataset: Dataset, split: DatasetSplit) -> None:
+    """Write which videos a run trains and tests on, unless it is written."""
+    if (run / VIDEOS_NAME).is_file():
+        return
+    known = {video.video_id for video in split.videos()}
+    hashes = hashes_of(split.videos())
+    sides = {
+        side: [
+            {
+                "id": video.video_id,
+                "path": str(video.path),
+                "label": split.classes[video.label],
+                "group": video.group,
+                "hash": hashes[video.video_id],
+            }
+            for video in videos
+        ]
+        for side, videos in (("train", split.train), ("test", split.test))
+    }
+    said = {"dataset": split.dataset, "split": split.name, "root": str(dataset.root.absolute())}
+    lists = {
+        "classes": list(split.classes),
+        "notes": list(split.notes),
+        "others": [video.video_id for video in dataset.videos if video.video_id not in known],
+    }
+    write_json(run / VIDEOS_NAME, {**said, **lists, **sides})
+
+
+def kept_videos(run: Path) -> KeptVideos | None:
+    """Return what ``keep_videos`` wrote; None for runs of before it did.
+
+    Raises:
+        RunError: the file is damaged.
+    """
+    file = run / VIDEOS_NAME
+    if not file.is_file():
+        return None
+    try:
+        kept = read_json(file)
+        classes = tuple(kept["classes"])
+        sides = [tuple(_video(row, classes) for row in kept[side]) for side in ("train", "test")]
+        hashes = {row["id"]: row["hash"] for side in ("train", "test") for row in kept[side]}
+        split = DatasetSplit(
+            kept["dataset"], kept["split"], classes, sides[0], sides[1], tuple(kept["notes"])
+        )
+        return KeptVideos(split, hashes, frozenset(kept["others"]), Path(kept["root"]))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise RunError(
+            f"{file} is damaged ({type(error).__name__}: {error}): train again, with another --out"
+        ) from error
+
+
+def _video(row: dict[str, Any], classes: Sequence[str]) -> LabeledVideo:
+    return LabeledVideo(row["id"], Path(row["path"]), classes.index(row["label"]), row["group"])
+
+
+def hashes_of(videos: Iterable[LabeledVideo]) -> dict[str, str]:
+    """Return video id -> fingerprint of its file, "" where it cannot be read."""
+    chosen = list(videos)
+    with ThreadPoolExecutor(num_cores(), thread_name_prefix="fingerprint") as pool:
+        return dict(
+            zip(
+                (video.video_id for video in chosen),
+                pool.map(_hash, [video.path for video in chosen]),
+                strict=True,
+            )
+        )
+
+
+def _hash(path: Path) -> str:
+    try:
+        return source_hash(path)
+    except VideoError:
+        return ""
+
+
+def as_begun(
+    kept: KeptVideos | None, dataset: Dataset, choice: SplitChoice, *, seed: int
+) -> tuple[Dataset, DatasetSplit]:
+    """Return data and split as a run began with them, and say what has changed since.
+
+    Args:
+        kept: what the run began with; None: it begins now.
+        dataset: as it is now.
+        choice: who is tested, and
+        seed: by which that is drawn, for a run that begins.
+    """
+    if kept is None:
+        return dataset, choice.of(dataset, seed=seed)
+    split = found_now(kept, dataset)
+    say_changes(kept, dataset)
+    # of videos that are in no side of a given split nobody asks
+    return replace(dataset, classes=split.classes, videos=split.videos(), given=()), split
+
+
+def found_now(kept: KeptVideos, dataset: Dataset) -> DatasetSplit:
+    """Return the split that a run began with, each file where the data has it now."""
+    now = {video.video_id: video.path for video in dataset.videos}
+
+    def placed(videos: Sequence[LabeledVideo]) -> tuple[LabeledVideo, ...]:
+        return tuple(replace(v, path=now.get(v.video_id, v.path)) for v in videos)
+
+    split = kept.split
+    return replace(split, train=placed(split.train), test=placed(split.test))
+
+
+def say_changes(kept: KeptVideos, dataset: Dataset) -> None:
+    """Warn of videos that are new, gone, of another content or class since a run began."""
+    begun = {video.video_id: video for video in kept.split.videos()}
+    now = {video.video_id: video for video in dataset.videos}
+    here = [now[video_id] for video_id in begun if video_id in now]
+    hashes = hashes_of(here)
+
+    def named(changed: Callable[[LabeledVideo], bool]) -> list[str]:
+        return [video.video_id for video in here if changed(video)]
+
+    def label(video: LabeledVideo) -> str:
+        return kept.split.classes[begun[video.video_id].label]
+
+    for ids, what in (
+        (
+            [video_id for video_id in now if video_id not in begun.keys() | kept.others],
+            "new since the run began, and left out: train again with another --out to use them",
+        ),
+        (
+            [video_id for video_id in begun if video_id not in now],
+            "gone since the run began: put them back, or they count as videos that cannot be read",
+        ),
+        (
+            named(lambda video: hashes[video.video_id] != kept.hashes[video.video_id]),
+            "of another content than when the run began: what was trained before has not seen it",
+        ),
+        (
+            named(lambda video: dataset.classes[video.label] != label(video)),
+            "of another class than when the run began, and keep the old one: train again with "
+            "another --out",
+        ),
+    ):
+        if ids:
+            more = f" and {len(ids) - NAMED} more" if len(ids) > NAMED else ""
+            count = "1 video is" if len(ids) == 1 else f"{len(ids)} videos are"
+            logger.warning(f"{count} {what} ({', '.join(ids[:NAMED])}{more})")
+
+
+def say_known(kept: KeptVideos | None, tested: Sequence[LabeledVideo]) -> None:
+    """Warn where videos are tested that a run was trained on, whatever they are called now."""
+    if kept is None:
+        return
+    trained = {kept.hashes[video.video_id] for video in kept.split.train} - {""}
+    seen = [video_id for video_id, each in hashes_of(tested).items() if each in trained]
+    if seen:
+        logger.warning(
+            f"{len(seen)} of {len(tested)} videos to test are among those that the run was trained "
+            f"on, the first is {seen[0]}: the accuracy will be too high"
+        )
+
+
+def data_of(kept: KeptVideos | None, asked: str) -> Path:
+    """Return where a run's data lies: where it was, or as it was called, from here."""
+    return kept.root if kept and kept.root.exists() else Path(asked)

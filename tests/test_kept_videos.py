@@ -1,0 +1,172 @@
+"""A run goes on with the videos that it began with, and says what has changed since."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from shutil import copy, copytree, move
+
+import pytest
+
+from twostream.__main__ import run
+from twostream.files import read_json
+from twostream.run import training_run
+from twostream.scoring import load_scores
+
+CLASSES = ("StandUp", "WaveHigh")
+
+
+@pytest.fixture
+def data(tiny_data: Path, tmp_path: Path) -> Path:
+    """Twelve clips of two classes in class folders, without groups."""
+    folder = tmp_path / "data"
+    names = [each.name for each in sorted(tiny_data.iterdir()) if any(each.glob("*.avi"))]
+    for name, made in zip(CLASSES, names, strict=False):
+        (folder / name).mkdir(parents=True)
+        for i, clip in enumerate(sorted((tiny_data / made).glob("*.avi"))[:4]):
+            for take in "ab":
+                copy(clip, folder / name / f"{take}{i}.avi")
+                with open(folder / name / f"{take}{i}.avi", "ab") as file:
+                    file.write(take.encode())  # another file, as another clip would be
+    return folder
+
+
+def command(data: Path, out: Path) -> list[str]:
+    sizes = ["--short-side", "32", "--crop-size", "32", "--steps", "2", "--batch-size", "4"]
+    return ["train", str(data), "--out", str(out), "--recipe", "quick", *sizes]
+
+
+def sides(out: Path) -> tuple[set[str], set[str]]:
+    kept = read_json(out / "videos.json")
+    train, test = ({row["id"] for row in kept[side]} for side in ("train", "test"))
+    return train, test
+
+
+def scored(out: Path) -> set[str]:
+    return set(load_scores(out / "scores" / "spatial-test.npz").video_ids)
+
+
+def told(capsys: pytest.CaptureFixture[str]) -> str:
+    return " ".join(capsys.readouterr().err.split())
+
+
+def add(data: Path, tiny_data: Path) -> None:
+    """More clips of a class, and a class that sorts before the others."""
+    more = sorted(tiny_data.glob("*/*.avi"))[-6:]
+    (data / "Another").mkdir()
+    for i, clip in enumerate(more):
+        copy(clip, data / (CLASSES[0] if i % 2 else "Another") / f"new{i}.avi")
+
+
+def test_clips_that_come_in_change_no_sides(
+    data: Path,
+    tiny_data: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out, fit = tmp_path / "run", training_run.train_stream
+
+    def killed(net, *args, **how):  # type: ignore[no-untyped-def]
+        if net.stream == "temporal":
+            raise KeyboardInterrupt
+        return fit(net, *args, **how)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(training_run, "train_stream", killed)
+        assert run(command(data, out)) != 0
+    train, test = sides(out)
+    assert len(train) + len(test) == 16 and not train & test
+    add(data, tiny_data)
+    assert run([*command(data, out), "--resume"]) == 0
+    assert scored(out) == test and sides(out) == (train, test)
+    assert read_json(out / "results.json")["classes"] == list(CLASSES)
+    assert "6 videos are new since the run began" in (said := told(capsys))
+    assert "Another/new0.avi" in said
+    for again in ([*command(data, out), "--resume"], ["evaluate", str(out)]):
+        assert run(again) == 0 and scored(out) == test
+        assert "6 videos are new since the run began" in told(capsys)
+    assert run(["curve", str(out), "--clips", "1,2"]) == 0
+    assert scored(out) == test
+
+
+def test_what_is_gone_or_other_than_then_is_named(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    assert run([*command(data, out), "--fit-scores", "in-sample"]) == 0
+    _, test = sides(out)
+    gone, other = sorted(test)[:2]
+    (data / gone).unlink()
+    with open(data / other, "ab") as file:
+        file.write(b"more")
+    moved = next(v for v in sorted(test) if v.startswith(CLASSES[1]))
+    move(data / moved, data / moved.replace(CLASSES[1], CLASSES[0]).replace("/", "/moved-"))
+    told(capsys)
+    assert run(["evaluate", str(out)]) == 0
+    said = told(capsys)
+    assert scored(out) == test
+    assert "gone since the run began" in said and gone in said
+    assert "1 video is of another content than when" in said and f"({other})" in said
+    assert "1 video is new since" in said
+    results = read_json(out / "scores" / "results.json")
+    assert {gone, moved} <= set(results["unreadable"])
+
+
+def test_a_list_that_gives_another_class_is_named(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [
+        (clip.relative_to(tmp_path).as_posix(), clip.parent.name)
+        for clip in sorted(data.glob("*/*.avi"))
+    ]
+    file, out = tmp_path / "list.csv", tmp_path / "run"
+
+    def write() -> None:
+        file.write_text("path,label\n" + "\n".join(",".join(row) for row in rows) + "\n")
+
+    write()
+    assert run([*command(file, out), "--fit-scores", "in-sample"]) == 0
+    before = load_scores(out / "scores" / "spatial-test.npz")
+    rows[0] = (rows[0][0], CLASSES[1])
+    write()
+    assert run(["evaluate", str(out)]) == 0
+    assert "1 video is of another class" in told(capsys)
+    after = load_scores(out / "scores" / "spatial-test.npz")
+    assert dict(zip(after.video_ids, after.labels, strict=True)) == dict(
+        zip(before.video_ids, before.labels, strict=True)
+    )
+
+
+def test_a_run_that_was_moved_finds_its_data_and_names_its_own_report(
+    data: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run([*command(Path("data"), Path("run")), "--fit-scores", "in-sample"]) == 0
+    (tmp_path / "elsewhere").mkdir()
+    move(tmp_path / "run", tmp_path / "elsewhere" / "run")
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    capsys.readouterr()
+    assert run(["evaluate", "run", "--json"]) == 0
+    assert '"run": "run"' in capsys.readouterr().out
+    assert scored(Path("run")) == sides(Path("run"))[1]
+
+    # clips that were trained on are known by what they are, whatever they are called
+    copytree(data, tmp_path / "copies")
+    for clip in (tmp_path / "copies").glob("*/*.avi"):
+        clip.rename(clip.with_name(f"copy-{clip.name}"))
+    assert run(["evaluate", "run", str(tmp_path / "copies")]) == 0
+    train = sides(Path("run"))[0]
+    assert f"{len(train)} of 16 videos to test are among those" in told(capsys)
+
+
+def test_a_damaged_list_is_one_sentence(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    assert run([*command(data, out), "--fit-scores", "in-sample"]) == 0
+    (out / "videos.json").write_text('{"classes": 3}')
+    assert run([*command(data, out), "--resume"]) == 1
+    assert "videos.json is damaged" in capsys.readouterr().err
