@@ -176,6 +176,22 @@ class TestManyClips:
         changed = {name for name in whole if whole[name] != now[name]}
         assert changed == {f"{kind}/{videos[1].video_id}.clip" for kind in ("rgb", "forward")}
 
+    @pytest.mark.parametrize("kind", ["rgb", "forward"])
+    def test_a_single_flipped_bit_is_found_named_and_made_again(
+        self, kind: str, tmp_path: Path, said: list[str]
+    ) -> None:
+        videos, store = make_data(tmp_path / "data", 2), tmp_path / "s"
+        extract(videos, store=store, settings=SETTINGS)
+        whole, path = contents(store), FlowStore.open(store).path(videos[0].video_id, kind)  # type: ignore[arg-type]
+        flipped = bytearray(path.read_bytes())
+        flipped[len(flipped) // 3] ^= 4  # in a frame or field: index and header are at the end
+        path.write_bytes(flipped)
+        assert extract(videos, store=store, settings=SETTINGS).done == 1
+        assert contents(store) == whole
+        damage = "what was stored of it is damaged, and is made again"
+        assert said == [f"{videos[0].video_id}: {damage}"]
+        assert extract(videos, store=store, settings=SETTINGS).done == 0
+
     def test_a_direction_can_be_added(self, tmp_path: Path) -> None:
         videos = make_data(tmp_path / "data", 2)
         store = tmp_path / "s"

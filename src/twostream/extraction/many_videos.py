@@ -7,6 +7,7 @@ The results do not depend on the number of workers, and memory not on the length
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Sequence
@@ -26,6 +27,8 @@ from twostream.store.flow_store import FlowStore, Kind, StoreSettings
 from twostream.threads import StoppedError, num_cores, work_through
 from twostream.types import LabeledVideo, Progress, StoreError, VideoError, no_progress
 from twostream.video.fingerprint import source_hash
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,11 +121,13 @@ class _Job:
         ]
         if self.store.settings.imported and any(kind != "rgb" for kind in missing):
             raise StoreError(
-                "its imported flow is missing or of another version of this file, and imported "
+                "its imported flow is missing, damaged or of another version of this file, and such "
                 "flow cannot be computed: run twostream import-flow for it"
             )
         if not missing:
             return False, self.store.clip(video.video_id, self.kinds[0]).header.warning
+        if any(self.store.damaged(video.video_id, kind) for kind in missing):
+            logger.warning(f"{video.video_id}: what was stored of it is damaged, and is made again")
         warning = extract_clip(
             video.path,
             self.store.settings,

@@ -248,7 +248,8 @@ class _Job:
         return True
 
     def _clip(self, video_id: str, kind: Any) -> ClipFile | None:
-        return self.store.clip(video_id, kind) if self.store.has(video_id, kind) else None
+        there = self.store.path(video_id, kind).is_file()  # a damaged one fails, it is not absent
+        return self.store.clip(video_id, kind) if there else None
 
     def _check_finished(self, target: Path, path: Path, clip: ClipFile) -> None:
         """Raise a StoreError where a folder that is there is not this video's export."""

@@ -196,16 +196,23 @@ class FlowStore:
         A clip without a hash was imported without its video: there is nothing to compare.
         """
         path = self.path(video_id, kind)
-        if not path.is_file():
+        if not path.is_file() or self.damaged(video_id, kind):
             return False
-        try:
-            header = ClipFile(path).header
-        except StoreError:
-            return False
+        header = ClipFile(path).header
         wanted = (kind, video_id, self.settings.codec)
         return (header.kind, header.video_id, header.codec) == wanted and (
             source_hash is None or header.source_hash in ("", source_hash)
         )
+
+    def damaged(self, video_id: str, kind: Kind) -> bool:
+        """Whether a clip is there, and anything in it is not as it was written."""
+        path = self.path(video_id, kind)
+        try:
+            if path.is_file():
+                ClipFile(path).check()
+        except StoreError:
+            return True
+        return False
 
     def writer(self, header: ClipHeader) -> ClipWriter:
         """Return a writer for one clip of this store."""
