@@ -253,6 +253,15 @@ def test_official_data_without_the_lists_of_split_1_is_refused(
     assert not study.out.exists()
 
 
+def test_given_splits_are_used_where_that_is_asked_for(tiny_data: Path, tmp_path: Path) -> None:
+    for given, choices in ((True, [(1, None)]), (False, [(None, f"{i}/3") for i in (1, 2, 3)])):
+        study = study_of(tiny_data, tmp_path, given=given)
+        found = [run.settings.choice for run in study.runs("flow-10", 0)]
+        assert [(choice.split, choice.fold) for choice in found] == choices
+    with_data(study := study_of(tiny_data, tmp_path, given=True), given=())
+    assert len(study.runs("flow-10", 0)) == 3  # none came with it: folds
+
+
 @pytest.mark.slow
 def test_official_data_uses_its_own_splits(tiny_data: Path, tmp_path: Path) -> None:
     study = study_of(tiny_data, tmp_path, official=True, recipe=make_recipe("paper"))

@@ -25,7 +25,18 @@ def reproduce(
     ),
     ucf101: Path = own(None, "Folder of UCF-101, for the paper's own experiments.", DATA),
     hmdb51: Path = own(None, "Folder of HMDB-51.", DATA),
-    folds: int = own(3, "Folds by group, of data without official splits.", DATA, min=2),
+    folds: int = own(
+        3,
+        "Folds by group, of data without official splits, or without --given-splits.",
+        DATA,
+        min=2,
+    ),
+    given_splits: bool = own(
+        False,
+        "Use the splits that came with --data, where there are some, instead of folds.",
+        DATA,
+        "--given-splits",
+    ),
     out: Path = own(Path("reproduction"), "Folder of runs and results.", None, "--out"),
     seeds: int = own(1, "Number of seeds; more may be added later.", min=1),
     notes: Path = own(None, 'Text with headings "Claim 1" and so on, to stand beside the results.'),
@@ -69,6 +80,7 @@ def reproduce(
             seeds=seeds,
             folds=folds,
             official=bool(official),
+            given=given_splits,
         )
         if list_:
             rows = listing(study)

@@ -133,9 +133,9 @@ def collect(study: Study, what: str, failed: dict[Path, str]) -> dict[str, Any]:
                 "videos": len(dataset.videos),
                 "classes": len(dataset.classes),
                 "groups": len(dataset.groups),
-                "splits": list(dataset.given_splits) if study.official else None,
+                "splits": list(dataset.given_splits) if study.uses_given(target) else None,
             }
-            for name, dataset in zip(study.names, study.datasets, strict=True)
+            for target, (name, dataset) in enumerate(zip(study.names, study.datasets, strict=True))
         ],
         "recipe": study.recipe.name,
         "steps": study.recipe.steps,

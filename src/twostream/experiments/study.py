@@ -108,6 +108,7 @@ class Study:
         weights: of the pre-trained spatial net, or None.
         folds: by group.
         official: use the splits that came with the data instead of folds: UCF-101 and HMDB-51.
+        given: the same for other data, where splits came with it.
     """
 
     data: tuple[str, ...]
@@ -117,6 +118,7 @@ class Study:
     seeds: int = 1
     folds: int = 3
     official: bool = False
+    given: bool = False
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.data) <= 2:
@@ -190,6 +192,8 @@ class Study:
             "official": self.official,
             "videos": [_checksum(dataset) for dataset in self.datasets],
         }
+        if self.given:
+            asked["given"] = True
         if self.reading > 1:
             asked["reading"] = self.reading
         if not path.is_file():
@@ -276,15 +280,19 @@ class Study:
             reading=self.reading,
         )
 
+    def uses_given(self, target: int) -> bool:
+        """Whether the splits that came with a data set are used, not folds."""
+        return self.official or (self.given and bool(self.datasets[target].given_splits))
+
     def _parts(self, target: int, every_split: bool) -> dict[str, SplitChoice]:
         """Return name -> choice of each part that is tested."""
-        if self.official:
+        if self.uses_given(target):
             given = self.datasets[target].given_splits
             if 1 not in given:
                 raise DataError(
                     f"{self.data[target]}: the official lists of split 1 are not there, or name "
                     "none of its videos: put the folder with the lists into it (docs/data.md says "
-                    "where to get them), or use --data"
+                    "where to get them), or use --data without --given-splits"
                 )
             numbers = given if every_split else given[:1]
             return {f"split{number}": SplitChoice(split=number) for number in numbers}

@@ -121,8 +121,8 @@ class _Job:
         ]
         if self.store.settings.imported and any(kind != "rgb" for kind in missing):
             raise StoreError(
-                "its imported flow is missing, damaged or of another version of this file, and such "
-                "flow cannot be computed: run twostream import-flow for it"
+                "its imported flow is missing, damaged or of another version of this file, and "
+                "such flow cannot be computed: run twostream import-flow for it"
             )
         if not missing:
             return False, self.store.clip(video.video_id, self.kinds[0]).header.warning
