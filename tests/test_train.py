@@ -12,20 +12,23 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
-from twostream.checkpoint import ModelSpec, StreamModel
+from twostream.checkpoint import ModelSpec, StreamModel, load_model, save_model
 from twostream.datasets import load_dataset
 from twostream.extraction import extract
 from twostream.loader import TrainingBatches
-from twostream.models import classifier
+from twostream.models import classifier, read_weights
 from twostream.recipes import QUICK
+from twostream.scoring import score_stacks
 from twostream.store.clips import ClipCache
 from twostream.store.flow_store import FlowStore, StoreSettings
 from twostream.training import TrainerOptions, fit, last_checkpoint
 from twostream.training.checkpoints import WholeCheckpoints
-from twostream.types import TemporalInput, UsageError
+from twostream.training.stream_training import StreamTraining
+from twostream.types import ModelError, TemporalInput, UsageError
 
 CPU = TrainerOptions(accelerator="cpu")
 STEPS = 20
@@ -234,3 +237,40 @@ def test_wrong_options_are_usage_errors(data: TrainingBatches) -> None:
             options.check()
         with pytest.raises(UsageError, match="does not take these options"):
             fit(new_model(), data, RECIPE, options=options)
+
+
+def test_a_training_that_diverges_ends_at_once_and_keeps_what_was(
+    data: TrainingBatches, tmp_path: Path
+) -> None:
+    wild = replace(QUICK, learning_rate=1e30, warmup_steps=0, gradient_clip=None, steps=STEPS)
+    kept = tmp_path / "checkpoints"
+    fit(new_model(), replace(data, steps=4), QUICK, options=CPU, checkpoints=kept)
+    before = {path.name: path.read_bytes() for path in kept.iterdir()}
+    for recipe in (wild, replace(wild, gradient_clip=5.0)):
+        with pytest.raises(ModelError, match=r"temporal net's training diverged: .*learning-rate"):
+            fit(new_model(), data, recipe, options=CPU, checkpoints=kept)
+        assert {path.name: path.read_bytes() for path in kept.iterdir()} == before
+    # the last step may spoil the weights without another loss that would tell
+    spoilt = new_model()
+    training = StreamTraining(spoilt, data, QUICK)
+    training.check_weights()
+    next(spoilt.network.buffers()).fill_(float("inf"))
+    for end in (training.on_train_end, lambda: training.on_save_checkpoint({})):
+        with pytest.raises(ModelError, match="is not finite at step 0 of 20"):
+            end()
+
+
+def test_weights_and_scores_that_are_not_finite_are_refused(tmp_path: Path) -> None:
+    model = new_model()
+    file = tmp_path / "net.safetensors"
+    save_model(file, model)
+    with torch.no_grad():
+        classifier(model.network).weight[0, 0] = float("nan")
+    stacks = np.zeros((1, 3, 2, 48, 48), np.float32)
+    with pytest.raises(ModelError, match="scores are not finite"):
+        score_stacks(model.eval(), stacks, np.ones(1, np.float32))
+    load_model(file)
+    save_model(file, model)
+    for read in (load_model, read_weights):
+        with pytest.raises(ModelError, match="not finite"):
+            read(file)

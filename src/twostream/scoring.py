@@ -24,6 +24,7 @@ from twostream.threads import ahead, keep_memory
 from twostream.types import (
     DataError,
     LabeledVideo,
+    ModelError,
     ModelSpec,
     Progress,
     VideoScores,
@@ -155,6 +156,9 @@ def score_stacks(
         model: the stream, on the device to use.
         stacks: (n, length, c, h, w), flow in pixels or RGB in 0..1.
         counts: (n,) how often each sample counts.
+
+    Raises:
+        ModelError: they are not finite.
     """
     spec = model.spec
     stacks, counts = torch.as_tensor(stacks), torch.as_tensor(counts)
@@ -167,6 +171,11 @@ def score_stacks(
         probabilities = model.network(channels).float().softmax(dim=1)
         per_crop_scores = probabilities.view(len(shares), len(chunk), -1).transpose(0, 1)
         total += weight.to(device) @ (shares @ per_crop_scores)
+    if not total.isfinite().all():  # of finite weights: too large for the arithmetic
+        raise ModelError(
+            f"the {spec.stream} net's scores are not finite: its training went wrong, so train "
+            "again with a lower --learning-rate"
+        )
     return total / counts.sum().to(device)
 
 

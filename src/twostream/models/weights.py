@@ -58,8 +58,21 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     taken off names where more than half of them have it.
 
     Raises:
-        ModelError: no such file, not a weights file, damaged, or one that wants to run code.
+        ModelError: no such file, not a weights file, damaged, not finite, or one that wants to run
+            code.
     """
+    tensors, metadata = _read(path)
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not tensor.isfinite().all():
+            reason = ValueError(f"{name} is not finite")
+            raise ModelError(
+                f"{path} holds numbers that are not finite, the first in {name}: the training that "
+                "made it went wrong, so take another file"
+            ) from reason
+    return tensors, metadata
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     if not path.is_file():
         folder = f"{path} is a folder, not a weights file"
         what = folder if path.is_dir() else f"no weights file {path}"

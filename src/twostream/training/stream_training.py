@@ -20,7 +20,7 @@ from twostream.files import write_text
 from twostream.loader import Batches, TimedLoader, batches
 from twostream.models import classifier, first_stages
 from twostream.recipes import LITE, Recipe
-from twostream.types import Progress, no_progress
+from twostream.types import ModelError, Progress, no_progress
 
 LOG_EVERY = 10
 
@@ -98,7 +98,11 @@ class StreamTraining(LightningModule):
             loss = nn.functional.cross_entropy(logits, labels)
         self.accuracy.update(logits, labels)
         step = self.global_step
-        if (step + 1) % LOG_EVERY == 0 or step + 1 == self.data.steps:
+        logged = (step + 1) % LOG_EVERY == 0 or step + 1 == self.data.steps
+        # asking a GPU makes it wait, so there it is asked where the loss is read anyway
+        if (logged or loss.device.type == "cpu") and not torch.isfinite(loss):
+            raise self.diverged(f"the loss is {float(loss.detach()):g}", step + 1)
+        if logged:
             row = {
                 "step": step + 1,
                 "loss": float(loss.detach()),
@@ -112,6 +116,20 @@ class StreamTraining(LightningModule):
                 detail = f"loss {row['loss']:.3f}, accuracy {row['accuracy']:.2f}"
                 self.progress(f"train {self.model.spec.stream}", step + 1, self.data.steps, detail)
         return loss
+
+    def diverged(self, what: str, step: int) -> ModelError:
+        """Return the error of a training that cannot be gone on with."""
+        return ModelError(
+            f"the {self.model.spec.stream} net's training diverged: {what} at step {step} of "
+            f"{self.data.steps} (the learning rate's highest is {self.recipe.learning_rate:g}): "
+            "train again with a lower --learning-rate and another --out"
+        )
+
+    def check_weights(self) -> None:
+        """Raise a ModelError where a weight or statistic is not finite."""
+        for name, values in self.model.network.state_dict().items():
+            if values.is_floating_point() and not values.isfinite().all():
+                raise self.diverged(f"{name} is not finite", self.global_step)
 
     def configure_optimizers(self) -> Any:
         """SGD with momentum and the recipe's schedule; frozen layers get no gradient."""
@@ -159,6 +177,7 @@ class StreamTraining(LightningModule):
 
     def on_train_end(self) -> None:
         """Write the curves and how long the loop waited for data."""
+        self.check_weights()
         if self.history_path and self.global_rank == 0:
             wait = self.timed_loader.wait_seconds if self.timed_loader else 0.0
             summary = {
@@ -169,7 +188,8 @@ class StreamTraining(LightningModule):
             write_text(self.history_path, json.dumps(summary))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the curves across a restart."""
+        """Keep the curves across a restart; of a training that diverged nothing is kept."""
+        self.check_weights()
         checkpoint["history"] = self.history
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
