@@ -113,6 +113,21 @@ def test_names_are_shown_as_they_are(
         assert f"{where} {name}" in captured.err
 
 
+def test_no_name_steers_the_terminal(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    name = "a\x1b[2J\u202eb\x07"
+    shown = Shown()
+    with shown.progress():
+        shown.step("read", 2, 2, name)
+    shown.say(name)
+    shown.line(name)
+    shown.table(name, ("video",), [(name,)])
+    assert run(["doctor", str(tmp_path / name)]) == 1
+    captured = capsys.readouterr()
+    for text, times in ((captured.out, 3), (captured.err, 3)):
+        assert not set("\x1b\u202e\x07") & set(text)
+        assert text.count(r"a\x1b[2J\u202eb\x07") == times
+
+
 def test_progress_travels_to_other_devices(capsys: pytest.CaptureFixture[str]) -> None:
     """`--devices 2` starts processes that get the progress callback with the training."""
     shown = Shown(as_json=True)

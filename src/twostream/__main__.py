@@ -60,7 +60,9 @@ def run(arguments: list[str]) -> int:
 
 
 def _say(message: str, status: int) -> int:
-    print(f"twostream: {message}", file=sys.stderr)
+    from twostream.cli.console import printable
+
+    print(printable(f"twostream: {message}"), file=sys.stderr)
     return status
 
 

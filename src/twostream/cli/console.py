@@ -6,6 +6,7 @@ import json
 import logging
 import sys
 import time
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -55,11 +56,11 @@ class Shown(logging.Handler):
 
     def say(self, message: str) -> None:
         """Tell people one sentence."""
-        self.notes.print(message, style="dim")
+        self.notes.print(printable(message), style="dim")
 
     def line(self, text: str) -> None:
         """Print one line of the result, however long."""
-        self.out.print(text, soft_wrap=True)
+        self.out.print(printable(text), soft_wrap=True)
 
     def table(
         self,
@@ -72,13 +73,13 @@ class Shown(logging.Handler):
         """Print a table; the first columns are text, the others are numbers or text."""
         from rich.table import Table
 
-        table = Table(title=title, title_justify="left", header_style="bold")
+        table = Table(title=printable(title), title_justify="left", header_style="bold")
         for i, column in enumerate(columns):
             table.add_column(
                 column, justify="left" if i < text_columns else "right", overflow="fold"
             )
         for row in rows:
-            table.add_row(*map(str, row))
+            table.add_row(*(printable(str(cell)) for cell in row))
         self.out.print(table)
 
     def summary(
@@ -123,6 +124,7 @@ class Shown(logging.Handler):
 
     def step(self, task: str, done: float, total: float, detail: str = "") -> None:
         """Take one step's news: (task, done, total, detail)."""
+        detail = printable(detail)
         if self._bars is None:
             now = time.monotonic()
             if done < total and now - self._told.setdefault(task, now) < PLAIN_SECONDS:
@@ -134,6 +136,23 @@ class Shown(logging.Handler):
         if known is None or self._bars.tasks[known].finished:
             known = self._tasks[task] = self._bars.add_task(task, total=total, detail="")
         self._bars.update(known, completed=done, total=total, detail=detail)
+
+
+def printable(text: str) -> str:
+    """Return text as a terminal may have it: what would steer it is spelt out.
+
+    Names of files and classes come from anywhere; ESC would colour or clear the screen, and marks
+    of direction would turn the line round.
+
+    >>> print(printable("run" + chr(27) + "[2J"))
+    run\\x1b[2J
+    """
+    return "".join(
+        each
+        if each.isprintable() or each in "\n\t" or unicodedata.category(each) == "Zs"
+        else each.encode("unicode_escape").decode()
+        for each in text
+    )
 
 
 def percent(value: float | None) -> str:

@@ -6,7 +6,7 @@ from contextlib import nullcontext
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from twostream.cli.console import Shown
+from twostream.cli.console import Shown, printable
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -39,7 +39,7 @@ def watch(
     live = Live(predictor, open_source(name, short_side=short_side), **options)
     display = None
     if shown.out.is_terminal and not shown.as_json:
-        display = Display(Text(f"{name}: waiting for frames"), console=shown.out)
+        display = Display(Text(printable(f"{name}: waiting for frames")), console=shown.out)
     status = 0
     try:
         with display or nullcontext():
@@ -89,7 +89,7 @@ def _picture(name: str, title: str, event: LivePrediction, top: int) -> Table:
     )
     short = name.rpartition("/")[2] or name
     table = Table(
-        title=Text(f"{short}, {event.prediction.end_seconds:.1f} s: {title}"),
+        title=Text(printable(f"{short}, {event.prediction.end_seconds:.1f} s: {title}")),
         caption=caption,
         title_justify="left",
         caption_justify="left",
@@ -98,5 +98,5 @@ def _picture(name: str, title: str, event: LivePrediction, top: int) -> Table:
     for label, score in event.prediction.top(top):
         filled = round(BAR_CELLS * score)
         bar = "█" * filled + "·" * (BAR_CELLS - filled)
-        table.add_row(Text(label), bar, f"{100 * score:.0f}%")
+        table.add_row(Text(printable(label)), bar, f"{100 * score:.0f}%")
     return table
