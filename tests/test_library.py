@@ -90,8 +90,9 @@ def test_the_main_path(split: DatasetSplit, tmp_path: Path) -> None:
 
     video = split.test[0].path
     predicted = predict(out, video)
-    np.testing.assert_array_equal(predicted.streams["spatial"], scores[0].scores[0])
-    np.testing.assert_array_equal(predicted.streams["temporal"], scores[1].scores[0])
+    # its crops are enlarged from whole frames, those of evaluate from what the store keeps
+    np.testing.assert_allclose(predicted.streams["spatial"], scores[0].scores[0], atol=1e-6)
+    np.testing.assert_allclose(predicted.streams["temporal"], scores[1].scores[0], atol=1e-6)
     np.testing.assert_array_equal(predict([spatial, temporal], video).scores, predicted.scores)
     export_onnx(out, tmp_path / "onnx")
     exported = predict(tmp_path / "onnx", video)

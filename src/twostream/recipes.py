@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields, replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from twostream.types import Stream, UsageError
+from twostream.types import MOST_ENLARGED, Stream, UsageError
 
 if TYPE_CHECKING:
     from twostream.store.flow_store import StoreSettings
@@ -160,7 +160,7 @@ class Recipe:
         if unknown := set(self.adapts) - set(get_args(Adapts)):
             names = ", ".join(get_args(Adapts))
             raise UsageError(f"a recipe adapts {names}, got {', '.join(sorted(unknown))}")
-        if self.crop_size > self.short_side and not self.centre_crop:
+        if self.smallest_side > self.short_side:
             raise UsageError(
                 f"a crop of {self.crop_size} px does not fit a short side of {self.short_side} px"
             )
@@ -171,8 +171,8 @@ class Recipe:
 
     @property
     def smallest_side(self) -> int:
-        """Shorter side, px, that a stored frame must have: the crop's, unless it is enlarged."""
-        return min(self.crop_size, self.short_side)
+        """Shorter side, px, that a stored frame must have."""
+        return math.ceil(self.crop_size / (MOST_ENLARGED if self.centre_crop else 1))
 
     def architecture(self, stream: Stream) -> str:
         """Return the stream's network."""

@@ -23,6 +23,7 @@ Error tree::
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -36,6 +37,7 @@ STREAMS: tuple[Stream, ...] = get_args(Stream)
 Codec = Literal["jpeg", "lossless"]
 Subset = Literal["train", "test"]
 Direction = Literal["forward", "backward"]
+MOST_ENLARGED = 2.5  # times, of a crop that is resized for its net
 TestCrops = Literal["ten", "centre"]
 ChannelOrder = Literal["rgb", "bgr"]
 CHANNEL_ORDERS: tuple[str, ...] = get_args(ChannelOrder)
@@ -317,8 +319,9 @@ class ModelSpec:
 
     @property
     def smallest_side(self) -> int:
-        """Shorter side, px, that a stored frame must have: the crop's, unless it is enlarged."""
-        return min(self.crop_size, int(self.store.get("short_side", self.crop_size)))
+        """Shorter side, px, that a stored frame must have."""
+        enlarged = MOST_ENLARGED if self.test_crops == "centre" else 1
+        return math.ceil(self.crop_size / enlarged)
 
     @property
     def is_flow(self) -> bool:

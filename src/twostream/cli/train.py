@@ -174,9 +174,8 @@ def train(
         skip_unreadable=skip_unreadable,
         flows=FLOW_CANDIDATES if flow == AUTO else (),
     )
-    shown = Shown(as_json=as_json)
     machine = trainer_options(accelerator, devices, precision, loader_workers)
-    with shown.progress():
+    with (shown := Shown(as_json=as_json)).progress():
         results = train_run(
             settings, folder, resume=resume, options=machine, workers=workers, progress=shown.step
         )

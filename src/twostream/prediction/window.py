@@ -228,10 +228,10 @@ class RecentClip:
 
 
 def check_size(video: Path | str, height: int, width: int, smallest_side: int) -> None:
-    """Raise a VideoError for frames that are smaller than the networks' crop."""
+    """Raise a VideoError for frames that are too small for the networks' crop."""
     if min(height, width) < smallest_side:
         raise VideoError(
             video,
-            f"its frames of {width}x{height} px are smaller than the model's "
-            f"crop of {smallest_side} px, and frames are never enlarged",
+            f"its frames of {width}x{height} px are smaller than the model's crop of "
+            f"{smallest_side} px, the least that it can be shown",
         )

@@ -18,7 +18,7 @@ import numpy as np
 
 from twostream.recipes import Recipe
 from twostream.threads import num_cores
-from twostream.types import DatasetSplit, LabeledVideo, TemporalInput, VideoError
+from twostream.types import MOST_ENLARGED, DatasetSplit, LabeledVideo, TemporalInput, VideoError
 from twostream.video import VideoInfo, VideoReader, stored_size
 
 logger = logging.getLogger(__name__)
@@ -159,10 +159,11 @@ def fitting_size(short_sides: Sequence[int], *, short_side: int, crop_size: int)
 def shrunk(recipe: Recipe, short_side: int, crop_size: int) -> Recipe:
     """Return the recipe for clips of a smaller size; the spatial net's crop may be enlarged."""
     temporal = min(recipe.of("temporal").crop_size, crop_size)
+    enlarged = min(recipe.least_crop_size or 0, int(MOST_ENLARGED * crop_size), recipe.crop_size)
     return replace(
         recipe,
         short_side=short_side,
-        crop_size=max(crop_size, min(recipe.crop_size, recipe.least_crop_size or 0)),
+        crop_size=max(crop_size, enlarged // CROP_STEP * CROP_STEP),
         temporal_crop_size=temporal if recipe.temporal_crop_size else None,
     )
 

@@ -58,7 +58,6 @@ def evaluate_run(
     if not models:
         raise RunError(f"{run} holds no trained model: train first (twostream train DATA)")
     specs = [model.spec for model in models]
-    fusion = read_fusion(run)
     kept = kept_videos(run)
     reading = asked.get("reading", 1) if data is None else READING
     dataset = load_dataset(data or data_of(kept, asked["data"]), reading=reading)
@@ -92,7 +91,7 @@ def evaluate_run(
         how: Any = {"skip_unreadable": skip_unreadable, "progress": progress}
         scores = [score(model, videos, found, options, **how) for model in models]
         if len(scores) == len(STREAMS):
-            scores += fused(scores, training_scores(run), fusion, seed=seed)
+            scores += fused(scores, training_scores(run), read_fusion(run), seed=seed)
         for each in scores:
             save_scores(folder / f"{each.stream}-test.npz", each)
     done = {
