@@ -12,7 +12,7 @@ from twostream.files import read_json
 from twostream.flow import preset_parameters
 from twostream.log_linear import read_fusion
 from twostream.run import flow_choice, training_run
-from twostream.run.flow_choice import cheapest_of_the_best, chosen_flow
+from twostream.run.flow_choice import cheapest_of_the_best, chosen_flow, keep_the_chosen
 from twostream.store.flow_store import FlowStore
 from twostream.types import RunError, VideoScores
 
@@ -97,6 +97,25 @@ def test_the_run_goes_on_with_what_was_chosen(
     before = (out / "temporal.safetensors").read_bytes()
     assert run([*command, "--resume"]) == 0  # finished: nothing is done again
     assert len(trained) == 8 and (out / "temporal.safetensors").read_bytes() == before
+
+
+@pytest.mark.parametrize("there", ["nothing", "an empty folder", "a part"])
+def test_what_was_chosen_is_kept_wherever_the_store_is(there: str, tmp_path: Path) -> None:
+    trials, store = tmp_path / "run" / "flow-trials", tmp_path / "elsewhere" / "store"
+    for name in ("forward/a.clip", "forward/b.clip", "store.json"):
+        file = trials / "dis" / "flow" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(name)
+    if there != "nothing":
+        store.mkdir(parents=True)
+    if there == "a part":  # of a copy that was killed
+        (store / "forward").mkdir()
+        (store / "forward" / "a.clip").write_text("half")
+    for _ in range(2):
+        keep_the_chosen(trials / "dis", tmp_path / "run", store)
+        for name in ("forward/a.clip", "forward/b.clip", "store.json"):
+            assert (store / name).read_text() == name
+        assert not trials.exists()
 
 
 @pytest.mark.parametrize(

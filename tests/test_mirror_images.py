@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from twostream.checkpoint import load_model
 from twostream.datasets import load_dataset
 from twostream.extraction import extract
+from twostream.files import differences
 from twostream.recipes import make_recipe
 from twostream.run import RunSettings, mirror_images, train_run
 from twostream.run.mirror_images import MirrorImages, mcnemar, told_apart, tried
@@ -175,6 +176,9 @@ def test_what_is_said_settles_it() -> None:
     now = RunSettings(data="d", recipe=make_recipe("standard"))
     assert now.going_on(asked).asked() == asked
     assert now.going_on(now.asked()) == now
+    for name in ("least_crop_size", "temporal_least_steps"):  # as before small clips were enlarged
+        del asked["recipe"][name]
+    assert differences(asked, now.going_on(asked).asked()) == []
     for name in ("adapts", "linear_probe"):
         del asked["recipe"][name]
     old = now.going_on(asked).recipe

@@ -140,16 +140,23 @@ def test_held_out_folds_are_as_many_as_fusion_needs() -> None:
     from twostream.datasets import Dataset
     from twostream.types import LabeledVideo
 
-    def folds(count: int, **changes: Any) -> list[Any]:
+    def folds(count: int, lost: set[str] = frozenset(), **changes: Any) -> list[Any]:  # type: ignore[assignment]
         videos = tuple(
             LabeledVideo(f"{i}", Path(f"{i}.mp4"), i % 2, f"g{i % 20}") for i in range(count)
         )
         dataset = Dataset("some", "CSV", Path("some.csv"), ("a", "b"), videos)
         settings = RunSettings(data="some", recipe=replace(STANDARD, imagenet=False, **changes))
         split = SimpleNamespace(train=videos)
-        return inner_folds(settings, dataset, split)  # type: ignore[arg-type]
+        own = SimpleNamespace(train=tuple(v for v in videos if v.video_id not in lost))
+        return inner_folds(settings, dataset, split, own)  # type: ignore[arg-type]
 
     assert len(folds(200)) == 1
+    whole = folds(200, fit_scores="out-of-fold")
+    lost = {fold.test[0].video_id for fold in whole[:2]}
+    for before, after in zip(whole, folds(200, lost=lost, fit_scores="out-of-fold"), strict=True):
+        for side in ("train", "test"):  # nobody else changes folds
+            ids = [v.video_id for v in before.videos(side) if v.video_id not in lost]
+            assert ids == [video.video_id for video in after.videos(side)]
     assert len(folds(60)) == 2
     assert len(folds(20)) == 4
     assert len(folds(200, fit_scores="out-of-fold")) == 4

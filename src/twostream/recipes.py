@@ -172,7 +172,8 @@ class Recipe:
     @property
     def smallest_side(self) -> int:
         """Shorter side, px, that a stored frame must have."""
-        return math.ceil(self.crop_size / (MOST_ENLARGED if self.centre_crop else 1))
+        resized = self.centre_crop and self.crop_scales
+        return math.ceil(self.crop_size / (MOST_ENLARGED if resized else 1))
 
     def architecture(self, stream: Stream) -> str:
         """Return the stream's network."""

@@ -23,7 +23,9 @@ logger = logging.getLogger(__name__)
 SEEN = 100  # training clips whose scores show over-fitting
 
 
-def inner_folds(settings: RunSettings, dataset: Dataset, split: DatasetSplit) -> list[DatasetSplit]:
+def inner_folds(
+    settings: RunSettings, dataset: Dataset, split: DatasetSplit, own: DatasetSplit | None = None
+) -> list[DatasetSplit]:
     """Return the folds of the training clips; none where the SVM learns in-sample.
 
     "held-out": the first ones that hold enough clips, of every class. Asked for before anything is
@@ -31,24 +33,44 @@ def inner_folds(settings: RunSettings, dataset: Dataset, split: DatasetSplit) ->
     """
     if settings.recipe.fit_scores == "in-sample" or len(settings.streams) < len(STREAMS):
         return []
-    drawn = drawn_folds(settings, dataset, split)
+    drawn = drawn_folds(settings, dataset, split, own or split)
     if not drawn:
         logger.info(
             "all training clips are of one group: the SVM learns from in-sample scores, and the "
             "average answers"
         )
-    return enough(drawn, split) if settings.recipe.fit_scores == "held-out" else drawn
+    return enough(drawn, own or split) if settings.recipe.fit_scores == "held-out" else drawn
 
 
-def drawn_folds(settings: RunSettings, dataset: Dataset, split: DatasetSplit) -> list[DatasetSplit]:
-    """Return all folds of the training clips, drawn by group; none where there is one group."""
+def drawn_folds(
+    settings: RunSettings, dataset: Dataset, split: DatasetSplit, own: DatasetSplit
+) -> list[DatasetSplit]:
+    """Return all folds of the training clips, drawn by group; none where there is one group.
+
+    They are drawn of all clips, and those that cannot be used are left out of their fold then: a
+    clip that becomes unreadable while a run is stopped must not move others from fold to fold.
+
+    Args:
+        settings, dataset: of the run.
+        split: its training side.
+        own: what of that can be used.
+    """
     inner = replace(dataset, videos=split.train, given=())
     folds = min(settings.recipe.fit_folds, len(inner.groups) or len(split.train))
-    return [
-        inner.split(fold=f"{i}/{folds}", seed=settings.seed)
-        for i in range(1, folds + 1)
-        if folds > 1
+    if folds < 2:
+        return []
+    drawn = [inner.split(fold=f"{i}/{folds}", seed=settings.seed) for i in range(1, folds + 1)]
+    usable = {video.video_id for video in own.train}
+    parts = [
+        replace(
+            fold,
+            train=tuple(video for video in fold.train if video.video_id in usable),
+            test=tuple(video for video in fold.test if video.video_id in usable),
+        )
+        for fold in drawn
     ]
+    parts = [part for part in parts if part.test]
+    return parts if len(parts) > 1 else []
 
 
 def enough(drawn: list[DatasetSplit], split: DatasetSplit) -> list[DatasetSplit]:

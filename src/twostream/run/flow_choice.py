@@ -8,6 +8,7 @@ and asked about them. Test clips are not looked at.
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -16,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from twostream.files import read_json, write_json
+from twostream.store.flow_store import SETTINGS_NAME
 from twostream.types import RunError, VideoScores
 
 logger = logging.getLogger(__name__)
@@ -107,10 +109,24 @@ def keep_the_chosen(trial: Path, out: Path, store: Path) -> None:
         out: the RUN folder.
         store: of the run.
     """
-    if (trial / "flow").is_dir() and not store.exists():
-        store.parent.mkdir(parents=True, exist_ok=True)
-        shutil.move(trial / "flow", store)
+    if (trial / "flow").is_dir() and not (store / SETTINGS_NAME).is_file():
+        store.mkdir(parents=True, exist_ok=True)
+        rest = sorted((trial / "flow").iterdir(), key=lambda path: path.name == SETTINGS_NAME)
+        for path in rest:  # the file that makes it a store comes last: a kill before is no loss
+            if path.is_dir():
+                shutil.copytree(path, store / path.name, dirs_exist_ok=True, copy_function=_place)
+            else:
+                _place(path, store / path.name)
     for folder in sorted(trial.glob("cross-fitting*")):
         if not (out / folder.name).exists():
             shutil.move(folder, out / folder.name)
     shutil.rmtree(trial.parent, ignore_errors=True)
+
+
+def _place(source: str | Path, target: str | Path) -> None:
+    """Bring a file to another place: by a link where both are on one disk, else by a copy."""
+    Path(target).unlink(missing_ok=True)
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)

@@ -47,6 +47,11 @@ def keep_videos(run: Path, dataset: Dataset, split: DatasetSplit) -> None:
     """Write which videos a run trains and tests on, unless it is written."""
     if (run / VIDEOS_NAME).is_file():
         return
+    if any(run.glob("*.safetensors")) or (run / "checkpoints").is_dir():
+        logger.warning(
+            f"{run} was begun by a version that did not keep which videos it trained on: they are "
+            "taken to be those of now; if clips came or went since, train again with another --out"
+        )
     known = {video.video_id for video in split.videos()}
     hashes = hashes_of(split.videos())
     sides = {

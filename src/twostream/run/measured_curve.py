@@ -88,7 +88,7 @@ def curve_run(
         job = job_of(settings, run, options, workers, progress)
         job.settle_flow()  # as the run did
         own, others = stored(job)
-        folds = inner_folds(job.settings, job.dataset, own.split)
+        folds = inner_folds(job.settings, job.dataset, job.split, own.split)
         job.settle_flips(own, folds, others)  # as the run did
         whole = whole_scores(run, folds)
         folds = scored(folds, whole)

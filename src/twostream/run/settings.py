@@ -125,8 +125,8 @@ class RunSettings:
     def going_on(self, begun: dict[str, Any]) -> RunSettings:
         """Return the settings as a run goes on with them that was begun with these.
 
-        What is new since then stays as it was: how data sets are read, mirror images, and how the
-        last layer starts.
+        What is new since then stays as it was: how data sets are read, mirror images, how the last
+        layer starts, and what small clips and few clips get.
 
         Args:
             begun: its asked.json.
@@ -137,6 +137,8 @@ class RunSettings:
             recipe = recipe.settled("flips")
         if "linear_probe" not in before:
             recipe = replace(recipe, linear_probe=())
+        if "least_crop_size" not in before:
+            recipe = replace(recipe, least_crop_size=None, temporal_least_steps=None)
         return replace(self, recipe=recipe, reading=begun.get("reading", 1))
 
     def flowing(self, flow: str) -> RunSettings:

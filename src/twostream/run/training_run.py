@@ -170,7 +170,7 @@ class TrainingRun:
                 self.extracted(other.split, other.store, settings.net("temporal").kinds)
                 for other in self.others
             ]
-        folds = inner_folds(settings, self.dataset, own.split)
+        folds = inner_folds(settings, self.dataset, self.split, own.split)
         self.settle_flips(own, folds, others)
         settings = self.settings
         write_json(out / "settings.json", description(self, own))
@@ -248,7 +248,7 @@ class TrainingRun:
             logger.info(f"trying {flow} on held-out training clips")
             with self.clock("extract"):
                 own = trial.extracted(train, out / "flow", settings.kinds())
-            folds = enough(drawn_folds(settings, self.dataset, own.split), own.split)
+            folds = enough(drawn_folds(settings, self.dataset, train, own.split), own.split)
             parts = [trial.fold_scores("temporal", i, own, folds, ()) for i in range(len(folds))]
             return joined(parts)
 
