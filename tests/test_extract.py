@@ -1,21 +1,20 @@
-"""Extraction: the same result whatever the workers and interruptions, and nothing lost."""
+"""Extraction: the same result whatever the workers, and one bad video costs that video."""
 
 from __future__ import annotations
 
 import csv
 import os
 import re
-import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
+from moving_clips import SETTINGS, SPEED_PX, contents, ids, make_clip, make_data
 from twostream.extraction import (
     ExtractSummary,
     extract,
@@ -24,44 +23,10 @@ from twostream.extraction import (
 from twostream.files import PARTIAL_SUFFIX
 from twostream.flow import FlowEstimator, make_estimator
 from twostream.flow.opencv import one_opencv_thread
-from twostream.store import clip_writer
-from twostream.store.flow_store import ClipFile, FlowStore, StoreSettings
+from twostream.store.flow_store import FlowStore, StoreSettings
 from twostream.types import LabeledVideo, StoreError, VideoError
 from twostream.video import VideoReader, VideoWriter
 from twostream.video.fingerprint import source_hash
-
-SETTINGS = StoreSettings(short_side=48, flow="farneback")
-SPEED_PX = 2  # of the texture in `make_clip`, to the right per frame at 25 frames/s
-
-
-def make_clip(path: Path, frames: int = 8, fps: float = 25.0, seed: int = 0) -> Path:
-    """A 64 x 48 texture that moves to the right by 50 px/s."""
-    rng = np.random.default_rng(seed)
-    ground = cv2.GaussianBlur(rng.integers(0, 255, (48, 600, 3), np.uint8), (0, 0), 2)
-    ground = cv2.normalize(ground, None, 0, 255, cv2.NORM_MINMAX)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with VideoWriter(path, fps=fps, width=64, height=48, quality=2) as writer:
-        for t in range(frames):
-            left = max(0, 500 - round(t * SPEED_PX * 25 / fps))
-            writer.write(np.ascontiguousarray(ground[:, left : left + 64]))
-    return path
-
-
-def make_data(folder: Path, count: int = 5) -> list[LabeledVideo]:
-    names = [f"move/clip {i} [x].avi" for i in range(count)]
-    return [
-        LabeledVideo(name, make_clip(folder / name, 5 + 3 * i, seed=i), 0)
-        for i, name in enumerate(names)
-    ]
-
-
-def contents(store: Path) -> dict[str, bytes]:
-    """Every file of a store but hidden ones, by its relative name."""
-    return {
-        p.relative_to(store).as_posix(): p.read_bytes()
-        for p in sorted(store.rglob("*"))
-        if p.is_file()
-    }
 
 
 class TestOnePass:
@@ -129,10 +94,6 @@ class TestOnePass:
         assert (clip.header.height, clip.header.width) == (24, 32)
         inner = clip.fields()[:, 0, 6:-6, 6:-6]
         np.testing.assert_allclose(inner.mean(), SPEED_PX / 2, atol=0.1)
-
-
-def ids(videos: Sequence[LabeledVideo]) -> list[str]:
-    return [video.video_id for video in videos]
 
 
 class TestManyClips:
@@ -343,109 +304,6 @@ class TestManyClips:
             assert np.median(lengths) < 0.2  # the camera stands still
             assert lengths.max() > 0.7  # and someone moves
             assert lengths.max() > 6 * np.median(lengths)
-
-
-class TestInterruption:
-    def test_a_full_disk_is_one_sentence_and_loses_nothing(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        videos = make_data(tmp_path / "data", 5)
-        store = tmp_path / "s"
-        extract(videos[:2], store=store, settings=SETTINGS)
-        finished = contents(store)
-        write = clip_writer.ClipWriter._append_blob
-
-        def full_disk(writer: clip_writer.ClipWriter, blob: bytes) -> None:
-            if writer.count == 5:
-                with open("/dev/full", "wb") as full:
-                    os.dup2(full.fileno(), writer._file.fileno())
-            write(writer, blob)
-
-        monkeypatch.setattr(clip_writer.ClipWriter, "_append_blob", full_disk)
-        with pytest.raises(StoreError, match="no space left on the disk") as caught:
-            extract(videos, store=store, settings=SETTINGS, workers=2)
-        assert "\n" not in str(caught.value)
-        monkeypatch.undo()
-        now = contents(store)
-        assert {name: now[name] for name in finished} == finished
-        summary = extract(videos, store=store, settings=SETTINGS)
-        assert summary.skipped >= 2
-        assert summary.failed == {}
-        assert not list(store.rglob(f".*{PARTIAL_SUFFIX}"))
-
-    def test_ctrl_c_leaves_finished_clips_and_no_temporary_file(self, tmp_path: Path) -> None:
-        videos = make_data(tmp_path / "data", 5)
-        store = tmp_path / "s"
-
-        def interrupt(task: str, done: float, total: float, detail: str = "") -> None:
-            if done >= 2:
-                raise KeyboardInterrupt
-
-        with pytest.raises(KeyboardInterrupt):
-            extract(videos, store=store, settings=SETTINGS, workers=1, progress=interrupt)
-        left = contents(store)
-        assert not [name for name in left if name.endswith(PARTIAL_SUFFIX)]
-        assert 5 <= len(left) < 11
-        clean = tmp_path / "clean"
-        extract(videos, store=store, settings=SETTINGS)
-        extract(videos, store=clean, settings=SETTINGS)
-        assert contents(store) == contents(clean)
-
-    def test_ctrl_c_does_not_wait_for_a_long_clip(self, tmp_path: Path) -> None:
-        videos = [LabeledVideo("long.avi", make_clip(tmp_path / "long.avi", 400), 0)]
-        settings = StoreSettings(short_side=48, flow="tvl1-opencv")  # 400 pairs take many seconds
-
-        def interrupt(task: str, done: float, total: float, detail: str = "") -> None:
-            raise KeyboardInterrupt
-
-        with pytest.raises(KeyboardInterrupt):
-            extract(videos, store=tmp_path / "s", settings=settings, progress=interrupt)
-        assert list(contents(tmp_path / "s")) == ["store.json"]
-
-    def test_a_kill_is_continued(self, tmp_path: Path) -> None:
-        """kill -9 in the middle of a clip; the next run ends with the same bytes as a clean one."""
-        videos = make_data(tmp_path / "data", 4)
-        videos.append(LabeledVideo("long.avi", make_clip(tmp_path / "data/long.avi", 200), 0))
-        store = tmp_path / "killed"
-        code = (
-            "import sys; from pathlib import Path; from twostream.extraction import extract\n"
-            "from twostream.store.flow_store import StoreSettings\n"
-            "from twostream.types import LabeledVideo\n"
-            "videos = [LabeledVideo(a, Path(sys.argv[2]) / a, 0) for a in sys.argv[3:]]\n"
-            "slow = StoreSettings(short_side=48, flow='farneback')\n"
-            "import time; e = sys.modules[extract.__module__]; real = e.make_on_device\n"
-            "from twostream.flow import FlowEstimator\n"
-            "class Slow(FlowEstimator):\n"
-            "    def __init__(self): self.real = real('farneback', {}, 'cpu')\n"
-            "    def __call__(self, a, b): time.sleep(.02); return self.real(a, b)\n"
-            "e.make_on_device = lambda *a: Slow()\n"
-            "extract(videos, store=sys.argv[1], settings=slow, workers=2)\n"
-        )
-        process = subprocess.Popen(
-            [sys.executable, "-c", code, str(store), str(tmp_path / "data"), *ids(videos)]
-        )
-        wait_for(lambda: len(list(store.glob("forward/**/clip*.clip"))) >= 2, process)
-        wait_for(lambda: list(store.glob(f"*/**/.long*{PARTIAL_SUFFIX}")), process)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        stale = list(store.rglob(f".*{PARTIAL_SUFFIX}"))
-        assert stale
-        finished = list(store.rglob("*.clip"))
-        summary = extract(videos, store=store, settings=SETTINGS)
-        assert summary.skipped >= 2
-        assert summary.done == 5 - summary.skipped
-        assert not list(store.rglob(f".*{PARTIAL_SUFFIX}"))
-        extract(videos, store=tmp_path / "clean", settings=SETTINGS)
-        assert contents(store) == contents(tmp_path / "clean")
-        assert all(ClipFile(path) for path in finished)
-
-
-def wait_for(condition: Callable[[], object], process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert process.poll() is None, "the run ended before it could be killed"
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def test_source_hash_tells_files_apart(tmp_path: Path) -> None:

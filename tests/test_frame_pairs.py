@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from test_extract import SETTINGS, SPEED_PX, make_clip
+from moving_clips import SETTINGS, SPEED_PX, make_clip
 from twostream.extraction import (
     extract_to_memory,
 )

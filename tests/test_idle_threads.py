@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from test_extract import contents, make_clip, wait_for
+from moving_clips import contents, make_clip
+from test_extract_interrupted import wait_for
 from test_solvers import X, Y, grey, waves
 from twostream.extraction import extract
 from twostream.extraction.frame_pairs import FramePairs, with_flow
