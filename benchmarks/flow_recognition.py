@@ -4,12 +4,12 @@
         --out docs/flow-recognition.md
 
 Every method gets the same folds by group (or one split that comes with the data: --split), seeds,
-network and steps. A clip's value is the share of
-seeds that were right about it; means and 95% intervals are over the clips, by draws of whole
-groups, and differences to the first method are paired by clip. Pairs per CPU second are of
-extraction at the stored size: decoding, flow, storing; the methods take turns and the fastest round
-counts. A method may name a preset, as in brox:accurate. Runs are kept in DIR: a killed benchmark
-goes on, and more seeds add to what is there.
+network and steps. A clip's value is the share of seeds that were right about it; means and 95%
+intervals are over the clips, by draws of whole groups, and differences to the first method are
+paired by clip. Pairs per CPU second are of extraction at the stored size: decoding, flow, storing;
+the methods take turns and the fastest round counts. A method may name a preset, as in
+brox:accurate. Runs are kept in DIR: a killed benchmark goes on, and more seeds add to what is
+there.
 """
 
 from __future__ import annotations

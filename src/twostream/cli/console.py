@@ -147,6 +147,8 @@ def printable(text: str) -> str:
     >>> print(printable("run" + chr(27) + "[2J"))
     run\\x1b[2J
     """
+    if text.isprintable():
+        return text
     return "".join(
         each
         if each.isprintable() or each in "\n\t" or unicodedata.category(each) == "Zs"

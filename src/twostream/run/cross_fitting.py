@@ -24,22 +24,22 @@ SEEN = 100  # training clips whose scores show over-fitting
 
 
 def inner_folds(
-    settings: RunSettings, dataset: Dataset, split: DatasetSplit, own: DatasetSplit | None = None
+    settings: RunSettings, dataset: Dataset, split: DatasetSplit, own: DatasetSplit
 ) -> list[DatasetSplit]:
     """Return the folds of the training clips; none where the SVM learns in-sample.
 
     "held-out": the first ones that hold enough clips, of every class. Asked for before anything is
-    trained, so that too few groups are said at once.
+    trained, so that too few groups are said at once. Arguments are those of ``drawn_folds``.
     """
     if settings.recipe.fit_scores == "in-sample" or len(settings.streams) < len(STREAMS):
         return []
-    drawn = drawn_folds(settings, dataset, split, own or split)
+    drawn = drawn_folds(settings, dataset, split, own)
     if not drawn:
         logger.info(
             "all training clips are of one group: the SVM learns from in-sample scores, and the "
             "average answers"
         )
-    return enough(drawn, own or split) if settings.recipe.fit_scores == "held-out" else drawn
+    return enough(drawn, own) if settings.recipe.fit_scores == "held-out" else drawn
 
 
 def drawn_folds(

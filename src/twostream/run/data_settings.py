@@ -211,10 +211,10 @@ def adapted(
         sides = [min(stored_size(info.height, info.width, stored_side)) for info in infos]
         short, crop = fitting_size(sides, short_side=recipe.short_side, crop_size=recipe.crop_size)
         short = stored_side or short
+        fit = shrunk(recipe, short, crop)
         if (short, crop) != (recipe.short_side, recipe.crop_size):
             limit = recipe.short_side if crop == recipe.crop_size else recipe.crop_size
             small = sum(side < limit for side in sides)
-            fit = shrunk(recipe, short, crop)
             enlarged = f", enlarged to {fit.crop_size} for the spatial net"
             notes.append(
                 f"{small} of {len(sides)} training clips are smaller than {limit} px: frames are "
@@ -222,7 +222,7 @@ def adapted(
                 f"{enlarged if fit.crop_size > crop else ''} (--short-side and --crop-size choose "
                 "others)"
             )
-        recipe = shrunk(recipe, short, crop)
+        recipe = fit
     if "length" in recipe.adapts and temporal.length == LONGEST and not temporal.rgb:
         fields = [
             max(1, round(info.num_frames_claimed * (rate or info.fps) / info.fps) - 1)

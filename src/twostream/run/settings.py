@@ -141,11 +141,14 @@ class RunSettings:
             recipe = replace(recipe, least_crop_size=None, temporal_least_steps=None)
         return replace(self, recipe=recipe, reading=begun.get("reading", 1))
 
-    def flowing(self, flow: str) -> RunSettings:
-        """Return the settings with another flow."""
-        recipe = replace(self.recipe, flow=flow)
+    def by(self, recipe: Recipe) -> RunSettings:
+        """Return the settings with another recipe, and videos stored as that one says."""
         kept = {name: getattr(self.stored, name) for name in KEPT}
         return replace(self, recipe=recipe, stored=recipe.stored(**kept))
+
+    def flowing(self, flow: str) -> RunSettings:
+        """Return the settings with another flow."""
+        return self.by(replace(self.recipe, flow=flow))
 
     def mirroring(self, flips: bool) -> RunSettings:
         """Return the settings with or without mirror images."""

@@ -39,7 +39,7 @@ from twostream.run.kept_videos import as_begun, keep_videos, kept_videos
 from twostream.run.mirror_images import mirror_images
 from twostream.run.other_data import OtherData, load_others, train_with_others
 from twostream.run.request import check_classes, check_request
-from twostream.run.settings import KEPT, RunSettings
+from twostream.run.settings import RunSettings
 from twostream.run.steps import StoredSplit, extract_split, score, store_for, train_stream
 from twostream.scoring import load_scores, save_scores
 from twostream.store.flow_store import SETTINGS_NAME, FlowStore, Kind
@@ -131,8 +131,7 @@ def fitted(
     )
     for note in notes:
         logger.info(note)
-    stored = recipe.stored(**{name: getattr(settings.stored, name) for name in KEPT})
-    return replace(settings, recipe=recipe, temporal=temporal, stored=stored), notes
+    return replace(settings.by(recipe), temporal=temporal), notes
 
 
 @dataclass
@@ -159,10 +158,9 @@ class TrainingRun:
 
     def run(self) -> dict[str, Any]:
         """Extract, train both streams, score them, fuse, report."""
-        settings, out = self.settings, self.out
         keep_videos(self.out, self.dataset, self.split)
         self.settle_flow()
-        settings = self.settings
+        settings, out = self.settings, self.out
         with self.clock("extract"):
             own = self.extracted(self.split, settings.store_folder(out), settings.kinds())
             self.check_readable(own)
@@ -242,8 +240,11 @@ class TrainingRun:
         settings = replace(settings, stored=replace(settings.stored, fps=fps))
         train = replace(self.split, test=())
 
+        def folder(flow: str) -> Path:
+            return trials / flow.replace(":", "-")
+
         def held_out(flow: str) -> VideoScores:
-            out = trials / flow.replace(":", "-")
+            out = folder(flow)
             trial = replace(self, settings=replace(settings.flowing(flow), store=None), out=out)
             logger.info(f"trying {flow} on held-out training clips")
             with self.clock("extract"):
@@ -253,7 +254,7 @@ class TrainingRun:
             return joined(parts)
 
         found = chosen_flow(settings.flows, held_out, self.out / CHOICE_NAME)
-        keep_the_chosen(trials / found.flow.replace(":", "-"), self.out, root)
+        keep_the_chosen(folder(found.flow), self.out, root)
         self.settings = settings.flowing(found.flow)
         self.data_notes += (found.note,)
 

@@ -195,21 +195,25 @@ class FlowStore:
 
         A clip without a hash was imported without its video: there is nothing to compare.
         """
-        path = self.path(video_id, kind)
-        if not path.is_file() or self.damaged(video_id, kind):
+        try:
+            file = self.clip(video_id, kind)
+            header = file.header
+            wanted = (kind, video_id, self.settings.codec)
+            if (header.kind, header.video_id, header.codec) != wanted or (
+                source_hash is not None and header.source_hash not in ("", source_hash)
+            ):
+                return False
+            file.check()
+        except StoreError:
             return False
-        header = ClipFile(path).header
-        wanted = (kind, video_id, self.settings.codec)
-        return (header.kind, header.video_id, header.codec) == wanted and (
-            source_hash is None or header.source_hash in ("", source_hash)
-        )
+        return True
 
     def damaged(self, video_id: str, kind: Kind) -> bool:
         """Whether a clip is there, and anything in it is not as it was written."""
-        path = self.path(video_id, kind)
+        if not self.path(video_id, kind).is_file():
+            return False
         try:
-            if path.is_file():
-                ClipFile(path).check()
+            self.clip(video_id, kind).check()
         except StoreError:
             return True
         return False
