@@ -13,12 +13,13 @@ import pytest
 
 from invented_run import copy_run, read, write_run
 from twostream.__main__ import run as command
+from twostream.datasets import load_dataset
 from twostream.files import read_json
 from twostream.initialise import Start
 from twostream.recipes import make_recipe
 from twostream.report.more_clips import gains_in_words, needs_in_words
 from twostream.run import RunSettings, curve_run, train_run
-from twostream.run.measured_curve import class_needs, held_out_groups, nested_part, planned
+from twostream.run.measured_curve import class_needs, held_out_groups, nested_part, planned, scored
 from twostream.run.power_law import PowerLaw, fit_power_law, learning_curve
 from twostream.scoring import load_scores, save_scores
 from twostream.types import (
@@ -305,6 +306,25 @@ def test_a_curve_is_measured_and_nothing_is_trained_twice(
     before = trained.copy()
     curve_run(measured_run, (1, 2), progress=kill)
     assert trained == before  # and nothing was trained now
+
+
+def test_clips_without_a_score_are_left_out_of_their_fold(measured_run: Path) -> None:
+    split = load_dataset(read_json(measured_run / "asked.json")["data"]).split(1)
+    held_out, rest = split.train[:4], split.train[4:]
+    fold = replace(split, train=rest, test=held_out)
+    ids = [video.video_id for video in held_out]
+    whole = {}
+    for stream, missing in (("spatial", ids[0]), ("temporal", ids[2])):
+        scores = load_scores(measured_run / "scores" / f"{stream}-crossfit.npz")
+        count = len(ids) - 1
+        whole[stream] = replace(
+            scores,
+            video_ids=tuple(each for each in ids if each != missing),
+            labels=scores.labels[:count],
+            scores=scores.scores[:count],
+        )
+    (left,) = scored([fold], whole)  # type: ignore[arg-type]
+    assert left.test == (held_out[1], held_out[3]) and left.train == rest
 
 
 def test_runs_that_held_nothing_back_or_whose_data_changed_are_refused(

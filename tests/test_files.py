@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -313,3 +314,34 @@ def test_push_and_pull_are_repeatable(
     with pytest.raises(RunError, match="other things"):
         pull(str(pushed), pulled, force=True)
     assert hidden(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "why", [OSError(errno.ENOLCK, "No locks available"), NotImplementedError()]
+)
+def test_a_disk_without_locks_is_said_and_goes_on(
+    why: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: list[str]
+) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise why
+
+    monkeypatch.setattr(files.FileLock, "acquire", refuse)
+    entered = []
+    with files.locked(tmp_path, "wait", "choose another"):
+        entered.append(True)
+    note = "cannot be locked: let no other process use it meanwhile"
+    assert entered and said == [f"{tmp_path} {note}"]
+
+
+def test_a_disk_that_refuses_the_lock_itself_is_not_gone_on_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(files.FileLock, "acquire", refuse)
+    with (
+        pytest.raises(RunError, match=r"cannot be written .*choose another"),
+        files.locked(tmp_path, "wait", "choose another"),
+    ):
+        raise AssertionError("entered")

@@ -99,6 +99,22 @@ def test_the_run_goes_on_with_what_was_chosen(
     assert len(trained) == 8 and (out / "temporal.safetensors").read_bytes() == before
 
 
+def test_no_second_group_that_can_be_read_is_one_sentence(
+    tmp_path: Path, tiny_data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = ["path,label,group,split"]
+    clips = sorted(tiny_data.glob("StandUp/*.avi"))[:3], sorted(tiny_data.glob("SitDown/*.avi"))[:3]
+    for label, of_class in enumerate(clips):
+        rows += [f"{clip},{label},a,{'test' if i else 'train'}" for i, clip in enumerate(of_class)]
+    (tmp_path / "broken.avi").write_bytes(b"no video")
+    rows.append(f"{tmp_path / 'broken.avi'},0,b,train")
+    (tmp_path / "list.csv").write_text("\n".join(rows) + "\n")
+    out = tmp_path / "run"
+    command = ["train", str(tmp_path / "list.csv"), "--out", str(out), "--flow", "auto", *ASKED]
+    assert run(command) == 1
+    assert "are all of one: name a flow" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("there", ["nothing", "an empty folder", "a part"])
 def test_what_was_chosen_is_kept_wherever_the_store_is(there: str, tmp_path: Path) -> None:
     trials, store = tmp_path / "run" / "flow-trials", tmp_path / "elsewhere" / "store"

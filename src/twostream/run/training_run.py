@@ -46,6 +46,7 @@ from twostream.store.flow_store import SETTINGS_NAME, FlowStore, Kind
 from twostream.training import TrainerOptions
 from twostream.types import (
     STREAMS,
+    DataError,
     DatasetSplit,
     LabeledVideo,
     Progress,
@@ -250,6 +251,11 @@ class TrainingRun:
             with self.clock("extract"):
                 own = trial.extracted(train, out / "flow", settings.kinds())
             folds = enough(drawn_folds(settings, self.dataset, train, own.split), own.split)
+            if not folds:
+                raise DataError(
+                    "--flow auto holds training clips of some groups back, and those that can be "
+                    "read are all of one: name a flow"
+                )
             parts = [trial.fold_scores("temporal", i, own, folds, ()) for i in range(len(folds))]
             return joined(parts)
 
