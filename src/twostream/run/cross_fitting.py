@@ -13,7 +13,6 @@ from twostream import initialise
 from twostream.datasets import Dataset
 from twostream.fusion import fuse, log_linear_fusion, pooled
 from twostream.log_linear import LogLinear
-from twostream.recipes import ENOUGH_TO_FIT
 from twostream.run import other_data
 from twostream.run.settings import RunSettings
 from twostream.types import STREAMS, DataError, DatasetSplit, LabeledVideo, VideoScores
@@ -28,7 +27,7 @@ def inner_folds(
 ) -> list[DatasetSplit]:
     """Return the folds of the training clips; none where the SVM learns in-sample.
 
-    "held-out": the first ones that hold enough clips, of every class. Asked for before anything is
+    "held-out": of those as few as hold enough clips, of every class. Asked for before anything is
     trained, so that too few groups are said at once. Arguments are those of ``drawn_folds``.
     """
     if settings.recipe.fit_scores == "in-sample" or len(settings.streams) < len(STREAMS):
@@ -39,7 +38,8 @@ def inner_folds(
             "all training clips are of one group: the SVM learns from in-sample scores, and the "
             "average answers"
         )
-    return enough(drawn, own) if settings.recipe.fit_scores == "held-out" else drawn
+    held_out = settings.recipe.fit_scores == "held-out"
+    return enough(drawn, own, settings.recipe.fit_clips) if held_out else drawn
 
 
 def drawn_folds(
@@ -73,15 +73,24 @@ def drawn_folds(
     return parts if len(parts) > 1 else []
 
 
-def enough(drawn: list[DatasetSplit], split: DatasetSplit) -> list[DatasetSplit]:
-    """Return the first folds that hold enough clips, of every class; all where none do."""
-    clips, seen = 0, set[int]()
+def enough(drawn: list[DatasetSplit], split: DatasetSplit, fit_clips: int) -> list[DatasetSplit]:
+    """Return the first fold that holds enough clips, of every class; else as many as together do.
+
+    All where they are too few. Each fold costs two nets.
+    """
     every = {video.label for video in split.train}
-    for count, fold in enumerate(drawn, start=1):
-        clips, seen = clips + len(fold.test), seen | {video.label for video in fold.test}
-        if clips >= ENOUGH_TO_FIT and seen == every:
-            return drawn[:count]
-    return drawn
+
+    def sufficient(folds: list[DatasetSplit]) -> bool:
+        held_out = [video.label for fold in folds for video in fold.test]
+        return len(held_out) >= fit_clips and set(held_out) == every
+
+    first = [drawn[:count] for count in range(1, len(drawn) + 1)]
+    return next(filter(sufficient, [[fold] for fold in drawn] + first), drawn)
+
+
+def fold_folder(fold: DatasetSplit) -> str:
+    """Return where a fold's nets and scores lie: "fold-2" for "fold 2/4"."""
+    return fold.name.partition("/")[0].replace(" ", "-")
 
 
 def joined(parts: Sequence[VideoScores]) -> VideoScores:

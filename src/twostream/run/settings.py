@@ -139,6 +139,8 @@ class RunSettings:
             recipe = replace(recipe, linear_probe=())
         if "least_crop_size" not in before:
             recipe = replace(recipe, least_crop_size=None, temporal_least_steps=None)
+        if "fit_clips" not in before:
+            recipe = replace(recipe, fit_clips=25)
         return replace(self, recipe=recipe, reading=begun.get("reading", 1))
 
     def by(self, recipe: Recipe) -> RunSettings:

@@ -25,6 +25,7 @@ from twostream.report.card import write_card
 from twostream.run.cross_fitting import (
     drawn_folds,
     enough,
+    fold_folder,
     fused,
     inner_folds,
     joined,
@@ -250,7 +251,8 @@ class TrainingRun:
             logger.info(f"trying {flow} on held-out training clips")
             with self.clock("extract"):
                 own = trial.extracted(train, out / "flow", settings.kinds())
-            folds = enough(drawn_folds(settings, self.dataset, train, own.split), own.split)
+            drawn = drawn_folds(settings, self.dataset, train, own.split)
+            folds = enough(drawn, own.split, settings.recipe.fit_clips)
             if not folds:
                 raise DataError(
                     "--flow auto holds training clips of some groups back, and those that can be "
@@ -357,7 +359,7 @@ class TrainingRun:
         others: Sequence[StoredSplit],
     ) -> VideoScores:
         """Score the clips of a fold with a net that was trained without them."""
-        folder = self.out / self.settings.fold_folder / f"fold-{i + 1}"
+        folder = self.out / self.settings.fold_folder / fold_folder(folds[i])
         with said_before():
             model = self.model(stream, replace(own, split=folds[i]), folder, others)
             return self.scores(folder / f"{stream}.npz", model, folds[i].test, own)
