@@ -18,7 +18,8 @@ from av.video.reformatter import Interpolation
 from numpy.typing import NDArray
 
 from twostream.types import Frame, UsageError, VideoError
-from twostream.video.reader import VideoReader, cause, shrink, stored_size
+from twostream.video.opening import cause
+from twostream.video.reader import VideoReader, shrink, stored_size
 
 TIMEOUT_SECONDS = 10.0  # a stream that says nothing for so long is broken
 _PROTOCOLS = "http,https,httpproxy,tcp,tls,udp,rtp,rtsp,rtmp,hls,crypto"
