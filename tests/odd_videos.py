@@ -45,6 +45,7 @@ def encode(
     ticks: int = 1,
     pixels: str = "yuv420p",
     form: str | None = None,
+    muxing: dict[str, str] | None = None,
     **options: str,
 ) -> Path:
     """Write a video with av itself.
@@ -56,8 +57,9 @@ def encode(
         start: time of the first frame, s.
         ticks: of the stream's clock, a frame.
         form: of the container.
+        muxing: options of the container.
     """
-    with av.open(str(path), "w", format=form) as out:
+    with av.open(str(path), "w", format=form, options=muxing or {}) as out:
         stream = out.add_stream(codec, rate=fps)
         stream.height, stream.width = frames[0].shape[:2]
         stream.pix_fmt = pixels

@@ -171,6 +171,17 @@ class TestTimes:
         assert reader.claimed_seconds == pytest.approx(3, abs=0.2)
         assert reader.info.num_frames_claimed == pytest.approx(75, abs=5)
 
+    def test_segments_of_dash_are_whole(self, tmp_path: Path) -> None:
+        """As a player keeps them: the header, and here the second and third second."""
+        segments = {"seg_duration": "1"}
+        encode(tmp_path / "a.mpd", moving_square(75), form="dash", muxing=segments, g="25")
+        parts = [tmp_path / "init-stream0.m4s", *sorted(tmp_path.glob("chunk-*.m4s"))[1:]]
+        path = tmp_path / "kept.mp4"
+        path.write_bytes(b"".join(part.read_bytes() for part in parts))
+        frames, reader = read(path)
+        assert (len(frames), reader.warning) == (50, None)
+        assert reader.claimed_seconds == pytest.approx(2, abs=0.1)
+
     @pytest.mark.parametrize(("suffix", "start"), [(".mkv", 0), (".mkv", 10), (".avi", 0)])
     def test_a_missing_end_is_told_wherever_it_started(
         self, tmp_path: Path, suffix: str, start: int

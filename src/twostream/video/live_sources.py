@@ -18,7 +18,8 @@ from av.video.reformatter import Interpolation
 from numpy.typing import NDArray
 
 from twostream.types import Frame, UsageError, VideoError
-from twostream.video.opening import cause
+from twostream.video.opening import cause, prepare, video_streams
+from twostream.video.orientation import orientation, upright
 from twostream.video.reader import VideoReader, shrink, stored_size
 
 TIMEOUT_SECONDS = 10.0  # a stream that says nothing for so long is broken
@@ -110,10 +111,8 @@ class NetworkSource(_Source):
                 raise VideoError(self.name, f"broke off after {last:.1f} of {seconds:.1f} s")
 
     def _decoded(self, container: Any) -> Iterator[Frame]:
-        if not container.streams.video:
-            raise VideoError(self.name, "holds no video stream")
-        stream = container.streams.video[0]
-        stream.codec_context.thread_count = 1  # frames in several threads come later
+        stream = video_streams(self.name, container)[0]
+        prepare(self.name, stream)
         first: float | None = None
         before = -_STEP_SECONDS
         started = time.monotonic()
@@ -134,7 +133,7 @@ class NetworkSource(_Source):
         rgb = raw.reformat(
             width=width, height=height, format="rgb24", interpolation=Interpolation.AREA
         ).to_ndarray()
-        return np.ascontiguousarray(np.rot90(rgb, round(raw.rotation / 90)))
+        return upright(rgb, *orientation(raw))
 
 
 class CameraSource(_Source):

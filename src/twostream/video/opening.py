@@ -54,23 +54,29 @@ def open_video(path: Path) -> tuple[Any, Any]:
     """
     container = _open(path)
     try:
-        streams = _moving_pictures(path, container)
+        streams = video_streams(path, container)
         stream = streams[0]
         if len(streams) > 1:
             index = _first_that_moves(container, streams)
             container.close()
             container = _open(path)  # from the start again
             stream = container.streams[index]
-        context = stream.codec_context
-        if context.width * context.height > MAX_PIXELS:
-            raise _too_large(path, f"{context.width}x{context.height} px")
-        context.options = {"max_pixels": str(MAX_PIXELS)}  # also where the size comes later
-        # One decoding thread: clips are decoded in parallel, and a break shows at the same frame.
-        context.thread_count = 1
+        prepare(path, stream)
     except BaseException:
         container.close()
         raise
     return container, stream
+
+
+def prepare(path: Path | str, stream: Any) -> None:
+    """Make a stream's decoder ready; raises a VideoError for frames that are too large."""
+    context = stream.codec_context
+    if context.width * context.height > MAX_PIXELS:
+        raise _too_large(path, f"{context.width}x{context.height} px")
+    context.options = {"max_pixels": str(MAX_PIXELS)}  # also where the size comes later
+    # One decoding thread: clips are decoded in parallel, a break shows at the same frame, and a
+    # live frame comes at once.
+    context.thread_count = 1
 
 
 def nothing_decoded(path: Path, context: Any, loss: Exception | None) -> VideoError:
@@ -84,7 +90,7 @@ def nothing_decoded(path: Path, context: Any, loss: Exception | None) -> VideoEr
     )
 
 
-def _too_large(path: Path, size: str) -> VideoError:
+def _too_large(path: Path | str, size: str) -> VideoError:
     return VideoError(
         path,
         f"its frames of {size} are larger than {MAX_PIXELS / 1e6:.0f} million px, the most that is "
@@ -120,8 +126,8 @@ def _open(path: Path) -> Any:
         raise VideoError(path, f"cannot be opened as a video: {why} ({cause(error)})") from error
 
 
-def _moving_pictures(path: Path, container: Any) -> list[Any]:
-    """Return the video streams that may be meant; at least one."""
+def video_streams(path: Path | str, container: Any) -> list[Any]:
+    """Return the video streams that may be meant, no covers; raises a VideoError without one."""
     found = list(container.streams.video)
     if not found:
         raise VideoError(path, "holds no video stream: it is no video, or a damaged one")
