@@ -310,7 +310,8 @@ class TestStrangers:
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         with pytest.raises(VideoError, match="are larger than 67 million px"):
             VideoReader(path)
-        assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # KiB
+        if not av.__version__.startswith("17.0."):  # its decoders get no options while opening
+            assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # KiB
 
     @pytest.mark.parametrize("suffix", [".h264", ".ts", ".mkv", ".mpg"])
     def test_so_they_are_where_the_stream_alone_tells_their_size(

@@ -50,7 +50,7 @@ def nominal_fps(container: Any, stream: Any, ticks: int) -> float:
     """Return the base rate unless it is off the average by half, as in GIF and WebM (1000/s).
 
     The average alone counts frames that an edit list leaves out. Of a raw stream it is FFmpeg's
-    default, and the codec's own word is taken. An AVI's counts ticks.
+    default, and the codec's own word is taken. An AVI's may count ticks.
 
     Args:
         container, stream: of av.
@@ -61,7 +61,7 @@ def nominal_fps(container: Any, stream: Any, ticks: int) -> float:
     told = float(stream.codec_context.framerate or 0)
     if container.format.name in RAW and 1 <= told <= MOST_FPS:
         return told
-    if container.format.name == "avi" and average > 0:
+    if ticks > 1:
         return average / ticks
     if average > 0 and base > 0:
         return base if 0.5 < base / average < 2 else average
@@ -84,30 +84,32 @@ def frame_ticks(container: Any, stream: Any) -> int:
     return max(1, round(average / base)) if average and base else 1
 
 
-def claimed_length(container: Any, stream: Any, start: float, fps: float) -> tuple[float, int]:
+def claimed_length(
+    container: Any, stream: Any, start: float, fps: float, ticks: int
+) -> tuple[float, int]:
     """Return how long the video says that it is, from its first frame on.
 
     Args:
         container, stream: of av.
         start: time of the first frame, s.
         fps: nominal rate.
+        ticks: what ``frame_ticks`` returns.
 
     Returns:
         Seconds and the number of frames; 0 where it says nothing.
     """
-    seconds, frames, name = 0.0, stream.frames, container.format.name
+    seconds, frames, name = 0.0, round(stream.frames / ticks), container.format.name
     if stream.duration and stream.time_base:
         seconds = float(stream.duration * stream.time_base)
     elif container.duration and not container.streams.audio:
         seconds = float(container.duration) / av.time_base
-    if name == "avi":
-        # its duration shrinks with a cut file, its count does not, which is of ticks
-        seconds = max(seconds, frames / float(stream.average_rate or fps))
-        frames = 0
-        start = start if start * fps > MOST_DELAYED else 0.0
-    elif "mov" not in name:  # MP4's count includes what an edit list leaves out
-        seconds = max(seconds, frames / fps)
     whole_mov = "mov" in name and frames
-    if not whole_mov and name not in FROM_THE_FIRST_FRAME and 0 < start < seconds:
+    if "mov" not in name:
+        # AVI's duration shrinks with a cut file, its count does not. MP4's count includes what an
+        # edit list leaves out.
+        seconds = max(seconds, frames / fps)
+    late = start * fps > MOST_DELAYED if name == "avi" else start > 0
+    if late and start < seconds and not whole_mov and name not in FROM_THE_FIRST_FRAME:
         seconds -= start
+        frames = 0 if name == "avi" else frames  # empty ones came before
     return max(0.0, seconds), max(0, frames or round(seconds * fps))

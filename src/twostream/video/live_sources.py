@@ -93,7 +93,7 @@ class NetworkSource(_Source):
                 self.name,
                 metadata_errors="ignore",
                 timeout=TIMEOUT_SECONDS,
-                options={"protocol_whitelist": _PROTOCOLS, "rtsp_transport": "tcp"},
+                container_options={"protocol_whitelist": _PROTOCOLS, "rtsp_transport": "tcp"},
             )
         except (av.FFmpegError, OSError) as error:
             raise VideoError(self.name, f"cannot be opened as a stream ({cause(error)})") from error

@@ -103,14 +103,18 @@ def _open(path: Path) -> Any:
         raise VideoError(path, "is a folder, expected a video file")
     if not size_on_disk(path):
         raise VideoError(path, "the file is empty")
-    options = {
-        # "file:" and the whitelist keep odd names from reaching over the network.
-        "protocol_whitelist": "file",
-        "format_whitelist": CONTAINERS,
-        "max_pixels": str(MAX_PIXELS),  # a frame may be decoded to know what the stream holds
-    }
+    # "file:" and the whitelist keep odd names from reaching over the network.
+    whitelists = {"protocol_whitelist": "file", "format_whitelist": CONTAINERS}
+    # A frame may be decoded to know what a stream holds. PyAV 17.0 writes beside its memory where
+    # streams get options that the header of the file does not name.
+    limits = {"max_pixels": str(MAX_PIXELS)} if not av.__version__.startswith("17.0.") else None
     try:
-        return av.open(f"file:{path}", metadata_errors="ignore", options=options)
+        return av.open(
+            f"file:{path}",
+            metadata_errors="ignore",
+            container_options=whitelists,
+            options=limits,
+        )
     except (av.FFmpegError, OSError) as error:
         if isinstance(error, PermissionError):
             raise VideoError(
@@ -131,7 +135,7 @@ def video_streams(path: Path | str, container: Any) -> list[Any]:
     found = list(container.streams.video)
     if not found:
         raise VideoError(path, "holds no video stream: it is no video, or a damaged one")
-    found = [stream for stream in found if not stream.disposition & STILL]
+    found = [stream for stream in found if not stream.disposition.value & STILL]
     if not found:
         raise VideoError(path, "holds a cover picture, and no video")
     known = [stream for stream in found if stream.codec_context is not None]

@@ -145,7 +145,9 @@ class VideoReader:
         average, base = self._stream.average_rate, self._stream.guessed_rate
         self._base_to_average = float(base / average) if average and base else 1.0
         start = self._seconds(first) or 0.0
-        self.claimed_seconds, frames = claimed_length(self._container, self._stream, start, fps)
+        self.claimed_seconds, frames = claimed_length(
+            self._container, self._stream, start, fps, self._ticks
+        )
         self.info = VideoInfo(self.path, width, height, fps, rotation, frames, mirrored)
 
     def __enter__(self) -> Self:
