@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from odd_videos import (
 )
 from twostream.types import VIDEO_SUFFIXES, Frame, VideoError
 from twostream.video import VideoReader, opening
+from twostream.video import reader as reader_module
 
 
 def read(path: Path) -> tuple[list[Frame], VideoReader]:
@@ -251,6 +253,33 @@ class TestDamage:
         assert (len(frames), reader.packets_lost, reader.warning) == (20, 0, None)
         gap = frames[10].pts_seconds - frames[9].pts_seconds
         assert gap == pytest.approx(6 / 25)
+
+    def test_a_stream_that_begins_later_ends_nothing(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """PyAV raises an IndexError at its first packet, in some transport streams."""
+
+        class Raising:
+            def __init__(self, container: Any) -> None:
+                self._container, self._left = container, [7, 20]
+
+            def __getattr__(self, name: str) -> Any:
+                return getattr(self._container, name)
+
+            def demux(self, stream: Any) -> Iterator[Any]:
+                for packet in self._container.demux(stream):
+                    yield packet
+                    self._left = [left - 1 for left in self._left]
+                    if 0 in self._left:
+                        raise IndexError("list index out of range")
+
+        def opened(path: Path) -> tuple[Any, Any]:
+            container, stream = opening.open_video(path)
+            return Raising(container), stream
+
+        monkeypatch.setattr(reader_module, "open_video", opened)
+        frames, reader = read(encode(tmp_path / "a.ts", moving_square(30)))
+        assert (len(frames), reader.warning) == (30, None)
 
     def test_what_nobody_foresaw_is_an_error_of_this_video(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -246,7 +246,7 @@ class VideoReader:
         An empty packet, an AVI's way to say that a frame is shown longer, would be such an end.
         """
         try:
-            for packet in self._container.demux(self._stream):
+            for packet in self._demuxed():
                 if not packet.size:
                     continue
                 if self._ticks > 1 and packet.dts is not None:
@@ -255,6 +255,14 @@ class VideoReader:
         except (av.FFmpegError, OSError) as error:  # nothing more can be read from the file
             self._loss, self._broke_off = error, True
         yield None
+
+    def _demuxed(self) -> Iterator[Any]:
+        while True:
+            try:
+                yield from self._container.demux(self._stream)
+            except IndexError:  # PyAV's, at a packet of a stream that began just now: it goes on
+                continue
+            return
 
     def _timed(self) -> Iterator[tuple[Any, float | None]]:
         """Yield av frames with their time in seconds, None where the file gives none.
