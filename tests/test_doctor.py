@@ -7,10 +7,13 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from odd_videos import MATRICES, blank_packets, encode, moving_square, set_matrix
+from twostream import doctor
 from twostream.doctor import DoctorReport, examine
 from twostream.types import DataError, UsageError
 from twostream.video import VideoReader, VideoWriter
@@ -179,7 +182,7 @@ def test_robustness_clips_without_class_folders(shared_data: Path) -> None:
     report = examine(shared_data / "robustness")
     assert report.videos == 11
     assert set(found(report)) == {
-        ("corrupted.mp4", "truncated"),
+        ("corrupted.mp4", "damaged"),
         ("h265_video.mp4", "too short"),
         ("one_frame.gif", "too short"),
         ("phone_hevc_rotated_vfr.mov", "rotated"),
@@ -248,3 +251,39 @@ def test_an_interrupt_ends_it_soon_and_is_passed_on(healthy: Path) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         examine(healthy, progress=interrupt)
+
+
+def test_what_nobody_foresaw_costs_one_video(
+    healthy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail_of_one(path: Path, *rest: Any) -> Any:
+        if path.name == "1.avi" and path.parent.name == "run":
+            raise ZeroDivisionError("none of five")
+        return check(path, *rest)
+
+    check = doctor._check
+    monkeypatch.setattr(doctor, "_check", fail_of_one)
+    (problem,) = examine(healthy, min_clips=2).problems
+    assert (problem.path, problem.problem) == (str(healthy / "run" / "1.avi"), "unreadable")
+    assert "an unexpected ZeroDivisionError (none of five)" in problem.detail
+
+
+def test_damage_mirrors_and_raw_streams_are_told_apart(healthy: Path) -> None:
+    folder = healthy / "run"
+    encode(folder / "dvr.mp4", moving_square(12), form="h264")  # frames without times: no problem
+    mirrored = encode(folder / "mirrored.mp4", moving_square(13))
+    set_matrix(mirrored, MATRICES["hflip"][0])
+    set_matrix(encode(folder / "turned.mp4", moving_square(14)), MATRICES["vflip"][0])
+    damaged = folder / "damaged.avi"
+    encode(damaged, moving_square(20), codec="mjpeg", pixels="yuvj420p")
+    blank_packets(damaged, [7])
+    report = examine(healthy, min_clips=3)
+    assert found(report) == [
+        ("damaged.avi", "damaged"),
+        ("mirrored.mp4", "rotated"),
+        ("turned.mp4", "rotated"),
+    ]
+    told = [problem.detail for problem in report.problems]
+    assert "a damaged packet was left out" in told[0] and "19 of about 20 frames" in told[0]
+    assert told[1] == "it is mirrored, left to right, when read"
+    assert told[2] == "it is turned 180 degrees clockwise and mirrored, left to right, when read"

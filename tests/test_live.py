@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from odd_videos import MATRICES, encode, moving_square, set_matrix
 from twostream.__main__ import run
 from twostream.flow.opencv import Dis
 from twostream.prediction import TwoStreamPredictor
@@ -442,6 +443,17 @@ def test_network_frames_are_those_of_the_file(stream: Path) -> None:
         [f.pts_seconds for f in frames], [f.pts_seconds for f in wanted[: len(frames)]], atol=1e-3
     )
     np.testing.assert_array_equal(frames[30].rgb, wanted[30].rgb)
+
+
+def test_a_mirrored_file_on_a_server_is_shown_upright(tmp_path: Path) -> None:
+    path = tmp_path / "clip.mp4"
+    square = moving_square(10)
+    encode(path, square, muxing={"movflags": "frag_keyframe+empty_moov+default_base_moof"})
+    set_matrix(path, MATRICES["transverse"][0])
+    with serving(path.read_bytes(), length=True) as port:
+        frames = NetworkSource(f"http://127.0.0.1:{port}/clip.mp4").frames(FakeClock())
+        first = next(frames).rgb
+    assert np.abs(first.astype(int) - MATRICES["transverse"][1](square[0])).mean() < 12
 
 
 # --- the command

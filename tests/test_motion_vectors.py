@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
+from odd_videos import MATRICES, set_matrix
 from twostream.__main__ import run
 from twostream.display.film import write_film
 from twostream.extraction import extract, extract_to_memory
@@ -94,6 +95,16 @@ class TestKnownMotion:
         assert moves == [True, True, True, False, True, True, True, False]
 
 
+@pytest.mark.parametrize("name", MATRICES)
+def test_vectors_are_turned_and_mirrored_with_their_picture(tmp_path: Path, name: str) -> None:
+    (a, b, c, d), _ = MATRICES[name]
+    path = set_matrix(encode(tmp_path / "a.mp4", pictures(4), "libx264"), (a, b, c, d))
+    wanted = a * DX + c * DY, b * DX + d * DY
+    for flow in ("mv", "dis"):  # what is computed from the pictures says so too
+        found = fields(path, StoreSettings(flow=flow, short_side=None, codec="lossless"))
+        np.testing.assert_allclose(np.median(found, axis=(0, 2, 3)), wanted, atol=0.3)
+
+
 class TestSize:
     def test_vectors_shrink_with_the_frames(self, tmp_path: Path) -> None:
         path = encode(tmp_path / "a.avi", pictures(4, 98, 130))
@@ -102,19 +113,24 @@ class TestSize:
         np.testing.assert_allclose(np.median(found, axis=(0, 2, 3)), [DX / 2, DY / 2], atol=0.15)
 
     @pytest.mark.parametrize(
-        ("rotation", "corner", "vector"),
+        ("rotation", "mirrored", "corner", "vector"),
         [
-            (0, (0, 0), (3, 1)),
-            (90, (0, -1), (-1, 3)),
-            (180, (-1, -1), (-3, -1)),
-            (270, (-1, 0), (1, -3)),
+            (0, False, (0, 0), (3, 1)),
+            (90, False, (0, -1), (-1, 3)),
+            (180, False, (-1, -1), (-3, -1)),
+            (270, False, (-1, 0), (1, -3)),
+            (0, True, (0, -1), (-3, 1)),
+            (90, True, (0, 0), (1, 3)),
+            (180, True, (-1, 0), (3, -1)),
+            (270, True, (-1, -1), (-1, -3)),
         ],
     )
-    def test_upright(self, rotation: int, corner: tuple, vector: tuple) -> None:
-        """The block at the top left, and its vector, turn clockwise with the picture."""
-        motion = BlockMotion(np.int32([[0, 0, 8, 8]]), np.float32([[3, 1]]), 16, 24, rotation)
+    def test_upright(self, rotation: int, mirrored: bool, corner: tuple, vector: tuple) -> None:
+        """The block at the top left, and its vector, turn with the picture, and are mirrored."""
+        block, vectors = np.int32([[0, 0, 8, 8]]), np.float32([[3, 1]])
+        motion = BlockMotion(block, vectors, 16, 24, rotation, mirrored)
         size = (24, 16) if rotation in (90, 270) else (16, 24)
-        field = _upright(rasterise(motion), rotation, size)
+        field = _upright(motion, size)
         assert field.shape == (2, *size)
         np.testing.assert_array_equal(field[:, corner[0], corner[1]], vector)
         assert (field != 0).any(axis=0).sum() == 64

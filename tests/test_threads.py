@@ -9,7 +9,7 @@ from contextlib import closing
 import pytest
 
 from twostream.threads import ahead, work_through
-from twostream.types import DataError, StoreError, VideoError
+from twostream.types import DataError, StoreError, UsageError, VideoError
 from untrained import own_threads
 
 
@@ -36,8 +36,8 @@ def test_bad_items_are_listed_and_the_others_go_on() -> None:
     assert told[-1] == 4 and told == sorted(told)
 
 
-@pytest.mark.parametrize("disk", [False, True])
-def test_a_disk_that_refuses_and_what_is_no_failure_of_an_item_end_all(disk: bool) -> None:
+@pytest.mark.parametrize("kind", [StoreError, UsageError, OSError])
+def test_a_disk_that_refuses_and_what_meets_every_item_end_all(kind: type[Exception]) -> None:
     stop = threading.Event()
     waiting = threading.Event()
 
@@ -47,11 +47,9 @@ def test_a_disk_that_refuses_and_what_is_no_failure_of_an_item_end_all(disk: boo
             stop.wait(60)  # ends once the other has failed
             return
         waiting.wait(60)
-        if disk:
-            raise StoreError("no space left on the disk") from OSError(28, "no space")
-        raise ValueError("our own mistake")
+        raise kind("no space left on the disk") from OSError(28, "no space")
 
-    with pytest.raises(StoreError if disk else ValueError):
+    with pytest.raises(kind):
         work_through(
             work,
             {"bad": 0, "long": 1, "never": 2},
@@ -61,6 +59,17 @@ def test_a_disk_that_refuses_and_what_is_no_failure_of_an_item_end_all(disk: boo
             workers=2,
         )
     assert stop.is_set()
+
+
+def test_what_nobody_foresaw_costs_its_item() -> None:
+    results, failed = work_through(
+        lambda number: 1 / number,
+        {"a": 0.0, "b": 2.0},
+        stop=threading.Event(),
+        tell=lambda ended: None,
+    )
+    assert results == {"b": 0.5}
+    assert "an unexpected ZeroDivisionError (" in failed["a"]
 
 
 def test_an_interruption_stops_the_workers() -> None:

@@ -18,7 +18,7 @@ import pytest
 
 from twostream.__main__ import run
 from twostream.flow.opencv import Dis
-from twostream.prediction import Segment, Timeline, TwoStreamPredictor
+from twostream.prediction import Prediction, Segment, Timeline, TwoStreamPredictor
 from twostream.prediction.annotate import (
     PANEL_HEIGHT_PX,
     class_colour,
@@ -490,3 +490,25 @@ def test_an_exported_folder_needs_no_torch(run_folder: Path, tmp_path: Path) -> 
     (found,) = json.loads(done.stdout.splitlines()[-1])
     wanted = TwoStreamPredictor.load(run_folder).timeline(video)
     np.testing.assert_allclose(found["scores"], wanted.scores, atol=2e-4)
+
+
+def test_what_nobody_foresaw_does_not_either(
+    run_folder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail_of_one(self: TwoStreamPredictor, video: Path) -> Prediction:
+        if video.name == "a.avi":
+            raise ZeroDivisionError("none of five")
+        return predict(self, video)
+
+    predict = TwoStreamPredictor.predict
+    monkeypatch.setattr(TwoStreamPredictor, "predict", fail_of_one)
+    for name in ("a.avi", "b.avi"):
+        write_clip(tmp_path / name)
+    assert run(["predict", str(run_folder), str(tmp_path), "--json"]) == 1
+    captured = capsys.readouterr()
+    assert len(json.loads(captured.out.splitlines()[-1])) == 1
+    said = f"not labelled: {tmp_path / 'a.avi'}: an unexpected ZeroDivisionError (none of five)"
+    assert said in captured.err.replace("\n", " ")

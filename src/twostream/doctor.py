@@ -126,14 +126,17 @@ def examine(
         begun[0] = video.video_id
         return _check(video.path, stack_length, stop)
 
-    results, _ = work_through(
+    results, failed = work_through(
         check,
         {video.video_id: video for video in videos},
         stop=stop,
         tell=lambda ended: progress("decode", ended, len(videos), begun[0]),
         workers=workers,
     )
-    checked = [results[video.video_id] for video in videos]
+    checked = [
+        results.get(video.video_id) or _Checked(problems=(("unreadable", failed[video.video_id]),))
+        for video in videos
+    ]
     problems = [
         Problem(str(video.path), kind, detail)
         for video, result in zip(videos, checked, strict=True)
@@ -155,11 +158,12 @@ def _check(path: Path, stack_length: int, stop: threading.Event) -> _Checked:
                 if stop.is_set():
                     return _Checked()
             frames, info, warning = reader.frames_read, reader.info, reader.warning
-            varies = reader.variable_frame_rate
+            varies, lost = reader.variable_frame_rate, reader.packets_lost
     except VideoError as error:
         return _Checked(problems=(("unreadable", error.cause),))
     if warning:
-        problems.append(("truncated", warning.removeprefix(f"{path}: ")))
+        kind = "damaged" if lost else "truncated"
+        problems.append((kind, warning.removeprefix(f"{path}: ")))
     if frames <= stack_length:
         problems.append(
             (
@@ -168,8 +172,11 @@ def _check(path: Path, stack_length: int, stop: threading.Event) -> _Checked:
                 f"needs {stack_length + 1}: its last flow is repeated",
             )
         )
-    if info.rotation:
-        problems.append(("rotated", f"it is turned {info.rotation} degrees clockwise when read"))
+    if info.rotation or info.mirrored:
+        turned = f"turned {info.rotation} degrees clockwise" if info.rotation else ""
+        mirrored = "mirrored, left to right," if info.mirrored else ""
+        how = " and ".join(filter(None, (turned, mirrored)))
+        problems.append(("rotated", f"it is {how} when read"))
     if varies:
         problems.append(
             (

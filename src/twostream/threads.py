@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import logging
 import os
 import threading
 from collections import deque
@@ -12,7 +13,9 @@ from contextlib import suppress
 from functools import cache
 from typing import Any, TypeVar
 
-from twostream.types import StoreError
+from twostream.types import StoreError, TwoStreamError, VideoError
+
+logger = logging.getLogger(__name__)
 
 TICK_SECONDS = 0.25
 
@@ -58,13 +61,45 @@ def give_back_memory() -> None:
         ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
+def costs_one_video(error: Exception) -> bool:
+    """Return whether an error that one of many videos raised costs this video alone.
+
+    A disk that refuses, and what a user has to mend, will meet every other one too: such an error
+    is raised. All else is the video's own, also where nobody foresaw it, and is listed.
+
+    >>> from twostream.types import UsageError
+    >>> costs_one_video(ValueError()), costs_one_video(UsageError()), costs_one_video(OSError())
+    (True, False, False)
+    """
+    if isinstance(error, StoreError):
+        return not isinstance(error.__cause__, OSError)
+    return isinstance(error, VideoError) or not isinstance(error, TwoStreamError | OSError)
+
+
+def sentence(error: Exception) -> str:
+    """Return what is said of an error, also of one that nobody foresaw.
+
+    >>> from twostream.types import UsageError
+    >>> sentence(UsageError("no --out")), sentence(ValueError("5"))
+    ('no --out', 'an unexpected ValueError (5): please report it, with this video if you can')
+    """
+    if isinstance(error, TwoStreamError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return "it needs more memory than there is"
+    return (
+        f"an unexpected {type(error).__name__} ({error}): please report it, with this video if "
+        "you can"
+    )
+
+
 def work_through(
     work: Callable[[Item], Result],
     items: Mapping[str, Item],
     *,
     stop: threading.Event,
     failures: tuple[type[Exception], ...] = (),
-    reason: Callable[[Exception], str] = str,
+    reason: Callable[[Exception], str] = sentence,
     tell: Callable[[int], object],
     workers: int | None = None,
 ) -> tuple[dict[str, Result], dict[str, str]]:
@@ -74,8 +109,9 @@ def work_through(
         work: ends soon, by an exception, once ``stop`` is set.
         items: by name, begun in this order.
         stop: set when it ends early, by an error or an interruption.
-        failures: what ends the item that raises it; all else is raised here, and so is a disk that
-            refuses (a StoreError caused by an OSError), as it will for every other item.
+        failures: what ends the item that raises it, beside what ``costs_one_video``; all else is
+            raised here, and so is a disk that refuses (a StoreError caused by an OSError), as it
+            will for every other item.
         reason: what is listed of a failure.
         tell: called in this thread, several times a second, with the number of items that ended.
         workers: number of threads; None uses every core.
@@ -94,9 +130,13 @@ def work_through(
             for future in ended:
                 try:
                     results[names[future]] = future.result()
-                except failures as error:
-                    if isinstance(error, StoreError) and isinstance(error.__cause__, OSError):
+                except StoppedError:
+                    raise
+                except Exception as error:
+                    refused = isinstance(error, StoreError) and not costs_one_video(error)
+                    if refused or not (costs_one_video(error) or isinstance(error, failures)):
                         raise
+                    logger.debug("%s failed", names[future], exc_info=True)
                     failed[names[future]] = reason(error)
             tell(len(results) + len(failed))
     finally:

@@ -43,6 +43,7 @@ ChannelOrder = Literal["rgb", "bgr"]
 CHANNEL_ORDERS: tuple[str, ...] = get_args(ChannelOrder)
 VALUE_RANGES = (1, 255)
 _SUFFIXES = ".avi .mp4 .mov .mkv .webm .m4v .mpg .mpeg .wmv .flv .gif .3gp .ts .mts"
+_SUFFIXES += " .m2ts .vob .ogv .h264 .264 .h265 .hevc"
 VIDEO_SUFFIXES = frozenset(_SUFFIXES.split(" "))
 
 
@@ -121,6 +122,7 @@ class BlockMotion:
             right and downwards.
         height, width: of the coded picture, px.
         rotation: degrees clockwise, 0, 90, 180 or 270, that make the coded picture upright.
+        mirrored: whether it is then mirrored, left to right.
     """
 
     blocks: NDArray[np.int32]
@@ -128,6 +130,7 @@ class BlockMotion:
     height: int
     width: int
     rotation: int
+    mirrored: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +138,7 @@ class Frame:
     """One decoded frame.
 
     Attributes:
-        rgb: (h, w, 3) uint8, upright (rotation metadata applied).
+        rgb: (h, w, 3) uint8, upright (turn and mirror of the metadata applied).
         pts_seconds: presentation time in seconds from the first frame on; strictly increasing.
         motion: the codec's vectors, where the reader was asked for them.
     """

@@ -145,10 +145,11 @@ def _each(
     work: Callable[[Path, Progress], dict[str, Any]],
 ) -> int:
     """Do something with each video; one that fails is named at the end."""
-    from twostream.types import StoreError, TwoStreamError, VideoError
+    from twostream.threads import costs_one_video, sentence
+    from twostream.types import TwoStreamError
 
     results: list[dict[str, Any]] = []
-    failed: list[TwoStreamError] = []
+    failed: list[str] = []
     with shown.progress():
         for number, video in enumerate(videos):
 
@@ -170,8 +171,11 @@ def _each(
 
             try:
                 results.append(work(video, part))
-            except (VideoError, StoreError) as error:  # of the video, or of its flow
-                failed.append(error)
+            except Exception as error:  # of the video, or of its flow
+                if not costs_one_video(error):
+                    raise
+                named = isinstance(error, TwoStreamError)
+                failed.append(sentence(error) if named else f"{video}: {sentence(error)}")
             if len(videos) > 1:
                 shown.step("predict", number + 1, len(videos), video.name)
     for problem in failed:

@@ -24,6 +24,7 @@ from twostream.prediction.onnx import OnnxStream
 from twostream.prediction.predictor import read_clip
 from twostream.sampling import even_indices
 from twostream.store.clips import Clip
+from twostream.threads import costs_one_video, sentence
 from twostream.types import (
     DatasetSplit,
     LabeledVideo,
@@ -175,8 +176,11 @@ def _quantized(
         for done, video in enumerate(videos, start=1):
             try:
                 clip, _ = read_clip(video.path, specs)
-            except VideoError as error:
-                logger.warning(f"left out: {error}")
+            except Exception as error:
+                if not costs_one_video(error):
+                    raise
+                named = "" if isinstance(error, VideoError) else f"{video.path}: "
+                logger.warning(f"left out: {named}{sentence(error)}")
                 continue
             yield clip, video.label
             progress(task, done, len(videos), video.video_id)

@@ -16,15 +16,13 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-import cv2
-
 from twostream.extraction.frame_pairs import directions_of
 from twostream.extraction.idle_threads import Helpers
 from twostream.extraction.one_video import extract_clip
 from twostream.flow.device import choose_device, make_on_device
 from twostream.flow.opencv import one_opencv_thread
 from twostream.store.flow_store import FlowStore, Kind, StoreSettings
-from twostream.threads import StoppedError, num_cores, work_through
+from twostream.threads import StoppedError, num_cores, sentence, work_through
 from twostream.types import LabeledVideo, Progress, StoreError, VideoError, no_progress
 from twostream.video.fingerprint import source_hash
 
@@ -194,8 +192,7 @@ def extract(
             job.run,
             {video.video_id: video for video in order},
             stop=job.stop,
-            failures=(VideoError, StoreError, cv2.error, MemoryError),
-            reason=lambda error: error.cause if isinstance(error, VideoError) else str(error),
+            reason=lambda error: error.cause if isinstance(error, VideoError) else sentence(error),
             tell=tell,
             workers=threads,
         )

@@ -41,7 +41,7 @@ class MotionVectors(FlowEstimator):
         """Return the (2, h, w) fields between a frame, read with its motion, and the one before."""
         if now.motion is None:
             raise ValueError("the frame was read without its motion vectors")
-        backward = _upright(rasterise(now.motion), now.motion.rotation, now.rgb.shape[:2])
+        backward = _upright(now.motion, now.rgb.shape[:2])
         return [backward if direction == "backward" else -backward for direction in directions]
 
 
@@ -70,13 +70,15 @@ def rasterise(motion: BlockMotion) -> NDArray[np.float32]:
     return whole[:, : motion.height, : motion.width]
 
 
-def _upright(
-    field: NDArray[np.float32], rotation: int, size: tuple[int, ...]
-) -> NDArray[np.float32]:
-    """Turn and shrink a field of the coded picture to the stored frame's (h, w)."""
-    for _ in range(rotation // 90):  # clockwise: right becomes down, down becomes left
+def _upright(motion: BlockMotion, size: tuple[int, ...]) -> NDArray[np.float32]:
+    """Return the field of the coded picture, turned, mirrored and shrunk to the stored (h, w)."""
+    field = rasterise(motion)
+    for _ in range(motion.rotation // 90):  # clockwise: right becomes down, down becomes left
         x, y = (np.rot90(plane, -1) for plane in field)
         field = np.stack([-y, x])
+    if motion.mirrored:  # right becomes left
+        x, y = field[:, :, ::-1]
+        field = np.stack([-x, y])
     height, width = size
     if field.shape[1:] != (height, width):
         scale = (width / field.shape[2], height / field.shape[1])

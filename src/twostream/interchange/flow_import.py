@@ -42,8 +42,8 @@ from twostream.types import (
     no_progress,
 )
 from twostream.video import VideoReader, stored_size
+from twostream.video.container_claims import FALLBACK_FPS
 from twostream.video.fingerprint import source_hash
-from twostream.video.reader import FALLBACK_FPS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,7 +24,13 @@ from twostream.augment import color_jitter, flip, random_crop, scaled_crop
 from twostream.loader.resized_crops import centre_samples, resized_crop
 from twostream.sampling import class_uniform_batch, even_shares, sample_rng, segment_positions
 from twostream.store.clips import Clips
-from twostream.types import LabeledVideo, StoreError, TemporalInput, is_flow
+from twostream.threads import costs_one_video, sentence
+from twostream.types import (
+    LabeledVideo,
+    StoreError,
+    TemporalInput,
+    is_flow,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,8 +195,10 @@ class ScoringSamples(Dataset[dict[str, object]]):
             else:
                 asked = self.temporal, self.test_positions, self.centre
                 stacks, counts = centre_samples(clip, *asked)
-        except StoreError as error:
-            return {"row": row, "error": str(error)}
+        except Exception as error:
+            if not (isinstance(error, StoreError) or costs_one_video(error)):
+                raise
+            return {"row": row, "error": sentence(error)}
         return {"row": row, "stacks": torch.from_numpy(stacks), "counts": torch.from_numpy(counts)}
 
 

@@ -16,7 +16,8 @@ from twostream.display.colours import flow_picture, flow_to_rgb, to_uri
 from twostream.flow import make_estimator
 from twostream.report.run_contents import part
 from twostream.store.flow_store import FlowStore
-from twostream.types import LabeledVideo, StoreError, TwoStreamError
+from twostream.threads import sentence
+from twostream.types import LabeledVideo, StoreError
 from twostream.video import VideoReader
 
 _MAX_SIDE_PX = 360
@@ -132,5 +133,5 @@ def picture_of(
         return stored
     try:
         return decoded_picture(video, settings)
-    except TwoStreamError as error:
-        return ClipPicture(missing=f"{stored.missing}; {error}")
+    except Exception as error:  # noqa: BLE001  one picture must not cost the report
+        return ClipPicture(missing=f"{stored.missing}; {sentence(error)}")

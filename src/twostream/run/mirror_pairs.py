@@ -19,8 +19,12 @@ from numpy.typing import NDArray
 from twostream.sampling import even_indices
 from twostream.store.clips import ClipCache
 from twostream.store.flow_store import FlowStore
-from twostream.threads import num_cores
-from twostream.types import LabeledVideo, StoreError, TemporalInput
+from twostream.threads import costs_one_video, num_cores, sentence
+from twostream.types import (
+    LabeledVideo,
+    StoreError,
+    TemporalInput,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -65,8 +69,11 @@ def _motion_or_none(
 ) -> NDArray[np.float32] | None:
     try:
         return motion(clips, video_id, subtract_mean=subtract_mean)
-    except StoreError as error:
-        logger.warning(f"{error}; the look for mirror images is without it")
+    except Exception as error:
+        if not (isinstance(error, StoreError) or costs_one_video(error)):
+            raise
+        named = "" if isinstance(error, StoreError) else f"{video_id}: "
+        logger.warning(f"{named}{sentence(error)}; the look for mirror images is without it")
         return None
 
 

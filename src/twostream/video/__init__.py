@@ -3,7 +3,8 @@
 ``VideoReader`` streams: it never holds more than a few frames, whatever the length of the video.
 """
 
-from twostream.video.reader import VideoInfo, VideoReader, shrink, stored_size
+from twostream.video.container_claims import VideoInfo
+from twostream.video.reader import VideoReader, shrink, stored_size
 from twostream.video.writer import VideoWriter
 
 __all__ = ["VideoInfo", "VideoReader", "VideoWriter", "shrink", "stored_size"]

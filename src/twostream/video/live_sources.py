@@ -18,7 +18,9 @@ from av.video.reformatter import Interpolation
 from numpy.typing import NDArray
 
 from twostream.types import Frame, UsageError, VideoError
-from twostream.video.reader import VideoReader, cause, shrink, stored_size
+from twostream.video.opening import cause, prepare, video_streams
+from twostream.video.orientation import orientation, upright
+from twostream.video.reader import VideoReader, shrink, stored_size
 
 TIMEOUT_SECONDS = 10.0  # a stream that says nothing for so long is broken
 _PROTOCOLS = "http,https,httpproxy,tcp,tls,udp,rtp,rtsp,rtmp,hls,crypto"
@@ -91,7 +93,7 @@ class NetworkSource(_Source):
                 self.name,
                 metadata_errors="ignore",
                 timeout=TIMEOUT_SECONDS,
-                options={"protocol_whitelist": _PROTOCOLS, "rtsp_transport": "tcp"},
+                container_options={"protocol_whitelist": _PROTOCOLS, "rtsp_transport": "tcp"},
             )
         except (av.FFmpegError, OSError) as error:
             raise VideoError(self.name, f"cannot be opened as a stream ({cause(error)})") from error
@@ -109,10 +111,8 @@ class NetworkSource(_Source):
                 raise VideoError(self.name, f"broke off after {last:.1f} of {seconds:.1f} s")
 
     def _decoded(self, container: Any) -> Iterator[Frame]:
-        if not container.streams.video:
-            raise VideoError(self.name, "holds no video stream")
-        stream = container.streams.video[0]
-        stream.codec_context.thread_count = 1  # frames in several threads come later
+        stream = video_streams(self.name, container)[0]
+        prepare(self.name, stream)
         first: float | None = None
         before = -_STEP_SECONDS
         started = time.monotonic()
@@ -133,7 +133,7 @@ class NetworkSource(_Source):
         rgb = raw.reformat(
             width=width, height=height, format="rgb24", interpolation=Interpolation.AREA
         ).to_ndarray()
-        return np.ascontiguousarray(np.rot90(rgb, round(raw.rotation / 90)))
+        return upright(rgb, *orientation(raw))
 
 
 class CameraSource(_Source):

@@ -49,13 +49,13 @@ def export_motion(path: Path, stream: Any) -> None:
     context.flags2 |= Flags2.export_mvs
 
 
-def read_motion(path: Path, raw: Any, rotation: int) -> BlockMotion:
+def read_motion(path: Path, raw: Any, rotation: int, mirrored: bool = False) -> BlockMotion:
     """Return the vectors of a decoded frame; none for an intra frame.
 
     Args:
         path: of the video, for errors.
         raw: the av frame.
-        rotation: degrees clockwise that make the coded picture upright.
+        rotation, mirrored: what makes the coded picture upright.
 
     Raises:
         VideoError: the frame is of a kind whose vectors are no flow.
@@ -71,7 +71,7 @@ def read_motion(path: Path, raw: Any, rotation: int) -> BlockMotion:
             path, f"it is interlaced, and its motion vectors are of half frames: {ADVICE}"
         )
     data = raw.side_data.get("MOTION_VECTORS")
-    coded = (raw.height, raw.width, rotation)
+    coded = (raw.height, raw.width, rotation, mirrored)
     if data is None:
         return BlockMotion(np.zeros((0, 4), np.int32), np.zeros((0, 2), np.float32), *coded)
     table = data.to_ndarray()

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import heapq
-import math
 from collections import Counter, deque
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any, Self
@@ -17,12 +15,13 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
 from twostream.types import Frame, VideoError
-from twostream.video.fingerprint import size_on_disk
+from twostream.video.container_claims import VideoInfo, claimed_length, frame_ticks, nominal_fps
 from twostream.video.motion import export_motion, read_motion
+from twostream.video.opening import cause, nothing_decoded, open_video, reading
+from twostream.video.orientation import orientation, upright
 
 av.logging.set_level(None)  # libav's own lines on stderr; what matters is raised or in `warning`
 
-FALLBACK_FPS = 25.0
 # B-frames displace timestamps by a few places at most in the files seen (packed B-frames: 2).
 REORDER_WINDOW = 4
 
@@ -63,48 +62,33 @@ def shrink(rgb: NDArray[np.uint8], short_side: int | None) -> NDArray[np.uint8]:
     ).to_ndarray()
 
 
-@dataclass(frozen=True, slots=True)
-class VideoInfo:
-    """What a container claims about its video stream; counts and rates may be wrong.
-
-    Attributes:
-        path: the file.
-        width: of the upright source, px. Pixels are taken as square.
-        height: of the upright source, px.
-        fps: nominal frames per second, always positive.
-        rotation: degrees clockwise, 0, 90, 180 or 270, that make the coded picture upright.
-        num_frames_claimed: what the container says; 0 where it says nothing.
-    """
-
-    path: Path
-    width: int
-    height: int
-    fps: float
-    rotation: int
-    num_frames_claimed: int
-
-
 class VideoReader:
     """Streams the frames of a video file, upright and at the stored size.
 
-    A file that breaks part-way gives the frames before the break and sets ``warning``. Iterating
-    a second time decodes again from the start. Close it, or use it in a ``with`` statement.
+    Damaged packets are left out, what follows them is read; a file that breaks off gives the frames
+    before. Both set ``warning``. Frames without times are taken as evenly spaced at the nominal
+    rate. Iterating a second time decodes again from the start. Close it, or use it in a ``with``
+    statement.
 
     Args:
-        path: a video file (anything FFmpeg decodes).
+        path: a video file (a container that FFmpeg decodes, see opening.py).
         short_side: shrink so that the shorter side has this many px; never enlarges.
         motion_vectors: read the codec's motion vectors with every frame.
 
     Attributes:
         info: a VideoInfo.
         size: (height, width) of the frames that come out.
-        warning: one sentence when the video broke off early, else None; complete once the
-            iteration has ended.
+        warning: one sentence when parts of the video were damaged, or it broke off early, else
+            None; complete once the iteration has ended.
         frames_read: number of frames given so far.
+        end_seconds: when the last frame given so far ends, from the first one on.
+        claimed_seconds: how long the file says that it is; 0 where it says nothing.
+        packets_lost: number of damaged packets so far; each is a frame, or a part of one.
 
     Raises:
-        VideoError: the file is missing, is no video, or not one frame of it can be decoded; or its
-            motion vectors are asked for and are no flow (see motion.py).
+        VideoError: the file is missing, is no video, or not one frame of it can be decoded; its
+            frames are too large; or its motion vectors are asked for and are no flow (motion.py).
+            What nobody foresaw in reading it is a VideoError too.
     """
 
     def __init__(
@@ -120,28 +104,51 @@ class VideoReader:
     def _open(self) -> None:
         self.warning: str | None = None
         self.frames_read = 0
+        self.packets_lost = 0
+        self._lost_at_end = 0  # of these, those that no whole packet has followed
+        self._loss: Exception | None = None  # the last one
+        self._broke_off = False
         self._started = False
         self._intervals_ms: Counter[int] = Counter()
-        self._end_seconds = 0.0
-        self._start_failure = "it holds no frame"
-        self._container = _open_container(self.path)
-        try:
-            self._stream = _video_stream(self.path, self._container)
-            if self._motion_vectors:
-                export_motion(self.path, self._stream)
-            self._decoded = self._decode()
-            # Rotation travels with the frames, so the first one is decoded before info is known.
-            first = next(self._decoded, None)
-            if first is None:
-                raise VideoError(self.path, f"no frame can be decoded: {self._start_failure}")
-        except BaseException:
-            self._container.close()
-            raise
+        self._origin: float | None = None  # what the file counts where frames are at 0
+        self.end_seconds = 0.0
+        with reading(self.path):
+            self._container, self._stream = open_video(self.path)
+            try:
+                self._open_stream()
+            except BaseException:
+                self._container.close()
+                raise
+
+    def _open_stream(self) -> None:
+        if self._motion_vectors:
+            export_motion(self.path, self._stream)
+        self._ticks = frame_ticks(self._container, self._stream)
+        self._decoded = self._decode()
+        # Rotation travels with the frames, so the first one is decoded before info is known.
+        first = next(self._decoded, None)
+        if first is None:
+            raise nothing_decoded(self.path, self._stream.codec_context, self._loss)
         self._first = first
-        self.info = _describe(self.path, self._container, self._stream, first)
+        self._describe(first)
         self.size = stored_size(self.info.height, self.info.width, self._short_side)
         self._step_seconds = 1.0 / self.info.fps
+        self._previous = -self._step_seconds
         self._reformatter = VideoReformatter()  # shared: building one costs more than using it
+
+    def _describe(self, first: Any) -> None:
+        rotation, mirrored = orientation(first)
+        width, height = first.width, first.height
+        if rotation in (90, 270):
+            width, height = height, width
+        fps = nominal_fps(self._container, self._stream, self._ticks)
+        average, base = self._stream.average_rate, self._stream.guessed_rate
+        self._base_to_average = float(base / average) if average and base else 1.0
+        start = self._seconds(first) or 0.0
+        self.claimed_seconds, frames = claimed_length(
+            self._container, self._stream, start, fps, self._ticks
+        )
+        self.info = VideoInfo(self.path, width, height, fps, rotation, frames, mirrored)
 
     def __enter__(self) -> Self:
         return self
@@ -159,35 +166,48 @@ class VideoReader:
             self._container.close()
             self._open()
         self._started = True
-        origin: float | None = None
-        previous = -math.inf
-        for raw, seconds in self._timed():
-            try:
-                rgb = self._to_rgb(raw)
-            except (av.FFmpegError, ValueError) as error:
-                if not self.frames_read:
-                    raise VideoError(self.path, f"no frame can be converted: {error}") from error
-                self._break(error, self.frames_read)
-                return
-            motion = (
-                read_motion(self.path, raw, self.info.rotation) if self._motion_vectors else None
-            )
-            if origin is None:
-                origin = seconds if seconds is not None else 0.0
-            pts = (seconds if seconds is not None else -math.inf) - origin
-            if pts <= previous:  # repeated, missing, or the clock was set back
-                if seconds is not None and pts < previous - 1.0:
-                    origin -= previous + self._step_seconds - pts
-                pts = previous + self._step_seconds
-            elif math.isinf(pts):
-                pts = 0.0
-            if self.frames_read:
-                self._intervals_ms[round((pts - previous) * 1000)] += 1
-            self.frames_read += 1
-            previous = pts
-            self._end_seconds = pts + max(self._step_seconds, _shown_seconds(raw))
-            yield Frame(rgb, pts, motion)
-        self._check_end()
+        with reading(self.path):
+            for raw, seconds in self._timed():
+                try:
+                    rgb = self._to_rgb(raw)
+                except (av.FFmpegError, ValueError) as error:
+                    if not self.frames_read:
+                        raise VideoError(
+                            self.path, f"no frame can be converted: {error}"
+                        ) from error
+                    self.packets_lost += 1
+                    self._loss = error
+                    continue
+                info = self.info
+                motion = None
+                if self._motion_vectors:
+                    motion = read_motion(self.path, raw, info.rotation, info.mirrored)
+                pts = self._shown_at(seconds)
+                if self.frames_read:
+                    self._intervals_ms[round((pts - self._previous) * 1000)] += 1
+                self.frames_read += 1
+                self._previous = pts
+                self.end_seconds = pts + max(self._step_seconds, _shown_seconds(raw))
+                yield Frame(rgb, pts, motion)
+            self.warning = self._what_is_missing()
+
+    def _shown_at(self, seconds: float | None) -> float:
+        """Return a frame's time from the first one on: later than the one before, in any case.
+
+        Args:
+            seconds: what the file says; None: nothing.
+        """
+        expected = self._previous + self._step_seconds  # 0 for the first one
+        if seconds is None:
+            return expected
+        if self._origin is None:
+            self._origin = seconds - expected
+        pts = seconds - self._origin
+        if pts > self._previous:
+            return pts
+        if pts < self._previous - 1.0:  # the clock was set back; else it is a repeated time
+            self._origin += pts - expected
+        return expected
 
     @property
     def variable_frame_rate(self) -> bool:
@@ -202,27 +222,47 @@ class VideoReader:
         usual = sorted(self._intervals_ms.elements())[intervals // 2]
         tolerance = max(2.0, 0.25 * usual)
         odd = sum(n for ms, n in self._intervals_ms.items() if abs(ms - usual) > tolerance)
-        average, base = self._stream.average_rate, self._stream.guessed_rate
-        contradicts = bool(average and base) and 1.1 < float(base / average) < 2.0
-        return odd > 0.01 * intervals or contradicts
+        odd -= self.packets_lost  # their frames are missing, the rate is none the less even
+        timed = self._origin is not None
+        return odd > 0.01 * intervals or (timed and 1.1 < self._base_to_average < 2.0)
 
     def _decode(self) -> Iterator[Any]:
-        """Yield av frames in display order; a break sets the warning and ends it."""
-        packets = iter(self._container.demux(self._stream))
-        count = 0
+        """Yield av frames in display order; what cannot be decoded is counted and left out."""
+        for packet in self._packets():
+            try:
+                frames = self._stream.decode(packet)
+            except (av.FFmpegError, OSError) as error:
+                self.packets_lost += 1
+                self._lost_at_end += 1
+                self._loss = error
+                continue
+            if packet is not None:
+                self._lost_at_end = 0
+            yield from frames
+
+    def _packets(self) -> Iterator[Any]:
+        """Yield av packets, and None at the end, which asks for frames that wait for later ones.
+
+        An empty packet, an AVI's way to say that a frame is shown longer, would be such an end.
+        """
+        try:
+            for packet in self._demuxed():
+                if not packet.size:
+                    continue
+                if self._ticks > 1 and packet.dts is not None:
+                    packet.pts = packet.dts  # FFmpeg takes the last frame to last one tick
+                yield packet
+        except (av.FFmpegError, OSError) as error:  # nothing more can be read from the file
+            self._loss, self._broke_off = error, True
+        yield None
+
+    def _demuxed(self) -> Iterator[Any]:
         while True:
             try:
-                if (packet := next(packets, None)) is None:  # also after it has raised
-                    return
-                frames = packet.decode()
-            except (av.FFmpegError, OSError) as error:
-                self._start_failure = cause(error)
-                if count:
-                    self._break(error, count)
-                    return
-                continue  # a recording cut between key frames: what follows may decode
-            count += len(frames)
-            yield from frames
+                yield from self._container.demux(self._stream)
+            except IndexError:  # PyAV's, at a packet of a stream that began just now: it goes on
+                continue
+            return
 
     def _timed(self) -> Iterator[tuple[Any, float | None]]:
         """Yield av frames with their time in seconds, None where the file gives none.
@@ -240,12 +280,18 @@ class VideoReader:
 
         for raw in chain([self._first], self._decoded):
             pending.append(raw)
-            if raw.pts is not None:
-                heapq.heappush(times, float(raw.pts * (raw.time_base or self._stream.time_base)))
+            if (seconds := self._seconds(raw)) is not None:
+                heapq.heappush(times, seconds)
             if len(pending) > REORDER_WINDOW:
                 yield next_timed()
         while pending:
             yield next_timed()
+
+    def _seconds(self, raw: Any) -> float | None:
+        """Return a frame's time as the file counts."""
+        if raw.pts is None:
+            return None
+        return float(raw.pts * (raw.time_base or self._stream.time_base))
 
     def _to_rgb(self, raw: Any) -> NDArray[np.uint8]:
         height, width = self.size
@@ -263,95 +309,42 @@ class VideoReader:
         plane = frame.planes[0]
         padded = np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)
         rgb = padded[:, : 3 * width].reshape(height, width, 3)
-        return np.ascontiguousarray(np.rot90(rgb, k=-self.info.rotation // 90))
+        return upright(rgb, self.info.rotation, self.info.mirrored)
 
-    def _break(self, error: Exception, after: int) -> None:
-        claimed = self.info.num_frames_claimed
-        of = f" of about {claimed}" if claimed >= after else ""
-        self.warning = (
-            f"{self.path}: decoding broke off after {after}{of} frames ({cause(error)}); "
-            "the frames before are used"
-        )
-
-    def _check_end(self) -> None:
-        """Warn when the stream ended well before the duration that the container claims."""
-        if self.warning or self.frames_read >= self.info.num_frames_claimed > 0:
-            return
-        claimed = _claimed_seconds(self._container, self._stream)
-        if "mov" not in self._container.format.name:
-            # AVI's duration shrinks with a cut file, its count does not. MP4's count includes
-            # what an edit list leaves out.
-            claimed = max(claimed, self._stream.frames * self._step_seconds)
-        missing = claimed - self._end_seconds
-        if missing > max(min(0.05 * claimed, 2.0), 2 * self._step_seconds):
-            self.warning = (
-                f"{self.path}: ends after {self._end_seconds:.2f} s although the file claims "
-                f"{claimed:.2f} s: it seems to be cut off; its {self.frames_read} frames are used"
+    def _what_is_missing(self) -> str | None:
+        """Return a sentence on what was damaged or cut off, for who has read all there is."""
+        read, claimed = self.frames_read, self.info.num_frames_claimed
+        of = f"{read} of about {claimed}" if claimed >= read else f"{read}"
+        why = cause(self._loss) if self._loss else ""
+        found = []
+        between = self.packets_lost - self._lost_at_end
+        if between:
+            packets = "a damaged packet was" if between == 1 else f"{between} damaged packets were"
+            found.append(f"{packets} left out ({why})")
+        if self._lost_at_end or self._broke_off:
+            found.append(
+                f"decoding broke off after {of} frames ({why}); the frames before are used"
             )
+        elif missing := self._cut_off():
+            found.append(missing)
+        elif between:
+            found.append(f"{of} frames are used")
+        return f"{self.path}: {'; '.join(found)}" if found else None
 
-
-def _open_container(path: Path) -> Any:
-    if path.is_dir():
-        raise VideoError(path, "is a folder, expected a video file")
-    if not size_on_disk(path):
-        raise VideoError(path, "the file is empty")
-    try:
-        # "file:" and the whitelist keep odd names and playlists from reaching over the network.
-        return av.open(
-            f"file:{path}", metadata_errors="ignore", options={"protocol_whitelist": "file"}
+    def _cut_off(self) -> str | None:
+        """Say so where the stream ended well before the duration that the container claims."""
+        if self.frames_read >= self.info.num_frames_claimed > 0 or self._origin is None:
+            return None
+        claimed = self.claimed_seconds
+        missing = claimed - self.end_seconds
+        if missing <= max(min(0.05 * claimed, 2.0), 2 * self._step_seconds):
+            return None
+        return (
+            f"ends after {self.end_seconds:.2f} s although the file claims {claimed:.2f} s: "
+            f"it seems to be cut off; its {self.frames_read} frames are used"
         )
-    except (av.FFmpegError, OSError) as error:
-        why = "it is no video, or a damaged one"
-        raise VideoError(path, f"cannot be opened as a video: {why} ({cause(error)})") from error
-
-
-def _video_stream(path: Path, container: Any) -> Any:
-    if not container.streams.video:
-        raise VideoError(path, "holds no video stream: it is no video, or a damaged one")
-    stream = container.streams.video[0]
-    if stream.codec_context is None:
-        raise VideoError(path, "its video codec is unknown to this build of FFmpeg")
-    # One decoding thread: clips are decoded in parallel, and a break shows at the same frame.
-    stream.codec_context.thread_count = 1
-    return stream
-
-
-def _describe(path: Path, container: Any, stream: Any, first: Any) -> VideoInfo:
-    # PyAV gives counter-clockwise degrees.
-    rotation = round(-first.rotation / 90) * 90 % 360
-    width, height = first.width, first.height
-    if rotation in (90, 270):
-        width, height = height, width
-    fps = _nominal_fps(stream)
-    frames = stream.frames or round(_claimed_seconds(container, stream) * fps)
-    return VideoInfo(path, width, height, fps, rotation, max(0, frames))
-
-
-def _nominal_fps(stream: Any) -> float:
-    """Return the base rate unless it is off the average by half, as in GIF and WebM (1000/s).
-
-    The average alone counts frames that an edit list leaves out.
-    """
-    average = float(stream.average_rate or 0)
-    base = float(stream.guessed_rate or 0)
-    if average > 0 and base > 0:
-        return base if 0.5 < base / average < 2 else average
-    return average or base or FALLBACK_FPS
-
-
-def _claimed_seconds(container: Any, stream: Any) -> float:
-    if stream.duration and stream.time_base:
-        return float(stream.duration * stream.time_base)
-    if container.duration and not container.streams.audio:
-        return float(container.duration) / av.time_base
-    return 0.0
 
 
 def _shown_seconds(raw: Any) -> float:
     duration = getattr(raw, "duration", None)
     return float(duration * raw.time_base) if duration and raw.time_base else 0.0
-
-
-def cause(error: Exception) -> str:
-    """Return what libav says went wrong, without its error code."""
-    return getattr(error, "strerror", None) or str(error)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from twostream.files import Partial, remove_leftovers
 from twostream.types import VideoError
-from twostream.video.reader import cause
+from twostream.video.opening import cause
 
 
 class VideoWriter:
