@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN = .venv/bin
 LOWEST = .venv-lowest/bin/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: install demo test test-web lowest test-all lint check format clean
+.PHONY: install demo test test-web lowest test-all fuzz write-points lint check format clean
 
 install: .venv/installed
 
@@ -39,6 +39,14 @@ lowest:
 
 test-all: install
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not web" --doctest-modules tests src
+
+# thousands of broken files and videos, an hour or so
+fuzz: install
+	OMP_NUM_THREADS=1 FUZZ_EXAMPLES=5000 $(BIN)/python -m pytest -n 2 --timeout 36000 tests/test_fuzz.py
+
+# each verb is killed, and fails, at every change that it makes on disk: hours
+write-points: install
+	$(BIN)/python tests/write_points/every_point.py --out docs/write-points.md
 
 lint: install
 	$(BIN)/ruff format --check .

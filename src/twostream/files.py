@@ -88,6 +88,10 @@ def whole(path: Path) -> Iterator[BinaryIO]:
     try:
         yield partial.file
         partial.finish()
+    except OSError as error:
+        if error.filename is None:  # a write that the disk refuses does not say where
+            error.filename = str(path)
+        raise
     finally:
         partial.discard()
 

@@ -1,0 +1,221 @@
+"""Interrupts each verb at every change that it makes on disk, and runs it again.
+
+    python tests/write_points/every_point.py --out docs/write-points.md [--jobs extract,fuse]
+
+For each point (tests/write_points/shim.c counts them) and each of three ends (killed there; the
+call fails with ENOSPC, and all that need space after it; with EIO) a process runs the command in a
+fresh folder, ends as it ends, and another one runs the same command again. Held means: the first
+ended by the kill, with one sentence and status 1, or well; the second ended well; what it left is
+what an uninterrupted command leaves, byte for byte but for clocks; nothing else lies there. This is
+how SQLite tests itself. Processes are forked from one that has everything imported.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import errno
+import importlib
+import os
+import pkgutil
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from jobs import JOBS, Job, contents, prepare
+
+HERE = Path(__file__).resolve().parent
+ENDS = {"kill": -1, "ENOSPC": errno.ENOSPC, "EIO": errno.EIO}
+LIMIT_SECONDS = 120
+PARTIAL = ".partial"
+
+
+@dataclass
+class Found:
+    """What came of a job's points."""
+
+    points: int = 0
+    held: dict[str, int] = field(default_factory=lambda: dict.fromkeys(ENDS, 0))
+    failures: list[str] = field(default_factory=list)
+
+
+class Shim:
+    """The preloaded library, and a folder for the jobs."""
+
+    def __init__(self, folder: Path) -> None:
+        self.library = ctypes.CDLL(os.environ["LD_PRELOAD"])
+        self.folder, self.inputs = folder, folder / "input"
+        self.points, self.said = folder / "points", folder / "said"
+
+    def run(self, arguments: Sequence[str], work: Path | None, at: int = 0, way: int = 0) -> int:
+        """Run a command in a process of its own, that ends at a point; return its wait status."""
+        process = os.fork()
+        if not process:
+            try:
+                self._run_here(arguments, work, at, way)
+            finally:
+                os._exit(99)  # never back into the parent's code
+        deadline = time.monotonic() + LIMIT_SECONDS
+        while time.monotonic() < deadline:
+            done, status = os.waitpid(process, os.WNOHANG)
+            if done:
+                return os.waitstatus_to_exitcode(status)
+            time.sleep(0.005)
+        os.kill(process, signal.SIGKILL)
+        os.waitpid(process, 0)
+        return 124
+
+    def _run_here(self, arguments: Sequence[str], work: Path | None, at: int, way: int) -> None:
+        from twostream.__main__ import run
+
+        said = os.open(self.said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        os.dup2(said, 1)
+        os.dup2(said, 2)
+        if work is not None:
+            os.chdir(work)
+            log = b"" if at else bytes(self.points)
+            self.library.write_points_begin(bytes(work), ctypes.c_long(at), way, log)
+        status = 70
+        try:
+            status = run(list(arguments))
+        except BaseException:
+            import traceback
+
+            traceback.print_exc()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+
+    def fresh(self, job: Job) -> Path:
+        """Return a job's folder as the command finds it."""
+        work = self.folder / "work"
+        shutil.rmtree(work, ignore_errors=True)
+        work.mkdir()
+        job.before(self.inputs, work)
+        return work
+
+
+def whole_job(shim: Shim, job: Job, chosen: range | None, tell: bool) -> Found:
+    """Interrupt a job at each of its points, or at those that are chosen, in each way."""
+    found = Found()
+    work = shim.fresh(job)
+    command = job.command(shim.inputs, work)
+    if shim.run(command, work):
+        raise RuntimeError(f"{job.name} fails uninterrupted:\n{shim.said.read_text()}")
+    reference = contents(work)
+    calls = shim.points.read_text().splitlines()
+    found.points = len(calls)
+    numbers = range(1, len(calls) + 1)
+    for number in numbers if chosen is None else [n for n in numbers if n in chosen]:
+        for name, way in ENDS.items():
+            wrong = interrupted(shim, job, number, way, reference)
+            if wrong:
+                found.failures.append(
+                    f"{job.name}, point {number} ({calls[number - 1]}), {name}: {wrong}"
+                )
+                print(found.failures[-1], flush=True)
+            else:
+                found.held[name] += 1
+        if tell and number % 20 == 0:
+            print(f"{job.name}: {number}/{len(calls)}", flush=True)
+    return found
+
+
+def interrupted(shim: Shim, job: Job, number: int, way: int, reference: dict[str, object]) -> str:
+    """Return what is wrong after a job was interrupted at a point and run again; empty: nothing."""
+    work = shim.fresh(job)
+    command = job.command(shim.inputs, work)
+    status = shim.run(command, work, number, way)
+    said = shim.said.read_text(errors="replace")
+    if way == -1 and status not in (-signal.SIGKILL, 0, 1):
+        return f"status {status}: {said[-300:]}"
+    if way != -1 and status not in (0, 1) or "Traceback" in said:
+        return f"status {status}: {said[-400:]}"
+    if status == 0 and (differing := differences(reference, work)):
+        return f"ended well, but {differing}"
+    if again := shim.run(command, None):
+        return f"again: status {again}: {shim.said.read_text(errors='replace')[-400:]}"
+    return differences(reference, work)
+
+
+def differences(reference: dict[str, object], work: Path) -> str:
+    """Name files that are missing, too many or others than uninterrupted."""
+    now = contents(work)
+    wrong = [f"missing {name}" for name in reference if name not in now]
+    wrong += [f"left behind {name}" for name in now if name not in reference]
+    wrong += [f"other {name}" for name in reference if name in now and now[name] != reference[name]]
+    wrong += [f"left behind {path.name}" for path in work.rglob(f"*{PARTIAL}*") if path.is_dir()]
+    return "; ".join(wrong[:3])
+
+
+def import_everything() -> None:
+    """Import the package, so that forked processes begin at once."""
+    import twostream
+
+    for module in pkgutil.walk_packages(twostream.__path__, "twostream."):
+        if not module.name.startswith(("twostream.web", "twostream.__main__")):
+            importlib.import_module(module.name)
+    import sklearn.svm  # noqa: F401
+
+
+def table(rows: dict[str, Found]) -> str:
+    """Return the table, and what did not hold."""
+    lines = [
+        f"| verb | points | {' | '.join(f'{end}: held' for end in ENDS)} |",
+        "|---|---|---|---|---|",
+    ]
+    for name, found in rows.items():
+        cells = [str(found.held[end]) for end in ENDS]
+        lines.append(f"| `{name}` | {found.points} | {' | '.join(cells)} |")
+    failures = [failure.splitlines()[0] for found in rows.values() for failure in found.failures]
+    return "\n".join(lines + ["", *(f"- {each}" for each in failures)])
+
+
+def preloaded(folder: Path) -> None:
+    """Build the shim and start this program again with it, unless it is there."""
+    if "write_points" in os.environ.get("LD_PRELOAD", ""):
+        return
+    library = folder / "write_points.so"
+    subprocess.run(
+        ["cc", "-shared", "-fPIC", "-O1", "-o", library, HERE / "shim.c", "-ldl"], check=True
+    )
+    environment = {**os.environ, "LD_PRELOAD": str(library), "OMP_NUM_THREADS": "1"}
+    os.execve(sys.executable, [sys.executable, *sys.argv], environment)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--jobs", default=",".join(job.name for job in JOBS))
+    parser.add_argument("--points", help="first-last, to look at some")
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir(), "write-points"))
+    options = parser.parse_args()
+    shutil.rmtree(options.work / "input", ignore_errors=True)
+    options.work.mkdir(parents=True, exist_ok=True)
+    preloaded(options.work)
+    import_everything()
+    shim = Shim(options.work.resolve())
+    shim.inputs.mkdir()
+    prepare(shim.inputs, lambda arguments: shim.run(arguments, None))
+    chosen = None
+    if options.points:
+        first, last = map(int, options.points.split("-"))
+        chosen = range(first, last + 1)
+    jobs = {job.name: job for job in JOBS}
+    rows = {name: whole_job(shim, jobs[name], chosen, True) for name in options.jobs.split(",")}
+    made = table(rows)
+    print(made)
+    if options.out:
+        header = "<!-- written by tests/write_points/every_point.py -->\n"
+        options.out.write_text(f"{header}{made}\n", encoding="utf-8")
+    sys.exit(any(found.failures for found in rows.values()))
+
+
+if __name__ == "__main__":
+    main()
