@@ -15,6 +15,7 @@ import signal
 import sys
 import zipfile
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -258,7 +259,7 @@ def test_flo_files(tmp_path: Path) -> None:
 
 
 def ended_well(work: Callable[[], object]) -> bool:
-    """Run in a process of its own within the limits; True where it ended by itself, without error."""
+    """Run in a process of its own within the limits; True where it ended without an error."""
     process = os.fork()
     if not process:
         resource.setrlimit(resource.RLIMIT_CPU, (LIMIT_SECONDS, LIMIT_SECONDS + 5))
@@ -269,7 +270,7 @@ def ended_well(work: Callable[[], object]) -> bool:
         try:
             work()
             status = 0
-        except BaseException:
+        except BaseException:  # noqa: BLE001  told, and counted as a failure
             import traceback
 
             traceback.print_exc()
@@ -283,10 +284,8 @@ def read_whole(path: Path) -> None:
     from twostream.video import VideoReader
 
     with VideoReader(path, short_side=64) as reader:
-        for frame in reader:
+        for frame in islice(reader, 2000):
             assert frame.rgb.shape[:2] == reader.size
-            if frame.index > 2000:
-                break
 
 
 @pytest.fixture(scope="module")

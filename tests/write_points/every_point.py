@@ -84,7 +84,7 @@ class Shim:
         status = 70
         try:
             status = run(list(arguments))
-        except BaseException:
+        except BaseException:  # noqa: BLE001  told, and counted as a failure
             import traceback
 
             traceback.print_exc()
@@ -107,7 +107,7 @@ def whole_job(shim: Shim, job: Job, chosen: range | None, tell: bool) -> Found:
     work = shim.fresh(job)
     command = job.command(shim.inputs, work)
     if shim.run(command, work):
-        raise RuntimeError(f"{job.name} fails uninterrupted:\n{shim.said.read_text()}")
+        raise RuntimeError(f"{job.verb} fails uninterrupted:\n{shim.said.read_text()}")
     reference = contents(work)
     calls = shim.points.read_text().splitlines()
     found.points = len(calls)
@@ -117,13 +117,13 @@ def whole_job(shim: Shim, job: Job, chosen: range | None, tell: bool) -> Found:
             wrong = interrupted(shim, job, number, way, reference)
             if wrong:
                 found.failures.append(
-                    f"{job.name}, point {number} ({calls[number - 1]}), {name}: {wrong}"
+                    f"{job.verb}, point {number} ({calls[number - 1]}), {name}: {wrong}"
                 )
                 print(found.failures[-1], flush=True)
             else:
                 found.held[name] += 1
         if tell and number % 20 == 0:
-            print(f"{job.name}: {number}/{len(calls)}", flush=True)
+            print(f"{job.verb}: {number}/{len(calls)}", flush=True)
     return found
 
 
@@ -135,7 +135,7 @@ def interrupted(shim: Shim, job: Job, number: int, way: int, reference: dict[str
     said = shim.said.read_text(errors="replace")
     if way == -1 and status not in (-signal.SIGKILL, 0, 1):
         return f"status {status}: {said[-300:]}"
-    if way != -1 and status not in (0, 1) or "Traceback" in said:
+    if (way != -1 and status not in (0, 1)) or "Traceback" in said:
         return f"status {status}: {said[-400:]}"
     if status == 0 and (differing := differences(reference, work)):
         return f"ended well, but {differing}"
@@ -191,7 +191,7 @@ def preloaded(folder: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--jobs", default=",".join(job.name for job in JOBS))
+    parser.add_argument("--jobs", default=",".join(job.verb for job in JOBS))
     parser.add_argument("--points", help="first-last, to look at some")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir(), "write-points"))
@@ -207,7 +207,7 @@ def main() -> None:
     if options.points:
         first, last = map(int, options.points.split("-"))
         chosen = range(first, last + 1)
-    jobs = {job.name: job for job in JOBS}
+    jobs = {job.verb: job for job in JOBS}
     rows = {name: whole_job(shim, jobs[name], chosen, True) for name in options.jobs.split(",")}
     made = table(rows)
     print(made)

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-FEW = ("--steps", "2", "--short-side", "24", "--crop-size", "16", "--length", "2")
-SIZES = ("--flow", "farneback", "--workers", "1")
+FEW = "--steps 2 --short-side 24 --crop-size 16 --length 2"
+SIZES = "--flow farneback --workers 1"
 TIMES = ("seconds", "loader_wait", "loader_wait_seconds")
 
 
@@ -24,18 +24,19 @@ class Job:
     """A command to interrupt.
 
     Attributes:
-        name: of the verb, for the table.
-        arguments: of ``twostream``; {work} is the job's folder, {input} what lies beside it.
+        verb: of ``twostream``.
+        options: what follows it; {work} is the job's folder, {input} what lies beside it.
         before: fills a job's folder, of the input and the folder.
     """
 
-    name: str
-    arguments: tuple[str, ...]
+    verb: str
+    options: str
     before: Callable[[Path, Path], object] = lambda inputs, work: None
 
     def command(self, inputs: Path, work: Path) -> list[str]:
         """Return the command line."""
-        return [each.format(work=work, input=inputs) for each in self.arguments]
+        options = [each.format(work=work, input=inputs) for each in self.options.split()]
+        return [self.verb, *options]
 
 
 def prepare(inputs: Path, run: Callable[[Sequence[str]], int]) -> None:
@@ -45,15 +46,14 @@ def prepare(inputs: Path, run: Callable[[Sequence[str]], int]) -> None:
         inputs: an empty folder.
         run: runs a command line.
     """
-    clips = inputs / "clips"
-    _render(clips, groups=4)
-    done = [
-        ("train", str(clips), "--out", f"{inputs}/run", "--recipe", "quick", *FEW, *SIZES),
-        ("export-flow", "--store", f"{inputs}/run/flow", "--out", f"{inputs}/images"),
-    ]
-    for arguments in done:
-        if run(arguments):
-            raise RuntimeError(f"twostream {' '.join(arguments)} failed")
+    _render(inputs / "clips", groups=4)
+    done = (
+        Job("train", f"{{input}}/clips --out {{input}}/run --recipe quick {FEW} {SIZES}"),
+        Job("export-flow", "--store {input}/run/flow --out {input}/images"),
+    )
+    for job in done:
+        if run(job.command(inputs, inputs)):
+            raise RuntimeError(f"twostream {job.verb} failed")
 
 
 def _render(folder: Path, groups: int) -> None:
@@ -78,18 +78,23 @@ def _with_run(inputs: Path, work: Path) -> None:
 
 
 VIDEO = "{input}/clips/up/v_up_g02_c01.mp4"
+SCORES = "{input}/run/scores/spatial-test.npz {input}/run/scores/temporal-test.npz"
+FILES = "--csv {work}/t.csv --srt {work}/t.srt --scores {work}/t.npz --video {work}/t.mp4"
 JOBS = (
-    Job("extract", ("extract", "{input}/clips", "--store", "{work}/store", "--short-side", "24", *SIZES)),
-    Job("train", ("train", "{input}/clips", "--out", "{work}/run", "--recipe", "quick", "--resume", *FEW, *SIZES)),
-    Job("evaluate", ("evaluate", "{work}/run", "--out", "{work}/scores"), _with_run),
-    Job("report", ("report", "{work}/run"), _with_run),
-    Job("fuse", ("fuse", "{input}/run/scores/spatial-test.npz", "{input}/run/scores/temporal-test.npz", "--out", "{work}/fused.npz")),
-    Job("predict --timeline", ("predict", "{input}/run", VIDEO, "--timeline", "--csv", "{work}/t.csv", "--srt", "{work}/t.srt", "--scores", "{work}/t.npz", "--video", "{work}/t.mp4")),
-    Job("export", ("export", "{input}/run", "--out", "{work}/export")),
-    Job("export-flow", ("export-flow", "--store", "{input}/run/flow", "--out", "{work}/images")),
-    Job("import-flow", ("import-flow", "{input}/images", "--store", "{work}/store", "--data", "{input}/clips", "--fps", "25", "--workers", "1")),
-    Job("curve", ("curve", "{work}/run", "--clips", "1,2"), _with_run),
-)  # fmt: skip
+    Job("extract", f"{{input}}/clips --store {{work}}/store --short-side 24 {SIZES}"),
+    Job("train", f"{{input}}/clips --out {{work}}/run --recipe quick --resume {FEW} {SIZES}"),
+    Job("evaluate", "{work}/run --out {work}/scores", _with_run),
+    Job("report", "{work}/run", _with_run),
+    Job("fuse", f"{SCORES} --out {{work}}/fused.npz"),
+    Job("predict", f"{{input}}/run {VIDEO} --timeline {FILES}"),
+    Job("export", "{input}/run --out {work}/export"),
+    Job("export-flow", "--store {input}/run/flow --out {work}/images"),
+    Job(
+        "import-flow",
+        "{input}/images --store {work}/store --data {input}/clips --fps 25 --workers 1",
+    ),
+    Job("curve", "{work}/run --clips 1,2", _with_run),
+)
 
 
 def contents(folder: Path) -> dict[str, Any]:
