@@ -109,6 +109,12 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=1, ensure_ascii=False))
 
 
+def check_writable(folder: Path) -> None:
+    """Raise the OSError that a file in a folder, which may have to be made, would meet."""
+    here = folder.absolute()
+    Partial(next(p for p in (here, *here.parents) if os.path.lexists(p)) / "check").discard()
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object of a RUN folder; raises RunError where it is missing or damaged."""
     again = f"train into another --out, or delete {path.parent} and train again"
@@ -326,17 +332,14 @@ def differences(before: dict[str, Any], now: dict[str, Any], prefix: str = "") -
 def _begin(target: Path, *, suffix: str = "", folder: bool = False) -> tuple[Path, BinaryIO]:
     """Make the hidden file or folder in which a target begins; its folder must exist.
 
-    Args:
-        target: what it becomes.
-        suffix: of the hidden name, for writers that go by it.
-        folder: make a folder.
-
     Returns:
         Where it is, and a file that keeps it locked while it is open: the hidden file itself.
     """
+    # the name of a folder is needed whole, to give back what it replaces
+    name = target.name if folder else os.fsencode(target.name)[:200].decode(errors="ignore")
     while True:
         token = f"{_MACHINE}-{secrets.token_hex(4)}"
-        path = target.with_name(f".{target.name}.{token}{PARTIAL_SUFFIX}{suffix}")
+        path = target.with_name(f".{name}.{token}{PARTIAL_SUFFIX}{suffix}")
         if folder:
             path.mkdir(0o700)
         try:
@@ -382,10 +385,7 @@ def _remove_dead(path: Path) -> bool:
         age = time.time() - os.fstat(file.fileno()).st_mtime
         if free is False or (doubtful and age < SECONDS_OF_DOUBT):
             return False
-        if is_folder:
-            _remove_folder(path)
-        else:
-            path.unlink()
+        _remove_folder(path) if is_folder else path.unlink()
     return True
 
 
