@@ -238,6 +238,8 @@ class _Job:
                 (rgb,) = frames.frames([i])  # type: ignore[union-attr]
                 self._save(partial / self.layout.rgb.format(n=self.layout.base + i), rgb[..., ::-1])
             target.parent.mkdir(parents=True, exist_ok=True)
+            made = path.stat().st_mtime_ns  # of a store whose machine's clock is ahead: later
+            os.utime(partial, ns=(time.time_ns(), max(time.time_ns(), made)))
             os.rename(partial, target)  # fails where something has come to lie there
         finally:
             shutil.rmtree(partial, ignore_errors=True)

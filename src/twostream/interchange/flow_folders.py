@@ -44,6 +44,7 @@ NAMED = re.compile(
     r"(?:(?P<rgb>img|image)|(?:flow_)?(?P<axis>[xy])(?:_(?P<step>[pm]\d+))?)_(?P<n>\d+)"
 )
 CHARADES = re.compile(r".+-(?P<n>\d{6})(?P<axis>[xy])?")
+CHARADES_TREE = re.compile(r"Charades.*_(?:flow|rgb)", re.IGNORECASE)
 # What only the folder above tells.
 FRAME = re.compile(r"frame_?(?P<n>\d+)")
 AXES: dict[str, Part] = {
@@ -106,9 +107,9 @@ class FlowVideo:
         """Return when its files were last written or put in place, seconds since the epoch."""
         return max(max(status.st_mtime, status.st_ctime) for _, status in self._files())
 
-    def fingerprint(self) -> str:
-        """Return what changes where one of its files is replaced, by an older one too."""
-        digest = hashlib.sha1(usedforsecurity=False)
+    def fingerprint(self, fps: float | None) -> str:
+        """Return what changes where a file is replaced, by an older one too, or the rate is."""
+        digest = hashlib.sha1(str(fps).encode(), usedforsecurity=False)
         for name, status in sorted(self._files(), key=lambda file: file[0]):
             digest.update(f"{name} {status.st_size} {status.st_mtime_ns}\n".encode())
         return digest.hexdigest()
@@ -143,6 +144,7 @@ def find_flow(root: Path | str) -> list[FlowVideo]:
     numbered: dict[Names, Path] = {}  # folders of frame000001.jpg
     for below, path, names in _walk(root):
         kinds = {_kind(name) for name in names}
+        below = tuple(part for part in below if not CHARADES_TREE.fullmatch(part))
         if "flow" in kinds:
             named.setdefault(below, []).append(Place(path, "named"))
         elif "rgb" in kinds:

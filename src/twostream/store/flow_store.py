@@ -10,8 +10,10 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import math
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -25,6 +27,8 @@ from twostream.store.coding import FORMAT_VERSION, ClipHeader, Codec, Kind
 from twostream.types import StoreError, UsageError
 
 SETTINGS_NAME = "store.json"
+# bytes of a video's name, of the 255 of most file systems: ".clip", and what `files` puts round it
+LONGEST_NAME = 227
 IMPORTED = "imported"  # stands where the name of the estimator would
 
 
@@ -179,12 +183,12 @@ class FlowStore:
             for part in PurePosixPath(video_id).parts
             if part != "/"
         ]
-        return self.root.joinpath(kind, *parts[:-1], parts[-1] + ".clip")
+        return self.root.joinpath(kind, *parts[:-1], _fitting(parts[-1]) + ".clip")
 
     def clip(self, video_id: str, kind: Kind) -> ClipFile:
         """Open a clip; raises StoreError where it is missing or damaged."""
         path = self.path(video_id, kind)
-        if not path.is_file():
+        if not os.path.isfile(path):  # unlike Path's, False for a name that the disk refuses
             raise StoreError(
                 f"the flow store {self.root} has no {kind} of {video_id}: run twostream extract"
             )
@@ -210,7 +214,7 @@ class FlowStore:
 
     def damaged(self, video_id: str, kind: Kind) -> bool:
         """Whether a clip is there, and anything in it is not as it was written."""
-        if not self.path(video_id, kind).is_file():
+        if not os.path.isfile(self.path(video_id, kind)):
             return False
         try:
             self.clip(video_id, kind).check()
@@ -229,3 +233,12 @@ class FlowStore:
     def paths(self) -> Iterator[Path]:
         """Yield all finished clip files."""
         return self.root.glob("*/**/*.clip")
+
+
+def _fitting(name: str) -> str:
+    """Return a name that a file system takes with more behind it: one too long, cut and hashed."""
+    encoded = os.fsencode(name)
+    if len(encoded) <= LONGEST_NAME:
+        return name
+    start = encoded[: LONGEST_NAME - 17].decode(errors="ignore")
+    return f"{start}~{hashlib.sha1(encoded, usedforsecurity=False).hexdigest()[:16]}"
