@@ -16,6 +16,7 @@ from lightning.pytorch import Trainer
 from twostream.threads import num_cores
 from twostream.types import UsageError
 
+ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")
 _REFUSALS = (ValueError, RuntimeError, TypeError, ImportError, MisconfigurationException)
 
 
@@ -54,6 +55,15 @@ class TrainerOptions:
 
     def check(self) -> None:
         """Raise UsageError where this machine has no such device, or an option is unknown."""
+        if not isinstance(self.devices, int) or self.devices < 1:
+            raise UsageError(
+                f"devices are a whole number from 1, got {self.devices!r}: their kind is the "
+                f"accelerator ({', '.join(ACCELERATORS)})"
+            )
+        if self.accelerator not in ACCELERATORS:
+            raise UsageError(
+                f"no accelerator {self.accelerator!r}: use one of {', '.join(ACCELERATORS)}"
+            )
         make_trainer(self, logger=False, enable_checkpointing=False)
 
 
