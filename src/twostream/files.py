@@ -19,7 +19,7 @@ import tempfile
 import time
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -300,21 +300,22 @@ def locked(
     Raises:
         RunError, or ``error``: it is in use, or cannot be written.
     """
-    lock = FileLock(folder / LOCK)
-    try:
-        if make:
-            folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise error(f"{folder} is in use by another process: {wait}") from None
-    except (OSError, NotImplementedError) as why:  # the latter: FileLock's word for no locks
-        if isinstance(why, OSError) and why.errno not in _NO_LOCKS:
-            raise error(f"{folder} cannot be written ({why}): {instead}") from why
-        logger.warning("%s cannot be locked: let no other process use it meanwhile", folder)
-    try:
+    with ExitStack() as held:
+        try:
+            if make:
+                folder.mkdir(parents=True, exist_ok=True)
+            if fcntl is None:  # Windows
+                held.enter_context(FileLock(folder / LOCK, timeout=0))
+            else:  # without FileLock, whose marks on disks without locks outlive who made them
+                file = held.enter_context(open(folder / LOCK, "ab"))
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (Timeout, BlockingIOError):
+            raise error(f"{folder} is in use by another process: {wait}") from None
+        except OSError as why:
+            if why.errno not in _NO_LOCKS:
+                raise error(f"{folder} cannot be written ({why}): {instead}") from why
+            logger.warning("%s cannot be locked: let no other process use it meanwhile", folder)
         yield
-    finally:
-        lock.release()
 
 
 def differences(before: dict[str, Any], now: dict[str, Any], prefix: str = "") -> list[str]:
@@ -330,11 +331,7 @@ def differences(before: dict[str, Any], now: dict[str, Any], prefix: str = "") -
 
 
 def _begin(target: Path, *, suffix: str = "", folder: bool = False) -> tuple[Path, BinaryIO]:
-    """Make the hidden file or folder in which a target begins; its folder must exist.
-
-    Returns:
-        Where it is, and a file that keeps it locked while it is open: the hidden file itself.
-    """
+    """Make the hidden file or folder of a target, and open a file that keeps it locked."""
     # the name of a folder is needed whole, to give back what it replaces
     name = target.name if folder else os.fsencode(target.name)[:200].decode(errors="ignore")
     while True:
