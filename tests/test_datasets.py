@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from twostream import foreign
 from twostream.datasets import (
     Dataset,
-    folder_tree,
     groups_on_both_sides,
     load_dataset,
     official_lists,
@@ -495,7 +495,7 @@ def test_unlabeled_videos_of_a_flat_folder(tmp_path: Path) -> None:
 
 
 def test_doctests_hold() -> None:
-    for module in (folder_tree, official_lists):
+    for module in (foreign, official_lists):
         results = doctest.testmod(module)
         assert results.attempted
         assert not results.failed

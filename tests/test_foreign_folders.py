@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from twostream.datasets import load_dataset, load_images, unlabeled_videos
+from twostream.files import refuse_foreign
 from twostream.interchange import find_flow
 from twostream.prediction.videos import find_videos
-from twostream.types import DataError
+from twostream.store.flow_store import FlowStore, StoreSettings
+from twostream.types import DataError, RunError
 
 CLIPS = {"run/a.avi", "run/b.avi", "walk/a.avi", "walk/b.avi"}
 FOREIGN = (
@@ -102,3 +104,14 @@ def test_images_and_flow_pass_them_too(tmp_path: Path) -> None:
 def test_a_flat_folder_is_flat_beside_them(tmp_path: Path) -> None:
     touch(tmp_path, "a.avi", "@eaDir/a.avi/SYNOPHOTO_FILM_M.mp4")
     assert [video.video_id for video in unlabeled_videos(tmp_path)] == ["a.avi"]
+
+
+def test_a_new_disk_is_an_empty_folder(tmp_path: Path) -> None:
+    """ext4 keeps lost+found in it, a NAS its own."""
+    for name in ("lost+found", "@eaDir"):
+        (tmp_path / name).mkdir()
+    refuse_foreign(tmp_path)
+    FlowStore.create(tmp_path, StoreSettings())
+    assert (tmp_path / "store.json").is_file()
+    with pytest.raises(RunError, match="holds something else"):
+        refuse_foreign(tmp_path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,12 @@ import pytest
 from moving_clips import make_clip
 from twostream.__main__ import run
 from twostream.datasets import Dataset, load_dataset
-from twostream.types import DataError
+from twostream.recipes import QUICK
+from twostream.run import RunSettings
+from twostream.run.kept_videos import keep_videos
+from twostream.run.training_run import job_of
+from twostream.training import TrainerOptions
+from twostream.types import DataError, no_progress
 
 
 def touch(root: Path, *names: str) -> Path:
@@ -257,3 +263,25 @@ def test_extract_and_doctor_name_each_missing_video_and_do_the_others(
     problems = json.loads(capsys.readouterr().out.splitlines()[-1])["problems"]
     unreadable = [Path(p["path"]).name for p in problems if p["problem"] == "unreadable"]
     assert unreadable == ["gone.avi", "lost.avi"]
+
+
+def test_a_run_goes_on_without_missing_videos_where_it_may(tmp_path: Path, said: list[str]) -> None:
+    """With --skip-unreadable, and where they went after the run had begun."""
+    names = [f"{cls}/v_{cls}_g{group:02}_c01.avi" for cls in "xy" for group in range(1, 7)]
+    touch(tmp_path, *names[1:])
+    text = "path,label\n" + "".join(f"{name},{name[0]}\n" for name in names)
+    settings = RunSettings(data=str(write(tmp_path / "clips.csv", text)), recipe=QUICK)
+    with pytest.raises(DataError, match=r"line 2: x/v_x_g01_c01\.avi does not exist"):
+        job_of(settings, tmp_path / "run", TrainerOptions(), None, no_progress)
+    asked = replace(settings, skip_unreadable=True)
+    job = job_of(asked, tmp_path / "run", TrainerOptions(), None, no_progress)
+    assert len(job.split.videos()) == 11
+    assert any("x/v_x_g01_c01.avi does not exist" in line and "left out" in line for line in said)
+    begun = tmp_path / "begun"
+    touch(tmp_path, names[0])
+    whole = job_of(settings, begun, TrainerOptions(), None, no_progress)
+    keep_videos(begun, whole.dataset, whole.split)
+    (tmp_path / names[0]).unlink()
+    again = job_of(settings, begun, TrainerOptions(), None, no_progress)
+    assert again.split.videos() == whole.split.videos()
+    assert any("1 video is gone since the run began" in line for line in said)

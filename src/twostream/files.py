@@ -25,6 +25,7 @@ from typing import Any, BinaryIO
 
 from filelock import FileLock, Timeout
 
+from twostream.foreign import is_foreign
 from twostream.types import RunError, TwoStreamError
 
 try:
@@ -235,7 +236,7 @@ def refuse_foreign(folder: Path, what: str = "run", mark: str = ASKED) -> None:
         raise RunError(f"{folder} is a file: --out needs a folder")
     try:
         foreign = folder.is_dir() and not (folder / mark).is_file()
-        foreign = foreign and any(not path.name.startswith(".") for path in folder.iterdir())
+        foreign = foreign and any(not is_foreign(path.name) for path in folder.iterdir())
     except OSError as error:
         raise RunError(f"{folder} cannot be read ({error}): choose another --out") from error
     if foreign:

@@ -14,7 +14,6 @@ from twostream.datasets.dataset import (
     groups_on_both_sides,
     relabeled,
 )
-from twostream.datasets.folder_tree import is_foreign
 from twostream.datasets.image_folders import ImageSplit, LabeledImages, load_images
 from twostream.datasets.lists import Missing
 from twostream.datasets.loading import READING, load_dataset
@@ -30,7 +29,6 @@ __all__ = [
     "Missing",
     "SplitChoice",
     "groups_on_both_sides",
-    "is_foreign",
     "load_dataset",
     "load_images",
     "of_equal_size",

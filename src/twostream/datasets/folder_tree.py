@@ -8,27 +8,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from twostream.foreign import is_foreign
 from twostream.types import VIDEO_SUFFIXES, DataError
 
 UCF_LIST = re.compile(r"(?:(train|test)list0?([123])|classInd)\.txt", re.IGNORECASE)
 HMDB_LIST = re.compile(r"(.+)_test_split([123])\.txt", re.IGNORECASE)
 _ARCHIVES = (".rar", ".zip", ".tar", ".gz", ".7z")
-# What systems, NAS boxes and archivers put beside people's files. It may hold previews and deleted
-# clips, which are videos too.
-_FOREIGN = re.compile(
-    r"__MACOSX|lost\+found|System Volume Information|\$RECYCLE\.BIN|RECYCLE[RD]|@.+|"
-    r"#recycle|#snapshot|~snapshot|Network Trash Folder|Temporary Items|TheVolumeSettingsFolder",
-    re.IGNORECASE,
-)
-
-
-def is_foreign(name: str) -> bool:
-    """Tell whether a folder's name is one that a system gives: nothing in it is people's.
-
-    >>> [name for name in ("walk", ".git", "@eaDir", "lost+found", "#1 run") if is_foreign(name)]
-    ['.git', '@eaDir', 'lost+found']
-    """
-    return name.startswith(".") or bool(_FOREIGN.fullmatch(name))
 
 
 @dataclass(slots=True)

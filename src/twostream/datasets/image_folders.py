@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from twostream.datasets.folder_tree import is_foreign
+from twostream.foreign import is_foreign
 from twostream.types import DataError, UsageError
 
 _SUFFIXES = (".jpeg", ".jpg", ".png", ".bmp", ".webp", ".tif", ".tiff")

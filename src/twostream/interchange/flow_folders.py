@@ -31,7 +31,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from twostream.datasets import is_foreign
+from twostream.foreign import is_foreign
 from twostream.types import DataError
 
 Part = Literal["named", "x", "y", "rgb"]

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from twostream.datasets import is_foreign
 from twostream.files import check_writable
+from twostream.foreign import is_foreign
 from twostream.types import VIDEO_SUFFIXES, DataError, UsageError
 
 

@@ -21,6 +21,7 @@ from typing import Any, Self
 
 from twostream.files import remove_leftovers, write_text
 from twostream.flow import ESTIMATOR_NAMES, make_estimator
+from twostream.foreign import is_foreign
 from twostream.store.clip_file import ClipFile
 from twostream.store.clip_writer import ClipWriter
 from twostream.store.coding import FORMAT_VERSION, ClipHeader, Codec, Kind
@@ -134,7 +135,7 @@ class FlowStore:
                 cls.open(root).check_settings(settings)
             elif root.exists() and not root.is_dir():
                 raise StoreError(f"{root} is a file: --store needs a folder")
-            elif root.is_dir() and any(not p.name.startswith(".") for p in root.iterdir()):
+            elif root.is_dir() and any(not is_foreign(p.name) for p in root.iterdir()):
                 raise StoreError(
                     f"{root} is not empty and holds no flow store: use another --store"
                 )
