@@ -120,13 +120,14 @@ def test_a_device_that_torch_does_not_know(run_folder: Path) -> None:
 
 
 FORKED = """
-import os, sys, torch
+import os, signal, sys, torch
 torch.set_num_threads(2)
 from twostream.prediction import TwoStreamPredictor
 predictor = TwoStreamPredictor.load(sys.argv[1])
 torch.ones(800, 800) @ torch.ones(800, 800)
 before = predictor.predict(sys.argv[2]).scores
 if (child := os.fork()) == 0:
+    signal.alarm(60)
     os._exit(0 if abs(predictor.predict(sys.argv[2]).scores - before).max() < 1e-6 else 3)
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
@@ -136,5 +137,5 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 def test_a_forked_process_predicts(run_folder: Path, tmp_path: Path) -> None:
     """torch's threads do not come along: a child that waited for them hung for ever."""
     video = write_clip(tmp_path / "clip.avi")
-    done = subprocess.run([sys.executable, "-c", FORKED, str(run_folder), str(video)], timeout=120)
+    done = subprocess.run([sys.executable, "-c", FORKED, str(run_folder), str(video)], timeout=200)
     assert done.returncode == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,15 @@ def _one_thread() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_one_thread)
+
+
+@cache
+def _say_forked(process: int) -> None:
+    """Say it once a process."""
+    logger.warning(
+        "this process was forked from one that had loaded torch, so it computes with one thread: "
+        "start processes by spawn, or load in each of them, for more"
+    )
 
 
 class TorchStream:
@@ -56,11 +66,7 @@ class TorchStream:
     def score(self, clip: Clip, positions: int | None = None) -> NDArray[np.float32]:
         """Return a clip's (k,) softmax scores, exactly as evaluation would."""
         if os.getpid() != self._process:
-            self._process = os.getpid()
-            logger.warning(
-                "this process was forked from one that had loaded torch, so it computes with one "
-                "thread: start processes by spawn, or load in each of them, for more"
-            )
+            _say_forked(os.getpid())
         samples = clip.samples(self.spec.temporal, positions or self.spec.test_positions)
         # copied: a tensor that is kept pins torch's memory, and hours of windows keep thousands
         return score_stacks(self.model, *samples).cpu().numpy().copy()
