@@ -211,7 +211,7 @@ def test_what_is_no_data_set_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="only the class walk"):
         examine(tmp_path)
     (tmp_path / "run").mkdir()
-    with pytest.raises(DataError, match=r"run holds no video"):
+    with pytest.raises(DataError, match=r"no video lies in run"):
         examine(tmp_path)
 
 

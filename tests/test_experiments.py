@@ -263,6 +263,8 @@ def test_names_and_notes_on_the_page_are_shown_and_never_obeyed(
     assert "&lt;script&gt;alert(1)&lt;/script&gt; [x](http://a.b) ![y](c.png)" in page
     assert "&lt;b onclick" in page and "<script" not in page and "<b onclick" not in page
     assert "<a " not in page and "<img" not in page
+    document = (tmp_path / "reproduction.md").read_text()
+    assert "&lt;script&gt;alert(1)" in document and "<script" not in document
 
 
 def test_intervals_are_drawn_around_zero() -> None:

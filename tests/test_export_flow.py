@@ -175,6 +175,14 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
         export_flow(store.root, store.root / "store.json")
 
 
+def test_a_store_that_is_dated_in_the_future_is_exported_once(tmp_path: Path) -> None:
+    store = make_store(tmp_path / "s", "a.avi")
+    os.utime(store.path("a.avi", "forward"), (4e9, 4e9))
+    assert export_flow(store.root, tmp_path / "out").done == 1
+    again = export_flow(store.root, tmp_path / "out")
+    assert (again.skipped, again.failed) == (1, {})
+
+
 def test_two_videos_of_one_name_keep_their_suffixes(tmp_path: Path) -> None:
     store = make_store(tmp_path / "s", "a.avi", "a.mp4", "b.v2")
     export_flow(store.root, tmp_path / "out")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import zipfile
 from collections.abc import Callable
@@ -14,7 +15,7 @@ import pytest
 
 from twostream.__main__ import run
 from twostream.datasets import Dataset
-from twostream.interchange import find_flow, import_flow, import_settings, match_names
+from twostream.interchange import FlowVideo, find_flow, import_flow, import_settings, match_names
 from twostream.interchange.classic import decode_classic, encode_classic
 from twostream.store.flow_store import FlowStore, StoreSettings
 from twostream.types import DataError, LabeledVideo, StoreError, UsageError
@@ -109,6 +110,16 @@ def tsn_zips(root: Path, video: str, flow: np.ndarray, rgb: np.ndarray) -> None:
             archive.writestr(f"img_{i + 1:05}.jpg", blob)
 
 
+def charades(root: Path, video: str, flow: np.ndarray, rgb: np.ndarray) -> None:
+    """Its flow, its frames, and their names."""
+    for i, field in enumerate(flow):
+        for axis, plane in zip("xy", field, strict=True):
+            path = root / "Charades_v1_flow" / video / f"{video}-{i + 1:06}{axis}.jpg"
+            save(path, coded(plane, -20, 20))
+    for i, frame in enumerate(rgb):
+        save(root / "Charades_v1_rgb" / video / f"{video}-{i + 1:06}.jpg", frame[..., ::-1])
+
+
 LAYOUTS: dict[str, tuple[str, Write]] = {
     "denseflow": ("denseflow", flat("flow_{axis}_{n:05}.jpg", 0)),
     "tsn": ("tsn", flat("flow_{axis}_{n:05}.jpg", 1)),
@@ -116,6 +127,7 @@ LAYOUTS: dict[str, tuple[str, Write]] = {
     "mmaction2": ("mmaction2", flat("{axis}_{n:05}.jpg", 1)),
     "mmaction2 from 0": ("mmaction2", flat("{axis}_{n:05}.jpg", 0)),
     "feichtenhofer": ("feichtenhofer", feichtenhofer),
+    "charades": ("charades", charades),
     "gpu_flow": ("gpu_flow", gpu_flow),
     "gpu_flow inside": ("gpu_flow", gpu_flow_inside),
 }
@@ -538,3 +550,38 @@ def test_videos_and_classes_called_like_an_axis(tmp_path: Path) -> None:
     gpu_flow_inside(tmp_path / "g", "b", fields(2), pictures(0))
     shutil.rmtree(tmp_path / "g" / "b" / "y")
     assert failure(tmp_path / "g", tmp_path / "s") == "flow x 0 has no flow y 0"
+
+
+def replaced_by_an_older_one(path: Path, image: np.ndarray) -> None:
+    """As `cp -p old/* .` does: in place, the folder's time stays, and the file's is years back."""
+    folder = path.parent.stat()
+    with open(path, "wb") as file:
+        file.write(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes())
+    os.utime(path, (1e9, 1e9))
+    os.utime(path.parent, ns=(folder.st_atime_ns, folder.st_mtime_ns))
+
+
+@pytest.mark.parametrize("made", ["now", "in the future", "by an older version"])
+def test_images_that_were_replaced_by_older_ones_are_imported_again(
+    tmp_path: Path, made: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = LAYOUTS["tsn"][1]
+    write(tmp_path / "in", "v", fields(2), pictures(3))
+    if made == "by an older version":  # which kept nothing of the images
+        with monkeypatch.context() as patch:
+            patch.setattr(FlowVideo, "fingerprint", lambda self, fps: "")
+            brought_in(tmp_path / "in", tmp_path / "s")
+    else:
+        brought_in(tmp_path / "in", tmp_path / "s")
+    if made == "in the future":
+        for path in FlowStore.open(tmp_path / "s").paths():
+            os.utime(path, (4e9, 4e9))
+    other = np.full((40, 56), 200, np.uint8)
+    replaced_by_an_older_one(tmp_path / "in" / "v" / "flow_x_00002.jpg", other)
+    store = brought_in(tmp_path / "in", tmp_path / "s")
+    got = store.clip("v", "forward").fields()[1, 0]
+    assert np.abs(got - decode_classic(other, -20, 20)).max() < TOLERANCE_PX
+    again = import_flow(
+        find_flow(tmp_path / "in"), store=tmp_path / "s", settings=import_settings(bound_px=20)
+    )
+    assert (again.done, again.skipped) == (0, 1)

@@ -117,7 +117,7 @@ def examine(
     elif target.is_dir() and (videos := unlabeled_videos(target)):
         description = f"{target}: {len(videos)} videos without classes"
     else:
-        data = load_dataset(target)
+        data = load_dataset(target, missing="keep")
         videos = data.videos
         description = data.describe()
     stop, begun = threading.Event(), [""]  # an interrupted run does not decode the rest

@@ -19,12 +19,13 @@ import tempfile
 import time
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from filelock import FileLock, Timeout
 
+from twostream.foreign import is_foreign
 from twostream.types import RunError, TwoStreamError
 
 try:
@@ -111,6 +112,12 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write JSON as ``write_bytes`` does."""
     write_text(path, json.dumps(value, indent=1, ensure_ascii=False))
+
+
+def check_writable(folder: Path) -> None:
+    """Raise the OSError that a file in a folder, which may have to be made, would meet."""
+    here = folder.absolute()
+    Partial(next(p for p in (here, *here.parents) if os.path.lexists(p)) / "check").discard()
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -233,7 +240,7 @@ def refuse_foreign(folder: Path, what: str = "run", mark: str = ASKED) -> None:
         raise RunError(f"{folder} is a file: --out needs a folder")
     try:
         foreign = folder.is_dir() and not (folder / mark).is_file()
-        foreign = foreign and any(not path.name.startswith(".") for path in folder.iterdir())
+        foreign = foreign and any(not is_foreign(path.name) for path in folder.iterdir())
     except OSError as error:
         raise RunError(f"{folder} cannot be read ({error}): choose another --out") from error
     if foreign:
@@ -298,21 +305,22 @@ def locked(
     Raises:
         RunError, or ``error``: it is in use, or cannot be written.
     """
-    lock = FileLock(folder / LOCK)
-    try:
-        if make:
-            folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise error(f"{folder} is in use by another process: {wait}") from None
-    except (OSError, NotImplementedError) as why:  # the latter: FileLock's word for no locks
-        if isinstance(why, OSError) and why.errno not in _NO_LOCKS:
-            raise error(f"{folder} cannot be written ({why}): {instead}") from why
-        logger.warning("%s cannot be locked: let no other process use it meanwhile", folder)
-    try:
+    with ExitStack() as held:
+        try:
+            if make:
+                folder.mkdir(parents=True, exist_ok=True)
+            if fcntl is None:  # Windows
+                held.enter_context(FileLock(folder / LOCK, timeout=0))
+            else:  # without FileLock, whose marks on disks without locks outlive who made them
+                file = held.enter_context(open(folder / LOCK, "ab"))
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (Timeout, BlockingIOError):
+            raise error(f"{folder} is in use by another process: {wait}") from None
+        except OSError as why:
+            if why.errno not in _NO_LOCKS:
+                raise error(f"{folder} cannot be written ({why}): {instead}") from why
+            logger.warning("%s cannot be locked: let no other process use it meanwhile", folder)
         yield
-    finally:
-        lock.release()
 
 
 def differences(before: dict[str, Any], now: dict[str, Any], prefix: str = "") -> list[str]:
@@ -328,19 +336,12 @@ def differences(before: dict[str, Any], now: dict[str, Any], prefix: str = "") -
 
 
 def _begin(target: Path, *, suffix: str = "", folder: bool = False) -> tuple[Path, BinaryIO]:
-    """Make the hidden file or folder in which a target begins; its folder must exist.
-
-    Args:
-        target: what it becomes.
-        suffix: of the hidden name, for writers that go by it.
-        folder: make a folder.
-
-    Returns:
-        Where it is, and a file that keeps it locked while it is open: the hidden file itself.
-    """
+    """Make the hidden file or folder of a target, and open a file that keeps it locked."""
+    # the name of a folder is needed whole, to give back what it replaces
+    name = target.name if folder else os.fsencode(target.name)[:200].decode(errors="ignore")
     while True:
         token = f"{_MACHINE}-{secrets.token_hex(4)}"
-        path = target.with_name(f".{target.name}.{token}{PARTIAL_SUFFIX}{suffix}")
+        path = target.with_name(f".{name}.{token}{PARTIAL_SUFFIX}{suffix}")
         if folder:
             path.mkdir(0o700)
         try:
@@ -386,10 +387,7 @@ def _remove_dead(path: Path) -> bool:
         age = time.time() - os.fstat(file.fileno()).st_mtime
         if free is False or (doubtful and age < SECONDS_OF_DOUBT):
             return False
-        if is_folder:
-            _remove_folder(path)
-        else:
-            path.unlink()
+        _remove_folder(path) if is_folder else path.unlink()
     return True
 
 

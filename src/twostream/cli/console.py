@@ -124,7 +124,7 @@ class Shown(logging.Handler):
 
     def step(self, task: str, done: float, total: float, detail: str = "") -> None:
         """Take one step's news: (task, done, total, detail)."""
-        detail = printable(detail)
+        task, detail = printable(task), printable(detail)
         if self._bars is None:
             now = time.monotonic()
             if done < total and now - self._told.setdefault(task, now) < PLAIN_SECONDS:

@@ -56,8 +56,10 @@ def extract(
     from twostream.recipes import make_recipe
 
     shown = Shown(as_json=as_json)
-    dataset = load_dataset(data)
+    dataset = load_dataset(data, missing="keep")  # each is named at the end
     shown.say(dataset.describe())
+    for note in dataset.notes:
+        shown.say(note)
     chosen = make_recipe(recipe, flow=flow, short_side=short_side, crop_size=8)
     with shown.progress():
         summary = run(

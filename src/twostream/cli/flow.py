@@ -60,7 +60,7 @@ def import_flow(
     videos = find_flow(folder)
     names = None
     if data:
-        dataset = load_dataset(data)
+        dataset = load_dataset(data, missing="keep")
         shown.say(dataset.describe())
         names = match_names([video.name for video in videos], dataset)
         videos = _matched(shown, videos, names, folder, dataset.name)

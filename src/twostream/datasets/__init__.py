@@ -1,6 +1,7 @@
 """Data sets on disk -> `Dataset` -> `DatasetSplit`; nothing is decoded here.
 
-`video_folders` reads folders (class folders, UCF-101, HMDB-51), `lists` CSV and plain lists,
+`video_folders` reads class folders (`folder_tree` what lies there, `official_lists` UCF-101 and
+HMDB-51), `lists` CSV and plain lists (`list_columns` headers, `listed_files` what rows mean),
 `listed_folders` folders with their list inside,
 `dataset` says who trains and who tests, `shared_videos` finds clips that two data sets have in
 common, `image_folders` reads folders of images for pre-training.
@@ -14,6 +15,7 @@ from twostream.datasets.dataset import (
     relabeled,
 )
 from twostream.datasets.image_folders import ImageSplit, LabeledImages, load_images
+from twostream.datasets.lists import Missing
 from twostream.datasets.loading import READING, load_dataset
 from twostream.datasets.shared_videos import of_equal_size, refuse_shared_videos, shared_videos
 from twostream.datasets.video_folders import unlabeled_videos
@@ -24,6 +26,7 @@ __all__ = [
     "GivenSplit",
     "ImageSplit",
     "LabeledImages",
+    "Missing",
     "SplitChoice",
     "groups_on_both_sides",
     "load_dataset",

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from twostream.foreign import is_foreign
 from twostream.types import DataError, UsageError
 
 _SUFFIXES = (".jpeg", ".jpg", ".png", ".bmp", ".webp", ".tif", ".tiff")
@@ -104,7 +105,7 @@ def load_images(root: Path, *, val_share: float | None = None, seed: int = 0) ->
         raise DataError(f"no such folder of images: {root}")
     if val_share is not None and not 0 < val_share < 1:
         raise UsageError(f"--val-share lies between 0 and 1, got {val_share}")
-    inner = {path.name for path in root.iterdir() if path.is_dir() and path.name[0] != "."}
+    inner = {path.name for path in root.iterdir() if path.is_dir() and not is_foreign(path.name)}
     if {"train", "val"} <= inner:
         if val_share is not None:
             raise UsageError(f"{root} has its own val folder: drop --val-share")
@@ -155,15 +156,15 @@ def _read_side(folder: Path) -> tuple[tuple[str, ...], LabeledImages, list[str]]
     empty: list[str] = []
     loose = 0
     for entry in sorted(folder.iterdir()):
-        if entry.name.startswith("."):
+        if entry.name.startswith(".") or (entry.is_dir() and is_foreign(entry.name)):
             continue
         if not entry.is_dir():
             loose += entry.suffix.lower() in _SUFFIXES
             continue
         found = [
             os.fsencode(os.path.relpath(os.path.join(place, name), folder))
-            for place, _, files in os.walk(entry, followlinks=True)
-            for name in files
+            for place, folders, files in os.walk(entry, followlinks=True)
+            for name in _own(folders, files)
             if name.lower().endswith(_SUFFIXES) and not name.startswith(".")
         ]
         if not found:
@@ -185,3 +186,9 @@ def _read_side(folder: Path) -> tuple[tuple[str, ...], LabeledImages, list[str]]
         notes.append(f"{loose} images in {folder} lie in no class folder and are left out")
     images = LabeledImages(folder, np.array(names), np.array(labels, np.int64))
     return tuple(classes), images, notes
+
+
+def _own(folders: list[str], files: list[str]) -> list[str]:
+    """Return the files of a folder that is walked, and keep the walk out of a system's folders."""
+    folders[:] = [name for name in folders if not is_foreign(name)]
+    return files

@@ -8,14 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from twostream.datasets.dataset import Dataset, GivenSplit
-from twostream.datasets.lists import read_list
+from twostream.datasets.lists import Missing, read_list
 from twostream.datasets.video_folders import read_folder, unused_table
 from twostream.types import DataError, LabeledVideo
 
 LIST_NAME = "clips.csv"
 
 
-def read_listed_folder(root: Path) -> Dataset:
+def read_listed_folder(root: Path, *, reading: int = 3, missing: Missing = "refuse") -> Dataset:
     """Read a folder, and the groups and splits of the clips.csv in it.
 
     Videos, ids and classes are the folder's. The list counts only if it describes the folder: just
@@ -23,19 +23,23 @@ def read_listed_folder(root: Path) -> Dataset:
     were not there, and a note says why. Where the folder alone is no data set (videos without
     class folders), the list is the data set.
 
+    Args:
+        root: the folder.
+        reading, missing: see ``load_dataset``.
+
     Raises:
-        DataError: no class folder, an empty one, or one class only, and no list either.
+        DataError: no class folder, or one class only, and no list either.
     """
     file = root / LIST_NAME
     if not file.is_file():
-        return read_folder(root)
+        return read_folder(root, reading=reading)
     try:
-        folder = read_folder(root)
+        folder = read_folder(root, reading=reading)
     except DataError as of_folder:
-        return _list_alone(file, of_folder)
+        return _list_alone(file, of_folder, reading, missing)
     notes = tuple(note for note in folder.notes if note != unused_table(LIST_NAME))
     try:
-        listed = read_list(file)
+        listed = read_list(file, reading=reading, missing=missing)
     except DataError as error:
         said = unused_table(LIST_NAME, f"it is no list of its videos ({error})")
         return replace(folder, notes=(*notes, said))
@@ -44,10 +48,10 @@ def read_listed_folder(root: Path) -> Dataset:
     return _joined(replace(folder, notes=notes), listed)
 
 
-def _list_alone(file: Path, of_folder: DataError) -> Dataset:
+def _list_alone(file: Path, of_folder: DataError, reading: int, missing: Missing) -> Dataset:
     """Read the list of a folder that is no data set without it."""
     try:
-        listed = read_list(file)
+        listed = read_list(file, reading=reading, missing=missing)
     except DataError as of_list:
         raise DataError(f"{of_folder}; {LIST_NAME} does not help: {of_list}") from of_list
     return replace(listed, list_name=LIST_NAME)

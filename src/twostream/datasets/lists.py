@@ -9,17 +9,25 @@ import csv
 import io
 import os
 import re
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 from twostream.datasets.dataset import Dataset, GivenSplit
-from twostream.datasets.video_folders import SIDES, given_by_side, group_of, read_text
+from twostream.datasets.folder_tree import read_text
+from twostream.datasets.list_columns import LABELS, PATHS, Columns, find_columns
+from twostream.datasets.listed_files import ListedFiles, cut, missing_in_words
+from twostream.datasets.official_lists import group_of
+from twostream.datasets.video_folders import SIDES, given_by_side
 from twostream.types import DataError, LabeledVideo
+
+Missing = Literal["refuse", "leave out", "keep"]
 
 # A file of such a name is called after the folder it lies in: weizmann/clips.csv is "weizmann".
 _NAMELESS = {"clips", "videos", "list", "labels", "data", "dataset", "index", "annotations"}
+# `folder number-of-frames label`, as other tools write for folders of frames
+_FRAMES = re.compile(r".+?\s+\d+\s+\S+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,16 +35,18 @@ class _Row:
     line: int
     path: str
     label: str
+    file: Path | None
     group: str | None = None
     sides: Mapping[int, str] = field(default_factory=dict)  # number of the split -> side, or ""
 
 
-def read_list(file: Path, *, numbered: bool = True) -> Dataset:
+def read_list(file: Path, *, reading: int = 3, missing: Missing = "refuse") -> Dataset:
     """Read a CSV or a plain list; paths in it are relative to the folder it lies in.
 
     Args:
         file: the list.
-        numbered: read the columns split1, split2, ... too.
+        reading: see ``load_dataset``.
+        missing: what becomes of videos that are not there, see ``load_dataset``.
 
     Raises:
         DataError: not a list, or a row without label or file; the sentence names the row.
@@ -45,17 +55,19 @@ def read_list(file: Path, *, numbered: bool = True) -> Dataset:
     text = read_text(file, advice)
     if "\0" in text:
         raise DataError(f"{file} is not a text file, so it cannot be a list of videos")
-    header = text.lstrip().partition("\n")[0].strip().lower()
-    delimiter = next((d for d in ",;\t" if {"path", "label"} <= _cells(header, d)), None)
-    rows = _csv_rows(file, text, delimiter, numbered) if delimiter else _plain_rows(file, text)
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    columns = find_columns(file, text, reading=reading)
+    files = ListedFiles(file.parent, letter_by_letter=reading < 3)
+    rows = _csv_rows(file, text, columns, files) if columns else _plain_rows(file, text, files)
     if not rows:
         raise DataError(f"{file} lists no video: expected a line for each")
+    rows, notes = _without_missing(file, rows, missing)
     classes = _sorted_classes({row.label for row in rows})
     number = {name: label for label, name in enumerate(classes)}
     lines: dict[str, int] = {}
     videos = []
     for row in rows:
-        path = _existing(file, row)
+        path = row.file or file.parent / row.path.replace("\\", "/")
         video_id = _video_id(file.parent, path)
         if video_id in lines:
             raise DataError(
@@ -64,17 +76,31 @@ def read_list(file: Path, *, numbered: bool = True) -> Dataset:
         lines[video_id] = row.line
         group = row.group or group_of(path.name, row.label)
         videos.append(LabeledVideo(video_id, path, number[row.label], group))
-    given, notes = _given_splits(rows, videos)
+    given, odd = _given_splits(rows, videos)
     folder = file.resolve().parent.name
     return Dataset(
         name=folder if file.stem.lower() in _NAMELESS and folder else file.stem,
-        kind="CSV" if delimiter else "list",
+        kind="CSV" if columns else "list",
         root=file,
         classes=classes,
         videos=tuple(videos),
         given=given,
-        notes=notes,
+        notes=(*(columns.notes if columns else ()), *files.notes(), *notes, *odd),
     )
+
+
+def _without_missing(
+    file: Path, rows: list[_Row], missing: Missing
+) -> tuple[list[_Row], tuple[str, ...]]:
+    """Return the rows that are used, and what is said of those whose video is not there."""
+    gone = [(row.line, row.path) for row in rows if row.file is None]
+    if not gone or missing == "keep":
+        return rows, ()
+    said = missing_in_words(file, gone, len(rows))
+    if missing == "refuse" or len(gone) == len(rows):
+        others = "" if len(gone) == len(rows) else ", or leave them out with --skip-unreadable"
+        raise DataError(f"{said}: put them there, mend the list{others}")
+    return [row for row in rows if row.file is not None], (f"{said}: they are left out",)
 
 
 def _given_splits(
@@ -98,88 +124,72 @@ def _given_splits(
     return tuple(given), tuple(notes)
 
 
-def _split_columns(file: Path, columns: Sequence[str], numbered: bool) -> dict[int, str]:
-    """Return number of a split -> its column: `split` is number 1, `split2` number 2."""
-    found: dict[int, str] = {}
-    for column in columns:
-        match = re.fullmatch(r"split([1-9]\d*)" if numbered else "(?!)", column)
-        number = int(match[1]) if match else 1
-        if match or column == "split":
-            if number in found and column != found[number]:
-                raise DataError(f"{file} has the columns {found[number]} and {column}: keep one")
-            found[number] = column
-    return found
-
-
-def _cells(line: str, delimiter: str) -> set[str]:
-    return {cell.strip().strip('"').strip() for cell in line.split(delimiter)}
-
-
-def _csv_rows(file: Path, text: str, delimiter: str, numbered: bool) -> list[_Row]:
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
+def _csv_rows(file: Path, text: str, columns: Columns, files: ListedFiles) -> list[_Row]:
+    lines = io.StringIO(text, newline="")
+    for _ in range(columns.header_line):
+        lines.readline()
+    reader = csv.reader(lines, delimiter=columns.delimiter, skipinitialspace=True)
     rows: list[_Row] = []
-    columns: list[str] = []
-    split_columns: dict[int, str] = {}
+    line = columns.header_line
     try:
         for cells in reader:
+            line = columns.header_line + reader.line_num
             if not any(cell.strip() for cell in cells):
                 continue
-            if not columns:
-                columns = [cell.strip().lower() for cell in cells]
-                split_columns = _split_columns(file, columns, numbered)
-                continue
-            row = dict(zip(columns, (cell.strip() for cell in cells), strict=False))
-            where = f"{file}, line {reader.line_num}"
-            for needed in ("path", "label"):
+            row = dict(zip(columns.names, (cell.strip() for cell in cells), strict=False))
+            where = f"{file}, line {line}"
+            for needed in (columns.path, columns.label):
                 if not row.get(needed):
                     raise DataError(f"{where}: the column {needed} is empty")
-            if len(cells) > len(columns):
+            if len(cells) > len(columns.names):
                 raise DataError(
-                    f"{where}: {len(cells)} columns, but the header has {len(columns)}: "
+                    f"{where}: {len(cells)} columns, but the header has {len(columns.names)}: "
                     "put names with the separator in them in quotes"
                 )
-            marks = {number: row.get(column) or "" for number, column in split_columns.items()}
+            marks = {number: row.get(column) or "" for number, column in columns.splits.items()}
             sides = {number: SIDES.get(value.lower(), "") for number, value in marks.items()}
             for number, value in marks.items():
                 if value and not sides[number]:
                     raise DataError(
-                        f"{where}: {split_columns[number]} must be train, val or test, got {value}"
+                        f"{where}: {columns.splits[number]} must be train, val or test, got {value}"
                     )
-            group = row.get("group") or None
-            rows.append(_Row(reader.line_num, row["path"], row["label"], group, sides))
+            group, name = row.get("group") or None, row[columns.path]
+            found = files.named(name) or files.like(name)
+            rows.append(_Row(line, name, row[columns.label], found, group, sides))
     except csv.Error as error:
-        raise DataError(f"{file}, line {reader.line_num}: not readable as CSV: {error}") from error
+        raise DataError(f"{file}, line {line}: not readable as CSV: {error}") from error
     return rows
 
 
-def _plain_rows(file: Path, text: str) -> list[_Row]:
-    """Read `path label` lines; the label is the last word, so that paths may have spaces."""
+def _plain_rows(file: Path, text: str, files: ListedFiles) -> list[_Row]:
+    """Read `path label` lines, both with spaces where the files tell, and `folder number label`."""
+    lines = [(line, content.strip()) for line, content in enumerate(text.split("\n"), start=1)]
+    lines = [(line, content) for line, content in lines if content]
+    if lines and _is_header(lines[0][1]) and files.named(lines[0][1].split()[0]) is None:
+        del lines[0]
+    frames = all(_FRAMES.fullmatch(content) for _, content in lines)
     rows = []
-    for line, content in enumerate(text.split("\n"), start=1):
-        words = content.strip().rsplit(maxsplit=1)
-        if words and (file.suffix.lower() == ".csv" or (len(words) == 1 and "," in words[0])):
+    for line, content in lines:
+        alone = not re.search(r"\s", content)
+        if file.suffix.lower() == ".csv" or (alone and "," in content):
             raise DataError(
                 f"{file} has no header: the first line of a CSV file must name the columns, "
                 "path,label and optionally group,split"
             )
-        if len(words) == 1:
-            raise DataError(f"{file}, line {line}: expected `path label`, got {content.strip()!r}")
-        if words:
-            rows.append(_Row(line, words[0], words[1]))
+        if alone:
+            raise DataError(f"{file}, line {line}: expected `path label`, got {content!r}")
+        path, label, found = cut(content, files)
+        if frames and found is None and not os.path.isdir(file.parent / path):
+            path = re.sub(r"\s+\d+$", "", path)
+        if frames and re.fullmatch(r"\d+\s+\S+", label):
+            label = label.split()[1]
+        rows.append(_Row(line, path, label, found))
     return rows
 
 
-def _existing(file: Path, row: _Row) -> Path:
-    """Return the file a row names, also where it was written on another system."""
-    slashes = row.path.replace("\\", "/")
-    for name in (row.path, slashes, *(unicodedata.normalize(f, slashes) for f in ("NFC", "NFD"))):
-        path = file.parent / name
-        if path.is_file():
-            return path
-    what = "is a folder" if (file.parent / row.path).is_dir() else "does not exist"
-    raise DataError(
-        f"{file}, line {row.line}: {row.path} {what} (paths are relative to {file.parent})"
-    )
+def _is_header(line: str) -> bool:
+    words = line.lower().split()
+    return len(words) == 2 and words[0] in PATHS and words[1] in LABELS
 
 
 def _video_id(folder: Path, path: Path) -> str:

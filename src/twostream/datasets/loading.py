@@ -6,33 +6,41 @@ from pathlib import Path
 
 from twostream.datasets.dataset import Dataset
 from twostream.datasets.listed_folders import read_listed_folder
-from twostream.datasets.lists import read_list
+from twostream.datasets.lists import Missing, read_list
 from twostream.datasets.video_folders import read_folder
 from twostream.types import VIDEO_SUFFIXES, DataError
 
-# 1 took no list inside a folder, and no column split1, split2, ...: kept for what was begun with it
-READING = 2
+# 1 took no list inside a folder, and no column split1, split2, ...; 2 took names in lists letter by
+# letter, and a system's folders for classes: both are kept for what was begun with them
+READING = 3
 
 
-def load_dataset(root: Path | str, *, reading: int = READING) -> Dataset:
+def load_dataset(
+    root: Path | str, *, reading: int = READING, missing: Missing = "refuse"
+) -> Dataset:
     """Recognise a data set and read which videos it has; `Dataset.kind` says what was found.
 
     Recognised are a folder of class folders (optionally inside train/, val/, test/), UCF-101 and
     HMDB-51 with their official lists, a CSV file with the header `path,label[,group][,split]`
-    (`split1`, `split2`, ... where there are several splits), and a plain list with a line
-    `path label` for each video. A `clips.csv` inside a folder gives its groups and splits if it
-    lists just the videos that lie there.
+    (`split1`, `split2`, ... where there are several splits; other common names of these columns
+    too), and a plain list with a line `path label` for each video. A `clips.csv` inside a folder
+    gives its groups and splits if it lists just the videos that lie there.
 
     Args:
         root: a folder, or a CSV or list file.
         reading: how; a RUN folder is read again as it was, so that nobody changes sides.
+        missing: what becomes of videos that a CSV or plain list names and that are not there:
+            "refuse" raises an error that counts them, "leave out" does that and notes it, "keep"
+            takes them for videos that cannot be read.
 
     Raises:
         DataError: nothing usable lies there; the sentence says what is wrong.
     """
     root = Path(root)
     if root.is_dir():
-        return read_listed_folder(root) if reading > 1 else read_folder(root)
+        if reading == 1:
+            return read_folder(root, reading=reading)
+        return read_listed_folder(root, reading=reading, missing=missing)
     if not root.exists():
         raise DataError(f"{root}: no such file or folder")
     if not root.is_file():  # a pipe or a device may have no end
@@ -42,4 +50,4 @@ def load_dataset(root: Path | str, *, reading: int = READING) -> Dataset:
             f"{root} is one video, not a data set: give a folder with one sub-folder per class, "
             "or a CSV file with the columns path,label"
         )
-    return read_list(root, numbered=reading > 1)
+    return read_list(root, reading=reading, missing=missing)

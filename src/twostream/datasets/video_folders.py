@@ -2,109 +2,39 @@
 
 from __future__ import annotations
 
-import os
-import posixpath
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from twostream.datasets.dataset import Dataset, GivenSplit
-from twostream.types import VIDEO_SUFFIXES, DataError, LabeledVideo
+from twostream.datasets.folder_tree import Folder, scan
+from twostream.datasets.official_lists import group_of, read_official
+from twostream.types import DataError, LabeledVideo
 
-_UCF_NAME = re.compile(r"v_.+_(g\d+)_c\d+", re.IGNORECASE)
-_HMDB_NAME = re.compile(r"(.+)_[ulfh]_(?:cm|nm)_np\d+_(?:ba|fr|le|ri)_(?:goo|med|bad)_\d+")
-_UCF_LIST = re.compile(r"(?:(train|test)list0?([123])|classInd)\.txt", re.IGNORECASE)
-_HMDB_LIST = re.compile(r"(.+)_test_split([123])\.txt", re.IGNORECASE)
 SIDES = {  # what a folder or a column says -> the side
     **dict.fromkeys(("train", "training"), "train"),
     **dict.fromkeys(("val", "valid", "validation"), "val"),
     **dict.fromkeys(("test", "testing"), "test"),
 }
-_ARCHIVES = (".rar", ".zip", ".tar", ".gz", ".7z")
 _LIST_FOLDERS = re.compile(r"ucf.*(?:list|splits).*|test_?train.*", re.IGNORECASE)
+# folders beside the folder of class folders that hold no videos, and are no classes
+_BESIDE = re.compile(r"annotations?|labels?|lists?|splits?|meta_?data|docs?", re.IGNORECASE)
+NAMED = 5  # of many folders, so many are named
 
 
-@dataclass(slots=True)
-class _Folder:
-    """What lies in a folder: sub-folders, videos, official split lists, CSV tables, the rest."""
-
-    path: Path
-    folders: list[_Folder] = field(default_factory=list)
-    videos: list[str] = field(default_factory=list)
-    lists: list[Path] = field(default_factory=list)
-    tables: list[str] = field(default_factory=list)
-    others: int = 0
-    archives: int = 0
-
-    def walk(self) -> Iterator[_Folder]:
-        yield self
-        for folder in self.folders:
-            yield from folder.walk()
-
-    def has_videos(self) -> bool:
-        return any(folder.videos for folder in self.walk())
-
-    def paths(self) -> list[Path]:
-        return [folder.path / name for folder in self.walk() for name in folder.videos]
-
-    def is_list_folder(self) -> bool:
-        return bool(self.official_lists()) and not self.has_videos()
-
-    def official_lists(self) -> list[Path]:
-        return [path for folder in self.walk() for path in folder.lists]
-
-
-def _scan(path: Path, above: tuple[tuple[int, int], ...] = ()) -> _Folder:
-    """Read a folder tree, hidden entries aside, in sorted order; links are followed, loops not."""
-    found = _Folder(path)
-    try:
-        status = path.stat()
-        entries = sorted(os.scandir(path), key=lambda entry: entry.name)
-    except OSError as error:
-        raise DataError(f"{path}: this folder cannot be read: {error.strerror}") from error
-    here = (status.st_dev, status.st_ino)
-    if here in above:
-        return found
-    for entry in entries:
-        name = entry.name
-        try:
-            is_folder = entry.is_dir()
-        except OSError:  # a link that leads to itself
-            is_folder = False
-        if name.startswith(".") or (is_folder and name == "__MACOSX"):
-            found.others += not is_folder
-        elif is_folder:
-            found.folders.append(_scan(path / name, (*above, here)))
-        elif os.path.splitext(name)[1].lower() in VIDEO_SUFFIXES:
-            found.videos.append(_printable(name, path))
-        elif _UCF_LIST.fullmatch(name) or _HMDB_LIST.fullmatch(name):
-            found.lists.append(path / name)
-        else:
-            found.others += 1
-            found.archives += name.lower().endswith(_ARCHIVES)
-            if name.lower().endswith(".csv"):
-                found.tables.append(name)
-    return found
-
-
-def _printable(name: str, folder: Path) -> str:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        raise DataError(
-            f"{folder} holds a file whose name is not UTF-8 text, {name!a}: rename it"
-        ) from None
-    return name
-
-
-def read_folder(root: Path) -> Dataset:
+def read_folder(root: Path, *, reading: int = 3) -> Dataset:
     """Read a folder as UCF-101, HMDB-51 or class folders, whichever it is.
 
+    Args:
+        root: the folder.
+        reading: see ``load_dataset``.
+
     Raises:
-        DataError: no class folder, an empty one, or one class only.
+        DataError: no class folder, one class only, or official lists that name nothing here.
     """
-    tree = _scan(root)
+    as_before = reading < 3
+    tree = scan(root, all_folders=as_before)
     if not tree.has_videos():
         archives = sum(folder.archives for folder in tree.walk())
         if archives:
@@ -114,21 +44,45 @@ def read_folder(root: Path) -> Dataset:
         )
     base = _class_root(tree)
     lists = tree.official_lists() or _lists_beside(root)
-    official = _read_official(tree, base, lists) if lists else None
-    return official or _read_class_folders(tree, base)
+    official: Dataset | None = None
+    notes: tuple[str, ...] = ()
+    if lists:
+        beside = not tree.official_lists()
+        official, notes = read_official(
+            tree, base, lists, beside=beside, letter_by_letter=as_before
+        )
+    found = official or _read_class_folders(tree, base)
+    return replace(found, notes=(*found.notes, *notes, *_left_out(tree)))
 
 
-def _class_root(tree: _Folder) -> _Folder:
+def _left_out(tree: Folder) -> list[str]:
+    """Return the note on folders that a system made."""
+    names = sorted({name for folder in tree.walk() for name in folder.foreign})
+    if not names:
+        return []
+    return [f"folders that systems make are left out: {_some(names)}"]
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:NAMED]) + (", ..." if len(names) > NAMED else "")
+
+
+def _class_root(tree: Folder) -> Folder:
     """Descend to the folder of class folders, past folders that hold one other folder only."""
     below = tree
     while not below.videos:
         inner = [folder for folder in below.folders if not folder.is_list_folder()]
+        inner = [folder for folder in inner if folder.has_videos() or not _is_beside(folder)]
         if len(inner) > 1:
             return below
         if not inner:
             break
         below = inner[0]
     return tree
+
+
+def _is_beside(folder: Folder) -> bool:
+    return bool(_BESIDE.fullmatch(folder.path.name))
 
 
 def _lists_beside(root: Path) -> list[Path]:
@@ -138,23 +92,7 @@ def _lists_beside(root: Path) -> list[Path]:
     except OSError:
         return []
     folders = [path for path in beside if _LIST_FOLDERS.fullmatch(path.name) and path.is_dir()]
-    return [path for folder in folders for path in _scan(folder).official_lists()]
-
-
-def group_of(name: str, cls: str) -> str | None:
-    """Return the group a file name tells: UCF's gNN, HMDB's source name; None for other names.
-
-    >>> group_of("v_Archery_g07_c01.avi", "Archery")
-    'g07'
-    >>> group_of("#20_Rhythm_clap_u_nm_np1_le_goo_4.avi", "clap")
-    '#20_Rhythm'
-    """
-    stem = os.path.splitext(name)[0]
-    if match := _UCF_NAME.fullmatch(stem):
-        return match[1].lower()
-    if match := _HMDB_NAME.fullmatch(stem):
-        return match[1].removesuffix(f"_{cls}")
-    return None
+    return [path for folder in folders for path in scan(folder).official_lists()]
 
 
 def unlabeled_videos(root: Path | str) -> tuple[LabeledVideo, ...]:
@@ -163,30 +101,33 @@ def unlabeled_videos(root: Path | str) -> tuple[LabeledVideo, ...]:
     Raises:
         DataError: the folder cannot be read.
     """
-    tree = _scan(Path(root))
+    tree = scan(Path(root))
     if any(folder.has_videos() for folder in tree.folders):
         return ()
     return tuple(LabeledVideo(name, tree.path / name, -1) for name in tree.videos)
 
 
-def _read_class_folders(tree: _Folder, base: _Folder) -> Dataset:
+def _read_class_folders(tree: Folder, base: Folder) -> Dataset:
     sides = _sides(base)
-    by_class: dict[str, list[tuple[str, _Folder]]] = {}
+    by_class: dict[str, list[tuple[str, Folder]]] = {}
     for side, above in sides.items():
         for folder in above.folders:
             if not folder.is_list_folder():
                 by_class.setdefault(folder.path.name, []).append((side, folder))
-    if not any(folder.has_videos() for found in by_class.values() for _, folder in found):
+    if not any(_any_videos(found) for found in by_class.values()):
         raise DataError(
             f"{base.path} holds {len(base.videos)} videos but no class folders: make one "
             "sub-folder per class, or list the videos in a CSV file with the columns path,label"
         )
+    empty = [name for name, found in by_class.items() if not _any_videos(found)]
+    by_class = {name: found for name, found in by_class.items() if name not in empty}
+    if len(by_class) < 2 and empty:
+        raise DataError(
+            f"{base.path} has only the class {min(by_class)}, since no video lies in "
+            f"{_some(sorted(empty))}: recognition needs at least two classes, so add clips"
+        )
     by_side: dict[str, tuple[LabeledVideo, ...]] = dict.fromkeys(sides, ())
     for label, (name, found) in enumerate(sorted(by_class.items())):
-        if not any(folder.has_videos() for _, folder in found):
-            raise DataError(
-                f"the class folder {found[0][1].path} holds no video: remove it or add clips"
-            )
         for side, folder in found:
             by_side[side] += tuple(
                 LabeledVideo(
@@ -201,6 +142,11 @@ def _read_class_folders(tree: _Folder, base: _Folder) -> Dataset:
             f"{len(loose)} videos lie outside the class folders and are left out, "
             f"the first is {min(loose)}"
         )
+    if empty:
+        notes.append(
+            f"{len(empty)} folder{'s hold' if len(empty) > 1 else ' holds'} no video and "
+            f"{'are' if len(empty) > 1 else 'is'} left out: {_some(sorted(empty))}"
+        )
     notes += [unused_table(name) for name in tree.tables]
     return Dataset(
         name=tree.path.resolve().name,
@@ -214,19 +160,23 @@ def _read_class_folders(tree: _Folder, base: _Folder) -> Dataset:
     )
 
 
+def _any_videos(found: Sequence[tuple[str, Folder]]) -> bool:
+    return any(folder.has_videos() for _, folder in found)
+
+
 def unused_table(name: str, why: str = "") -> str:
     """Return the note on a CSV file that lies in a folder of videos."""
     reason = f", since {why}" if why else ""
     return f"{name} lies in this folder and is not used{reason}: give its path to use it instead"
 
 
-def _sides(base: _Folder) -> dict[str, _Folder]:
+def _sides(base: Folder) -> dict[str, Folder]:
     """Return train/, val/ and test/ by side where they hold class folders, else {"": base}."""
     named = [folder for folder in base.folders if folder.path.name.lower() in SIDES]
     nested = {folder.path.name for folder in named if not folder.videos and folder.has_videos()}
     if len(named) < 2 or not nested:
         return {"": base}
-    by_side: dict[str, _Folder] = {}
+    by_side: dict[str, Folder] = {}
     for folder in base.folders:
         side = SIDES.get(folder.path.name.lower())
         if side is None and folder.has_videos():
@@ -264,113 +214,3 @@ def given_by_side(
     if train or test:
         return (), [f"all videos are marked {'train' if train else 'test'}, so the mark is ignored"]
     return (), []
-
-
-def _read_official(tree: _Folder, base: _Folder, lists: Sequence[Path]) -> Dataset | None:
-    """Read UCF-101 or HMDB-51; None where the lists name none of the videos that are here."""
-    ucf = [path for path in lists if _UCF_LIST.fullmatch(path.name)]
-    kind, lists = ("UCF-101", ucf) if ucf else ("HMDB-51", list(lists))
-    folders = [folder for folder in base.folders if folder.has_videos()]
-    index = _class_index(lists) if ucf else {}
-    # The folder names the class: UCF's HandstandPushups holds files called v_HandStandPushups_...
-    folders.sort(key=lambda f: (index.get(f.path.name.lower(), len(index)), f.path.name))
-    videos = tuple(
-        LabeledVideo(_official_id(folder, path), path, label, group_of(path.name, folder.path.name))
-        for label, folder in enumerate(folders)
-        for path in folder.paths()
-    )
-    by_name = {video.path.name: video for video in videos}
-    by_name |= {video.video_id: video for video in videos}
-    read = _read_ucf_lists if ucf else _read_hmdb_lists
-    given, unlisted = [], set(videos)
-    for number, sides in sorted(read(lists).items()):
-        found = [
-            {key: by_name.get(key, by_name.get(posixpath.basename(key))) for key in s}
-            for s in sides
-        ]
-        train, test = (tuple(v for v in side.values() if v is not None) for side in found)
-        missing = [key for side in found for key, video in side.items() if video is None]
-        notes = []
-        if missing:
-            notes.append(
-                f"{len(missing)} of the {sum(map(len, found))} videos that the official lists of "
-                f"split {number} name are not here and are left out, the first is {missing[0]}"
-            )
-        unlisted.difference_update(train, test)
-        if train and test:
-            given.append(GivenSplit(number, train, test, tuple(notes), tuple(missing)))
-    if not given:
-        return None
-    extra = [f"{len(unlisted)} videos are in none of the lists"] if unlisted and ucf else []
-    classes = tuple(folder.path.name for folder in folders)
-    others = sum(folder.others for folder in tree.walk())
-    # anyone's data may come in these layouts; only the full set of classes is the data set itself
-    official = len(classes) == {"UCF-101": 101, "HMDB-51": 51}[kind]
-    name = kind if official else tree.path.name
-    return Dataset(name, kind, tree.path, classes, videos, tuple(given), tuple(extra), others)
-
-
-def _official_id(folder: _Folder, path: Path) -> str:
-    """Return Class/file.avi, whether the archive was unpacked to Class/ or to Class/Class/."""
-    parts = list(path.relative_to(folder.path.parent).parts)
-    while len(parts) > 2 and parts[0] == parts[1]:
-        del parts[0]
-    return "/".join(parts)
-
-
-def read_text(path: Path, otherwise: str) -> str:
-    """Read UTF-8; raises a DataError that says "cannot be read", or "no UTF-8 text: otherwise"."""
-    try:
-        return path.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path} is not UTF-8 text: {otherwise}") from error
-
-
-def _lines(path: Path) -> list[str]:
-    text = read_text(path, "it cannot be an official list").replace("\r", "\n")
-    return [line.strip() for line in text.split("\n") if line.strip()]
-
-
-def _class_index(lists: Sequence[Path]) -> dict[str, int]:
-    """Read classInd.txt: lower-case class name -> its number, which starts at 1."""
-    index = {}
-    for path in lists:
-        if path.name.lower() == "classind.txt":
-            for line in _lines(path):
-                number, _, name = line.partition(" ")
-                if not (number.isdecimal() and name.strip()):
-                    raise DataError(f"{path}: expected a line `number class`, got {line!r}")
-                index[name.strip().lower()] = int(number)
-    return index
-
-
-def _read_ucf_lists(lists: Sequence[Path]) -> dict[int, tuple[list[str], list[str]]]:
-    """Read trainlist01.txt ... testlist03.txt: split -> names Class/file.avi of train and test."""
-    splits: dict[int, tuple[list[str], list[str]]] = {}
-    for path in lists:
-        match = _UCF_LIST.fullmatch(path.name)
-        if match is None or match[1] is None:
-            continue
-        train_or_test = splits.setdefault(int(match[2]), ([], []))[match[1].lower() == "test"]
-        # A trainlist line ends in the class number, a testlist line does not.
-        train_or_test.extend(re.sub(r"\s+\d+$", "", line) for line in _lines(path))
-    return splits
-
-
-def _read_hmdb_lists(lists: Sequence[Path]) -> dict[int, tuple[list[str], list[str]]]:
-    """Read <class>_test_split<N>.txt: 1 trains, 2 tests, 0 is unused. Names become class/file."""
-    splits: dict[int, tuple[list[str], list[str]]] = {}
-    for path in lists:
-        match = _HMDB_LIST.fullmatch(path.name)
-        if match is None:
-            continue
-        sides = splits.setdefault(int(match[2]), ([], []))
-        for line in _lines(path):
-            name, side = line.rsplit(maxsplit=1) if " " in line or "\t" in line else (line, "")
-            if side not in ("0", "1", "2"):
-                raise DataError(f"{path}: expected a line `file 0|1|2`, got {line!r}")
-            if side != "0":
-                sides[int(side) - 1].append(f"{match[1]}/{name}")
-    return splits

@@ -31,7 +31,7 @@ from twostream.datasets import (
 from twostream.experiments.nets import NETS, Fusion, Net, Target
 from twostream.experiments.paired_differences import Interval, group_interval
 from twostream.files import differences, locked, read_json, refuse_foreign, write_json
-from twostream.flow import ESTIMATOR_NAMES
+from twostream.flow import make_estimator
 from twostream.fusion import fuse
 from twostream.initialise import Start
 from twostream.models import read_declaration, read_weights
@@ -154,9 +154,7 @@ class Study:
                 or the two share a video.
             ModelError: weights that cannot be read.
         """
-        if self.recipe.flow not in ESTIMATOR_NAMES:
-            known = ", ".join(ESTIMATOR_NAMES)
-            raise UsageError(f"no flow estimator {self.recipe.flow!r}: use one of {known}")
+        make_estimator(self.recipe.flow)
         _ = self.weights_architecture  # the weights can be read
         for target, dataset in enumerate(self.datasets):
             for choice in self._parts(target, every_split=True).values():

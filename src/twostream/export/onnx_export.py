@@ -134,9 +134,18 @@ def export_onnx(
         contract = describe(specs, parity, quantization, fusion, fused)
         text = json.dumps(contract, indent=1, ensure_ascii=False) + "\n"
         (folder / CONTRACT_NAME).write_text(text, encoding="utf-8")
-        (folder / "labels.txt").write_text("\n".join(specs[0].classes) + "\n", encoding="utf-8")
+        (folder / "labels.txt").write_text(labels_text(specs[0].classes), encoding="utf-8")
         files = tuple(sorted(path.name for path in folder.iterdir()))
     return ExportReport(out, files, parity, quantization, fused)
+
+
+def labels_text(classes: Sequence[str]) -> str:
+    """Return labels.txt: line i is class i, whatever is in its name.
+
+    >>> labels_text(["walk", "run" + chr(10) + "fast"])
+    'walk\\nrun fast\\n'
+    """
+    return "".join(" ".join(name.splitlines()) + "\n" for name in classes)
 
 
 def _sides(

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twostream.flow.estimators import FlowEstimator
+from twostream.types import UsageError
 
 MIN_SIDE_PX = 16  # DIS refuses sides below 12 px; its coarsest scale is safe from 16 up
 
@@ -164,6 +165,13 @@ class TvL1OpenCV(FlowEstimator):
 
     def __init__(self, **changes: Any) -> None:
         super().__init__(**changes)
+        # of several OpenCV packages in one environment the last one to be installed is there
+        if not hasattr(cv2, "optflow"):
+            raise UsageError(
+                "flow tvl1-opencv needs OpenCV's extra modules, and the OpenCV here has none: "
+                "pip uninstall every opencv package, then pip install "
+                "opencv-contrib-python-headless; or use --flow tvl1"
+            )
         # By setters: one keyword of the constructor is misspelt differently across versions.
         self._tvl1 = cv2.optflow.DualTVL1OpticalFlow.create()
         self._tvl1.setTau(self.chosen.tau)

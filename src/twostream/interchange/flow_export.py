@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from twostream.files import locked, write_text
 from twostream.flow.opencv import one_opencv_thread
+from twostream.foreign import is_foreign
 from twostream.interchange.classic import encode_classic
 from twostream.interchange.names import without_suffix
 from twostream.store.flow_store import ClipFile, FlowStore, StoreSettings
@@ -166,7 +167,7 @@ def _claimed(out: Path, asked: dict[str, Any]) -> Iterator[None]:
     if out.exists() and not index.is_file():
         if not out.is_dir():
             raise StoreError(f"{out} is a file: give a folder as --out")
-        if any(not path.name.startswith(".") for path in out.iterdir()):
+        if any(not is_foreign(path.name) for path in out.iterdir()):
             raise StoreError(f"{out} is not empty and holds no export: use another --out")
     busy = "another export is writing to it, wait for it"
     with locked(out, busy, "use another --out", make=True, error=StoreError):
@@ -238,6 +239,8 @@ class _Job:
                 (rgb,) = frames.frames([i])  # type: ignore[union-attr]
                 self._save(partial / self.layout.rgb.format(n=self.layout.base + i), rgb[..., ::-1])
             target.parent.mkdir(parents=True, exist_ok=True)
+            made = path.stat().st_mtime_ns  # of a store whose machine's clock is ahead: later
+            os.utime(partial, ns=(time.time_ns(), max(time.time_ns(), made)))
             os.rename(partial, target)  # fails where something has come to lie there
         finally:
             shutil.rmtree(partial, ignore_errors=True)

@@ -10,6 +10,9 @@ mmaction2
 feichtenhofer
     ``tvl1_flow/u/<video>/frame000001.jpg``, ``v/``, ``jpegs_256/<video>/frame000001.jpg``
     (jeffreyyihuang's archives too); optional ranges ``u/<video>.bin``
+charades
+    ``Charades_v1_flow/<video>/<video>-000001x.jpg``, ``-000001y.jpg``,
+    ``Charades_v1_rgb/<video>/<video>-000001.jpg``
 gpu_flow
     ``x/`` and ``y/`` with ``frame000001.jpg``, above or below the video's folder
 
@@ -18,6 +21,7 @@ Only names are read here. Memory grows with the number of videos, not of files.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -27,6 +31,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from twostream.foreign import is_foreign
 from twostream.types import DataError
 
 Part = Literal["named", "x", "y", "rgb"]
@@ -38,6 +43,8 @@ SUFFIXES = (".jpg", ".jpeg", ".png")
 NAMED = re.compile(
     r"(?:(?P<rgb>img|image)|(?:flow_)?(?P<axis>[xy])(?:_(?P<step>[pm]\d+))?)_(?P<n>\d+)"
 )
+CHARADES = re.compile(r".+-(?P<n>\d{6})(?P<axis>[xy])?")
+CHARADES_TREE = re.compile(r"Charades.*_(?:flow|rgb)", re.IGNORECASE)
 # What only the folder above tells.
 FRAME = re.compile(r"frame_?(?P<n>\d+)")
 AXES: dict[str, Part] = {
@@ -97,8 +104,28 @@ class FlowVideo:
     scales: list[Path] = field(default_factory=list)
 
     def changed_at(self) -> float:
-        """Return when a file was last added to its folders, seconds since the epoch."""
-        return max(place.path.stat().st_mtime for place in self.places)
+        """Return when its files were last written or put in place, seconds since the epoch."""
+        return max(max(status.st_mtime, status.st_ctime) for _, status in self._files())
+
+    def fingerprint(self, fps: float | None) -> str:
+        """Return what changes where a file is replaced, by an older one too, or the rate is."""
+        digest = hashlib.sha1(str(fps).encode(), usedforsecurity=False)
+        for name, status in sorted(self._files(), key=lambda file: file[0]):
+            digest.update(f"{name} {status.st_size} {status.st_mtime_ns}\n".encode())
+        return digest.hexdigest()
+
+    def _files(self) -> Iterator[tuple[str, os.stat_result]]:
+        """Yield its zip files, images and ranges: a name, and what the system says of each."""
+        for place in self.places:
+            if not place.path.is_dir():
+                yield place.path.name, place.path.stat()
+                continue
+            with os.scandir(place.path) as entries:
+                for entry in entries:
+                    if os.path.splitext(entry.name)[1].lower() in SUFFIXES:
+                        yield f"{place.part}{place.axis}/{entry.name}", entry.stat()
+        for scale in self.scales:
+            yield scale.name, scale.stat()
 
 
 def find_flow(root: Path | str) -> list[FlowVideo]:
@@ -117,6 +144,7 @@ def find_flow(root: Path | str) -> list[FlowVideo]:
     numbered: dict[Names, Path] = {}  # folders of frame000001.jpg
     for below, path, names in _walk(root):
         kinds = {_kind(name) for name in names}
+        below = tuple(part for part in below if not CHARADES_TREE.fullmatch(part))
         if "flow" in kinds:
             named.setdefault(below, []).append(Place(path, "named"))
         elif "rgb" in kinds:
@@ -209,9 +237,11 @@ def _walk(root: Path) -> Iterator[tuple[Names, Path, list[str]]]:
             files = []
             with os.scandir(path) as entries:
                 for entry in entries:
-                    if entry.name.startswith(".") or entry.name == "__MACOSX":
+                    if entry.name.startswith("."):
                         continue
                     if entry.is_dir():
+                        if is_foreign(entry.name):
+                            continue
                         waiting.append((*below, entry.name))
                     else:
                         files.append(entry.name)
@@ -226,6 +256,8 @@ def _kind(name: str) -> str:
         return ""
     if match := NAMED.fullmatch(stem):
         return "rgb" if match["rgb"] else "flow"
+    if match := CHARADES.fullmatch(stem):
+        return "flow" if match["axis"] else "rgb"
     return "frame" if FRAME.fullmatch(stem) else ""
 
 

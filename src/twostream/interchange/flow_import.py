@@ -26,6 +26,7 @@ from twostream.interchange.flow_folders import FlowVideo
 from twostream.interchange.numbering import Image, read_listing
 from twostream.store.flow_store import (
     IMPORTED,
+    ClipFile,
     ClipHeader,
     ClipWriter,
     FlowStore,
@@ -178,10 +179,10 @@ class _Job:
             images["backward"] = listing.backward
         if listing.rgb:
             images["rgb"] = [(image,) for image in listing.rgb]
-        changed = video.changed_at()
+        seen = video.fingerprint(self.fps)
         if all(
             self.store.has(video_id, kind, fingerprint)
-            and self.store.path(video_id, kind).stat().st_mtime >= changed
+            and self._is_of(video, seen, self.store.clip(video_id, kind))
             for kind in images
         ):
             return False, listing.warning
@@ -193,6 +194,7 @@ class _Job:
             quality=self.store.settings.quality,
             source_hash=fingerprint,
             source_name=f"{listing.layout}: {video.name}",
+            images=seen,
         )
         with ExitStack() as opened:
             decoder = _Images(video.scales, len(listing.forward), self.store.settings)
@@ -203,6 +205,14 @@ class _Job:
             for writer in writers:
                 writer.close(warning=listing.warning)
         return True, listing.warning
+
+    def _is_of(self, video: FlowVideo, seen: str, clip: ClipFile) -> bool:
+        """Tell whether a stored clip was made of the images that are there."""
+        if clip.header.images:
+            return clip.header.images == seen
+        # of a version that kept nothing of them; a store that is dated in the future tells nothing
+        made = self.store.path(clip.header.video_id, clip.header.kind).stat().st_mtime
+        return video.changed_at() <= made <= time.time()
 
     def _write(
         self,

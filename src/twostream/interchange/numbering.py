@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from twostream.interchange.flow_folders import FRAME, NAMED, FlowVideo
+from twostream.interchange.flow_folders import CHARADES, FRAME, NAMED, FlowVideo
 from twostream.types import DataError
 
 Image = tuple[Path, str]  # folder or zip file, name in it
@@ -20,7 +20,7 @@ class Listing:
     """The images of one video, in order.
 
     Attributes:
-        layout: "denseflow", "tsn", "mmaction2", "feichtenhofer" or "gpu_flow".
+        layout: "denseflow", "tsn", "mmaction2", "feichtenhofer", "charades" or "gpu_flow".
         step: frames from one field's first picture to its second; fields and frames below are
             those at every step-th number, so that each field leads to the next one's frame.
         forward: (x, y) images of the fields from a frame to the next.
@@ -53,6 +53,8 @@ def read_listing(video: FlowVideo) -> Listing:
                 axis, step = match["axis"], match["step"] or "p1"
                 style = {"named" if stem.startswith("flow_") else "short"}
                 style |= {"zip"} if place.path.suffix.lower() == ".zip" else set()
+            elif match := CHARADES.fullmatch(stem):
+                axis, step, style = match["axis"], "p1", {"charades"}
             elif match := FRAME.fullmatch(stem):
                 axis, step, style = place.part, "p1", {place.axis}
             else:
@@ -62,7 +64,7 @@ def read_listing(video: FlowVideo) -> Listing:
                 numbers, what = flow[axis, signed], _called(axis, signed)
                 styles |= style
             else:
-                numbers, what = rgb, "img" if match.re is NAMED else "frame"
+                numbers, what = rgb, "frame" if match.re is FRAME else "img"
             number = int(match["n"])
             if number in numbers:
                 raise DataError(f"{what} {number} is there twice: remove one of them")
@@ -129,6 +131,8 @@ def _layout(styles: set[str], base: int) -> str:
         return "feichtenhofer"
     if styles & {"x", "y", "flow_x", "flow_y"}:
         return "gpu_flow"
+    if "charades" in styles:
+        return "charades"
     if "zip" in styles:
         return "tsn"
     if "named" in styles:

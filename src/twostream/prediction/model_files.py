@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+import os
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +15,26 @@ from twostream.checkpoint import StreamModel, load_model
 from twostream.scoring import score_stacks
 from twostream.store.clips import Clip
 from twostream.types import STREAMS, RunError, UsageError
+
+logger = logging.getLogger(__name__)
+
+
+def _one_thread() -> None:
+    """Keep a forked process from waiting for ever for torch's threads, which it has not got."""
+    torch.set_num_threads(1)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_one_thread)
+
+
+@cache
+def _say_forked(process: int) -> None:
+    """Say it once a process."""
+    logger.warning(
+        "this process was forked from one that had loaded torch, so it computes with one thread: "
+        "start processes by spawn, or load in each of them, for more"
+    )
 
 
 class TorchStream:
@@ -30,11 +53,20 @@ class TorchStream:
             device = "cuda" if torch.cuda.is_available() else "cpu"
         if device.startswith("cuda") and not torch.cuda.is_available():
             raise UsageError("torch finds no GPU here: use the CPU (--accelerator cpu, or auto)")
-        self.model = model.to(device).eval()
+        try:
+            self.model = model.to(device).eval()
+        except (RuntimeError, NotImplementedError) as error:
+            why = str(error).split("\n")[0]
+            raise UsageError(
+                f"torch cannot use {device!r} here: use cpu, cuda or auto ({why})"
+            ) from error
         self.spec = model.spec
+        self._process = os.getpid()
 
     def score(self, clip: Clip, positions: int | None = None) -> NDArray[np.float32]:
         """Return a clip's (k,) softmax scores, exactly as evaluation would."""
+        if os.getpid() != self._process:
+            _say_forked(os.getpid())
         samples = clip.samples(self.spec.temporal, positions or self.spec.test_positions)
         # copied: a tensor that is kept pins torch's memory, and hours of windows keep thousands
         return score_stacks(self.model, *samples).cpu().numpy().copy()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
@@ -31,11 +32,22 @@ from twostream.prediction.window import RecentClip, Window, check_size
 from twostream.store.clips import Clip, ClipReader, kinds_of
 from twostream.store.flow_store import ClipHeader, StoreSettings
 from twostream.threads import ahead
-from twostream.types import Frame, ModelError, ModelSpec, Progress, Stream, UsageError, no_progress
+from twostream.types import (
+    STREAMS,
+    Frame,
+    ModelError,
+    ModelSpec,
+    Progress,
+    Stream,
+    UsageError,
+    no_progress,
+)
 from twostream.video import VideoReader
 
 if TYPE_CHECKING:
     from twostream.checkpoint import StreamModel
+
+logger = logging.getLogger(__name__)
 
 WINDOWS_AHEAD = 4  # that decoding and flow may be in front of the networks
 
@@ -98,10 +110,15 @@ class TwoStreamPredictor:
             from twostream.prediction.onnx import OnnxStream
 
             networks = [OnnxStream(*network, device=device) for network in read_contract(path)]
-            return cls(networks, exported_fusion(path))
-        from twostream.prediction.model_files import load_models
+            loaded = cls(networks, exported_fusion(path))
+        else:
+            from twostream.prediction.model_files import load_models
 
-        return cls.from_models(load_models(path), device=device, fusion=read_fusion(path))
+            loaded = cls.from_models(load_models(path), device=device, fusion=read_fusion(path))
+        if len(loaded.streams) < len(STREAMS):
+            (alone,) = loaded.streams
+            logger.warning(f"{path} has the {alone} stream alone: its scores are the answer")
+        return loaded
 
     @classmethod
     def from_models(

@@ -18,13 +18,16 @@ SEGMENT_COLUMNS = ("video", "start_seconds", "end_seconds", "label", "score")
 
 
 def segments_csv(timeline: Timeline) -> str:
-    """Return a row a segment: video, start_seconds, end_seconds, label (empty: none), score."""
+    """Return a row a segment: video, start_seconds, end_seconds, label (empty: none), score.
+
+    A spreadsheet takes what begins with = + - @ for a formula: such a name has a ' before it.
+    """
     rows = [
         (
-            timeline.video,
+            _as_text(str(timeline.video)),
             f"{s.start_seconds:.3f}",
             f"{s.end_seconds:.3f}",
-            s.label,
+            _as_text(s.label or ""),
             f"{s.score:.4f}",
         )
         for s in timeline.segments
@@ -82,6 +85,15 @@ def _table(rows: Sequence[Sequence[object]]) -> str:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)
     return text.getvalue()
+
+
+def _as_text(name: str) -> str:
+    """Return a cell that no spreadsheet computes.
+
+    >>> _as_text("=HYPERLINK(A1)"), _as_text("walk")
+    ("'=HYPERLINK(A1)", 'walk')
+    """
+    return f"'{name}" if name.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) else name
 
 
 def _clock(seconds: float) -> str:

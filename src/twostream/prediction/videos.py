@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from twostream.files import check_writable
+from twostream.foreign import is_foreign
 from twostream.types import VIDEO_SUFFIXES, DataError, UsageError
 
 
@@ -52,7 +54,8 @@ def output_paths(
 
     Raises:
         UsageError: two videos would share one file, a file would replace a video, ``out`` is a
-            folder where a file is wanted or the other way round, or its folder is not there.
+            folder where a file is wanted or the other way round, or its folder is not there or
+            cannot be written to.
     """
     if not several:
         (video,) = videos
@@ -80,6 +83,15 @@ def output_paths(
     for path in paths.values():
         if path.resolve() in own:
             raise UsageError(f"{path} is one of the videos: give another name")
+        if path.is_dir():
+            raise UsageError(f"{path} is a folder, and a file of that name is to be written")
+    for folder in sorted({path.parent for path in paths.values()}):
+        try:
+            check_writable(folder)
+        except OSError as error:
+            raise UsageError(
+                f"{folder} cannot be written to ({error.strerror or error}): name another place"
+            ) from error
     return paths
 
 
@@ -103,5 +115,5 @@ def check_apart(paths: Mapping[str, Mapping[Path, Path]]) -> None:
 
 
 def _is_video(path: Path) -> bool:
-    hidden = any(part.startswith(".") for part in path.parts)
-    return path.suffix.lower() in VIDEO_SUFFIXES and not hidden
+    foreign = any(is_foreign(part) for part in path.parts[:-1])
+    return path.suffix.lower() in VIDEO_SUFFIXES and not foreign and path.name[0] != "."

@@ -1,4 +1,7 @@
-"""Pages and cards from jinja2 templates; whatever a user may have named is escaped."""
+"""Pages and cards from jinja2 templates; whatever a user may have named is escaped.
+
+In pages all of it, by itself; in the card what the template gives to ``markdown``.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from jinja2.nodes import EvalContext
 from markupsafe import Markup
 
 from twostream.report.charts import at, spans
-from twostream.report.wording import clips, duration, percent, setting
+from twostream.report.wording import clips, duration, markdown, percent, setting
 
 # Control characters, and the lone surrogates that file names come with where they are not UTF-8:
 # no HTML file can hold them.
@@ -34,7 +37,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    words = (at, clips, duration, percent, setting, spans)
+    words = (at, clips, duration, markdown, percent, setting, spans)
     found.filters |= {function.__name__: function for function in words}
     return found
 

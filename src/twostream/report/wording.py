@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import html
 import json
 import math
+import re
 from typing import Any
 
 DASH = "\N{EN DASH}"
@@ -37,6 +39,19 @@ def duration(seconds: Any) -> str:
         return f"{seconds / 60:.1f} min"
     hours, minutes = divmod(round(seconds / 60), 60)
     return f"{hours} h {minutes} min"
+
+
+def markdown(text: Any) -> str:
+    """Return one line of plain text as Markdown shows it: no HTML, no links, no pictures.
+
+    >>> print(markdown("<b>Opening</b> [it](x)"))
+    &lt;b&gt;Opening&lt;/b&gt; \\[it\\](x)
+    >>> markdown("walk_left & 2*x")
+    'walk_left &amp; 2\\\\*x'
+    """
+    line = "".join(each if each.isprintable() else " " for each in str(text))
+    line = re.sub(r"([\\`*\[\]])", r"\\\1", line)
+    return html.escape(line, quote=False)
 
 
 def setting(value: Any) -> str:

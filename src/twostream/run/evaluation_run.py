@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from twostream.checkpoint import load_model
-from twostream.datasets import READING, SplitChoice, load_dataset, relabeled
-from twostream.files import locked, read_json, write_json
+from twostream.datasets import READING, Dataset, Missing, SplitChoice, load_dataset, relabeled
+from twostream.files import check_writable, locked, read_json, write_json
 from twostream.log_linear import read_fusion
 from twostream.run.cross_fitting import fused
 from twostream.run.kept_videos import as_begun, data_of, kept_videos, say_known
@@ -19,7 +19,15 @@ from twostream.scoring import load_scores, save_scores
 from twostream.store.clips import kinds_of
 from twostream.store.flow_store import StoreSettings
 from twostream.training import TrainerOptions
-from twostream.types import STREAMS, DatasetSplit, Progress, RunError, VideoScores, no_progress
+from twostream.types import (
+    STREAMS,
+    DatasetSplit,
+    LabeledVideo,
+    Progress,
+    RunError,
+    VideoScores,
+    no_progress,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -58,23 +66,14 @@ def evaluate_run(
     if not models:
         raise RunError(f"{run} holds no trained model: train first (twostream train DATA)")
     specs = [model.spec for model in models]
-    kept = kept_videos(run)
-    reading = asked.get("reading", 1) if data is None else READING
-    dataset = load_dataset(data or data_of(kept, asked["data"]), reading=reading)
-    logger.info(dataset.describe())
     own, again = data is None, data is None and not choice
-    choice, seed = choice or SplitChoice(), asked["seed"]
-    if again:
-        dataset, split = as_begun(kept, dataset, SplitChoice.from_json(asked), seed=seed)
-        test = split.test
-    else:
-        whole = not own and not choice and not dataset.given
-        test = dataset.videos if whole else choice.of(dataset, seed=seed).test
-        say_known(kept, test)
+    seed = asked["seed"]
+    dataset, test = tested(run, asked, data, choice or SplitChoice(), skip_unreadable)
     videos = tuple(relabeled(test, dataset.classes, specs[0].classes, name=dataset.name))
     stored = StoreSettings(**specs[0].store)
     # RUN/scores stays as training left it unless the same videos are scored again
     folder = out or run / ("scores" if again else f"scores-{dataset.name}")
+    check_out(folder)
     with locked(run, "wait until it has finished", "it must be writable"):
         start = time.perf_counter()
         found = extract_split(
@@ -110,6 +109,44 @@ def evaluate_run(
     }
     write_json(folder / "results.json", done)
     return done
+
+
+def tested(
+    run: Path,
+    asked: dict[str, Any],
+    data: str | None,
+    choice: SplitChoice,
+    skip_unreadable: bool,
+) -> tuple[Dataset, tuple[LabeledVideo, ...]]:
+    """Return the data set and the videos to test; see ``evaluate_run``."""
+    kept = kept_videos(run)
+    own = data is None
+    missing: Missing = "leave out" if skip_unreadable or (kept and own) else "refuse"
+    dataset = load_dataset(
+        data or data_of(kept, asked["data"]),
+        reading=asked.get("reading", 1) if own else READING,
+        missing=missing,
+    )
+    logger.info(dataset.describe())
+    if own and not choice:
+        began = SplitChoice.from_json(asked)
+        dataset, split = as_begun(kept, dataset, began, seed=asked["seed"])
+        return dataset, split.test
+    for note in dataset.notes:
+        logger.info(note)
+    whole = not own and not choice and not dataset.given
+    test = dataset.videos if whole else choice.of(dataset, seed=asked["seed"]).test
+    say_known(kept, test)
+    return dataset, test
+
+
+def check_out(folder: Path) -> None:
+    """Raise a RunError where no scores can be written: before hours of work."""
+    try:
+        check_writable(folder)
+    except OSError as error:
+        why = error.strerror or error
+        raise RunError(f"{folder} cannot be written to ({why}): choose another --out") from error
 
 
 def training_scores(run: Path) -> list[VideoScores]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from twostream.checkpoint import StreamModel, save_model
-from twostream.datasets import Dataset, load_dataset, refuse_shared_videos
+from twostream.datasets import Dataset, Missing, load_dataset, refuse_shared_videos
 from twostream.initialise import training_rate
 from twostream.multitask import cut_head, join, read_overlap
 from twostream.run.settings import RunSettings
@@ -40,13 +40,16 @@ def load_others(settings: RunSettings, own: Dataset, out: Path) -> list[OtherDat
     """
     datasets: list[Dataset] = []
     for data in settings.others:
-        dataset = load_dataset(data, reading=settings.reading)
+        missing: Missing = "leave out" if settings.skip_unreadable else "refuse"
+        dataset = load_dataset(data, reading=settings.reading, missing=missing)
         if any(other.name == dataset.name for other in datasets):
             raise DataError(
                 f"two of the other data sets are called {dataset.name}, and their heads are kept "
                 "by name: rename one of the folders or lists"
             )
         logger.info(f"helps to train: {dataset.describe()}")
+        for note in dataset.notes:
+            logger.info(f"{dataset.name}: {note}")
         datasets.append(dataset)
     refuse_shared_videos([own, *datasets])
     made = [out / f"flow-{i}-{dataset.name}" for i, dataset in enumerate(datasets, start=1)]

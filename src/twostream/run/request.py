@@ -47,7 +47,7 @@ def check_request(
     if settings.flows:
         check_choice(split, stores[0])
     for part, root in zip(splits, stores, strict=True):
-        wanted = store_for(settings.stored, root)
+        wanted = store_for(settings.stored, root).complete()  # its flow can be made here
         FlowStore.check_place(root, wanted)
         check_videos(
             part.train, short_side=wanted.short_side, smallest_side=settings.recipe.smallest_side

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from twostream.checkpoint import StreamModel, load_model, save_model
-from twostream.datasets import Dataset, load_dataset
+from twostream.datasets import Dataset, Missing, load_dataset
 from twostream.files import ASKED, claimed, read_json, refuse_foreign, write_json
 from twostream.initialise import Start
 from twostream.log_linear import write_fusion
@@ -103,9 +103,12 @@ def job_of(
     progress: Progress,
 ) -> TrainingRun:
     """Read the data sets, say what they are, and fit the settings to the training clips."""
-    dataset = load_dataset(settings.data, reading=settings.reading)
+    kept = kept_videos(out)
+    # what is gone since a run began is said by name, and counts as unreadable
+    missing: Missing = "leave out" if kept or settings.skip_unreadable else "refuse"
+    dataset = load_dataset(settings.data, reading=settings.reading, missing=missing)
     logger.info(dataset.describe())
-    dataset, split = as_begun(kept_videos(out), dataset, settings.choice, seed=settings.seed)
+    dataset, split = as_begun(kept, dataset, settings.choice, seed=settings.seed)
     for note in split.notes:
         logger.info(note)
     settings, notes = fitted(settings, split, out)

@@ -69,7 +69,10 @@ class ClipWriter:
         self.header = dataclasses.replace(self.header, count=self.count, warning=warning)
         index = np.array([self._lengths, self._crcs], "<u4").tobytes()
         index += np.array(self._ranges, "<f4").tobytes()
-        header = json.dumps(dataclasses.asdict(self.header), sort_keys=True).encode()
+        said = dataclasses.asdict(self.header)
+        if not said["images"]:
+            del said["images"]  # as it was before there was such a field
+        header = json.dumps(said, sort_keys=True).encode()
         crc = zlib.crc32(index + header)
         self._write(index + header + FOOTER.pack(len(index), len(header), crc, MAGIC))
         if self._partial is not None:
@@ -98,4 +101,8 @@ class ClipWriter:
                 f"{where}: no space left on the disk: free some, or use another --store; "
                 "what is finished is kept"
             ) from error
+        if error.errno == errno.ENAMETOOLONG:  # not the disk's fault, so that others go on
+            raise StoreError(
+                f"{where}: this name is too long for the disk: give the video a shorter one"
+            ) from None
         raise StoreError(f"{where}: cannot be written: {error.strerror or error}") from error

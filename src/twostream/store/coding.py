@@ -48,6 +48,7 @@ class ClipHeader:
         source_hash: of the video file that this was made from; "" for flow that was imported
             without its video.
         source_name: its file name.
+        images: fingerprint of the images that imported flow was read from, "" for all else.
         warning: a sentence when the video broke off early, else None.
         count: number of frames or fields.
         version: of the file format.
@@ -65,6 +66,7 @@ class ClipHeader:
     bound_px: float | None = None
     source_hash: str = ""
     source_name: str = ""
+    images: str = ""
     warning: str | None = None
     count: int = 0
     version: int = FORMAT_VERSION

@@ -10,8 +10,10 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import math
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -19,12 +21,15 @@ from typing import Any, Self
 
 from twostream.files import remove_leftovers, write_text
 from twostream.flow import ESTIMATOR_NAMES, make_estimator
+from twostream.foreign import is_foreign
 from twostream.store.clip_file import ClipFile
 from twostream.store.clip_writer import ClipWriter
 from twostream.store.coding import FORMAT_VERSION, ClipHeader, Codec, Kind
 from twostream.types import StoreError, UsageError
 
 SETTINGS_NAME = "store.json"
+# bytes of a video's name, of the 255 of most file systems: ".clip", and what `files` puts round it
+LONGEST_NAME = 227
 IMPORTED = "imported"  # stands where the name of the estimator would
 
 
@@ -130,7 +135,7 @@ class FlowStore:
                 cls.open(root).check_settings(settings)
             elif root.exists() and not root.is_dir():
                 raise StoreError(f"{root} is a file: --store needs a folder")
-            elif root.is_dir() and any(not p.name.startswith(".") for p in root.iterdir()):
+            elif root.is_dir() and any(not is_foreign(p.name) for p in root.iterdir()):
                 raise StoreError(
                     f"{root} is not empty and holds no flow store: use another --store"
                 )
@@ -179,12 +184,12 @@ class FlowStore:
             for part in PurePosixPath(video_id).parts
             if part != "/"
         ]
-        return self.root.joinpath(kind, *parts[:-1], parts[-1] + ".clip")
+        return self.root.joinpath(kind, *parts[:-1], _fitting(parts[-1]) + ".clip")
 
     def clip(self, video_id: str, kind: Kind) -> ClipFile:
         """Open a clip; raises StoreError where it is missing or damaged."""
         path = self.path(video_id, kind)
-        if not path.is_file():
+        if not os.path.isfile(path):  # unlike Path's, False for a name that the disk refuses
             raise StoreError(
                 f"the flow store {self.root} has no {kind} of {video_id}: run twostream extract"
             )
@@ -210,7 +215,7 @@ class FlowStore:
 
     def damaged(self, video_id: str, kind: Kind) -> bool:
         """Whether a clip is there, and anything in it is not as it was written."""
-        if not self.path(video_id, kind).is_file():
+        if not os.path.isfile(self.path(video_id, kind)):
             return False
         try:
             self.clip(video_id, kind).check()
@@ -229,3 +234,12 @@ class FlowStore:
     def paths(self) -> Iterator[Path]:
         """Yield all finished clip files."""
         return self.root.glob("*/**/*.clip")
+
+
+def _fitting(name: str) -> str:
+    """Return a name that a file system takes with more behind it: one too long, cut and hashed."""
+    encoded = os.fsencode(name)
+    if len(encoded) <= LONGEST_NAME:
+        return name
+    start = encoded[: LONGEST_NAME - 17].decode(errors="ignore")
+    return f"{start}~{hashlib.sha1(encoded, usedforsecurity=False).hexdigest()[:16]}"

@@ -16,6 +16,8 @@ from lightning.pytorch import Trainer
 from twostream.threads import num_cores
 from twostream.types import UsageError
 
+ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")
+_REFUSED = "the trainer does not take these options"
 _REFUSALS = (ValueError, RuntimeError, TypeError, ImportError, MisconfigurationException)
 
 
@@ -54,6 +56,16 @@ class TrainerOptions:
 
     def check(self) -> None:
         """Raise UsageError where this machine has no such device, or an option is unknown."""
+        if not isinstance(self.devices, int) or self.devices < 1:
+            raise UsageError(
+                f"{_REFUSED}: devices are a whole number from 1, got {self.devices!r}: their kind "
+                f"is the accelerator ({', '.join(ACCELERATORS)})"
+            )
+        if self.accelerator not in ACCELERATORS:
+            raise UsageError(
+                f"{_REFUSED}: no accelerator {self.accelerator!r}: use one of "
+                f"{', '.join(ACCELERATORS)}"
+            )
         make_trainer(self, logger=False, enable_checkpointing=False)
 
 
@@ -85,7 +97,7 @@ def make_trainer(options: TrainerOptions, **more: Any) -> Trainer:
                 **more,
             )
         except _REFUSALS as error:
-            raise UsageError(f"the trainer does not take these options: {error}") from error
+            raise UsageError(f"{_REFUSED}: {error}") from error
 
 
 @contextmanager

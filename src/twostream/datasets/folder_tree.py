@@ -1,0 +1,130 @@
+"""What lies in a folder of videos: folders, videos, official lists, tables; nothing is judged."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from twostream.foreign import is_foreign
+from twostream.types import VIDEO_SUFFIXES, DataError
+
+UCF_LIST = re.compile(r"(?:(train|test)list0?([123])|classInd)\.txt", re.IGNORECASE)
+HMDB_LIST = re.compile(r"(.+)_test_split([123])\.txt", re.IGNORECASE)
+_ARCHIVES = (".rar", ".zip", ".tar", ".gz", ".7z")
+
+
+@dataclass(slots=True)
+class Folder:
+    """A folder, and what lies in it.
+
+    Attributes:
+        path: where it lies.
+        folders: the folders in it.
+        videos: names of video files.
+        lists: official lists of UCF-101 and HMDB-51.
+        tables: names of CSV files.
+        others: number of other files.
+        archives: number of those that are archives.
+        foreign: names of a system's folders, which are left out.
+    """
+
+    path: Path
+    folders: list[Folder] = field(default_factory=list)
+    videos: list[str] = field(default_factory=list)
+    lists: list[Path] = field(default_factory=list)
+    tables: list[str] = field(default_factory=list)
+    others: int = 0
+    archives: int = 0
+    foreign: list[str] = field(default_factory=list)
+
+    def walk(self) -> Iterator[Folder]:
+        """Yield this folder and all below it."""
+        yield self
+        for folder in self.folders:
+            yield from folder.walk()
+
+    def has_videos(self) -> bool:
+        """Tell whether there is a video in it or below."""
+        return any(folder.videos for folder in self.walk())
+
+    def paths(self) -> list[Path]:
+        """Return the videos in it and below."""
+        return [folder.path / name for folder in self.walk() for name in folder.videos]
+
+    def is_list_folder(self) -> bool:
+        """Tell whether it is there for official lists alone."""
+        return bool(self.official_lists()) and not self.has_videos()
+
+    def official_lists(self) -> list[Path]:
+        """Return the official lists in it and below."""
+        return [path for folder in self.walk() for path in folder.lists]
+
+
+def scan(
+    path: Path, *, all_folders: bool = False, above: tuple[tuple[int, int], ...] = ()
+) -> Folder:
+    """Read a folder tree, hidden entries aside, in sorted order; links are followed, loops not.
+
+    Args:
+        path: the folder.
+        all_folders: take what systems put there too, but for __MACOSX.
+        above: device and number of the folders that it lies in.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    found = Folder(path)
+    try:
+        status = path.stat()
+        entries = sorted(os.scandir(path), key=lambda entry: entry.name)
+    except OSError as error:
+        raise DataError(f"{path}: this folder cannot be read: {error.strerror}") from error
+    here = (status.st_dev, status.st_ino)
+    if here in above:
+        return found
+    for entry in entries:
+        name = entry.name
+        try:
+            is_folder = entry.is_dir()
+        except OSError:  # a link that leads to itself
+            is_folder = False
+        if name.startswith(".") or (is_folder and name == "__MACOSX"):
+            found.others += not is_folder
+        elif is_folder and is_foreign(name) and not all_folders:
+            found.foreign.append(name)
+        elif is_folder:
+            below = scan(path / name, all_folders=all_folders, above=(*above, here))
+            found.folders.append(below)
+        elif os.path.splitext(name)[1].lower() in VIDEO_SUFFIXES:
+            found.videos.append(_printable(name, path))
+        elif UCF_LIST.fullmatch(name) or HMDB_LIST.fullmatch(name):
+            found.lists.append(path / name)
+        else:
+            found.others += 1
+            found.archives += name.lower().endswith(_ARCHIVES)
+            if name.lower().endswith(".csv"):
+                found.tables.append(name)
+    return found
+
+
+def _printable(name: str, folder: Path) -> str:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise DataError(
+            f"{folder} holds a file whose name is not UTF-8 text, {name!a}: rename it"
+        ) from None
+    return name
+
+
+def read_text(path: Path, otherwise: str) -> str:
+    """Read UTF-8; raises a DataError that says "cannot be read", or "no UTF-8 text: otherwise"."""
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not UTF-8 text: {otherwise}") from error

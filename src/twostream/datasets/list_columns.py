@@ -1,0 +1,134 @@
+"""The header of a CSV list: which column is the path, which the label, which a split."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from twostream.datasets.video_folders import SIDES
+from twostream.types import DataError
+
+DELIMITERS = ",;\t|"
+# What other people call these columns; the first that is there counts.
+PATHS = (
+    *("path", "video_path", "videopath", "file_path", "filepath", "clip_path"),
+    *("video", "file", "filename", "file_name", "clip"),
+    *("video_name", "videoname", "clip_name", "name", "video_id"),
+)
+LABELS = (
+    *("label", "class", "class_name", "classname", "label_name"),
+    *("category", "action", "activity", "tag", "target"),
+)
+SPLITS = ("subset", "set", "partition")
+_SEP = re.compile(r'\s*"?sep=(.)"?[,;\s]*', re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Columns:
+    """What the header of a list says.
+
+    Attributes:
+        delimiter: between the cells.
+        header_line: number of the line that the header ends in, from 1.
+        names: of all columns, in lower case.
+        path, label: the two that are needed.
+        splits: number of a split -> its column: `split` is number 1, `split2` number 2.
+        notes: what a user should know of columns that have other names.
+    """
+
+    delimiter: str
+    header_line: int
+    names: tuple[str, ...]
+    path: str
+    label: str
+    splits: Mapping[int, str]
+    notes: tuple[str, ...]
+
+
+def find_columns(file: Path, text: str, *, reading: int) -> Columns | None:
+    """Return what the first line of a list says; None where it is no header.
+
+    Args:
+        file: the list, for errors.
+        text: with line ends that are new lines.
+        reading: see ``load_dataset``; before 3 columns had one name each.
+
+    Raises:
+        DataError: two columns for one split.
+    """
+    lines = text.split("\n")
+    first = next((i for i, line in enumerate(lines) if line.strip()), 0)
+    delimiters: str = DELIMITERS if reading > 2 else DELIMITERS[:3]
+    sep = _SEP.fullmatch(lines[first])
+    if sep and reading > 2:  # Excel's word for the separator
+        delimiters = sep[1]
+        first = next((i for i in range(first + 1, len(lines)) if lines[i].strip()), first)
+    header = lines[first].strip("\ufeff ").lower()
+    plain = next((d for d in delimiters if {"path", "label"} <= set(_cells(header, d))), None)
+    if plain is None and reading < 3:
+        return None
+    for delimiter in [plain] if plain else delimiters:
+        names = _cells(header, delimiter)
+        path = next((name for name in PATHS if name in names), None)
+        label = next((name for name in LABELS if name in names), None)
+        if path and label:
+            splits = _split_columns(file, names, numbered=reading > 1)
+            notes = []
+            if (path, label) != ("path", "label"):
+                notes.append(f"the columns {path} and {label} are read as path and label")
+            if reading > 2 and not splits:
+                splits, said = _other_split(names, lines[first + 1 :], delimiter)
+                notes += said
+            return Columns(
+                delimiter=delimiter,
+                header_line=first + 1,
+                names=tuple(names),
+                path=path,
+                label=label,
+                splits=splits,
+                notes=tuple(notes),
+            )
+    return None
+
+
+def _cells(header: str, delimiter: str) -> list[str]:
+    try:
+        (cells,) = csv.reader([header], delimiter=delimiter, skipinitialspace=True)
+    except (csv.Error, ValueError):
+        return []
+    return [cell.strip().strip('"').strip() for cell in cells]
+
+
+def _split_columns(file: Path, columns: Sequence[str], *, numbered: bool) -> dict[int, str]:
+    found: dict[int, str] = {}
+    for column in columns:
+        match = re.fullmatch(r"split([1-9]\d*)" if numbered else "(?!)", column)
+        number = int(match[1]) if match else 1
+        if match or column == "split":
+            if number in found and column != found[number]:
+                raise DataError(f"{file} has the columns {found[number]} and {column}: keep one")
+            found[number] = column
+    return found
+
+
+def _other_split(
+    names: Sequence[str], lines: Sequence[str], delimiter: str
+) -> tuple[dict[int, str], list[str]]:
+    """Return a column of another name that says who trains and who tests, and what is said."""
+    column = next((name for name in SPLITS if name in names), None)
+    if column is None:
+        return {}, []
+    place = names.index(column)
+    try:
+        rows = list(csv.reader(lines, delimiter=delimiter, skipinitialspace=True))
+    except csv.Error:  # which is said where the rows are read
+        return {}, []
+    values = {cells[place].strip().lower() for cells in rows if len(cells) > place} - {""}
+    strange = sorted(values - set(SIDES))
+    if strange or not values:
+        why = f"{strange[0]!r} is none of train, val and test" if strange else "it is empty"
+        return {}, [f"the column {column} is not used: {why}"]
+    return {1: column}, [f"the column {column} is read as split"]

@@ -1,0 +1,140 @@
+"""Which file a row of a list means, also where it was written for another copy of the data."""
+
+from __future__ import annotations
+
+import os
+import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+from twostream.types import VIDEO_SUFFIXES, DataError
+
+_ROOT = re.compile(r"(?:[A-Za-z]:)?/+")
+
+
+class ListedFiles:
+    """Finds the files that a list names.
+
+    Args:
+        folder: that the names are relative to.
+        letter_by_letter: do not look for files of another suffix.
+
+    Attributes:
+        otherwise: names whose file has another suffix than they say, or that say none.
+    """
+
+    def __init__(self, folder: Path, *, letter_by_letter: bool = False) -> None:
+        self.folder = folder
+        self.otherwise: list[str] = []
+        self._letter_by_letter = letter_by_letter
+        self._stems: dict[str, dict[str, list[str]]] = {}
+
+    def named(self, name: str) -> Path | None:
+        """Return the file of just this name, also where it was written on another system."""
+        slashes = name.replace("\\", "/")
+        names = [name, slashes, *(unicodedata.normalize(f, slashes) for f in ("NFC", "NFD"))]
+        if not self._letter_by_letter:
+            names.append(_ROOT.sub("", slashes, count=1))  # /walk/a.avi, below the list's folder
+        for each in names:
+            path = self.folder / each
+            if os.path.isfile(path):  # unlike Path's, never an error: not every line is a name
+                return path
+        return None
+
+    def like(self, name: str) -> Path | None:
+        """Return the video that differs from a name by its suffix alone; None where there is none.
+
+        Raises:
+            DataError: there are several.
+        """
+        if self._letter_by_letter:
+            return None
+        slashes = name.replace("\\", "/")
+        stem, suffix = os.path.splitext(slashes)
+        stems = [slashes, stem] if suffix.lower() in VIDEO_SUFFIXES else [slashes]
+        for each in (*stems, *(_ROOT.sub("", each, count=1) for each in stems)):
+            place, _, last = each.rpartition("/")
+            folder = os.path.join(self.folder, place)
+            found = self._videos_of(folder).get(unicodedata.normalize("NFC", last), [])
+            if len(found) > 1:
+                raise DataError(
+                    f"{name} may be {' or '.join(found[:3])} in {folder}: write the suffix too"
+                )
+            if found:
+                self.otherwise.append(name)
+                return Path(folder, found[0])
+        return None
+
+    def _videos_of(self, folder: str) -> dict[str, list[str]]:
+        """Return stem -> names of the videos in a folder."""
+        if folder not in self._stems:
+            stems: dict[str, list[str]] = defaultdict(list)
+            try:
+                names = sorted(os.listdir(folder))
+            except (OSError, ValueError):
+                names = []
+            for each in names:
+                stem, suffix = os.path.splitext(each)
+                if suffix.lower() in VIDEO_SUFFIXES and not each.startswith("."):
+                    stems[unicodedata.normalize("NFC", stem)].append(each)
+            self._stems[folder] = stems
+        return self._stems[folder]
+
+    def notes(self) -> list[str]:
+        """Return what a user should know of how names were matched."""
+        if not self.otherwise:
+            return []
+        return [
+            f"{len(self.otherwise)} videos of the list have another suffix here, or none in the "
+            f"list, and were found by the rest of their names, the first is {self.otherwise[0]}"
+        ]
+
+
+def cut(line: str, files: ListedFiles) -> tuple[str, str, Path | None]:
+    """Return the path and the label of a `path label` line, and the file where there is one.
+
+    Both may have spaces: the cut is where the path is a file, as far right as possible; where none
+    is, at a tab, or before the last word.
+    """
+    places = list(re.finditer(r"\s+", line))[::-1]
+    parts = [(line[: m.start()].strip('"'), line[m.end() :].strip('"')) for m in places]
+    for look in (files.named, files.like):
+        for path, label in parts:
+            if found := look(path):
+                return path, label, found
+    for m, part in zip(places, parts, strict=True):
+        if "\t" in m[0]:
+            return (*part, None)
+    return (*parts[0], None)
+
+
+def missing_in_words(
+    file: Path, missing: Sequence[tuple[int, str]], listed: int, named: int = 3
+) -> str:
+    """Return the sentence on listed videos that are not there.
+
+    Args:
+        file: the list.
+        missing: line and name of each.
+        listed: how many videos the list names.
+        named: so many of them are named.
+    """
+    where = f"(paths are relative to {file.parent})"
+    if len(missing) == 1:
+        line, name = missing[0]
+        return f"{file}, line {line}: {name} {_what(file.parent / name)} {where}"
+    names = ", ".join(f"{name} (line {line})" for line, name in missing[:named])
+    more = ", ..." if len(missing) > named else ""
+    folders = sum(os.path.isdir(file.parent / name) for _, name in missing)
+    said = f"{len(missing)} of the {listed} videos do not exist"
+    if folders:
+        said += f", {folders} of them are folders, and of frames no video is made"
+    return f"{file}: {said}: {names}{more} {where}"
+
+
+def _what(path: Path) -> str:
+    return (
+        "is a folder, and of frames no video is made" if os.path.isdir(path) else "does not exist"
+    )
