@@ -101,6 +101,7 @@ class VideoReader:
         warning: one sentence when the video broke off early, else None; complete once the
             iteration has ended.
         frames_read: number of frames given so far.
+        end_seconds: when the last frame given so far ends, from the first one on.
 
     Raises:
         VideoError: the file is missing, is no video, or not one frame of it can be decoded; or its
@@ -122,7 +123,7 @@ class VideoReader:
         self.frames_read = 0
         self._started = False
         self._intervals_ms: Counter[int] = Counter()
-        self._end_seconds = 0.0
+        self.end_seconds = 0.0
         self._start_failure = "it holds no frame"
         self._container = _open_container(self.path)
         try:
@@ -185,9 +186,15 @@ class VideoReader:
                 self._intervals_ms[round((pts - previous) * 1000)] += 1
             self.frames_read += 1
             previous = pts
-            self._end_seconds = pts + max(self._step_seconds, _shown_seconds(raw))
+            self.end_seconds = pts + max(self._step_seconds, _shown_seconds(raw))
             yield Frame(rgb, pts, motion)
         self._check_end()
+
+    @property
+    def claimed_seconds(self) -> float:
+        """How long the file says that it is; 0 where it says nothing."""
+        claimed = _claimed_seconds(self._container, self._stream)
+        return claimed or self.info.num_frames_claimed / self.info.fps
 
     @property
     def variable_frame_rate(self) -> bool:
@@ -282,10 +289,10 @@ class VideoReader:
             # AVI's duration shrinks with a cut file, its count does not. MP4's count includes
             # what an edit list leaves out.
             claimed = max(claimed, self._stream.frames * self._step_seconds)
-        missing = claimed - self._end_seconds
+        missing = claimed - self.end_seconds
         if missing > max(min(0.05 * claimed, 2.0), 2 * self._step_seconds):
             self.warning = (
-                f"{self.path}: ends after {self._end_seconds:.2f} s although the file claims "
+                f"{self.path}: ends after {self.end_seconds:.2f} s although the file claims "
                 f"{claimed:.2f} s: it seems to be cut off; its {self.frames_read} frames are used"
             )
 
