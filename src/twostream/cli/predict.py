@@ -222,7 +222,12 @@ def _timeline(
     if timeline.warning:
         shown.say(timeline.warning)
     rows = [
-        (s.title, f"{s.start_seconds:.2f}", f"{s.end_seconds:.2f}", f"{s.score:.3f}")
+        (
+            s.title,
+            f"{s.start_seconds:.2f}",
+            f"{s.end_seconds:.2f}",
+            "" if s.score is None else f"{s.score:.3f}",
+        )
         for s in timeline.segments
     ]
     shown.table(str(video), ("label", "from, s", "to, s", "score"), rows)
