@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from twostream.types import VIDEO_SUFFIXES, DataError, UsageError
+from twostream.video.live_sources import is_address, without_password
 
 
 def find_videos(paths: Sequence[Path]) -> dict[Path, Path]:
@@ -20,9 +21,15 @@ def find_videos(paths: Sequence[Path]) -> dict[Path, Path]:
 
     Raises:
         DataError: a folder without a video.
+        UsageError: the address of a stream.
     """
     found: dict[Path, Path] = {}
     for path in paths:
+        if is_address(path):
+            address = without_password(path.as_posix().replace(":/", "://", 1))
+            raise UsageError(
+                f"{address} is an address, not a file: watch it with --live ADDRESS, or download it"
+            )
         if not path.is_dir():
             found.setdefault(path, Path(path.name))
             continue
