@@ -121,6 +121,13 @@ def test_missing_frames_keep_their_time(tmp_path: Path) -> None:
         assert extract_to_memory(video, LOSSLESS, ("rgb",))["rgb"].header.count == 200
 
 
+def test_a_pause_does_not_change_the_rate(pausing: Path, tmp_path: Path) -> None:
+    """An MP4's average counts the pause: 150 frames in 36 s are none the less 25 a second."""
+    for video in (pausing, write_timed(tmp_path / "a.mp4", paused(3, 30, 3))):
+        with VideoReader(video) as reader:
+            assert reader.info.fps == 25
+
+
 def test_a_pause_is_in_the_store_and_known(pausing: Path, tmp_path: Path) -> None:
     videos = [LabeledVideo("a/pause.mkv", pausing, 0)]
     summary = extract(videos, store=tmp_path / "store", settings=LOSSLESS, kinds=("rgb", "forward"))

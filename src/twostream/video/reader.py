@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from twostream.types import Frame, VideoError
 from twostream.video.fingerprint import size_on_disk
+from twostream.video.indexed_rate import indexed_rate
 from twostream.video.motion import export_motion, read_motion
 
 av.logging.set_level(None)  # libav's own lines on stderr; what matters is raised or in `warning`
@@ -337,12 +338,12 @@ def _describe(path: Path, container: Any, stream: Any, first: Any) -> VideoInfo:
 def _nominal_fps(stream: Any) -> float:
     """Return the base rate unless it is off the average by half, as in GIF and WebM (1000/s).
 
-    The average alone counts frames that an edit list leaves out.
+    The average alone counts frames that an edit list leaves out, and the time of pauses.
     """
     average = float(stream.average_rate or 0)
     base = float(stream.guessed_rate or 0)
     if average > 0 and base > 0:
-        return base if 0.5 < base / average < 2 else average
+        return base if 0.5 < base / average < 2 else indexed_rate(stream) or average
     return average or base or FALLBACK_FPS
 
 
