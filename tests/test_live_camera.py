@@ -289,7 +289,7 @@ def watch(models: list[Any], monkeypatch: pytest.MonkeyPatch, seconds: int) -> N
         NetworkSource(ADDRESS, short_side=40),
         window_seconds=4,
         every_seconds=1,
-        seconds=seconds - 30,
+        seconds=seconds - 10,  # between two breaks
         clock=clock,
     )
 
@@ -331,7 +331,7 @@ def watch(models: list[Any], monkeypatch: pytest.MonkeyPatch, seconds: int) -> N
 def test_six_minutes_of_a_camera_that_misbehaves(
     models: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    watch(models, monkeypatch, 360)
+    watch(models, monkeypatch, 390)
 
 
 @pytest.mark.slow

@@ -271,6 +271,7 @@ def test_the_page_tells_the_same(predictor: TwoStreamPredictor, pausing: Path) -
     assert moment_shown(analysis, timeline, 5)["seconds"] == 74 / 25
 
 
-def test_the_doctor_names_a_pause(pausing: Path) -> None:
-    (problem,) = [p for p in examine(pausing).problems if p.problem == "pause"]
-    assert problem.detail == "no frames from 3.0 to 33.0 s; nothing is said of that time"
+def test_the_doctor_names_a_pause(pausing: Path, tmp_path: Path) -> None:
+    for video in (pausing, write_timed(tmp_path / "a.mp4", paused(3, 30, 3))):
+        (problem,) = [p for p in examine(video).problems if p.problem == "pause"]
+        assert problem.detail == "no frames from 3.0 to 33.0 s; nothing is said of that time"

@@ -158,7 +158,7 @@ def _check(path: Path, stack_length: int, stop: threading.Event) -> _Checked:
                     return _Checked()
                 if watch.ends_at(frame.pts_seconds):
                     pauses.append((last, frame.pts_seconds))
-                last = reader.end_seconds
+                last = frame.pts_seconds + 1 / reader.info.fps
             frames, info, warning = reader.frames_read, reader.info, reader.warning
             varies = reader.variable_frame_rate
     except VideoError as error:

@@ -62,7 +62,7 @@ class Timeline:
         streams: stream -> (n, k) probabilities of each window, as they came.
         segments: what follows from ``scores``; they cover the video without gaps, its pauses by
             segments of their own.
-        warning: a sentence when the video broke off early.
+        warning: a sentence when the video broke off early or has pauses.
         seconds: length of the video.
         pauses: (start, end) in seconds, ascending: times of which the video has no frames. No
             window and no smoothing reaches across one.

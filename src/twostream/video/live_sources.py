@@ -123,6 +123,8 @@ class FileSource(_Source):
         """Yield each frame at its time; raises VideoError for what is no video."""
         with VideoReader(self._path, short_side=self._short_side) as reader:
             yield from paced(iter(reader), clock)
+            if reader.warning:
+                logger.warning(reader.warning)
 
 
 class NetworkSource(_Source):
