@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import socket
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -311,8 +312,10 @@ def watch(models: list[Any], monkeypatch: pytest.MonkeyPatch, seconds: int) -> N
     # each gap is told when it begins and when it ends
     begun = [gap for gap in gaps if gap.seconds is None]
     ended = [gap for gap in gaps if gap.seconds is not None]
-    assert summary.gaps == len(begun) == len(ended) == day.breaks
     assert [g.cause for g in begun] == [g.cause for g in ended]
+    assert (summary.gaps, len(begun), len(ended)) == (day.breaks,) * 3, Counter(
+        g.cause for g in begun
+    )
     causes = " | ".join(g.cause for g in begun[:6])
     for words in ("80x48 px now, after 64x48", "Connection reset", "nothing came for 10 s"):
         assert words.replace("80x48", "67x40").replace("64x48", "53x40") in causes

@@ -85,14 +85,7 @@ def test_a_pause_is_more_than_a_slow_rate() -> None:
     assert runs(slow, 0.5) == [(0, 6)]
     assert runs([*slow, 40], 0.5) == [(0, 6), (35, 1)]
     watch = PauseWatch(None)  # of an unknown rate: what was usual so far
-    assert [watch.ends_at(seconds) for seconds in [*slow, 40, 42]] == [
-        False,
-        True,
-        *[False] * 4,
-    ] + [
-        True,
-        False,
-    ]
+    assert [watch.ends_at(t) for t in [*slow, 40, 42]] == [*[False] * 6, True, False]
 
 
 # --- stores

@@ -30,7 +30,7 @@ class PauseWatch:
     """
 
     def __init__(self, fps: float | None) -> None:
-        self._usual = 1 / fps if fps else 0.0
+        self._usual = 1 / fps if fps else PAUSE_SECONDS  # before anything is known
         self._intervals: deque[float] = deque(maxlen=0 if fps else _INTERVALS)
         self._last: float | None = None
 
