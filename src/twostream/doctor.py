@@ -19,6 +19,7 @@ from twostream.datasets import (
     of_equal_size,
     unlabeled_videos,
 )
+from twostream.extraction.pauses import PauseWatch, pause_warning
 from twostream.threads import work_through
 from twostream.types import (
     VIDEO_SUFFIXES,
@@ -154,9 +155,13 @@ def _check(path: Path, stack_length: int, stop: threading.Event) -> _Checked:
     problems = []
     try:
         with VideoReader(path, short_side=DECODED_SIDE_PX) as reader:
-            for _ in reader:
+            watch, pauses, last = PauseWatch(reader.info.fps), [], 0.0
+            for frame in reader:
                 if stop.is_set():
                     return _Checked()
+                if watch.ends_at(frame.pts_seconds):
+                    pauses.append((last, frame.pts_seconds))
+                last = frame.pts_seconds + 1 / reader.info.fps
             frames, info, warning = reader.frames_read, reader.info, reader.warning
             varies, lost = reader.variable_frame_rate, reader.packets_lost
     except VideoError as error:
@@ -177,12 +182,14 @@ def _check(path: Path, stack_length: int, stop: threading.Event) -> _Checked:
         mirrored = "mirrored, left to right," if info.mirrored else ""
         how = " and ".join(filter(None, (turned, mirrored)))
         problems.append(("rotated", f"it is {how} when read"))
+    if paused := pause_warning(path, pauses):
+        problems.append(("pause", paused.removeprefix(f"{path}: ")))
     if varies:
         problems.append(
             (
                 "variable frame rate",
-                f"its frames are not evenly spaced around {info.fps:.4g} frames/s, so motion per "
-                "frame varies: extract at a fixed rate",
+                f"its frames are not evenly spaced around {info.fps:.4g} frames/s: by their times "
+                "they are brought to an even rate, some repeated or left out",
             )
         )
     return _Checked(frames, info.fps, tuple(problems))

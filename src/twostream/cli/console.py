@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import sys
 import time
 import unicodedata
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 
 PLAIN_SECONDS = 5.0
+_LOGIN = re.compile(r"\b((?:https?|rtsps?|rtmp|tcp|udp):/{1,2})[^\s@]*@(?=[\w\[])", re.IGNORECASE)
 
 
 class Shown(logging.Handler):
@@ -142,11 +144,12 @@ def printable(text: str) -> str:
     """Return text as a terminal may have it: what would steer it is spelt out.
 
     Names of files and classes come from anywhere; ESC would colour or clear the screen, and marks
-    of direction would turn the line round.
+    of direction would turn the line round. Of addresses it leaves out who logs in there.
 
-    >>> print(printable("run" + chr(27) + "[2J"))
-    run\\x1b[2J
+    >>> print(printable("run" + chr(27) + "[2J"), printable("no rtsp://u:secret@camera/1"))
+    run\\x1b[2J no rtsp://***@camera/1
     """
+    text = _LOGIN.sub(r"\1***@", text)
     if text.isprintable():
         return text
     return "".join(

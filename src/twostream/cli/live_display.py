@@ -39,14 +39,15 @@ def watch(
     live = Live(predictor, open_source(name, short_side=short_side), **options)
     display = None
     if shown.out.is_terminal and not shown.as_json:
-        display = Display(Text(printable(f"{name}: waiting for frames")), console=shown.out)
+        waiting = f"{live.source.name}: waiting for frames"
+        display = Display(Text(printable(waiting)), console=shown.out)
     status = 0
     try:
         with display or nullcontext():
             for event in live:
                 if isinstance(event, Gap):
                     if event.seconds is None:
-                        shown.say(f"{event.at_seconds:.1f} s: {event.cause}; trying again")
+                        shown.say(f"{event.at_seconds:.1f} s: {event.cause}; waiting for frames")
                     else:
                         shown.say(f"frames again after {event.seconds:.1f} s without")
                     shown.result(event.to_json())
@@ -55,7 +56,7 @@ def watch(
                 title = label if score >= threshold else NONE_LABEL
                 shown.result({"label": None if score < threshold else label, **event.to_json()})
                 if display is not None:
-                    display.update(_picture(name, title, event, top))
+                    display.update(_picture(live.source.name, title, event, top))
                 elif not shown.as_json:
                     shown.line(
                         f"{event.prediction.end_seconds:7.1f} s  {title} {score:.2f}  "
@@ -64,10 +65,16 @@ def watch(
     except KeyboardInterrupt:
         status = 130
     summary = live.summary()
+    if not summary.frames and not status:
+        status = 1
+        shown.say(
+            f"{live.source.name}: no frame came in {summary.seconds:.1f} s: is it on, and is this "
+            "its address?"
+        )
     shown.say(
         f"{summary.seconds:.1f} s, {summary.frames} frames, {summary.predictions} predictions, "
         f"longest delay {summary.longest_delay_seconds:.2f} s; {summary.dropped} frames dropped, "
-        f"{summary.skipped} windows skipped, {summary.gaps} breaks"
+        f"{summary.damaged} damaged, {summary.skipped} windows skipped, {summary.gaps} breaks"
     )
     if summary.dropped or summary.skipped:
         shown.say(

@@ -61,6 +61,7 @@ def predict(
     from twostream.prediction import TwoStreamPredictor
     from twostream.prediction.videos import find_videos
     from twostream.types import UsageError
+    from twostream.video.live_sources import without_password
 
     shown = Shown(as_json=as_json)
     device = CUDA[accelerator]
@@ -82,7 +83,8 @@ def predict(
     asked = {name: value for name, value in asked.items() if value is not None}
     if live is not None:
         if videos:
-            raise UsageError(f"--live takes its frames from {live}: leave {videos[0]} out")
+            shown_as = [without_password(str(each)) for each in (live, videos[0])]
+            raise UsageError("--live takes its frames from {}: leave {} out".format(*shown_as))
         return _watch(shown, TwoStreamPredictor.load(run, device=device), live, asked, top)
     if not videos:
         raise UsageError("predict needs a VIDEO, or --live SOURCE")
@@ -226,7 +228,12 @@ def _timeline(
     if timeline.warning:
         shown.say(timeline.warning)
     rows = [
-        (s.title, f"{s.start_seconds:.2f}", f"{s.end_seconds:.2f}", f"{s.score:.3f}")
+        (
+            s.title,
+            f"{s.start_seconds:.2f}",
+            f"{s.end_seconds:.2f}",
+            "" if s.score is None else f"{s.score:.3f}",
+        )
         for s in timeline.segments
     ]
     shown.table(str(video), ("label", "from, s", "to, s", "score"), rows)

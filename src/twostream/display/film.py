@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import chain, islice, repeat
 from pathlib import Path
 
 import cv2
@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twostream.display.colours import MIN_SCALE_PX, flow_to_rgb
-from twostream.extraction.frame_pairs import FramePairs
+from twostream.extraction.frame_pairs import FramePairs, at_rate
+from twostream.extraction.pauses import unbroken
 from twostream.flow import FlowEstimator
 from twostream.flow.opencv import one_opencv_thread
 from twostream.types import Frame, Progress, UsageError, VideoError, no_progress
@@ -23,6 +24,7 @@ SUFFIXES = (".mp4", ".mkv", ".mov", ".avi")
 SHOWN_HEIGHT_PX = 240  # smaller videos are enlarged by a whole factor, to be seen
 LEGEND_WIDTH_PX = 96
 WHEEL_PX = 72
+LONGEST_PAUSE_SECONDS = 600.0  # of a film
 SCALE_PAIRS = 25  # the colours' scale is taken from so many pairs at the start
 SCALE_PERCENTILE = 99.0
 
@@ -32,7 +34,7 @@ class FilmSummary:
     """What a film shows.
 
     Attributes:
-        pairs: number of fields, one a frame of the film.
+        pairs: number of fields, one a frame of the film where the video's rate is even.
         scale_px: displacement that has full colour.
         warning: a sentence when the video broke off early, else None.
     """
@@ -52,6 +54,8 @@ def write_film(
     progress: Progress = no_progress,
 ) -> FilmSummary:
     """Write a film of each frame beside the flow to the next one; memory is constant.
+
+    It takes the time that the video takes: through a pause the last frame stands, without flow.
 
     Args:
         video: the video file.
@@ -80,8 +84,12 @@ def write_film(
 
         def pictures() -> Iterator[NDArray[np.uint8]]:
             nonlocal pairs
-            for pairs, (frame, field) in enumerate(_fields(reader, estimator), start=1):
-                yield _side_by_side(frame.rgb, flow_to_rgb(field, scale), factor, legend)
+            for frame, field, times in _fields(reader, estimator):
+                pairs += field is not None
+                moved = np.zeros((2, *reader.size), np.float32) if field is None else field
+                yield from repeat(
+                    _side_by_side(frame.rgb, flow_to_rgb(moved, scale), factor, legend), times
+                )
                 progress("flow", pairs, max(pairs, reader.info.num_frames_claimed - 1))
 
         if not write_pictures(out, pictures(), reader.info.fps, crf=16):
@@ -137,22 +145,33 @@ def _typical_length(reader: VideoReader, estimator: FlowEstimator) -> float:
     """Return the scale for a video; iterating the reader again starts it anew."""
     lengths = [
         float(np.percentile(np.hypot(*field), SCALE_PERCENTILE))
-        for _, field in islice(_fields(reader, estimator), SCALE_PAIRS)
+        for _, field, _ in islice(_fields(reader, estimator), SCALE_PAIRS)
+        if field is not None
     ]
     return max(MIN_SCALE_PX, float(np.median(lengths))) if lengths else MIN_SCALE_PX
 
 
 def _fields(
     reader: VideoReader, estimator: FlowEstimator
-) -> Iterator[tuple[Frame, NDArray[np.float32]]]:
-    """Yield each frame but the last, and the flow to the next one."""
-    pairs = FramePairs(estimator, ["forward"])
+) -> Iterator[tuple[Frame, NDArray[np.float32] | None, int]]:
+    """Yield each frame but the last, the flow to the next one, and for how many frames it stands.
+
+    The last one before a pause has no flow.
+    """
+    fps, place = reader.info.fps, 0
     before: Frame | None = None
-    for frame in reader:
-        for field in pairs.push(frame):
-            assert before is not None
-            yield before, field
-        before = frame
+    for start, run in unbroken(reader, fps):
+        pause = min(round(start * fps) - place, round(LONGEST_PAUSE_SECONDS * fps))
+        if before is not None:
+            yield before, None, max(1, pause)
+            place = max(place + 1, round(start * fps))
+        pairs = FramePairs(estimator, ["forward"])
+        for frame, gap in at_rate(run, fps, fps, all_frames=estimator.needs_motion_vectors):
+            for field in pairs.push(frame):
+                assert before is not None
+                yield before, field, gap
+            place += gap
+            before = frame
 
 
 def _side_by_side(

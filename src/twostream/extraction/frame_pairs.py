@@ -18,7 +18,10 @@ SAME_RATE = 0.01
 # Timestamps of many containers are rounded to 1 ms; a frame may sit this share of an output
 # interval on the wrong side of the middle.
 TIME_TOLERANCE = 0.05
-MAX_GAP_SECONDS = 10.0
+# A frame keeps the next place while it is no further than this from it, in output intervals:
+# clocks of cameras and containers jitter, and what is even comes through one by one.
+PLACE_TOLERANCE = 0.75
+MAX_GAP_SECONDS = 10.0  # between frames that flow is spread over; longer ones are pauses
 
 WithFlow = tuple[Frame, int, list[NDArray[np.float32]]]
 
@@ -49,7 +52,7 @@ class FramePairs:
 
 
 def resample(frames: Iterable[Frame], fps: float) -> Iterator[tuple[Frame, int]]:
-    """Pick the frames nearest to the times 0, 1/fps, 2/fps, ... by their timestamps.
+    """Pick the frames nearest to the times 0, 1/fps, 2/fps, ... after the first, by their times.
 
     Args:
         frames: in order, with increasing timestamps.
@@ -61,39 +64,76 @@ def resample(frames: Iterable[Frame], fps: float) -> Iterator[tuple[Frame, int]]
         before is then shown so many times, and the flow between the two is spread evenly.
     """
     candidate: Frame | None = None
+    origin = 0.0
     position = picked = 0  # output index from which on the candidate, the last pick, is nearest
     for frame in frames:
         if candidate is None:
-            candidate = frame
+            candidate, origin = frame, frame.pts_seconds
             continue
-        middle = (candidate.pts_seconds + frame.pts_seconds) / 2
+        middle = (candidate.pts_seconds + frame.pts_seconds) / 2 - origin
         next_position = math.floor(middle * fps + TIME_TOLERANCE) + 1
         if next_position > position:
             yield candidate, position - picked
             picked, position = position, next_position
         candidate = frame
     if candidate is not None and (
-        position == 0 or position / fps < candidate.pts_seconds + (0.5 - TIME_TOLERANCE) / fps
+        position == 0
+        or position / fps < candidate.pts_seconds - origin + (0.5 - TIME_TOLERANCE) / fps
     ):
         yield candidate, position - picked
 
 
-def at_rate(
-    frames: Iterable[Frame], fps: float, wanted: float | None
-) -> tuple[float, Iterator[tuple[Frame, int]]]:
-    """Bring frames to a rate, where theirs is another.
+def placed(
+    frames: Iterable[Frame], fps: float, *, all_frames: bool = False
+) -> Iterator[tuple[Frame, int]]:
+    """Give each frame its place among the times 0, 1/fps, 2/fps, ..., as soon as it comes.
+
+    Frames of this rate come through one by one, whatever the jitter of their times. Where some are
+    missing, the next one has its place behind them; where some are too many, they are left out.
 
     Args:
         frames: in order, with increasing timestamps.
-        fps: their rate.
-        wanted: None keeps theirs.
+        fps: their rate, where it is even.
+        all_frames: leave none out: their motion is that of the codec, from each to the next.
 
-    Returns:
-        The rate of what comes out, and what ``resample`` yields.
+    Yields:
+        As ``resample``.
     """
-    if wanted is not None and abs(fps / wanted - 1) > SAME_RATE:
-        return wanted, resample(frames, wanted)
-    return fps, ((frame, min(i, 1)) for i, frame in enumerate(frames))
+    origin: float | None = None
+    place = 0
+    for frame in frames:
+        if origin is None:
+            origin = frame.pts_seconds
+            yield frame, 0
+            continue
+        step = (frame.pts_seconds - origin) * fps - place
+        if step < 1 - PLACE_TOLERANCE and not all_frames:
+            continue
+        gap = 1 if step <= 1 + PLACE_TOLERANCE else round(step)
+        place += gap
+        yield frame, gap
+
+
+def output_rate(fps: float, wanted: float | None) -> float:
+    """Return the rate that frames are brought to: their own, unless another one is wanted."""
+    return fps if wanted is None or abs(fps / wanted - 1) <= SAME_RATE else wanted
+
+
+def at_rate(
+    frames: Iterable[Frame], fps: float, rate: float, *, all_frames: bool = False
+) -> Iterator[tuple[Frame, int]]:
+    """Bring frames to an even rate by their times.
+
+    Args:
+        frames: in order, with increasing timestamps.
+        fps: their nominal rate.
+        rate: from ``output_rate``.
+        all_frames: see ``placed``.
+
+    Yields:
+        As ``resample``.
+    """
+    return placed(frames, fps, all_frames=all_frames) if rate == fps else resample(frames, rate)
 
 
 def with_flow(

@@ -38,7 +38,7 @@ class ExtractSummary:
         done: number of videos extracted now.
         skipped: number of videos that were finished and valid before.
         failed: video id -> why.
-        warnings: video id -> what is odd about it (it broke off early), done or skipped.
+        warnings: video id -> what is odd about it (it broke off, has pauses), done or skipped.
         pairs: number of pairs of frames whose flow was computed.
         seconds: wall-clock time.
         device: where the flow was computed: "cpu", "cuda", or "auto" where the method chooses.
@@ -81,7 +81,7 @@ class _Job:
         self.current = ""
         self._lock = threading.Lock()
 
-    def on_frame(self, video_id: str, pairs: int, share: float) -> None:
+    def on_frame(self, video_id: str, pairs: int, share: float, _seconds: float) -> None:
         if self.stop.is_set():
             raise StoppedError
         with self._lock:

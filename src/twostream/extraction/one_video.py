@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
 
-from twostream.extraction.frame_pairs import at_rate, clip_items, directions_of, with_flow
+from twostream.extraction.frame_pairs import (
+    WithFlow,
+    at_rate,
+    clip_items,
+    directions_of,
+    output_rate,
+    with_flow,
+)
 from twostream.extraction.idle_threads import Helpers, with_flow_ahead
+from twostream.extraction.pauses import FilledClip, all_warnings, pause_warning, unbroken
 from twostream.flow.device import make_on_device
 from twostream.flow.opencv import one_opencv_thread
 from twostream.store.flow_store import ClipFile, ClipHeader, ClipWriter, Kind, StoreSettings
-from twostream.types import VideoError
+from twostream.types import Frame, VideoError
 from twostream.video import VideoReader
 
-OnFrame = Callable[[int, float], None]
+OnFrame = Callable[[int, float, float], None]
+
+
+def tell_nobody(pairs: int, share: float, seconds: float) -> None:
+    """Take the news of ``on_frame``: the default."""
 
 
 def extract_clip(
@@ -28,12 +40,14 @@ def extract_clip(
     helpers: Helpers,
     video_id: str | None = None,
     fingerprint: str = "",
-    on_frame: OnFrame = lambda pairs, share: None,
+    on_frame: OnFrame = tell_nobody,
 ) -> str | None:
     """Decode a video once and write its frames and flow; memory is constant in its length.
 
-    A video of one frame gives clips of flow with no field. Frames of a slower rate than the
-    settings ask for are repeated and their flow divided; of a faster rate, frames are left out.
+    A video of one frame gives clips of flow with no field. What is stored is at an even rate, by
+    the times of the file: the settings' or the nominal one. Where frames come more slowly they are
+    repeated and their flow divided; where faster, some are left out. Through a pause the last frame
+    stands and nothing moves; the header tells where (``ClipHeader.pauses``).
 
     Args:
         path: the video file.
@@ -43,12 +57,12 @@ def extract_clip(
         helpers: threads that compute some of the pairs, and what makes the estimators.
         video_id: for the header; None takes the file's name.
         fingerprint: ``source_hash`` of the file, for the header.
-        on_frame: called after each frame with the pairs computed for it (0 or 1) and the share of
-            the video that is done, as far as the file tells its length; what it raises ends the
-            extraction and leaves nothing.
+        on_frame: called with each frame: with the pairs computed for it (0 or 1), the share of the
+            video that is done, as far as the file tells its length, and the seconds of the clip so
+            far; what it raises ends the extraction and leaves nothing.
 
     Returns:
-        The reader's warning, if the video broke off early.
+        A warning, if the video broke off early or has pauses.
 
     Raises:
         VideoError: no frame can be decoded.
@@ -59,7 +73,7 @@ def extract_clip(
     estimator = helpers.estimator() if directions else None
     from_codec = estimator is not None and estimator.needs_motion_vectors
     with VideoReader(path, short_side=settings.short_side, motion_vectors=from_codec) as reader:
-        rate, picked = at_rate(reader, reader.info.fps, settings.fps)
+        rate = output_rate(reader.info.fps, settings.fps)
         if from_codec and rate != reader.info.fps:
             raise VideoError(
                 path,
@@ -80,22 +94,45 @@ def extract_clip(
                     source_name=path.name,
                 )
                 writers[kind] = open_writer(header)
-            flow = with_flow(picked, None, directions)
-            if estimator is not None:
+            clip = FilledClip(rate, reader.size, kinds)
+
+            def flow_of(picked: Iterable[tuple[Frame, int]]) -> Iterable[WithFlow]:
+                if estimator is None:
+                    return with_flow(picked, None, directions)
                 pairs = estimator.pairs_at_once(*reader.size)
-                flow = with_flow_ahead(picked, directions, pairs=pairs, helpers=helpers)
-            for added in clip_items(flow, rate, kinds):
-                for items in added:
-                    for kind, item in items.items():
-                        writers[kind].append(item)
-                share = reader.frames_read / max(reader.info.num_frames_claimed, reader.frames_read)
-                on_frame(int(any(kind != "rgb" for kind in added[0])), share)
+                return with_flow_ahead(picked, directions, pairs=pairs, helpers=helpers)
+
+            for start, picked in _picked(reader, settings, rate, all_frames=from_codec):
+                for added in clip.run(start, clip_items(flow_of(picked), rate, kinds)):
+                    pairs = int(any(kind != "rgb" for kind in added[0]))
+                    on_frame(pairs, _share(reader), clip.frames / rate)
+                    for items in added:
+                        for kind, item in items.items():
+                            writers[kind].append(item)
+            paused = pause_warning(path, clip.seconds(), clip.left_out_seconds)
+            warning = all_warnings(reader.warning, paused)
             for writer in writers.values():
-                writer.close(warning=reader.warning)
+                writer.close(warning=warning, pauses=clip.pauses)
         finally:
             for writer in writers.values():
                 writer.abort()  # without effect on those that are closed
-        return reader.warning
+        return warning
+
+
+def _picked(
+    reader: VideoReader, settings: StoreSettings, rate: float, *, all_frames: bool
+) -> Iterator[tuple[float, Iterator[tuple[Frame, int]]]]:
+    """Yield when each run of frames without a pause starts, and its frames at the rate."""
+    fps = reader.info.fps
+    if settings.imported and rate == fps:  # other tools took one frame after the other
+        yield 0.0, ((frame, min(i, 1)) for i, frame in enumerate(reader))
+        return
+    for start, run in unbroken(reader, min(rate, fps)):
+        yield start, at_rate(run, fps, rate, all_frames=all_frames)
+
+
+def _share(reader: VideoReader) -> float:
+    return reader.frames_read / max(reader.info.num_frames_claimed, reader.frames_read)
 
 
 def extract_to_memory(
@@ -103,7 +140,7 @@ def extract_to_memory(
     settings: StoreSettings,
     kinds: Sequence[Kind] = ("rgb", "forward"),
     *,
-    on_frame: OnFrame = lambda pairs, share: None,
+    on_frame: OnFrame = tell_nobody,
 ) -> dict[Kind, ClipFile]:
     """Extract one video without a store on disk, through the same encoding and decoding.
 

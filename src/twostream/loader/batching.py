@@ -151,7 +151,8 @@ class TrainingBatches(Batches):
     def crop(self, row: int, rng: np.random.Generator) -> NDArray[np.float32]:
         """Return the same random crop of a random frame or stack of each segment of a video."""
         clip = self.clips[self.videos[row].video_id]
-        positions = segment_positions(clip.num_positions(self.temporal), self.segments, rng)
+        seen = clip.seen_positions(self.temporal)
+        positions = [seen[i] for i in segment_positions(len(seen), self.segments, rng)]
         size = self.crop_size
         if self.crop_scales:
             window = scaled_crop(*clip.size, self.crop_scales, rng)

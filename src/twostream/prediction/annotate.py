@@ -6,7 +6,6 @@ import math
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import repeat
 from pathlib import Path
 
 import cv2
@@ -15,12 +14,13 @@ from numpy.typing import NDArray
 
 from twostream.display.colours import flow_to_rgb
 from twostream.display.film import check_film_name, write_pictures
-from twostream.extraction.frame_pairs import MAX_GAP_SECONDS, FramePairs, resample
+from twostream.extraction.frame_pairs import FramePairs, at_rate
+from twostream.extraction.pauses import unbroken
 from twostream.flow import FlowEstimator, make_estimator
 from twostream.flow.opencv import one_opencv_thread
 from twostream.prediction.predictor import stored_as
 from twostream.prediction.timeline import Timeline
-from twostream.types import ModelSpec, Progress, VideoError, no_progress
+from twostream.types import Frame, ModelSpec, Progress, VideoError, no_progress
 from twostream.video import VideoReader, shrink
 
 LARGEST_SIDE_PX = 480  # the shorter side of the video in the film
@@ -29,7 +29,9 @@ SMALLEST_WIDTH_PX = 320  # room for the panel's text
 PANEL_HEIGHT_PX = 104
 STRIP_HEIGHT_PX = 10
 BARS = 3
+DARKER = 3  # times, in a pause
 INSET_SHARE = 0.3
+LONGEST_PAUSE_SECONDS = 600.0  # of the film; the times that it shows are the video's
 FULL_COLOUR_RMS = 3.0  # flow of so many times the training data's usual length has full colour
 GREY = (150, 150, 150)
 FONT = cv2.FONT_HERSHEY_SIMPLEX
@@ -49,6 +51,7 @@ def write_annotated(
 
     Below the picture stand the label, the best scores at that moment, and a strip with all
     segments and the place in it. The flow in the corner is computed again, as the network sees it.
+    Through a pause the last picture stands, dark.
 
     Args:
         timeline: of a video that is still there.
@@ -67,8 +70,8 @@ def write_annotated(
     strip = draw_strip(timeline, 1000)
 
     def pictures() -> Iterator[Picture]:
-        for number, (rgb, inset) in enumerate(_shown(reader, reader.info.fps, flow)):
-            seconds = number / reader.info.fps
+        for place, rgb, inset in _shown(reader, flow):
+            seconds = place / reader.info.fps
             yield draw(rgb, inset, timeline, seconds, strip)
             progress("film", min(seconds, timeline.seconds), timeline.seconds)
 
@@ -112,7 +115,8 @@ def draw_panel(timeline: Timeline, seconds: float, width: int, strip: Picture) -
     _text(panel, f"{seconds:.1f} s", (width - 76, 24), 0.45, GREY, 70)
     now = timeline.scores[int(np.abs(timeline.times - seconds).argmin())]
     name_width = width // 2 - 16
-    for place, index in enumerate(np.argsort(-now, kind="stable")[:BARS].tolist()):
+    bars = 0 if segment.score is None else BARS
+    for place, index in enumerate(np.argsort(-now, kind="stable")[:bars].tolist()):
         y = 46 + 16 * place
         name = timeline.classes[index]
         _text(panel, name, (8, y), 0.42, (230, 230, 230), name_width)
@@ -181,22 +185,38 @@ def _put_inset(frame: Picture, inset: Picture) -> None:
 
 
 def _shown(
-    reader: VideoReader, fps: float, flow: ModelSpec | None
-) -> Iterator[tuple[Picture, Picture | None]]:
-    """Yield the video at an even rate, with the flow to each frame in colours."""
-    pairs = FramePairs(_estimator(flow), ["forward"]) if flow is not None else None
+    reader: VideoReader, flow: ModelSpec | None
+) -> Iterator[tuple[int, Picture, Picture | None]]:
+    """Yield the video at its even rate: places, pictures, and the flow to each in colours."""
+    estimator = _estimator(flow) if flow is not None else None
+    all_frames = estimator is not None and estimator.needs_motion_vectors
+    place, fps = -1, reader.info.fps
     before: tuple[Picture, Picture | None] | None = None
-    for frame, gap in resample(reader, fps):
+    for start, run in unbroken(reader, fps):
+        first = max(place + 1, round(start * fps))
         if before is not None:
-            yield from repeat(before, min(gap, math.ceil(MAX_GAP_SECONDS * fps)) - 1)
-        inset = None
-        if flow is not None and pairs is not None:
-            small = shrink(frame.rgb, flow.store.get("short_side"))
-            fields = pairs.push(replace(frame, rgb=small))
-            field = fields[0] if fields else np.zeros((2, *small.shape[:2]), np.float32)
-            inset = flow_to_rgb(field, FULL_COLOUR_RMS * flow.std[0])
-        before = (frame.rgb, inset)
-        yield before
+            dark = before[0] // DARKER
+            for paused in range(place + 1, min(first, place + round(LONGEST_PAUSE_SECONDS * fps))):
+                yield paused, dark, None
+        pairs = FramePairs(estimator, ["forward"]) if estimator is not None else None
+        place = first
+        for frame, gap in at_rate(run, fps, fps, all_frames=all_frames):
+            for repeated in range(place + 1, place + gap):
+                assert before is not None
+                yield repeated, *before
+            place += gap
+            before = (frame.rgb, _inset(frame, pairs, flow))
+            yield place, *before
+
+
+def _inset(frame: Frame, pairs: FramePairs | None, flow: ModelSpec | None) -> Picture | None:
+    """Return the flow to a frame in colours, as the network sees it; None: it sees none."""
+    if flow is None or pairs is None:
+        return None
+    small = shrink(frame.rgb, flow.store.get("short_side"))
+    fields = pairs.push(replace(frame, rgb=small))
+    field = fields[0] if fields else np.zeros((2, *small.shape[:2]), np.float32)
+    return flow_to_rgb(field, FULL_COLOUR_RMS * flow.std[0])
 
 
 def _estimator(flow: ModelSpec) -> FlowEstimator:

@@ -9,18 +9,17 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator
 from itertools import groupby
-from operator import itemgetter
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
-from twostream.prediction.prediction import TOP, Prediction
+from twostream.extraction.pauses import PauseWatch
+from twostream.prediction.live_events import Breaks, Gap, LivePrediction, LiveSummary
 from twostream.prediction.predictor import TwoStreamPredictor
-from twostream.prediction.timeline import check_windows, rounded
-from twostream.prediction.window import Window
+from twostream.prediction.timeline import check_windows
+from twostream.prediction.window import Window, check_size
 from twostream.types import Frame, UsageError, VideoError
-from twostream.video.live_sources import Clock
+from twostream.video.live_sources import Clock, StreamStart
 
 WINDOW_SECONDS = 2.0
 EVERY_SECONDS = 0.2
@@ -39,6 +38,9 @@ class Source(Protocol):
     Attributes:
         name: for people.
         reconnects: whether a break is worth another try.
+
+    It may count its frames that were too old to be decoded (``dropped``) or could not be
+    (``damaged``).
     """
 
     name: str
@@ -49,79 +51,6 @@ class Source(Protocol):
 
         Returning is the end; raises VideoError where it breaks.
         """
-
-
-@dataclass(frozen=True, slots=True)
-class LivePrediction:
-    """A prediction, when it came, and what was lost so far.
-
-    Attributes:
-        prediction: its seconds are counted from the start of the watch.
-        delay_seconds: from the end of its window to now.
-        frames: that the source gave.
-        dropped: of them, because the flow was too slow.
-        skipped: windows that were due and never scored, because the networks were too slow.
-    """
-
-    prediction: Prediction
-    delay_seconds: float
-    frames: int
-    dropped: int
-    skipped: int
-
-    def to_json(self) -> dict[str, Any]:
-        """Return one JSON line's value."""
-        found = self.prediction.to_json(TOP)
-        return {
-            "start_seconds": round(self.prediction.start_seconds, 3),
-            "end_seconds": round(self.prediction.end_seconds, 3),
-            "labels": found["labels"],
-            "streams": found["streams"],
-            "delay_seconds": round(self.delay_seconds, 3),
-            "frames": self.frames,
-            "dropped": self.dropped,
-            "skipped": self.skipped,
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class Gap:
-    """A break of the source.
-
-    Attributes:
-        at_seconds: when, from the start of the watch.
-        cause: why, in words.
-        seconds: how long, once frames come again; None while it lasts.
-    """
-
-    at_seconds: float
-    cause: str
-    seconds: float | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """Return one JSON line's value."""
-        return {"gap": rounded(self, 3)}
-
-
-@dataclass(frozen=True, slots=True)
-class LiveSummary:
-    """What a watch came to.
-
-    Attributes:
-        seconds: that it lasted.
-        frames, dropped, skipped: see ``LivePrediction``.
-        predictions: that were made.
-        gaps: breaks, those that still lasted included.
-        longest_delay_seconds: of all predictions.
-    """
-
-    seconds: float
-    frames: int
-    dropped: int
-    predictions: int
-    skipped: int
-    gaps: int
-    longest_delay_seconds: float
 
 
 class Waiting(Generic[Item]):
@@ -231,17 +160,19 @@ class Live:
         self.positions = positions
         self.seconds = seconds
         self.clock = clock or Clock()
-        # the number of the connection, when the frame came by the clock, the frame
-        self._frames: Waiting[tuple[int, float, Frame]] = Waiting(FRAMES_WAITING)
-        # what is due, and when its connection's second 0 was by the clock
+        # the number of its run, when it came by the clock, the frame; None where a run is over
+        self._frames: Waiting[tuple[int, float, Frame | None]] = Waiting(FRAMES_WAITING)
+        # what is due, and when the first frame of its run was shown by the clock
         self._events: Waiting[tuple[Window, float] | Gap] = Waiting(1)
-        self._began = 0.0
+        self._start = StreamStart()
         self._started = self._ended = self.clock.now()
-        self._taken = self._predictions = self._gaps = 0
+        self._breaks = Breaks(self._tell, self._started)
+        self._taken = self._predictions = 0
         self._longest_delay = 0.0
 
     def __iter__(self) -> Iterator[LivePrediction | Gap]:
         self._started = self.clock.now()
+        self._breaks = Breaks(self._tell, self._started)
         threads = [
             threading.Thread(target=work, name="twostream live", daemon=True)
             for work in (self._capture, self._flow)
@@ -251,6 +182,7 @@ class Live:
         try:
             while not (self._events.ended or self._over()):
                 event = self._events.get(_LOOK_SECONDS)
+                self._breaks.look(self.clock.now())
                 if isinstance(event, Gap):
                     yield event
                 elif event is not None:
@@ -268,11 +200,12 @@ class Live:
         return LiveSummary(
             seconds=round(self._ended - self._started, 3),
             frames=self._taken,
-            dropped=self._frames.dropped,
+            dropped=self._dropped,
             predictions=self._predictions,
             skipped=self._events.dropped,
-            gaps=self._gaps,
+            gaps=self._breaks.count,
             longest_delay_seconds=round(self._longest_delay, 3),
+            damaged=getattr(self.source, "damaged", 0),
         )
 
     def _over(self) -> bool:
@@ -285,24 +218,31 @@ class Live:
         delay = self.clock.now() - began - window.end_seconds
         self._predictions += 1
         self._longest_delay = max(self._longest_delay, delay)
-        return LivePrediction(found, delay, self._taken, self._frames.dropped, self._events.dropped)
+        return LivePrediction(found, delay, self._taken, self._dropped, self._events.dropped)
+
+    @property
+    def _dropped(self) -> int:
+        return self._frames.dropped + getattr(self.source, "dropped", 0)
+
+    def _tell(self, gap: Gap) -> None:
+        self._events.put(gap, keep=True)
+        if gap.seconds is None:  # what came before is scored now, not when frames come again
+            self._frames.put((0, self.clock.now(), None))
 
     def _capture(self) -> None:
         """Take frames as they come; connect again where the source breaks."""
-        connection, wait = 0, FIRST_RETRY_SECONDS
-        last = self.clock.now()
-        gap: Gap | None = None
+        runs = _Runs()
+        wait = FIRST_RETRY_SECONDS
         try:
             while not self.clock.stopped:
+                runs.connected()
                 try:
                     for frame in self.source.frames(self.clock):
-                        last = self.clock.now()
-                        if gap is not None:
-                            seconds = last - self._started - gap.at_seconds
-                            self._events.put(replace(gap, seconds=seconds), keep=True)
-                            gap, wait = None, FIRST_RETRY_SECONDS
+                        now = self.clock.now()
+                        self._breaks.frame(now, runs.change(frame))
+                        wait = FIRST_RETRY_SECONDS
                         self._taken += 1
-                        self._frames.put((connection, last, frame))
+                        self._frames.put((runs.number, now, frame))
                         if self.clock.stopped:
                             return
                     return
@@ -310,33 +250,87 @@ class Live:
                     # what has never worked is a mistake of the user's, not a break
                     if not (self.source.reconnects and self._taken):
                         raise
-                    if gap is None:
-                        gap = Gap(last - self._started, error.cause)
-                        self._gaps += 1
-                        self._events.put(gap, keep=True)
+                    self._breaks.begin(error.cause)
                     self.clock.wait(wait)
                     wait = min(2 * wait, LONGEST_RETRY_SECONDS)
-                    connection += 1
         except BaseException as error:  # noqa: BLE001
             self._frames.close(error)  # raised in the thread that iterates
         finally:
+            self._breaks.end()
             self._frames.close()
 
     def _flow(self) -> None:
         """Turn frames into windows; after a break from the start, no flow reaches across it."""
+        works = False
         try:
-            for _, taken in groupby(self._frames, key=itemgetter(0)):
+            for (_, size), taken in groupby(self._frames, key=_number_and_size):
+                if size is None or (works and self._too_small(size)):
+                    continue
                 recent = self.predictor.recent_clip(self.window_seconds, self.source.name)
-                self._began = float("inf")
+                self._start = StreamStart()
                 for window in recent.windows(self._timed(taken), None, self.every):
-                    self._events.put((window, self._began))
+                    works = True
+                    self._events.put((window, self._start.seconds))
         except BaseException as error:  # noqa: BLE001
             self._events.close(error)  # raised in the thread that iterates
         finally:
             self._events.close()
 
-    def _timed(self, taken: Iterator[tuple[int, float, Frame]]) -> Iterator[Frame]:
-        """Yield frames; keeps when their second 0 was, by the one that came with least delay."""
+    def _too_small(self, size: tuple[int, int]) -> bool:
+        """Whether a source that changed its size gives frames that the networks cannot be shown."""
+        try:
+            check_size(self.source.name, *size, self.predictor.spec.smallest_side)
+        except VideoError as error:
+            self._breaks.begin(error.cause)
+            return True
+        return False
+
+    def _timed(self, taken: Iterable[tuple[int, float, Frame | None]]) -> Iterator[Frame]:
+        """Yield frames; keeps when the first of them was shown."""
+        first: float | None = None
         for _, arrived, frame in taken:
-            self._began = min(self._began, arrived - frame.pts_seconds)
+            assert frame is not None  # it has no size
+            first = frame.pts_seconds if first is None else first
+            self._start.came(arrived, frame.pts_seconds - first)
             yield frame
+
+
+class _Runs:
+    """Numbers runs of frames that go on with each other: one connection, one size, no pause.
+
+    Attributes:
+        number: of the run that the last frame belongs to.
+    """
+
+    def __init__(self) -> None:
+        self.number = 0
+        self._size: tuple[int, ...] | None = None
+        self._pauses = PauseWatch(None)
+
+    def connected(self) -> None:
+        """Begin a run with the next frame."""
+        self.number += 1
+        self._pauses = PauseWatch(None)
+
+    def change(self, frame: Frame) -> str | None:
+        """Return why a frame begins a run, within a connection; None: it does not."""
+        before, self._size = self._size, frame.rgb.shape
+        paused = self._pauses.ends_at(frame.pts_seconds)
+        if before is not None and before != self._size:
+            self.number += 1
+            return f"its frames are {_px(self._size)} now, after {_px(before)}"
+        if paused:
+            self.number += 1
+            return "the source left out frames"
+        return None
+
+
+def _number_and_size(
+    taken: tuple[int, float, Frame | None],
+) -> tuple[int, tuple[int, int] | None]:
+    number, _, frame = taken
+    return number, None if frame is None else (frame.rgb.shape[0], frame.rgb.shape[1])
+
+
+def _px(shape: tuple[int, ...]) -> str:
+    return f"{shape[1]}x{shape[0]} px"

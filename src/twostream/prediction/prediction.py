@@ -44,7 +44,7 @@ class Prediction:
             it has none.
         streams: stream -> (k,) probabilities of each alone, at the temperature that the fusion
             has learnt for it; their order is that of the network's own scores.
-        warning: a sentence when the video broke off early.
+        warning: a sentence when the video broke off early or has pauses.
         start_seconds, end_seconds: which part of the video was scored.
 
     >>> scores = np.array([0.2, 0.8], np.float32)

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twostream.extraction import extract_to_memory
+from twostream.extraction.pauses import all_warnings, pause_warning
 from twostream.flow import make_estimator
 from twostream.log_linear import LogLinear, answer, read_fusion
 from twostream.prediction.contract import exported_fusion, is_exported, read_contract
@@ -168,12 +169,16 @@ class TwoStreamPredictor:
             positions: how many frames and stacks of a window are scored; None: as in testing.
 
         Yields:
-            A prediction a window. The last one ends with the last frame, and is shorter only where
-            the stream is shorter than a window. A stream without frames gives none.
+            A prediction a window. The last one ends with the last frame, or the last one before a
+            pause, and is shorter only where what was shown is shorter than a window. A stream
+            without frames gives none.
 
         Raises:
             UsageError: a rate or a time that is not above 0, or what is no frame.
             VideoError: frames that change their size, or are smaller than the networks' crop.
+
+        Frames with times of their own that leave out more than a second, and three intervals,
+        have a pause there: what follows is scored like a stream of its own, at its own time.
 
         >>> from twostream.initialise import untrained_model
         >>> model = untrained_model("spatial", ("walk", "run"))
@@ -267,7 +272,7 @@ class TwoStreamPredictor:
         seconds = 0.0
         short_side, motion_vectors = recent.settings.short_side, recent.needs_motion_vectors
         with VideoReader(video, short_side=short_side, motion_vectors=motion_vectors) as reader:
-            claimed = reader.info.num_frames_claimed / reader.info.fps
+            claimed = reader.claimed_seconds
             upcoming = ahead(recent.windows(reader, reader.info.fps, every), WINDOWS_AHEAD)
             with closing(upcoming):
                 for window in upcoming:
@@ -280,7 +285,8 @@ class TwoStreamPredictor:
             Path(video),
             windows,
             seconds=seconds,
-            warning=reader.warning,
+            warning=all_warnings(reader.warning, pause_warning(video, recent.pauses)),
+            pauses=recent.pauses,
             smooth_seconds=smooth_seconds,
             threshold=threshold,
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from itertools import groupby
+from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any, Self
 
@@ -21,6 +21,7 @@ POSITIONS = 5
 SMOOTH_SECONDS = 1.5
 THRESHOLD = 0.4
 NONE_LABEL = "none of these"
+UNSEEN_LABEL = "no frames"
 _TIME_TOLERANCE = 1e-6
 _DIGITS = 4  # of scores and seconds in JSON
 
@@ -31,18 +32,21 @@ class Segment:
 
     Attributes:
         start_seconds, end_seconds: where it lies.
-        label: the best class; None: no class reaches the threshold.
-        score: mean of the best class's score over its windows, in 0..1.
+        label: the best class; None: no class reaches the threshold, or there is no frame.
+        score: mean of the best class's score over its windows, in 0..1; None: the video has no
+            frames there.
     """
 
     start_seconds: float
     end_seconds: float
     label: str | None
-    score: float
+    score: float | None
 
     @property
     def title(self) -> str:
         """The label in words."""
+        if self.score is None:
+            return UNSEEN_LABEL
         return NONE_LABEL if self.label is None else self.label
 
 
@@ -56,9 +60,12 @@ class Timeline:
         times: (n,) float64, centres of the windows in seconds, increasing.
         scores: (n, k) probabilities: the streams fused, window by window, then smoothed.
         streams: stream -> (n, k) probabilities of each window, as they came.
-        segments: what follows from ``scores``; they cover the video without gaps.
-        warning: a sentence when the video broke off early.
+        segments: what follows from ``scores``; they cover the video without gaps, its pauses by
+            segments of their own.
+        warning: a sentence when the video broke off early or has pauses.
         seconds: length of the video.
+        pauses: (start, end) in seconds, ascending: times of which the video has no frames. No
+            window and no smoothing reaches across one.
     """
 
     video: Path
@@ -69,6 +76,7 @@ class Timeline:
     segments: tuple[Segment, ...]
     warning: str | None
     seconds: float
+    pauses: tuple[tuple[float, float], ...] = ()
 
     @classmethod
     def of_windows(
@@ -78,6 +86,7 @@ class Timeline:
         *,
         seconds: float,
         warning: str | None,
+        pauses: Sequence[tuple[float, float]] = (),
         smooth_seconds: float = SMOOTH_SECONDS,
         threshold: float = THRESHOLD,
     ) -> Self:
@@ -88,15 +97,38 @@ class Timeline:
             windows: at least one, in order.
             seconds: length of the video.
             warning: a sentence when it broke off early.
+            pauses: likewise, see above.
             smooth_seconds: scores are averaged over so much time; 0: not at all.
             threshold: where the best score is below it, the label is None.
         """
         times = np.array([(w.start_seconds + w.end_seconds) / 2 for w in windows])
         streams = {s: np.stack([w.streams[s] for w in windows]) for s in windows[0].streams}
-        fused = smooth(times, np.stack([w.scores for w in windows]), smooth_seconds)
+        scores = np.stack([w.scores for w in windows])
         classes = windows[0].classes
-        segments = find_segments(times, fused, classes, threshold=threshold, seconds=seconds)
-        return cls(video, classes, times, fused, streams, segments, warning, seconds)
+        smoothed, segments = [], list[Segment]()
+        for rows, start, end in _runs(times, pauses, seconds):
+            if segments:
+                segments.append(Segment(segments[-1].end_seconds, start, None, None))
+            smoothed.append(smooth(times[rows], scores[rows], smooth_seconds))
+            segments += find_segments(
+                *(times[rows], smoothed[-1], classes),
+                threshold=threshold,
+                seconds=end,
+                start_seconds=start,
+            )
+        fused = np.concatenate(smoothed)
+        return cls(
+            *(video, classes, times, fused, streams, tuple(segments), warning, seconds),
+            pauses=tuple(pauses),
+        )
+
+    def spans(self) -> list[tuple[float, float]]:
+        """Return which time each window stands for: (start, end), seconds, midway to the next."""
+        found = []
+        for rows, start, end in _runs(self.times, self.pauses, self.seconds):
+            edges = _edges(self.times[rows], start, end)
+            found += list(pairwise(edges))
+        return found
 
     def segment_at(self, seconds: float) -> Segment:
         """Return the segment of a moment; the first or last one outside the video."""
@@ -153,6 +185,7 @@ def find_segments(
     *,
     threshold: float,
     seconds: float,
+    start_seconds: float = 0.0,
 ) -> tuple[Segment, ...]:
     """Join neighbouring windows of one best class; boundaries lie midway between their centres.
 
@@ -161,7 +194,8 @@ def find_segments(
         scores: (n, k) probabilities.
         classes: k names.
         threshold: a best score below it is "none of these".
-        seconds: length of the video: the first segment starts at 0, the last one ends here.
+        seconds: length of the video: the last segment ends here.
+        start_seconds: where the first one starts.
 
     >>> times, scores = np.array([1.0, 2.0, 3.0]), np.array([[0.9, 0.1], [0.2, 0.8], [0.1, 0.9]])
     >>> for s in find_segments(times, scores, ("walk", "run"), threshold=0.5, seconds=4.0):
@@ -172,7 +206,7 @@ def find_segments(
     best = scores.argmax(axis=1)
     top = scores.max(axis=1)
     keys = np.where(top >= threshold, best, -1).tolist()
-    edges = [0.0, *((times[:-1] + times[1:]) / 2).tolist(), seconds]
+    edges = _edges(times, start_seconds, seconds)
     segments = []
     for key, group in groupby(range(len(keys)), keys.__getitem__):
         rows = list(group)
@@ -185,6 +219,24 @@ def find_segments(
             )
         )
     return tuple(segments)
+
+
+def _edges(times: NDArray[np.float64], start: float, end: float) -> list[float]:
+    """Return where windows begin and end: midway between their centres."""
+    return [start, *((times[:-1] + times[1:]) / 2).tolist(), end]
+
+
+def _runs(
+    times: NDArray[np.float64], pauses: Sequence[tuple[float, float]], seconds: float
+) -> list[tuple[slice, float, float]]:
+    """Return the windows between pauses: which, and the time from one pause to the next."""
+    starts = [0.0, *(end for _, end in pauses)]
+    ends = [*(start for start, _ in pauses), seconds]
+    rows = [0, *np.searchsorted(times, starts[1:]).tolist(), len(times)]
+    return [
+        (slice(first, after), start, end)
+        for first, after, start, end in zip(rows[:-1], rows[1:], starts, ends, strict=True)
+    ]
 
 
 def check_windows(window_seconds: float, every_seconds: float, positions: int) -> None:

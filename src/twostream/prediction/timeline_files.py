@@ -20,7 +20,8 @@ SEGMENT_COLUMNS = ("video", "start_seconds", "end_seconds", "label", "score")
 def segments_csv(timeline: Timeline) -> str:
     """Return a row a segment: video, start_seconds, end_seconds, label (empty: none), score.
 
-    A spreadsheet takes what begins with = + - @ for a formula: such a name has a ' before it.
+    Where the video has no frames, label and score are empty. A spreadsheet takes what begins with
+    = + - @ for a formula: such a name has a ' before it.
     """
     rows = [
         (
@@ -28,7 +29,7 @@ def segments_csv(timeline: Timeline) -> str:
             f"{s.start_seconds:.3f}",
             f"{s.end_seconds:.3f}",
             _as_text(s.label or ""),
-            f"{s.score:.4f}",
+            None if s.score is None else f"{s.score:.4f}",
         )
         for s in timeline.segments
     ]
@@ -60,11 +61,15 @@ def srt(segments: Sequence[Segment]) -> str:
     <BLANKLINE>
     """
     blocks = [
-        f"{number}\n{_clock(s.start_seconds)} --> {_clock(s.end_seconds)}\n"
-        f"{' '.join(s.title.split())} ({100 * s.score:.0f}%)\n"
+        f"{number}\n{_clock(s.start_seconds)} --> {_clock(s.end_seconds)}\n{_caption(s)}\n"
         for number, s in enumerate(segments, start=1)
     ]
     return "\n".join(blocks) + "\n" * bool(blocks)
+
+
+def _caption(segment: Segment) -> str:
+    title = " ".join(segment.title.split())
+    return title if segment.score is None else f"{title} ({100 * segment.score:.0f}%)"
 
 
 def write_text(path: Path, text: str) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from twostream.files import check_writable
 from twostream.foreign import is_foreign
 from twostream.types import VIDEO_SUFFIXES, DataError, UsageError
+from twostream.video.live_sources import is_address, without_password
 
 
 def find_videos(paths: Sequence[Path]) -> dict[Path, Path]:
@@ -22,9 +23,15 @@ def find_videos(paths: Sequence[Path]) -> dict[Path, Path]:
 
     Raises:
         DataError: a folder without a video.
+        UsageError: the address of a stream.
     """
     found: dict[Path, Path] = {}
     for path in paths:
+        if is_address(path):
+            address = without_password(path.as_posix().replace(":/", "://", 1))
+            raise UsageError(
+                f"{address} is an address, not a file: watch it with --live ADDRESS, or download it"
+            )
         if not path.is_dir():
             found.setdefault(path, Path(path.name))
             continue

@@ -10,7 +10,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from twostream.extraction.frame_pairs import at_rate, clip_items, directions_of, resample, with_flow
+from twostream.extraction.frame_pairs import (
+    at_rate,
+    clip_items,
+    directions_of,
+    output_rate,
+    resample,
+    with_flow,
+)
+from twostream.extraction.pauses import unbroken
 from twostream.flow import FlowEstimator
 from twostream.flow.opencv import one_opencv_thread
 from twostream.store.clips import Clip, Reader
@@ -47,7 +55,7 @@ class Stretch(Reader):
     """
 
     def __init__(self, reader: Reader, start: int, count: int) -> None:
-        super().__init__(reader.header, count)
+        super().__init__(replace(reader.header, pauses=()), count)  # it lies between them
         self._reader = reader
         self._start = start
 
@@ -57,7 +65,10 @@ class Stretch(Reader):
 
 
 def stretch(clip: Clip, start: int, end: int) -> Clip:
-    """Return the frames ``start`` up to ``end``, without it, and the fields between them."""
+    """Return the frames ``start`` up to ``end``, without it, and the fields between them.
+
+    None of them may stand for a pause.
+    """
     readers = {
         kind: Stretch(reader, start, max(0, end - start - (kind != "rgb")))
         for kind, reader in clip.readers.items()
@@ -82,6 +93,8 @@ class Window:
 class RecentClip:
     """Takes frames one after the other and keeps what the last of them hold.
 
+    It begins anew after a pause of the frames: no window and no flow reaches across.
+
     Args:
         settings: size, rate, codec and estimator of the model.
         kinds: any of "rgb", "forward", "backward".
@@ -91,8 +104,9 @@ class RecentClip:
         smallest_px: the networks' crop; smaller frames are refused.
 
     Attributes:
-        seen: number of frames so far, at the model's rate.
-        rate: frames per second of what is kept; known once ``take`` has begun.
+        seen: number of frames so far, at the model's rate; those that a pause would hold count.
+        pauses: (start, end) of them so far, in seconds from the first frame on.
+        rate: frames per second of what is kept; known once ``runs`` has begun.
         size: height and width of what is kept in pixels; likewise.
     """
 
@@ -111,9 +125,11 @@ class RecentClip:
         self.kinds = kinds
         self.estimator = estimator
         self.seen = 0
+        self.pauses: list[tuple[float, float]] = []
         self.rate = 0.0
         self.size = (0, 0)
         self._limit = frames
+        self._begun = 0  # ``seen`` where the run of frames without a pause began
         self._headers: dict[Kind, ClipHeader] = {}
         self._kept: dict[Kind, deque[tuple[Item, Item]]] = {}
         for kind in kinds:
@@ -125,7 +141,9 @@ class RecentClip:
         """Whether frames must be read with the codec's motion."""
         return self.estimator is not None and self.estimator.needs_motion_vectors
 
-    def take(self, frames: Iterable[NDArray[np.uint8] | Frame], fps: float | None) -> Iterator[int]:
+    def runs(
+        self, frames: Iterable[NDArray[np.uint8] | Frame], fps: float | None
+    ) -> Iterator[Iterator[int]]:
         """Take frames from an iterable; yields ``seen`` after each one that is kept.
 
         A frame of a slower video stands for several, of a faster one some are passed over, as in
@@ -133,15 +151,33 @@ class RecentClip:
 
         Args:
             frames: (h, w, 3) uint8 RGB, or ``Frame`` with its own time.
-            fps: of the frames; None: unknown or uneven, the times of ``Frame`` alone count.
+            fps: of the frames; None: unknown, or what it is called has no say.
+
+        Yields:
+            An iterator for each run of frames without a pause, to be used up before the next.
         """
-        prepared = self._prepared(frames, fps)
-        if fps is not None:
-            self.rate, picked = at_rate(prepared, fps, self.settings.fps)
-        elif self.settings.fps is not None:
-            self.rate, picked = self.settings.fps, resample(prepared, self.settings.fps)
-        else:
+        wanted = self.settings.fps
+        if fps is None and wanted is None:
             raise UsageError("frames of an unknown rate need a model that has one")
+        self.rate = output_rate(fps or wanted or 0.0, wanted)
+        prepared = self._prepared(frames, fps)
+        for start, run in unbroken(prepared, fps and min(fps, self.rate)):
+            self._begin(start)
+            if fps is None:
+                yield self._take(resample(run, self.rate))
+            else:
+                yield self._take(at_rate(run, fps, self.rate, all_frames=self.needs_motion_vectors))
+
+    def _begin(self, seconds: float) -> None:
+        """Forget what was before a pause, which ends now."""
+        if self.seen:
+            before, self.seen = self.seen, max(self.seen, round(seconds * self.rate))
+            self.pauses.append((before / self.rate, self.seen / self.rate))
+        self._begun = self.seen
+        for kept in self._kept.values():
+            kept.clear()
+
+    def _take(self, picked: Iterable[tuple[Frame, int]]) -> Iterator[int]:
         flow = with_flow(picked, self.estimator, directions_of(self.kinds))
         groups = clip_items(flow, self.rate, self.kinds)
         while True:
@@ -162,25 +198,31 @@ class RecentClip:
         """Take frames and yield what is kept, each time that a window is due.
 
         Args:
-            frames, fps: as in ``take``.
+            frames, fps: as in ``runs``.
             every: frames at the model's rate from the end of a window to the end of the next; None:
                 one window, at the end.
 
         Yields:
-            The first window as soon as it is full; the last one ends with the last frame.
+            The first window as soon as it is full; the last one ends with the last frame, or with
+            the last one before a pause. What follows a pause is like a stream of its own.
         """
-        due = None if self._limit is None or every is None else self._limit
-        yielded = 0
-        for seen in self.take(frames, fps):
-            if due is not None and every is not None and seen == due:
-                yielded, due = seen, due + every
+        for run in self.runs(frames, fps):
+            due = None
+            if self._limit is not None and every is not None:
+                due = self._begun + self._limit
+            yielded = self._begun
+            for seen in run:
+                if due is not None and every is not None and seen == due:
+                    yielded, due = seen, due + every
+                    yield self.window()
+            if self.seen > yielded:
                 yield self.window()
-        if self.seen > yielded:
-            yield self.window()
 
     def window(self) -> Window:
         """Return what is kept now, and where it lies."""
-        kept = self.seen if self._limit is None else min(self.seen, self._limit)
+        kept = self.seen - self._begun
+        if self._limit is not None:
+            kept = min(kept, self._limit)
         return Window(self.clip(), (self.seen - kept) / self.rate, self.seen / self.rate)
 
     def clip(self) -> Clip:

@@ -179,8 +179,10 @@ class ClipFile:
 
     def _parse_header(self, text: bytes) -> ClipHeader:
         try:
-            header = ClipHeader(**json.loads(text))
-        except (ValueError, TypeError):
+            fields = json.loads(text)
+            pauses = tuple((int(first), int(end)) for first, end in fields.pop("pauses", ()))
+            header = ClipHeader(**fields, pauses=pauses)
+        except (ValueError, TypeError, AttributeError):
             self._refuse("has a header that cannot be read")
         if header.version != FORMAT_VERSION:
             self._refuse(f"has format {header.version}, this version reads {FORMAT_VERSION}")

@@ -6,6 +6,7 @@ import dataclasses
 import errno
 import json
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO, NoReturn
 
@@ -60,18 +61,24 @@ class ClipWriter:
         self._crcs.append(zlib.crc32(blob))
         self._write(blob)
 
-    def close(self, *, warning: str | None = None) -> ClipHeader:
+    def close(
+        self, *, warning: str | None = None, pauses: Sequence[tuple[int, int]] = ()
+    ) -> ClipHeader:
         """Finish the file and return its header.
 
         Args:
-            warning: kept in the header: the video broke off early.
+            warning: kept in the header: the video broke off early, or has pauses.
+            pauses: likewise, see ``ClipHeader``.
         """
-        self.header = dataclasses.replace(self.header, count=self.count, warning=warning)
+        self.header = dataclasses.replace(
+            self.header, count=self.count, warning=warning, pauses=tuple(pauses)
+        )
         index = np.array([self._lengths, self._crcs], "<u4").tobytes()
         index += np.array(self._ranges, "<f4").tobytes()
         said = dataclasses.asdict(self.header)
-        if not said["images"]:
-            del said["images"]  # as it was before there was such a field
+        for name in ("images", "pauses"):
+            if not said[name]:
+                del said[name]  # as it was before there was such a field: older versions read it
         header = json.dumps(said, sort_keys=True).encode()
         crc = zlib.crc32(index + header)
         self._write(index + header + FOOTER.pack(len(index), len(header), crc, MAGIC))

@@ -140,6 +140,19 @@ class Clip:
         frames_or_fields = self._need("rgb" if temporal.rgb else "forward")
         return num_starts(max(1, len(frames_or_fields)), temporal.length)
 
+    def seen_positions(self, temporal: TemporalInput | None) -> Sequence[int]:
+        """Return the positions where a stack sees nothing of a pause; all where each one does."""
+        every = range(self.num_positions(temporal))
+        pauses = next(iter(self.readers.values())).header.pauses
+        if not pauses:
+            return every
+        reach = 0 if temporal is None else temporal.length - temporal.rgb
+        return [
+            position
+            for position in every
+            if not any(first <= position + reach and position < end for first, end in pauses)
+        ] or every
+
     def stack(self, temporal: TemporalInput | None, position: int) -> NDArray[np.float32]:
         """Return what a stream sees at a position: (length, c, h, w), whole frames.
 
@@ -185,10 +198,12 @@ class Clip:
     def positions(self, temporal: TemporalInput | None, count: int) -> dict[int, int]:
         """Return the positions that the clip is scored on, and how often each counts.
 
-        There are ``count`` of them at equal spacing (section 5, testing); a clip with fewer
-        repeats some, and each is read only once.
+        There are ``count`` of them at equal spacing (section 5, testing), pauses left out; a clip
+        with fewer repeats some, and each is read only once.
         """
-        return dict(sorted(Counter(even_indices(self.num_positions(temporal), count)).items()))
+        seen = self.seen_positions(temporal)
+        counts = Counter(seen[i] for i in even_indices(len(seen), count))
+        return dict(sorted(counts.items()))
 
     def samples(
         self, temporal: TemporalInput | None, count: int

@@ -49,9 +49,11 @@ class ClipHeader:
             without its video.
         source_name: its file name.
         images: fingerprint of the images that imported flow was read from, "" for all else.
-        warning: a sentence when the video broke off early, else None.
+        warning: a sentence when the video broke off early or has pauses, else None.
         count: number of frames or fields.
         version: of the file format.
+        pauses: [first, end) of the frames, ascending, of which the video has none: the frame before
+            stands for them, and nothing moves from there to the first one after.
     """
 
     kind: Kind
@@ -70,6 +72,7 @@ class ClipHeader:
     warning: str | None = None
     count: int = 0
     version: int = FORMAT_VERSION
+    pauses: tuple[tuple[int, int], ...] = ()
 
     @property
     def coded(self) -> bool:

@@ -9,6 +9,8 @@ from typing import Any
 
 import av
 
+from twostream.video.indexed_rate import indexed_rate
+
 FALLBACK_FPS = 25.0
 MOST_FPS = 300.0
 LOOKED_AT = 200  # frames of an index
@@ -49,8 +51,8 @@ class VideoInfo:
 def nominal_fps(container: Any, stream: Any, ticks: int) -> float:
     """Return the base rate unless it is off the average by half, as in GIF and WebM (1000/s).
 
-    The average alone counts frames that an edit list leaves out. Of a raw stream it is FFmpeg's
-    default, and the codec's own word is taken. An AVI's may count ticks.
+    The average alone counts frames that an edit list leaves out, and the time of pauses. Of a raw
+    stream it is FFmpeg's default, and the codec's own word is taken. An AVI's may count ticks.
 
     Args:
         container, stream: of av.
@@ -64,7 +66,7 @@ def nominal_fps(container: Any, stream: Any, ticks: int) -> float:
     if ticks > 1:
         return average / ticks
     if average > 0 and base > 0:
-        return base if 0.5 < base / average < 2 else average
+        return base if 0.5 < base / average < 2 else indexed_rate(stream) or average
     return average or base or FALLBACK_FPS
 
 

@@ -54,7 +54,8 @@ class Analysis:
         clip: frames and flow.
         rate: frames per second.
         frames: their number.
-        warning: a sentence when the video broke off early.
+        pauses: [first, end) of those that stand for a time without frames.
+        warning: a sentence when the video broke off early or has pauses.
 
     Raises:
         RefusedError: it goes beyond a limit.
@@ -82,11 +83,11 @@ class Analysis:
             limits.check_pixels(info.width, info.height)
         seen = 0
 
-        def on_frame(pairs: int, share: float) -> None:
+        def on_frame(pairs: int, share: float, seconds: float) -> None:
             nonlocal seen
             seen += 1
             deadline.check()
-            limits.check_seconds(seen / min(specs[0].fps, info.fps))
+            limits.check_seconds(seconds)
             if seen % _EVERY_FRAMES == 0:
                 progress("frames and flow", share, 1.0, str(seen))
 
@@ -97,6 +98,7 @@ class Analysis:
         self.clip = Clip({kind: ClipReader(file, keep=False) for kind, file in files.items()})
         self.rate = header.fps
         self.frames = header.count
+        self.pauses = header.pauses
         self.warning = header.warning and header.warning.replace(str(path), name)
 
     @property
@@ -112,21 +114,37 @@ class Analysis:
     def timeline(self, progress: Progress = no_progress) -> Timeline:
         """Score it over time, exactly as ``TwoStreamPredictor.timeline`` would."""
         length, every = map(self.predictor.num_frames, (WINDOW_SECONDS, EVERY_SECONDS))
-        ends = [*range(length, self.frames, every), self.frames]
+        spans = [
+            (max(first, end - length), end)
+            for first, last in self.runs()
+            for end in (*range(first + length, last, every), last)
+        ]
         windows = []
-        for done, end in enumerate(ends, start=1):
+        for done, (start, end) in enumerate(spans, start=1):
             self._deadline.check()
-            start = max(0, end - length)
             window = Window(stretch(self.clip, start, end), start / self.rate, end / self.rate)
             windows.append(self.predictor.score(window, POSITIONS))
-            progress("scores over time", done, len(ends), f"{done} of {len(ends)}")
+            progress("scores over time", done, len(spans), f"{done} of {len(spans)}")
         return Timeline.of_windows(
-            Path(self.name), windows, seconds=self.seconds, warning=self.warning
+            Path(self.name),
+            windows,
+            seconds=self.seconds,
+            warning=self.warning,
+            pauses=[(first / self.rate, end / self.rate) for first, end in self.pauses],
         )
 
+    def runs(self) -> list[tuple[int, int]]:
+        """Return [first, end) of the frames between pauses."""
+        firsts = [0, *(end for _, end in self.pauses)]
+        return list(zip(firsts, [*(first for first, _ in self.pauses), self.frames], strict=True))
+
     def moment(self, seconds: float) -> Moment:
-        """Return what is seen at a moment; the nearest frame outside the video."""
-        index = round(min(max(0.0, seconds * self.rate), self.frames - 1))
+        """Return what is seen at a moment; the nearest frame outside the video or in a pause."""
+        wanted = seconds * self.rate
+        index = min(
+            (round(min(max(first, wanted), end - 1)) for first, end in self.runs()),
+            key=lambda near: abs(near - wanted),
+        )
         frame = self.clip.stack(None, index)[0].transpose(1, 2, 0)
         field = None
         forward = self.clip.readers.get("forward")

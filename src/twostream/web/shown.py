@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from twostream.display.colours import flow_picture
 from twostream.prediction import Prediction, Timeline
-from twostream.prediction.timeline import NONE_LABEL, SMOOTH_SECONDS
+from twostream.prediction.timeline import SMOOTH_SECONDS
 from twostream.web.analysis import Analysis, Moment
 from twostream.web.explain import SEES, which_decided
 from twostream.web.pictures import fitted_uri, heat
@@ -22,20 +22,21 @@ def video_shown(analysis: Analysis, prediction: Prediction, timeline: Timeline) 
     """Return the label of a whole video, how sure it is and why, and the rows of its time line."""
     classes = timeline.classes
 
-    def block(start: float, end: float, number: int | None, score: float) -> dict[str, Any]:
-        label = NONE_LABEL if number is None else classes[number]
+    def block(
+        start: float, end: float, number: int | None, label: str, score: float | None
+    ) -> dict[str, Any]:
         return {"start": start, "end": end, "class": number, "label": label, "score": score}
 
     numbers: dict[str | None, int] = {name: k for k, name in enumerate(classes)}
     segments = [
-        block(s.start_seconds, s.end_seconds, numbers.get(s.label), s.score)
+        block(s.start_seconds, s.end_seconds, numbers.get(s.label), s.title, s.score)
         for s in timeline.segments
     ]
     rows = [{"name": "together", "blocks": segments}]
-    edges = [0.0, *((timeline.times[:-1] + timeline.times[1:]) / 2).tolist(), timeline.seconds]
+    spans = timeline.spans()
     for stream, scores in timeline.streams.items():
         best, top = scores.argmax(axis=1).tolist(), scores.max(axis=1).tolist()
-        blocks = [block(edges[i], edges[i + 1], k, top[i]) for i, k in enumerate(best)]
+        blocks = [block(*spans[i], k, classes[k], top[i]) for i, k in enumerate(best)]
         rows.append({"name": SEES[stream], "blocks": blocks})
     (label, score), *_ = prediction.top(1)
     return {

@@ -43,7 +43,7 @@ export function trackCard(video, at, look) {
 
 // The rows of streams are thin: what their blocks say is in their tips alone.
 function block({ start, end, class: number, label, score }, seconds, stream) {
-  const said = `${label}, ${percent(score)}`;
+  const said = score === null ? label : `${label}, ${percent(score)}`; // null: no frames
   return element('b', {
     class: number === null ? 'ts-none' : 'ts-some',
     title: stream ? `${stream}: ${said}` : `${said}, ${clock(start)} to ${clock(end)}`,

@@ -1,0 +1,159 @@
+"""Times of which a video has no frames: told apart from a slow rate, and never taken as seen."""
+
+from __future__ import annotations
+
+import statistics
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, groupby
+from operator import itemgetter
+from pathlib import Path
+
+import numpy as np
+
+from twostream.extraction.frame_pairs import MAX_GAP_SECONDS
+from twostream.store.coding import Item, Kind
+from twostream.types import Frame
+
+PAUSE_SECONDS = 1.0  # without a frame; shorter ones are filled as a slower video's
+PAUSE_FRAMES = 3  # so many usual intervals are none yet: some videos are slow
+_INTERVALS = 5  # the last ones tell what is usual
+# of one clip; what is beyond is left out: a broken clock must not fill the disk
+MAX_FILLED_SECONDS = 300.0
+
+
+class PauseWatch:
+    """Tells which frames come after a pause.
+
+    Args:
+        fps: usual rate of the frames; None: the intervals so far tell it.
+    """
+
+    def __init__(self, fps: float | None) -> None:
+        self._usual = 1 / fps if fps else PAUSE_SECONDS  # before anything is known
+        self._intervals: deque[float] = deque(maxlen=0 if fps else _INTERVALS)
+        self._last: float | None = None
+
+    def ends_at(self, seconds: float) -> bool:
+        """Take the time of the next frame; whether there was a pause before it."""
+        last, self._last = self._last, seconds
+        if last is None:
+            return False
+        usual = statistics.median(self._intervals) if self._intervals else self._usual
+        self._intervals.append(seconds - last)
+        longest = min(max(PAUSE_SECONDS, PAUSE_FRAMES * usual), MAX_GAP_SECONDS)
+        return seconds - last > longest
+
+
+def unbroken(frames: Iterable[Frame], fps: float | None) -> Iterator[tuple[float, Iterator[Frame]]]:
+    """Divide frames where there is a pause between them.
+
+    Args:
+        frames: in order, with increasing times.
+        fps: their usual rate, see ``PauseWatch``.
+
+    Yields:
+        Each run of frames, and when it starts, in seconds from the first frame of all. A run must
+        be used up before the next one is asked for.
+
+    >>> times = [0.0, 0.5, 30.0, 30.5]
+    >>> frames = [Frame(np.zeros((1, 1, 3), np.uint8), seconds) for seconds in times]
+    >>> [(start, len(list(run))) for start, run in unbroken(frames, 2.0)]
+    [(0.0, 2), (30.0, 2)]
+    """
+    watch, number, origin = PauseWatch(fps), 0, None
+
+    def numbered() -> Iterator[tuple[int, Frame]]:
+        nonlocal number
+        for frame in frames:
+            number += watch.ends_at(frame.pts_seconds)
+            yield number, frame
+
+    for _, group in groupby(numbered(), key=itemgetter(0)):
+        run = map(itemgetter(1), group)
+        first = next(run)
+        origin = first.pts_seconds if origin is None else origin
+        yield first.pts_seconds - origin, chain([first], run)
+
+
+class FilledClip:
+    """Joins runs of frames to one clip, so that the place of a frame tells its time.
+
+    Through a pause the last frame stands and nothing moves; what was not seen is remembered.
+
+    Args:
+        fps: of the clip.
+        size: (height, width) of its frames, px.
+        kinds: any of "rgb", "forward", "backward".
+
+    Attributes:
+        frames: number of frames so far.
+        pauses: [first, end) of the frames that stand for what was not seen.
+        left_out_seconds: of pauses, beyond ``MAX_FILLED_SECONDS``.
+    """
+
+    def __init__(self, fps: float, size: tuple[int, int], kinds: Sequence[Kind]) -> None:
+        self.frames = 0
+        self.pauses: list[tuple[int, int]] = []
+        self.left_out_seconds = 0.0
+        self._fps = fps
+        self._last: dict[Kind, Item] = {}
+        zero = np.zeros((2, *size), np.float32)
+        self._still: dict[Kind, Item] = {kind: zero for kind in kinds if kind != "rgb"}
+
+    def run(
+        self, start_seconds: float, items: Iterable[list[dict[Kind, Item]]]
+    ) -> Iterator[list[dict[Kind, Item]]]:
+        """Yield what a run adds to the clip, see ``clip_items``, after the pause before it.
+
+        Args:
+            start_seconds: of the run.
+            items: from ``clip_items``, of this run alone.
+        """
+        follows = self.frames > 0
+        pause = self._pause(start_seconds) if follows else []
+        for added in items:
+            if follows:
+                added = [*pause, {**self._still, **added[0]}, *added[1:]]
+            follows = False
+            self._last = {"rgb": added[-1]["rgb"]} if "rgb" in added[-1] else {}
+            self.frames += len(added)
+            yield added
+
+    def _pause(self, start_seconds: float) -> list[dict[Kind, Item]]:
+        """Return the frames of the pause that ends now."""
+        missing = max(0, round((start_seconds - self.left_out_seconds) * self._fps) - self.frames)
+        filled = sum(end - first for first, end in self.pauses)
+        most = max(0, round(MAX_FILLED_SECONDS * self._fps) - filled)
+        self.left_out_seconds += max(0, missing - most) / self._fps
+        if count := min(missing, most):
+            self.pauses.append((self.frames, self.frames + count))
+        return [{**self._last, **self._still}] * count
+
+    def seconds(self) -> list[tuple[float, float]]:
+        """Return where the pauses lie in the clip, in seconds."""
+        return [(first / self._fps, end / self._fps) for first, end in self.pauses]
+
+
+def pause_warning(
+    video: Path | str, pauses: Sequence[tuple[float, float]], left_out_seconds: float = 0.0
+) -> str | None:
+    """Return a sentence on the times of which a video has no frames; None: it has no pause.
+
+    >>> pause_warning("a.mkv", [(3.0, 33.0)])
+    'a.mkv: no frames from 3.0 to 33.0 s; nothing is said of that time'
+    """
+    if not pauses:
+        return None
+    (start, end), *more = pauses
+    others = f" and {len(more)} times more" if more else ""
+    cut = f"; {left_out_seconds:.0f} s of it are left out" if left_out_seconds else ""
+    return (
+        f"{video}: no frames from {start:.1f} to {end:.1f} s{others}; nothing is said of that "
+        f"time{cut}"
+    )
+
+
+def all_warnings(*sentences: str | None) -> str | None:
+    """Return the sentences that there are as one; None: there is none."""
+    return "; ".join(filter(None, sentences)) or None

@@ -1,0 +1,89 @@
+"""A network camera without a network: packets by a script, on a clock that only waiting moves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from functools import cache
+from types import SimpleNamespace
+from typing import Any
+
+import av
+import numpy as np
+
+from timed_clips import picture_at
+from twostream.video.live_sources import Clock
+
+MS = Fraction(1, 1000)
+
+
+class PaperClock(Clock):
+    """Time passes only by waiting."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.time = 1000.0
+        self.idle: Callable[[], object] = lambda: None  # is waited for before time passes
+
+    def now(self) -> float:
+        return self.time
+
+    def wait(self, seconds: float) -> None:
+        self.idle()
+        self.time += max(0.0, seconds)
+
+
+@cache
+def _picture(number: int, size: tuple[int, int]) -> np.ndarray:
+    return picture_at(number / 25, *size)
+
+
+class Packet:
+    """One picture, 50 of which come in turn; a damaged one raises as av does."""
+
+    def __init__(
+        self, number: int, seconds: float, size: tuple[int, int] = (64, 48), *, good: bool = True
+    ) -> None:
+        self.number, self.seconds, self.size, self.good = number, seconds, size, good
+
+    def decode(self) -> list[av.VideoFrame]:
+        if not self.good:
+            raise av.error.InvalidDataError(1094995529, "Invalid data found", "rtsp://u:secret@x")
+        frame = av.VideoFrame.from_ndarray(_picture(self.number % 50, self.size), "rgb24")
+        frame.pts, frame.time_base = round(self.seconds * 1000), MS
+        return [frame]
+
+
+class Container:
+    """What ``av.open`` gives: each ``demux`` goes on with the script."""
+
+    def __init__(
+        self, packets: Iterator[Any], format_name: str = "rtsp", seconds: float = 0
+    ) -> None:
+        self._packets = packets
+        self.format = SimpleNamespace(name=format_name)
+        self.duration = round(seconds * av.time_base)
+        stream = SimpleNamespace(codec_context=SimpleNamespace(), frames=0, average_rate=25)
+        self.streams = SimpleNamespace(video=[stream])
+
+    def __enter__(self) -> Container:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def demux(self, _stream: Any) -> Iterator[Packet]:
+        for packet in self._packets:
+            if isinstance(packet, Exception):
+                raise packet
+            yield packet
+
+
+def interrupted() -> Exception:
+    """What av raises after its timeout."""
+    return av.error.ExitError(1414092869, "Immediate exit requested", "rtsp://u:secret@x")
+
+
+def opening(make: Callable[[], Container]) -> Callable[..., Container]:
+    """Return what stands for ``av.open``."""
+    return lambda *arguments, **options: make()

@@ -1,0 +1,270 @@
+"""Time is the file's: uneven rates, missing frames and pauses, in stores, time lines and films."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from timed_clips import MOTION_PX_S, paused, uneven, write_timed
+from twostream.display.film import write_film
+from twostream.doctor import examine
+from twostream.extraction import extract, extract_to_memory
+from twostream.extraction.frame_pairs import placed
+from twostream.extraction.pauses import PauseWatch, unbroken
+from twostream.flow import make_estimator
+from twostream.prediction import TwoStreamPredictor
+from twostream.prediction.annotate import PANEL_HEIGHT_PX, write_annotated
+from twostream.prediction.timeline_files import scores_csv, segments_csv, srt
+from twostream.store.clips import Clip, ClipReader
+from twostream.store.flow_store import FlowStore, StoreSettings
+from twostream.types import Frame, LabeledVideo, TemporalInput
+from twostream.video import VideoReader
+from untrained import INPUTS, make_models
+
+LOSSLESS = StoreSettings(short_side=48, flow="farneback", codec="lossless")
+FPS = 25
+
+
+@pytest.fixture(scope="module")
+def predictor() -> TwoStreamPredictor:
+    return TwoStreamPredictor.from_models(make_models(INPUTS["stack"]))
+
+
+@pytest.fixture(scope="module")
+def pausing(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """3 s of frames, 30 s of none, 3 s of frames: 36 s."""
+    return write_timed(tmp_path_factory.mktemp("clips") / "pause.mkv", paused(3, 30, 3))
+
+
+def at(times: list[float]) -> list[Frame]:
+    return [Frame(np.full((1, 1, 3), i), seconds) for i, seconds in enumerate(times)]
+
+
+def places(times: list[float], fps: float, **options: bool) -> list[tuple[int, int]]:
+    """(index, place) of the frames that `placed` gives."""
+    found, place = [], 0
+    for frame, gap in placed(at(times), fps, **options):
+        place += gap
+        found.append((int(frame.rgb[0, 0, 0]), place))
+    return found
+
+
+# --- places and pauses
+
+
+@pytest.mark.parametrize("fps", [10.0, 25.0, 29.97, 60.0, 120.0])
+def test_an_even_rate_comes_through_one_by_one(fps: float) -> None:
+    """Rounded to ms, and with a jitter of a third of an interval: as if there were none."""
+    exact = np.arange(200) / fps
+    jitter = np.random.default_rng(0).uniform(-1, 1, 200) / (3 * fps)
+    for times in (exact, np.round(exact, 3), np.maximum(exact + jitter, 0)):
+        assert places(times.tolist(), fps) == [(i, i) for i in range(200)]
+
+
+def test_places_follow_the_times() -> None:
+    assert places([0, 0.04, 0.12, 0.16], 25) == [(0, 0), (1, 1), (2, 3), (3, 4)]
+    assert places([0, 0.02, 0.04, 0.06, 0.08], 25) == [(0, 0), (1, 1), (3, 2)]
+    # each frame of codec's motion is kept: it leads on from the one before
+    assert [i for i, _ in places([0, 0.02, 0.04, 0.06], 25, all_frames=True)] == [0, 1, 2, 3]
+    times = uneven(20)
+    for index, place in places(times, 25):
+        assert abs(times[index] - place / 25) <= 0.76 / 25
+
+
+def test_a_pause_is_more_than_a_slow_rate() -> None:
+    def runs(times: list[float], fps: float | None) -> list[tuple[float, int]]:
+        return [(start, len(list(run))) for start, run in unbroken(at(times), fps)]
+
+    assert runs(paused(1, 0.9, 1), 25) == [(0, 50)]
+    assert runs(paused(1, 1.1, 1), 25) == [(0, 25), (pytest.approx(2.1), 25)]
+    slow = [5 + 2.0 * i for i in range(6)]
+    assert runs(slow, 0.5) == [(0, 6)]
+    assert runs([*slow, 40], 0.5) == [(0, 6), (35, 1)]
+    watch = PauseWatch(None)  # of an unknown rate: what was usual so far
+    assert [watch.ends_at(t) for t in [*slow, 40, 42]] == [*[False] * 6, True, False]
+
+
+# --- stores
+
+
+def test_an_uneven_video_is_stored_at_an_even_rate(tmp_path: Path) -> None:
+    """Ten seconds are ten seconds, and each field is the motion of a 25th of a second."""
+    video = write_timed(tmp_path / "vfr.mkv", uneven(10))
+    for settings in (LOSSLESS, StoreSettings(short_side=48, flow="farneback", fps=25)):
+        clips = extract_to_memory(video, settings)
+        header = clips["rgb"].header
+        assert header.fps == 25 and header.count == pytest.approx(250, abs=1)
+        assert (header.pauses, header.warning) == ((), None)
+        moved = -clips["forward"].fields()[:, 0, 12:-12, 16:-16].mean(axis=(1, 2))
+        assert moved.mean() == pytest.approx(MOTION_PX_S / 25, abs=0.05)
+        # 15 frames a second, spread over two fields each: none is twice as long
+        assert np.percentile(moved, 95) < 1.8 * MOTION_PX_S / 25
+
+
+def test_missing_frames_keep_their_time(tmp_path: Path) -> None:
+    """7% of the frames are missing: 8 s stay 8 s."""
+    kept = np.random.default_rng(1).random(200) > 0.07
+    kept[[0, -1]] = True
+    for name in ("a.mkv", "a.mp4"):
+        video = write_timed(tmp_path / name, (np.flatnonzero(kept) / 25).tolist())
+        assert extract_to_memory(video, LOSSLESS, ("rgb",))["rgb"].header.count == 200
+
+
+def test_a_pause_does_not_change_the_rate(pausing: Path, tmp_path: Path) -> None:
+    """An MP4's average counts the pause: 150 frames in 36 s are none the less 25 a second."""
+    for video in (pausing, write_timed(tmp_path / "a.mp4", paused(3, 30, 3))):
+        with VideoReader(video) as reader:
+            assert reader.info.fps == 25
+
+
+def test_a_pause_is_in_the_store_and_known(pausing: Path, tmp_path: Path) -> None:
+    videos = [LabeledVideo("a/pause.mkv", pausing, 0)]
+    summary = extract(videos, store=tmp_path / "store", settings=LOSSLESS, kinds=("rgb", "forward"))
+    assert "no frames from 3.0 to 33.0 s" in summary.warnings["a/pause.mkv"]
+    store = FlowStore.open(tmp_path / "store")
+    rgb, forward = (store.clip("a/pause.mkv", kind) for kind in ("rgb", "forward"))
+    assert (rgb.header.count, rgb.header.fps) == (900, 25)  # 36 s
+    assert forward.header.count == 899
+    assert rgb.header.pauses == forward.header.pauses == ((75, 825),)
+    frames = rgb.frames([74, 75, 824, 825])
+    assert (frames[1] == frames[0]).all() and (frames[2] == frames[0]).all()
+    assert (frames[3] != frames[0]).mean() > 0.5
+    assert not forward.fields(74, 825).any()  # nothing moves, and no flow reaches across
+    moved = -forward.fields()[np.r_[0:74, 825:899], 0, 12:-12, 16:-16].mean(axis=(1, 2))
+    np.testing.assert_allclose(moved, MOTION_PX_S / 25, atol=0.3)
+
+
+def test_what_stands_for_a_pause_is_neither_scored_nor_trained_on(pausing: Path) -> None:
+    files = extract_to_memory(pausing, LOSSLESS)
+    clip = Clip({kind: ClipReader(file, keep=False) for kind, file in files.items()})
+    assert list(clip.seen_positions(None)) == [*range(75), *range(825, 900)]
+    stack = TemporalInput(length=4)
+    assert list(clip.seen_positions(stack)) == [*range(71), *range(825, 896)]
+    assert set(clip.positions(stack, 25)) <= set(clip.seen_positions(stack))
+    assert sum(clip.positions(None, 25).values()) == 25
+    long = TemporalInput(length=80)  # none fits between pauses: what there is must do
+    assert len(clip.seen_positions(long)) == clip.num_positions(long)
+
+
+def test_a_broken_clock_does_not_fill_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("twostream.extraction.pauses.MAX_FILLED_SECONDS", 20)
+    video = write_timed(tmp_path / "a.mkv", [0, 0.04, 4000, 4000.04])
+    header = extract_to_memory(video, LOSSLESS, ("rgb",))["rgb"].header
+    assert header.count == 4 + 20 * 25
+    assert "3980 s of it are left out" in (header.warning or "")
+
+
+def test_codecs_motion_keeps_every_frame(tmp_path: Path) -> None:
+    from twostream.video import VideoWriter
+
+    with VideoWriter(tmp_path / "a.avi", fps=25, width=64, height=48) as writer:
+        for _ in range(12):
+            writer.write(np.zeros((48, 64, 3), np.uint8))
+    clips = extract_to_memory(tmp_path / "a.avi", StoreSettings(short_side=48, flow="mv"))
+    assert clips["rgb"].header.count == 12
+
+
+# --- time lines
+
+
+def test_a_time_line_tells_the_files_time(
+    predictor: TwoStreamPredictor, pausing: Path, tmp_path: Path
+) -> None:
+    timeline = predictor.timeline(pausing, threshold=0)
+    assert timeline.seconds == 36 and timeline.pauses == ((3, 33),)
+    assert "no frames from 3.0 to 33.0 s" in (timeline.warning or "")
+    spans = [(s.start_seconds, s.end_seconds, s.score is None) for s in timeline.segments]
+    assert spans[0][0] == 0 and spans[-1][1] == 36
+    assert [span for span in spans if span[2]] == [(3, 33, True)]
+    assert all(end <= 3 or start >= 33 for start, end, unseen in spans if not unseen)
+    assert (timeline.segment_at(20).label, timeline.segment_at(20).title) == (None, "no frames")
+    assert not ((timeline.times > 2.5) & (timeline.times < 33.5)).any()
+    # each side is what a video of its own would be
+    alone = predictor.timeline(write_timed(tmp_path / "a.mkv", paused(3, 0, 0)), threshold=0)
+    half = len(alone.times)
+    np.testing.assert_allclose(timeline.times[:half], alone.times)
+    np.testing.assert_allclose(timeline.scores[:half], alone.scores, atol=0.01)  # x264 looks ahead
+    np.testing.assert_allclose(timeline.times[half:], 33 + alone.times)
+    blocks = srt(timeline.segments).split("\n\n")
+    unseen = next(block for block in blocks if "no frames" in block)
+    assert unseen.split("\n")[1:] == ["00:00:03,000 --> 00:00:33,000", "no frames"]
+    assert "--> 00:00:36,000" in blocks[-2]
+    rows = list(csv.DictReader(io.StringIO(segments_csv(timeline))))
+    assert [(r["label"], r["score"]) for r in rows if r["start_seconds"] == "3.000"] == [("", "")]
+    last = scores_csv(timeline).splitlines()[-1]
+    assert last.startswith("35.000,")
+    said = timeline.to_json()["segments"]
+    assert [s["score"] for s in said if s["end_seconds"] == 33] == [None]
+    ends = [end for _, end in timeline.spans()]
+    assert 3 in ends and ends[-1] == 36
+
+
+def test_a_window_covers_the_seconds_that_it_says(
+    predictor: TwoStreamPredictor, tmp_path: Path
+) -> None:
+    video = write_timed(tmp_path / "vfr.mkv", uneven(4))
+    timeline = predictor.timeline(video, smooth_seconds=0, every_seconds=2, positions=1)
+    assert timeline.seconds == pytest.approx(4, abs=0.05)
+    files = extract_to_memory(video, StoreSettings(short_side=40, fps=25))
+    assert files["rgb"].header.count / 25 == timeline.seconds
+    with VideoReader(video, short_side=40) as reader:
+        found = list(predictor.stream(reader, fps=25, window_seconds=1, positions=1))
+    assert [window.end_seconds for window in found][:3] == [1, 2, 3]
+
+
+def test_a_whole_video_is_as_long_as_the_file_says(
+    predictor: TwoStreamPredictor, pausing: Path
+) -> None:
+    prediction = predictor.predict(pausing)
+    assert (prediction.start_seconds, prediction.end_seconds) == (0, 36)
+    assert "no frames" in (prediction.warning or "")
+
+
+def test_the_film_takes_as_long_as_the_video(predictor: TwoStreamPredictor, tmp_path: Path) -> None:
+    video = write_timed(tmp_path / "a.mkv", paused(0.6, 1.2, 0.6))
+    timeline = predictor.timeline(video, window_seconds=0.4, threshold=0)
+    specs = [stream.spec for stream in predictor.streams.values()]
+    write_annotated(timeline, tmp_path / "film.mp4", specs)
+    with VideoReader(tmp_path / "film.mp4") as reader:
+        frames = [frame.rgb for frame in reader]
+    assert len(frames) == 60
+    seen, unseen, again = frames[10], frames[30], frames[50]
+    assert unseen[:-PANEL_HEIGHT_PX].mean() < 0.5 * seen[:-PANEL_HEIGHT_PX].mean()
+    bars = slice(-PANEL_HEIGHT_PX + 34, -PANEL_HEIGHT_PX + 84)
+    assert unseen[bars].std() < 5 < min(seen[bars].std(), again[bars].std())
+    summary = write_film(video, tmp_path / "flow.mp4", make_estimator("farneback"))
+    with VideoReader(tmp_path / "flow.mp4") as reader:
+        assert len(list(reader)) == 59
+    assert summary.pairs == 28
+
+
+def test_the_page_tells_the_same(predictor: TwoStreamPredictor, pausing: Path) -> None:
+    from twostream.web.analysis import Analysis
+    from twostream.web.limits import Deadline, Limits
+    from twostream.web.shown import moment_shown, video_shown
+
+    analysis = Analysis(predictor, pausing, "pause.mkv", limits=Limits(), deadline=Deadline(600))
+    timeline, wanted = analysis.timeline(), predictor.timeline(pausing)
+    assert analysis.seconds == timeline.seconds == 36
+    assert (timeline.pauses, timeline.segments) == (wanted.pauses, wanted.segments)
+    np.testing.assert_array_equal(timeline.times, wanted.times)
+    np.testing.assert_array_equal(timeline.scores, wanted.scores)
+    assert analysis.moment(5).seconds == 74 / 25 and analysis.moment(30).seconds == 33
+    shown = video_shown(analysis, analysis.predict(), timeline)
+    together, *streams = (row["blocks"] for row in shown["rows"])
+    assert [b["label"] for b in together if b["score"] is None] == ["no frames"]
+    for blocks in streams:
+        assert all(b["end"] <= 3 or b["start"] >= 33 for b in blocks) and blocks[-1]["end"] == 36
+    assert moment_shown(analysis, timeline, 5)["seconds"] == 74 / 25
+
+
+def test_the_doctor_names_a_pause(pausing: Path, tmp_path: Path) -> None:
+    for video in (pausing, write_timed(tmp_path / "a.mp4", paused(3, 30, 3))):
+        (problem,) = [p for p in examine(video).problems if p.problem == "pause"]
+        assert problem.detail == "no frames from 3.0 to 33.0 s; nothing is said of that time"
