@@ -79,10 +79,8 @@ class Partial:
 def whole(path: Path) -> Iterator[BinaryIO]:
     """Open a file that replaces what stands at ``path`` once the block ends without an error.
 
-    Its folder must exist; what killed processes left there is removed.
-
-    Raises:
-        OSError: the disk refuses; what stood there is still there.
+    Its folder must exist; what killed processes left there is removed. Raises OSError where the disk
+    refuses; what stood there is still there.
     """
     remove_leftovers(path.parent)
     partial = Partial(path)
@@ -90,8 +88,7 @@ def whole(path: Path) -> Iterator[BinaryIO]:
         yield partial.file
         partial.finish()
     except OSError as error:
-        if error.filename is None:  # a write that the disk refuses does not say where
-            error.filename = str(path)
+        error.filename = error.filename or str(path)  # a refused write does not say where
         raise
     finally:
         partial.discard()
