@@ -278,3 +278,22 @@ def test_without_a_network(
     assert "the Hub did not take or give anna/net" in said and "Traceback" not in said
     with pytest.raises(UsageError, match="--revision is for repositories"):
         pull(str(tmp_path), tmp_path / "y", revision="v1")
+
+
+@pytest.mark.parametrize("name", ["results.json", "spatial.safetensors"])
+def test_pull_follows_no_link_out_of_the_folder(
+    tiny_run: Path, tmp_path: Path, name: str
+) -> None:
+    """Who gives a folder away must not get at other files of the machine that takes it."""
+    source, out = tmp_path / "source", tmp_path / "out"
+    push(tiny_run, f"file:{source}")
+    (source / name).rename(tmp_path / "private")
+    (source / name).symlink_to(tmp_path / "private")
+    with pytest.raises(RunError, match=f"{name} is a link out of its folder"):
+        pull(f"file:{source}", out)
+    assert not out.exists()
+    (tmp_path / "private").rename(source / "kept")
+    (source / name).unlink()
+    (source / name).symlink_to("kept")  # inside it is as good as a file
+    pull(f"file:{source}", out)
+    assert (out / name).is_file() and not (out / name).is_symlink()

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 import time
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
+
+from twostream import stopping
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -33,8 +36,16 @@ class Shown(logging.Handler):
         self.as_json = as_json
         from rich.console import Console  # not for every --help
 
+        class Notes(Console):
+            """Where nobody reads the notes any more, the work goes on."""
+
+            def on_broken_pipe(self) -> None:
+                self.quiet = True
+                with suppress(OSError, ValueError):
+                    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+
         as_it_is: dict[str, Any] = {"highlight": False, "markup": False, "emoji": False}
-        self.notes = Console(stderr=True, soft_wrap=True, **as_it_is)
+        self.notes = Notes(stderr=True, soft_wrap=True, **as_it_is)
         self.out = self.notes if as_json else Console(**as_it_is)
         self._bars: Progress | None = None
         self._tasks: dict[str, TaskID] = {}
@@ -124,6 +135,7 @@ class Shown(logging.Handler):
 
     def step(self, task: str, done: float, total: float, detail: str = "") -> None:
         """Take one step's news: (task, done, total, detail)."""
+        stopping.check()
         detail = printable(detail)
         if self._bars is None:
             now = time.monotonic()

@@ -6,6 +6,7 @@
 common, `image_folders` reads folders of images for pre-training.
 """
 
+from twostream.datasets.asked import AskedData
 from twostream.datasets.dataset import (
     Dataset,
     GivenSplit,
@@ -20,6 +21,7 @@ from twostream.datasets.video_folders import unlabeled_videos
 
 __all__ = [
     "READING",
+    "AskedData",
     "Dataset",
     "GivenSplit",
     "ImageSplit",

@@ -18,7 +18,6 @@ Only names are read here. Memory grows with the number of videos, not of files.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import zipfile
@@ -27,6 +26,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from twostream.schema import parse_json
 from twostream.types import DataError
 
 Part = Literal["named", "x", "y", "rgb"]
@@ -161,7 +161,7 @@ def known_bound(root: Path | str) -> float | None:
     """Return the bound that ``export_flow`` noted down beside its folders, None elsewhere."""
     try:
         return float(
-            json.loads((Path(root) / "export.json").read_text(encoding="utf-8"))["bound_px"]
+            parse_json((Path(root) / "export.json").read_text(encoding="utf-8"))["bound_px"]
         )
     except (OSError, ValueError, TypeError, KeyError):
         return None

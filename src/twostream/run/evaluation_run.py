@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from twostream.checkpoint import load_model
-from twostream.datasets import READING, SplitChoice, load_dataset, relabeled
-from twostream.files import locked, read_json, write_json
+from twostream.datasets import READING, AskedData, SplitChoice, load_dataset, relabeled
+from twostream.files import locked, write_json
 from twostream.log_linear import read_fusion
 from twostream.run.cross_fitting import fused
+from twostream.run.description import read_results
 from twostream.run.kept_videos import as_begun, data_of, kept_videos, say_known
 from twostream.run.steps import extract_split, score
 from twostream.scoring import load_scores, save_scores
@@ -52,34 +53,34 @@ def evaluate_run(
     """
     options = options or TrainerOptions()
     options.check()
-    results, asked = read_json(run / "results.json"), read_json(run / "asked.json")
+    results, asked = read_results(run), AskedData.of(run)
     files = [run / f"{stream}.safetensors" for stream in STREAMS]
     models = [load_model(path) for path in files if path.is_file()]
     if not models:
         raise RunError(f"{run} holds no trained model: train first (twostream train DATA)")
     specs = [model.spec for model in models]
     kept = kept_videos(run)
-    reading = asked.get("reading", 1) if data is None else READING
-    dataset = load_dataset(data or data_of(kept, asked["data"]), reading=reading)
+    reading = asked.reading if data is None else READING
+    dataset = load_dataset(data or data_of(kept, asked.data), reading=reading)
     logger.info(dataset.describe())
     own, again = data is None, data is None and not choice
-    choice, seed = choice or SplitChoice(), asked["seed"]
+    choice, seed = choice or SplitChoice(), asked.seed
     if again:
-        dataset, split = as_begun(kept, dataset, SplitChoice.from_json(asked), seed=seed)
+        dataset, split = as_begun(kept, dataset, asked.choice, seed=seed)
         test = split.test
     else:
         whole = not own and not choice and not dataset.given
         test = dataset.videos if whole else choice.of(dataset, seed=seed).test
         say_known(kept, test)
     videos = tuple(relabeled(test, dataset.classes, specs[0].classes, name=dataset.name))
-    stored = StoreSettings(**specs[0].store)
+    stored = StoreSettings.from_json(specs[0].store)
     # RUN/scores stays as training left it unless the same videos are scored again
     folder = out or run / ("scores" if again else f"scores-{dataset.name}")
     with locked(run, "wait until it has finished", "it must be writable"):
         start = time.perf_counter()
         found = extract_split(
             DatasetSplit(dataset.name, "test", specs[0].classes, (), videos),
-            Path(asked["store"] or run / "flow") if own else run / f"flow-{dataset.name}",
+            Path(asked.store or run / "flow") if own else run / f"flow-{dataset.name}",
             stored if own else replace(stored, fps=specs[0].fps),
             kinds=kinds_of(specs),
             smallest_side=specs[0].smallest_side,
@@ -97,7 +98,7 @@ def evaluate_run(
     done = {
         **results,
         "run": str(run),
-        "data": str(data or asked["data"]),
+        "data": str(data or asked.data),
         "test_videos": len(videos),
         "accuracy": {each.stream: each.accuracy() for each in scores},
         "seconds": {
