@@ -17,6 +17,7 @@ from twostream.__main__ import run as run_command
 from twostream.hub import FILES, folder_or_repo, pull, push
 from twostream.prediction import TwoStreamPredictor
 from twostream.types import ModelError, RunError, UsageError
+from untrained import make_model, save_run
 
 TOKEN = "hf_" + "Secret0123456789"
 
@@ -281,12 +282,10 @@ def test_without_a_network(
 
 
 @pytest.mark.parametrize("name", ["results.json", "spatial.safetensors"])
-def test_pull_follows_no_link_out_of_the_folder(
-    tiny_run: Path, tmp_path: Path, name: str
-) -> None:
+def test_pull_follows_no_link_out_of_the_folder(tmp_path: Path, name: str) -> None:
     """Who gives a folder away must not get at other files of the machine that takes it."""
-    source, out = tmp_path / "source", tmp_path / "out"
-    push(tiny_run, f"file:{source}")
+    source, out = save_run(tmp_path / "source", [make_model(None)]), tmp_path / "out"
+    (source / "results.json").write_text("{}")
     (source / name).rename(tmp_path / "private")
     (source / name).symlink_to(tmp_path / "private")
     with pytest.raises(RunError, match=f"{name} is a link out of its folder"):

@@ -33,6 +33,7 @@ def run(arguments: list[str]) -> int:
     """Run one command and return its exit status."""
     try:
         status = _command(arguments)
+        sys.stdout.flush()  # now, where it can still be answered that nobody reads it
     except KeyboardInterrupt:
         status = 130
     except BrokenPipeError:
@@ -68,7 +69,6 @@ def _command(arguments: list[str]) -> int:
     )
     try:
         status = int(app(arguments, prog_name="twostream", standalone_mode=False) or 0)
-        sys.stdout.flush()  # now, where it can still be answered that nobody reads it
     except TwoStreamError as error:
         return _say(str(error), error.exit_status)
     except wrong_usage as error:
