@@ -204,7 +204,9 @@ def _copy(source: Path, stage: Path, said: str) -> None:
     inside = source.resolve()
     for name in found:
         if not (source / name).resolve().is_relative_to(inside):  # somebody else's, of this machine
-            raise RunError(f"{source / name} is a link out of its folder: put the file in its place")
+            raise RunError(
+                f"{source / name} is a link out of its folder: put the file in its place"
+            )
         shutil.copyfile(source / name, stage / name)
 
 

@@ -8,7 +8,7 @@ keeps go through here, so that a stranger's file cannot ask for a billion positi
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import fields, is_dataclass
 from functools import cache
 from types import UnionType
@@ -34,6 +34,7 @@ RANGES: dict[str, tuple[float, float]] = {
 MOST = 1e15  # of any other number: whole ones are exact below
 LONGEST = 100_000  # characters of a text
 MOST_ENTRIES = 10**7  # of a list
+DEEPEST = 50  # lists and objects in one another
 _SHOWN = 60  # characters of a wrong value
 _KINDS = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
 
@@ -43,9 +44,19 @@ Made = TypeVar("Made")
 def parse_json(text: str | bytes) -> Any:
     """Return the value of a JSON text; raises ValueError where it is none, or nested too deeply."""
     try:
-        return json.loads(text)
+        value = json.loads(text)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
+    level = [value]
+    for _ in range(DEEPEST):
+        level = [each for part in level for each in _parts(part)]
+        if not level:
+            return value
+    raise ValueError("it is nested too deeply")
+
+
+def _parts(value: Any) -> Iterable[Any]:
+    return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
 
 
 def from_json(kind: type[Made], values: Any, *, spare: bool = False) -> Made:

@@ -24,11 +24,11 @@ from browser import Server
 
 import twostream.web.patience
 import twostream.web.uploads
+from twostream.web.allowed_names import Names
 from twostream.web.app import open_app
 from twostream.web.guard import Guard
 from twostream.web.guesses import FREE, SECONDS_EACH, Guesses
 from twostream.web.limits import Limits, RefusedError
-from twostream.web.names import Names
 from twostream.web.patience import PatientProtocol
 from twostream.web.uploads import Uploads
 from untrained import write_clip

@@ -39,10 +39,16 @@ class Shown(logging.Handler):
         class Notes(Console):
             """Where nobody reads the notes any more, the work goes on."""
 
-            def on_broken_pipe(self) -> None:
-                self.quiet = True
-                with suppress(OSError, ValueError):
-                    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+            def print(self, *objects: Any, **how: Any) -> None:
+                try:
+                    super().print(*objects, **how)
+                except BrokenPipeError:
+                    self.quiet = True
+                    with suppress(OSError, ValueError):
+                        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+
+            def on_broken_pipe(self) -> None:  # newer versions of rich would exit
+                raise BrokenPipeError
 
         as_it_is: dict[str, Any] = {"highlight": False, "markup": False, "emoji": False}
         self.notes = Notes(stderr=True, soft_wrap=True, **as_it_is)

@@ -48,9 +48,9 @@ def serve(
     try:
         import uvicorn
 
+        from twostream.web.allowed_names import Names
         from twostream.web.app import open_app
         from twostream.web.guard import read_auth
-        from twostream.web.names import Names
         from twostream.web.patience import PatientProtocol
     except ModuleNotFoundError as error:
         raise UsageError(f"the page needs {error.name}: pip install 'twostream[web]'") from error

@@ -163,7 +163,7 @@ def known_bound(root: Path | str) -> float | None:
         return float(
             parse_json((Path(root) / "export.json").read_text(encoding="utf-8"))["bound_px"]
         )
-    except (OSError, ValueError, TypeError, KeyError):
+    except (OSError, ValueError, TypeError, KeyError, OverflowError):
         return None
 
 

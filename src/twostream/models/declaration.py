@@ -128,7 +128,7 @@ def _three_numbers(value: Any, *, positive: bool) -> tuple[float, ...] | None:
     parts = value.split(",") if isinstance(value, str) else value
     try:
         numbers = tuple(float(part) for part in parts)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     fits = all(math.isfinite(number) and (number > 0 or not positive) for number in numbers)
     return numbers if len(numbers) == 3 and fits else None

@@ -18,10 +18,10 @@ from starlette.requests import ClientDisconnect
 from twostream.files import staged
 from twostream.prediction import TwoStreamPredictor
 from twostream.types import TwoStreamError
+from twostream.web.allowed_names import Names
 from twostream.web.analysis import in_words
 from twostream.web.guard import Guard
 from twostream.web.limits import Limits, RefusedError
-from twostream.web.names import Names
 from twostream.web.news import told
 from twostream.web.service import Service
 from twostream.web.uploads import Uploads, shown_name

@@ -12,8 +12,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 
 from twostream.types import UsageError
+from twostream.web.allowed_names import Names
 from twostream.web.guesses import Guesses
-from twostream.web.names import Names
 
 HEADERS = {
     # the browser itself runs, loads and asks nothing but this server's own files and routes
