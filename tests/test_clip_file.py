@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import zlib
 from pathlib import Path
 
 import cv2
@@ -11,7 +12,13 @@ import numpy as np
 import pytest
 
 from twostream.flow import make_estimator
-from twostream.store.coding import coded_item, decode_fields, encode_field
+from twostream.store.coding import (
+    coded_item,
+    decode_fields,
+    decode_item,
+    encode_field,
+    picture_size,
+)
 from twostream.store.flow_store import ClipFile, ClipHeader, ClipWriter
 from twostream.types import StoreError
 
@@ -348,3 +355,29 @@ class TestWriting:
         (tmp_path / "file").touch()
         with pytest.raises(StoreError, match="cannot be written"):
             ClipWriter(tmp_path / "file" / "x.clip", header())
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png"])
+@pytest.mark.parametrize("colours", [(), (3,)])
+def test_the_size_of_a_picture_is_known_before_it_is_unpacked(
+    suffix: str, colours: tuple[int, ...]
+) -> None:
+    for height, width in ((1, 1), (37, 300)):
+        picture = np.random.default_rng(0).integers(0, 255, (height, width, *colours), np.uint8)
+        blob = cv2.imencode(suffix, picture)[1].tobytes()
+        assert picture_size(blob) == picture_size(memoryview(blob)) == (height, width)
+        for cut in range(30):
+            assert picture_size(blob[:cut]) in (None, (height, width))
+    assert picture_size(b"no picture" * 9) is None
+
+
+def test_a_field_that_would_unpack_to_gigabytes_is_refused() -> None:
+    field = header(codec="lossless")
+    bomb = zlib.compress(bytes(50_000_000))
+    with pytest.raises(ValueError, match="damaged field"):
+        decode_item([bomb], field, field.empty(1)[0])
+    small = cv2.imencode(".png", np.zeros((HEIGHT, WIDTH), np.uint8))[1].tobytes()
+    huge = small[:16] + 2 * (30_000).to_bytes(4) + small[24:]
+    rgb = header(kind="rgb")
+    with pytest.raises(ValueError, match="another size"):
+        decode_item([huge], rgb, rgb.empty(1)[0])

@@ -17,6 +17,7 @@ from twostream.__main__ import run as run_command
 from twostream.hub import FILES, folder_or_repo, pull, push
 from twostream.prediction import TwoStreamPredictor
 from twostream.types import ModelError, RunError, UsageError
+from untrained import make_model, save_run
 
 TOKEN = "hf_" + "Secret0123456789"
 
@@ -278,3 +279,20 @@ def test_without_a_network(
     assert "the Hub did not take or give anna/net" in said and "Traceback" not in said
     with pytest.raises(UsageError, match="--revision is for repositories"):
         pull(str(tmp_path), tmp_path / "y", revision="v1")
+
+
+@pytest.mark.parametrize("name", ["results.json", "spatial.safetensors"])
+def test_pull_follows_no_link_out_of_the_folder(tmp_path: Path, name: str) -> None:
+    """Who gives a folder away must not get at other files of the machine that takes it."""
+    source, out = save_run(tmp_path / "source", [make_model(None)]), tmp_path / "out"
+    (source / "results.json").write_text("{}")
+    (source / name).rename(tmp_path / "private")
+    (source / name).symlink_to(tmp_path / "private")
+    with pytest.raises(RunError, match=f"{name} is a link out of its folder"):
+        pull(f"file:{source}", out)
+    assert not out.exists()
+    (tmp_path / "private").rename(source / "kept")
+    (source / name).unlink()
+    (source / name).symlink_to("kept")  # inside it is as good as a file
+    pull(f"file:{source}", out)
+    assert (out / name).is_file() and not (out / name).is_symlink()

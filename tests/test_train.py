@@ -150,9 +150,17 @@ def test_a_checkpoint_on_a_full_disk_leaves_the_one_before(
     assert [each.name for each in tmp_path.iterdir()] == ["step=4.ckpt"]
 
 
-@pytest.mark.parametrize("loader_workers", [0, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("loader_workers", "number"),
+    [
+        (0, signal.SIGINT),
+        pytest.param(1, signal.SIGINT, marks=pytest.mark.slow),
+        pytest.param(0, signal.SIGTERM, marks=pytest.mark.slow),
+        pytest.param(1, signal.SIGTERM, marks=pytest.mark.slow),
+    ],
+)
 def test_ctrl_c_in_training_is_one_sentence(
-    loader_workers: int, tiny_data: Path, tmp_path: Path
+    loader_workers: int, number: signal.Signals, tiny_data: Path, tmp_path: Path
 ) -> None:
     options = "--recipe quick --steps 2000 --batch-size 8 --stream spatial --accelerator cpu"
     options += " --loader-workers"
@@ -170,12 +178,12 @@ def test_ctrl_c_in_training_is_one_sentence(
             if list(out.glob("checkpoints/spatial/step=*.ckpt")) or started.poll() is not None:
                 break
             time.sleep(0.1)
-        os.killpg(started.pid, signal.SIGINT)
+        os.killpg(started.pid, number)
         _, said = started.communicate(timeout=60)
     finally:
         if started.poll() is None:
             started.kill()
-    assert started.returncode == 130, said
+    assert started.returncode == 128 + number, said
     assert "Traceback" not in said
     assert said.strip().splitlines()[-1].startswith("twostream: stopped;")
     assert "--resume" in said.splitlines()[-1]

@@ -174,5 +174,5 @@ def test_a_model_spec_comes_back_from_json() -> None:
         text = json.dumps(dataclasses.asdict(spec))
         assert types.ModelSpec.from_json(json.loads(text)) == spec
         assert spec.is_flow == (temporal is not None)
-        with pytest.raises(TypeError):
+        with pytest.raises(ValueError, match="'colour', which is not known"):
             types.ModelSpec.from_json({**json.loads(text), "colour": "red"})

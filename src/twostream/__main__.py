@@ -4,20 +4,57 @@ from __future__ import annotations
 
 import errno
 import io
+import os
 import sys
+from contextlib import suppress
 from typing import Any
+
+from twostream import stopping
 
 
 def main() -> None:
-    """Run the command line; exit status 0 done, 1 failed, 2 wrong usage, 130 stopped."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        # names of files may be no text: shown escaped, which JSON reads back as they are
-        sys.stdout.reconfigure(errors="backslashreplace")
-    sys.exit(run(sys.argv[1:]))
+    """Run the command line.
+
+    Exit status 0 done, 1 failed, 2 wrong usage, 130 stopped by Ctrl-C, 143 by SIGTERM.
+    """
+    stopping.listen()
+    try:
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            # names of files may be no text: shown escaped, which JSON reads back as they are
+            sys.stdout.reconfigure(errors="backslashreplace")
+        status = run(sys.argv[1:])
+    except KeyboardInterrupt:  # another one, while the first was answered
+        status = stopping.exit_status()
+    stopping.settled(status)
+    sys.exit(status)
 
 
 def run(arguments: list[str]) -> int:
     """Run one command and return its exit status."""
+    try:
+        status = _command(arguments)
+        sys.stdout.flush()  # now, where it can still be answered that nobody reads it
+    except KeyboardInterrupt:
+        status = 130
+    except BrokenPipeError:
+        return _unread()
+    except Exception:
+        if not stopping.asked_for():
+            raise
+        status = 130  # a process that the same signal ended, say
+    except SystemExit as error:  # what typer and rich make of it
+        if not isinstance(error.__context__, BrokenPipeError):
+            raise
+        return _unread()
+    if status == 130:
+        hint = " (with --resume)" if arguments[:1] in (["train"], ["pretrain"]) else ""
+        goes_on = "" if arguments[:1] == ["predict"] else f", the same command goes on{hint}"
+        return _say(f"stopped; what is finished is kept{goes_on}", stopping.exit_status())
+    return status
+
+
+def _command(arguments: list[str]) -> int:
+    """Run one command; raises what is no failure of it."""
     import typer
 
     from twostream.cli import app
@@ -31,17 +68,16 @@ def run(arguments: list[str]) -> int:
         base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException"
     )
     try:
-        status = app(arguments, prog_name="twostream", standalone_mode=False)
+        status = int(app(arguments, prog_name="twostream", standalone_mode=False) or 0)
     except TwoStreamError as error:
         return _say(str(error), error.exit_status)
     except wrong_usage as error:
         error.show()
         return int(error.exit_code)
-    except (KeyboardInterrupt, typer.Abort):
-        status = 130
+    except typer.Abort:
+        return 130
     except BrokenPipeError:
-        sys.stderr.close()  # the reader went away, as in `| head`
-        return 0
+        raise
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             name = error.filename or "the disk"
@@ -52,17 +88,22 @@ def run(arguments: list[str]) -> int:
         return _say(
             f"{error.filename2 or error.filename}: {reason}: check it, or choose another place", 1
         )
-    if status == 130:
-        hint = " (with --resume)" if arguments[:1] in (["train"], ["pretrain"]) else ""
-        goes_on = "" if arguments[:1] == ["predict"] else f", the same command goes on{hint}"
-        return _say(f"stopped; what is finished is kept{goes_on}", 130)
-    return int(status or 0)
+    return status
+
+
+def _unread() -> int:
+    """End in order where the reader of the results went away, as in ``| head``."""
+    with suppress(OSError, ValueError, AttributeError):
+        # what still waits to be written goes nowhere, instead of failing at the very end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno())  # type: ignore[union-attr]
+    return 0
 
 
 def _say(message: str, status: int) -> int:
     from twostream.cli.console import printable
 
-    print(printable(f"twostream: {message}"), file=sys.stderr)
+    with suppress(BrokenPipeError):
+        print(printable(f"twostream: {message}"), file=sys.stderr)
     return status
 
 

@@ -15,7 +15,9 @@ from torch import Tensor, nn
 
 from twostream.files import write_bytes
 from twostream.models import build_model, check_input, read_weights
-from twostream.types import ModelError, ModelSpec
+from twostream.schema import parse_json
+from twostream.store.flow_store import StoreSettings
+from twostream.types import ModelError, ModelSpec, TwoStreamError, UsageError
 
 FORMAT = "twostream-model-1"
 AGAIN = "delete it and run `twostream train ... --resume` again"
@@ -41,14 +43,7 @@ class StreamModel(nn.Module):
         check_input(spec.architecture, spec.temporal)
         self.spec = spec
         if network is None:
-            network = build_model(
-                spec.architecture,
-                len(spec.classes),
-                stream=spec.stream,
-                in_channels=spec.in_channels,
-                dropout=spec.dropout,
-                input_size=spec.crop_size,
-            )
+            network = _network(spec)
         # convolutions run a fifth faster with channels last, on CPUs and GPUs
         for weight in network.parameters():
             if weight.ndim in _CHANNELS_LAST:
@@ -81,6 +76,17 @@ class StreamModel(nn.Module):
         return channels.contiguous(memory_format=torch.channels_last)
 
 
+def _network(spec: ModelSpec) -> nn.Module:
+    return build_model(
+        spec.architecture,
+        len(spec.classes),
+        stream=spec.stream,
+        in_channels=spec.in_channels,
+        dropout=spec.dropout,
+        input_size=spec.crop_size,
+    )
+
+
 def save_model(path: Path, model: StreamModel) -> None:
     """Write a model file, atomically."""
     metadata = {"format": FORMAT, "spec": json.dumps(model.spec.to_json())}
@@ -96,8 +102,10 @@ def read_spec(path: Path, metadata: Mapping[str, str]) -> ModelSpec:
         ModelError: damaged, or of another version.
     """
     try:
-        return ModelSpec.from_json(json.loads(metadata["spec"]))
-    except (KeyError, TypeError, ValueError) as error:
+        spec = ModelSpec.from_json(parse_json(metadata["spec"]))
+        StoreSettings.of_model(spec)
+        return spec
+    except (KeyError, ValueError, UsageError) as error:
         raise ModelError(
             f"the description in {path} cannot be read ({error}): it is damaged or of another "
             f"version of twostream, {AGAIN}"
@@ -123,7 +131,12 @@ def load_model(path: Path) -> StreamModel:
             f"{path} is not a twostream model file (format {metadata.get('format')!r}, expected "
             f"{FORMAT!r}): plain weights go to `twostream train --weights`"
         )
-    model = StreamModel(read_spec(path, metadata))
+    spec = read_spec(path, metadata)
+    _check_sizes(path, spec, tensors)
+    try:
+        model = StreamModel(spec)
+    except TwoStreamError as error:
+        raise ModelError(f"{path} cannot be used ({error}): {AGAIN}") from error
     try:
         model.network.load_state_dict(tensors)
     except RuntimeError as error:
@@ -132,3 +145,18 @@ def load_model(path: Path) -> StreamModel:
             f"{path} does not hold what it says ({' '.join(str(error).split())}): {AGAIN}"
         ) from error
     return model.eval()
+
+
+def _check_sizes(path: Path, spec: ModelSpec, tensors: Mapping[str, Tensor]) -> None:
+    """Raise ModelError where a network would be larger than the weights that are there for it."""
+    try:
+        with torch.device("meta"):  # nothing is computed or kept
+            sizes = {name: each.numel() for name, each in _network(spec).state_dict().items()}
+    except Exception:  # noqa: BLE001  wrong, which is said below, or timm cannot build it so
+        return
+    held = sum(each.numel() for each in tensors.values())
+    if sum(sizes.values()) > held:
+        raise ModelError(
+            f"{path} does not hold what it says (a {spec.architecture} as described has "
+            f"{sum(sizes.values())} numbers, the file {held}): {AGAIN}"
+        )

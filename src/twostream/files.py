@@ -26,6 +26,7 @@ from typing import Any, BinaryIO
 from filelock import FileLock, Timeout
 
 from twostream.foreign import is_foreign
+from twostream.schema import parse_json
 from twostream.types import RunError, TwoStreamError
 
 try:
@@ -79,8 +80,8 @@ class Partial:
 def whole(path: Path) -> Iterator[BinaryIO]:
     """Open a file that replaces what stands at ``path`` once the block ends without an error.
 
-    Its folder must exist; what killed processes left there is removed. Raises OSError where the disk
-    refuses; what stood there is still there.
+    Its folder must exist; what killed processes left there is removed. Raises OSError where the
+    disk refuses; what stood there is still there.
     """
     remove_leftovers(path.parent)
     partial = Partial(path)
@@ -121,7 +122,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object of a RUN folder; raises RunError where it is missing or damaged."""
     again = f"train into another --out, or delete {path.parent} and train again"
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = parse_json(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         raise RunError(
             f"{path.parent} is not a RUN folder, it has no {path.name}: "
@@ -217,9 +218,8 @@ def remove_leftovers(folder: Path, *, below: bool = False) -> int:
     Returns:
         How many files and folders were removed.
     """
-    pattern = f".*{PARTIAL_SUFFIX}*"
     removed = 0
-    for path in list(folder.rglob(pattern) if below else folder.glob(pattern)):
+    for path in list(folder.glob(f"{'**/' if below else ''}.*{PARTIAL_SUFFIX}*")):
         with suppress(OSError):  # it has just been finished, or is not this user's to remove
             removed += _remove_dead(path)
     return removed

@@ -7,7 +7,6 @@ is unpickled.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -23,6 +22,7 @@ from twostream.prediction.contract import is_exported
 from twostream.prediction.model_files import load_models
 from twostream.report.card import CARD_NAME, card, without_paths
 from twostream.report.run_contents import read_run
+from twostream.schema import parse_json
 from twostream.types import STREAMS, ModelError, RunError, UsageError
 
 MODELS = tuple(f"{stream}.safetensors" for stream in STREAMS)
@@ -201,7 +201,12 @@ def _copy(source: Path, stage: Path, said: str) -> None:
     found = [name for name in FILES if (source / name).is_file()]
     if not set(found) & set(MODELS):
         raise RunError(f"{said} holds no model file ({' or '.join(MODELS)})")
+    inside = source.resolve()
     for name in found:
+        if not (source / name).resolve().is_relative_to(inside):  # somebody else's, of this machine
+            raise RunError(
+                f"{source / name} is a link out of its folder: put the file in its place"
+            )
         shutil.copyfile(source / name, stage / name)
 
 
@@ -267,7 +272,7 @@ def _hub_errors(repo: str) -> Iterator[None]:
 
 def _read_json(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return parse_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise RunError(f"{path} cannot be read ({error})") from error
 

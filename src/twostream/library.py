@@ -216,7 +216,7 @@ def evaluate(
     with _store_folder(store) as root:
         wanted = stored_as(spec)
         if (root / SETTINGS_NAME).is_file():
-            own = StoreSettings(**spec.store)
+            own = StoreSettings.from_json(spec.store)
             wanted = own if FlowStore.open(root).settings.fps == own.fps else wanted
         found = extract_split(
             DatasetSplit(split.dataset, split.name, spec.classes, (), videos),

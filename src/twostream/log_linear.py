@@ -9,7 +9,6 @@ here: exported runs answer with it too.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twostream.files import write_json
+from twostream.schema import from_json, parse_json, shown
 from twostream.types import DataError, ModelError, RunError
 
 METHOD = "log-linear"
@@ -156,18 +156,38 @@ class LogLinear:
         """
         if text["method"] != METHOD or text["floor"] != FLOOR:
             raise ValueError(
-                f"it is {text['method']!r} with a floor of {text['floor']}, this version knows "
-                f"{METHOD!r} with {FLOOR}"
+                f"it is {shown(text['method'])} with a floor of {shown(text['floor'])}, this "
+                f"version knows {METHOD!r} with {FLOOR}"
             )
+        said = from_json(_Written, text, spare=True)
         return cls(
-            classes=tuple(text["classes"]),
-            streams=tuple(text["streams"]),
-            weights=tuple(float(each["weight"]) for each in text["streams"].values()),
-            alone=tuple(float(each["alone"]) for each in text["streams"].values()),
-            clips=int(text["clips"]),
-            loss_average=float(text["loss_average"]),
-            loss=float(text["loss"]),
+            classes=said.classes,
+            streams=tuple(said.streams),
+            weights=tuple(each.weight for each in said.streams.values()),
+            alone=tuple(each.alone for each in said.streams.values()),
+            clips=said.clips,
+            loss_average=said.loss_average,
+            loss=said.loss,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _Weight:
+    """What fusion.json says of a stream."""
+
+    weight: float
+    alone: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """What is read of fusion.json, see ``to_json``."""
+
+    streams: dict[str, _Weight]
+    classes: tuple[str, ...]
+    clips: int
+    loss_average: float
+    loss: float
 
 
 def product(scores: Sequence[Scores], weights: Sequence[float]) -> NDArray[np.float32]:
@@ -280,7 +300,7 @@ def read_fusion(run: Path) -> LogLinear | None:
     if not path.exists():
         return None
     try:
-        return LogLinear.from_json(json.loads(path.read_text(encoding="utf-8")))
+        return LogLinear.from_json(parse_json(path.read_text(encoding="utf-8")))
     except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise RunError(
             f"{path} cannot be read ({type(error).__name__}: {error}): `twostream train ... "

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 import zlib
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
-from zipfile import BadZipFile
+from typing import Any
+from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 import torch
@@ -19,6 +21,7 @@ from twostream.augment import five_crops
 from twostream.checkpoint import StreamModel
 from twostream.files import whole
 from twostream.loader import ScoringSamples, batches
+from twostream.schema import parse_json, shown
 from twostream.store.clips import Clips
 from twostream.threads import ahead, keep_memory
 from twostream.types import (
@@ -35,6 +38,10 @@ from twostream.types import (
 # from fresh pages of the system each time, which cost more than the arithmetic on them.
 _BATCH_BYTES = 16 << 20
 _CROPS = {"ten": 10, "centre": 2}
+# Of a score file: its arrays and NumPy's letters for what they hold; how large they may be.
+_ARRAYS = {"names": "U", "labels": "iu", "scores": "f", "classes": "U"}
+_ARRAYS |= dict.fromkeys(("kind", "stream", "unreadable"), "U")
+_LARGEST, _PACKED = 16 << 20, 20  # bytes, and times the file's own
 
 
 def ten_crops(
@@ -270,16 +277,14 @@ def load_scores(path: Path) -> VideoScores:
     if not path.is_file():
         raise DataError(f"no score file {path}: `twostream evaluate RUN` writes RUN/scores/*.npz")
     try:
-        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            return VideoScores(
-                video_ids=tuple(str(name) for name in file["names"]),
-                labels=file["labels"].astype(np.int64),
-                classes=tuple(str(name) for name in file["classes"]),
-                scores=file["scores"].astype(np.float32),
-                kind=str(file["kind"]),  # type: ignore[arg-type]
-                stream=str(file["stream"]),
-                unreadable=json.loads(str(file["unreadable"])),
-            )
+        arrays = _read_arrays(path)
+        return VideoScores(
+            video_ids=tuple(str(name) for name in arrays["names"]),
+            labels=arrays["labels"].astype(np.int64),
+            classes=tuple(str(name) for name in arrays["classes"]),
+            scores=arrays["scores"].astype(np.float32),
+            **_said(arrays),
+        )
     except (
         DataError,  # its parts do not fit together
         AttributeError,  # one array alone, as np.save writes
@@ -288,6 +293,9 @@ def load_scores(path: Path) -> VideoScores:
         ValueError,
         OSError,
         EOFError,
+        SyntaxError,  # of a header that is no Python
+        NotImplementedError,  # a way of packing that Python does not know
+        RuntimeError,  # a password
         BadZipFile,
         zlib.error,
     ) as error:
@@ -295,3 +303,51 @@ def load_scores(path: Path) -> VideoScores:
             f"{path} is damaged, or not a score file of twostream ({error}): delete it, then "
             "`twostream train ... --resume` or `twostream evaluate RUN` writes it again"
         ) from error
+
+
+def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """Read the arrays of a score file, once their headers say that they belong together.
+
+    Nothing is unpacked before: three megabytes can claim to be six gigabytes.
+
+    Raises:
+        ValueError: one has another shape or kind, or all are far larger than the file.
+    """
+    with ZipFile(path) as archive:
+        shapes: dict[str, tuple[int, ...]] = {}
+        size = 0
+        for name, kinds in _ARRAYS.items():
+            with archive.open(f"{name}.npy") as member:
+                version = np.lib.format.read_magic(member)
+                read = np.lib.format.read_array_header_1_0
+                if version != (1, 0):
+                    read = np.lib.format.read_array_header_2_0
+                shapes[name], _, dtype = read(member)
+            if dtype.kind not in kinds:
+                raise ValueError(f"{name} is of kind {dtype}")
+            size += math.prod(shapes[name]) * dtype.itemsize
+        rows, columns = shapes["names"], shapes["classes"]
+        wanted = {"names": 1, "classes": 1, "kind": 0, "stream": 0, "unreadable": 0}
+        if any(len(shapes[name]) != count for name, count in wanted.items()) or (
+            (shapes["labels"], shapes["scores"]) != (rows, (*rows, *columns))
+        ):
+            raise ValueError(f"its arrays have shapes {shown(shapes)}")
+        if size > _LARGEST + _PACKED * path.stat().st_size:
+            raise ValueError(f"it claims to hold {size} bytes")
+    with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+        return {name: file[name] for name in _ARRAYS}
+
+
+def _said(arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:
+    """Return what a score file says beside its numbers, once those are what they must be."""
+    labels, scores = arrays["labels"], arrays["scores"]
+    if not np.isfinite(scores).all():
+        raise ValueError("scores that are not finite")
+    if not ((labels >= -1) & (labels < scores.shape[1])).all():
+        raise ValueError(f"labels outside of its {scores.shape[1]} classes")
+    kind, unreadable = str(arrays["kind"]), parse_json(str(arrays["unreadable"]))
+    if kind not in ("probabilities", "logits"):
+        raise ValueError(f"kind {shown(kind)}")
+    if not isinstance(unreadable, dict) or not all(isinstance(v, str) for v in unreadable.values()):
+        raise ValueError(f"unreadable {shown(unreadable)}")
+    return {"kind": kind, "stream": str(arrays["stream"]), "unreadable": unreadable}

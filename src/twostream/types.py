@@ -24,13 +24,15 @@ Error tree::
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol, Self, get_args
 
 import numpy as np
 from numpy.typing import NDArray
+
+from twostream.schema import RANGES, from_json
 
 Stream = Literal["spatial", "temporal"]
 STREAMS: tuple[Stream, ...] = get_args(Stream)
@@ -40,11 +42,9 @@ Direction = Literal["forward", "backward"]
 MOST_ENLARGED = 2.5  # times, of a crop that is resized for its net
 TestCrops = Literal["ten", "centre"]
 ChannelOrder = Literal["rgb", "bgr"]
-CHANNEL_ORDERS: tuple[str, ...] = get_args(ChannelOrder)
-VALUE_RANGES = (1, 255)
-_SUFFIXES = ".avi .mp4 .mov .mkv .webm .m4v .mpg .mpeg .wmv .flv .gif .3gp .ts .mts"
-_SUFFIXES += " .m2ts .vob .ogv .h264 .264 .h265 .hevc"
-VIDEO_SUFFIXES = frozenset(_SUFFIXES.split(" "))
+ValueRange = Literal[1, 255]
+_SUFFIXES = ".avi .mp4 .mov .mkv .webm .m4v .mpg .mpeg .wmv .flv .gif .3gp .ts .mts .m2ts .vob"
+VIDEO_SUFFIXES = frozenset(f"{_SUFFIXES} .ogv .h264 .264 .h265 .hevc".split(" "))
 
 
 class Progress(Protocol):
@@ -209,7 +209,7 @@ class TemporalInput:
     rgb: bool = False
 
     def __post_init__(self) -> None:
-        if self.length < 1:
+        if not 1 <= self.length <= RANGES["length"][1]:
             raise UsageError(f"a stack needs a length of at least 1, got {self.length}")
         if self.bidirectional and self.length % 2:
             lower = f"{self.length - 1} or " if self.length > 1 else ""
@@ -282,26 +282,26 @@ class ModelSpec:
     recipe: str = ""
     test_crops: TestCrops = "ten"
     channel_order: ChannelOrder = "rgb"
-    value_range: int = 1
+    value_range: ValueRange = 1
 
     def __post_init__(self) -> None:
-        if self.channel_order not in CHANNEL_ORDERS or self.value_range not in VALUE_RANGES:
-            raise ValueError(
-                f"channel_order takes {' or '.join(CHANNEL_ORDERS)} and value_range "
-                f"{' or '.join(map(str, VALUE_RANGES))}, got {self.channel_order!r} and "
-                f"{self.value_range!r}"
-            )
+        planes = 2 if self.is_flow else 3
+        if not {len(self.mean), len(self.std)} <= {1, planes} or not all(x > 0 for x in self.std):
+            raise ValueError(f"mean and std take 1 or {planes} numbers, those of std above 0")
+        if not self.classes:
+            raise ValueError("it names no class")
 
     @classmethod
-    def from_json(cls, fields: Mapping[str, Any]) -> Self:
+    def from_json(cls, fields: Any) -> Self:
         """Read what ``dataclasses.asdict`` and JSON made of one.
 
         Raises:
-            KeyError, TypeError, ValueError: something is missing, unknown or out of range.
+            ValueError: something is missing, unknown, of another kind or out of range.
         """
-        known = {name: tuple(fields[name]) for name in ("classes", "mean", "std")}
-        temporal = fields["temporal"] and TemporalInput(**fields["temporal"])
-        return cls(**{**fields, **known, "temporal": temporal or None})
+        try:
+            return from_json(cls, fields)
+        except UsageError as error:  # of the temporal input
+            raise ValueError(str(error)) from error
 
     def to_json(self) -> dict[str, Any]:
         """Return what ``from_json`` reads; what older versions lack stands only where it is set."""

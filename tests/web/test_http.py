@@ -111,7 +111,7 @@ def hidden(server: Server) -> list[Path]:
     """Files that are not the visitors': beside the uploads, and a link among them."""
     outside = server.temporary.parent / "secret.txt"
     outside.write_text(SECRET)
-    (folder,) = server.temporary.glob("twostream-web-*")
+    (folder,) = server.temporary.glob(".twostream.*/new")
     link = folder / "link.avi"
     if not link.is_symlink():
         link.symlink_to(outside)
@@ -254,7 +254,7 @@ def test_who_leaves_while_sending_is_no_defect(server: Server) -> None:
     before = len(server.log.read_text())
     with socket.create_connection((parts.hostname, parts.port)) as connection:
         connection.sendall(
-            b"POST /api/predict HTTP/1.1\r\nHost: x\r\nContent-Length: 5000\r\n\r\nabc"
+            b"POST /api/predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5000\r\n\r\nabc"
         )
         end = time.monotonic() + 30
         while not server.files() and time.monotonic() < end:

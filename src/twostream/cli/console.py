@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 import sys
 import time
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
+
+from twostream import stopping
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -35,8 +38,22 @@ class Shown(logging.Handler):
         self.as_json = as_json
         from rich.console import Console  # not for every --help
 
+        class Notes(Console):
+            """Where nobody reads the notes any more, the work goes on."""
+
+            def print(self, *objects: Any, **how: Any) -> None:
+                try:
+                    super().print(*objects, **how)
+                except BrokenPipeError:
+                    self.quiet = True
+                    with suppress(OSError, ValueError):
+                        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+
+            def on_broken_pipe(self) -> None:  # newer versions of rich would exit
+                raise BrokenPipeError
+
         as_it_is: dict[str, Any] = {"highlight": False, "markup": False, "emoji": False}
-        self.notes = Console(stderr=True, soft_wrap=True, **as_it_is)
+        self.notes = Notes(stderr=True, soft_wrap=True, **as_it_is)
         self.out = self.notes if as_json else Console(**as_it_is)
         self._bars: Progress | None = None
         self._tasks: dict[str, TaskID] = {}
@@ -126,6 +143,7 @@ class Shown(logging.Handler):
 
     def step(self, task: str, done: float, total: float, detail: str = "") -> None:
         """Take one step's news: (task, done, total, detail)."""
+        stopping.check()
         task, detail = printable(task), printable(detail)
         if self._bars is None:
             now = time.monotonic()

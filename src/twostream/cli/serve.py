@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
-import signal
 import socket
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
+from twostream import stopping
 from twostream.cli import options
 from twostream.cli.console import Shown
 from twostream.cli.options import CUDA, own
@@ -20,6 +21,13 @@ def serve(
     host: str = own("127.0.0.1", "Address to listen at; 0.0.0.0: every one."),
     port: int = own(7860, "0 takes a free one.", min=0, max=65535),
     auth: str = own(None, "Asked of every visitor (HTTP basic).", metavar="USER:PASSWORD"),
+    allow_host: list[str] = own(
+        None,
+        "Another name that leads here, such as a proxy's.",
+        None,
+        "--allow-host",
+        metavar="NAME",
+    ),
     auth_file: Path = own(None, "The same, from a file's first line.", metavar="FILE"),
     max_mb: float = own(100, "Largest video file, in MB."),
     max_seconds: float = own(60, "Longest video."),
@@ -40,8 +48,10 @@ def serve(
     try:
         import uvicorn
 
+        from twostream.web.allowed_names import Names
         from twostream.web.app import open_app
         from twostream.web.guard import read_auth
+        from twostream.web.patience import PatientProtocol
     except ModuleNotFoundError as error:
         raise UsageError(f"the page needs {error.name}: pip install 'twostream[web]'") from error
 
@@ -53,9 +63,12 @@ def serve(
     if missing is not None:  # the page would offer it to every visitor
         raise UsageError(f"--video {missing}: no such file")
     predictor = TwoStreamPredictor.load(run, device=CUDA[accelerator])
+    served: dict[str, Any] = {"limits": limits, "videos": own, "auth": secret}
     with (
         _listening(host, port) as listener,
-        open_app(predictor, run.resolve().name, limits=limits, videos=own, auth=secret) as app,
+        open_app(
+            predictor, run.resolve().name, names=Names(host, allow_host or ()), **served
+        ) as app,
     ):
         bound = listener.getsockname()
         shown_host = f"[{bound[0]}]" if ":" in bound[0] else bound[0]
@@ -65,11 +78,14 @@ def serve(
             shown.say("whoever reaches this address may use it: --auth asks for a password")
         shown.result({"page": url, "api": f"{url}/api/predict"})
         config = uvicorn.Config(
-            app, log_level="warning", ws="none", timeout_graceful_shutdown=GRACE_SECONDS
+            app,
+            http=PatientProtocol,
+            log_level="warning",
+            ws="none",
+            timeout_graceful_shutdown=GRACE_SECONDS,
         )
-        # uvicorn ends in order and then raises the signal again: it must not end us before the
-        # temporary files are gone
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        # uvicorn ends in order and then raises the signal again
+        stopping.listen()
         with suppress(KeyboardInterrupt):
             uvicorn.Server(config).run(sockets=[listener])
     return 0

@@ -188,7 +188,9 @@ def begun_recipe(folder: Path, resume: bool) -> str | None:
 
     file = folder / ASKED
     begun = read_json(file) if resume and file.is_file() else {}
-    return begun.get("recipe", {}).get("name")
+    recipe = begun.get("recipe")
+    name = recipe.get("name") if isinstance(recipe, dict) else None
+    return name if isinstance(name, str) else None
 
 
 def run_folder(data: Path, choice: SplitChoice) -> Path:

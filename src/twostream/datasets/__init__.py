@@ -7,6 +7,7 @@ HMDB-51), `lists` CSV and plain lists (`list_columns` headers, `listed_files` wh
 common, `image_folders` reads folders of images for pre-training.
 """
 
+from twostream.datasets.asked import AskedData
 from twostream.datasets.dataset import (
     Dataset,
     GivenSplit,
@@ -22,6 +23,7 @@ from twostream.datasets.video_folders import unlabeled_videos
 
 __all__ = [
     "READING",
+    "AskedData",
     "Dataset",
     "GivenSplit",
     "ImageSplit",

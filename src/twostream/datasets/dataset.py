@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Self
 
 import numpy as np
 
@@ -330,11 +329,6 @@ class SplitChoice:
     split: int | None = None
     fold: str | None = None
     test_groups: tuple[str, ...] | None = None
-
-    @classmethod
-    def from_json(cls, asked: Mapping[str, Any]) -> Self:
-        """Read what a run was asked for, of its asked.json."""
-        return cls(**{field.name: asked[field.name] for field in fields(cls)})
 
     def __bool__(self) -> bool:
         return self.split is not None or bool(self.fold) or bool(self.test_groups)

@@ -10,8 +10,10 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+from twostream import stopping
 from twostream.experiments.nets import NETS
 from twostream.experiments.study import PlannedRun, Study
 from twostream.run import RunSettings, extract_split, store_for, train_run
@@ -21,6 +23,7 @@ from twostream.training import TrainerOptions
 from twostream.types import Progress, TwoStreamError, no_progress
 
 NEWS_SECONDS = 1.0
+GRACE_SECONDS = 3.0  # for what a run writes when it is stopped
 _log = logging.getLogger(__name__)
 ENDED = (
     "a process of this study was ended from outside, perhaps because memory ran out: the same "
@@ -63,12 +66,20 @@ def run_all(
         futures = {pool.submit(_one, run.settings, run.folder, options): run for run in todo}
         return _wait_for(futures, jobs, progress)
     except BaseException:
-        # a run that is stopped keeps its checkpoints, and the next call goes on there
-        for process in (pool._processes or {}).values():
-            process.terminate()
+        _end(list((pool._processes or {}).values()))
         raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _end(processes: Sequence[BaseProcess]) -> None:
+    """End the processes of runs at once; checkpoints are kept, and the next call goes on there."""
+    for process in processes:
+        process.terminate()
+    end = time.monotonic() + GRACE_SECONDS
+    for process in processes:
+        process.join(max(0.0, end - time.monotonic()))
+        process.kill()
 
 
 def _wait_for(
@@ -137,14 +148,20 @@ def _start_worker(threads: int, parent: int) -> None:
         os._exit(1)  # what is half done lies in checkpoints, and its locks fall with the process
 
     threading.Thread(target=watch, daemon=True).start()
+    stopping.end_at_once(1)  # while it waits for a run
 
 
 def _one(settings: RunSettings, folder: Path, options: TrainerOptions) -> str | None:
     """Do one run in a process of its own; return why it failed."""
+    stopping.listen(over=True)
     try:
         train_run(settings, folder, resume=True, options=options, workers=1)
     except TwoStreamError as error:
         return str(error)
     except Exception as error:  # noqa: BLE001  one run must not end a study of days
         return f"{type(error).__name__}: {error}".splitlines()[0]
+    except KeyboardInterrupt:
+        os._exit(stopping.exit_status())  # all is in order; what a pool would tell nobody reads
+    finally:
+        stopping.end_at_once(1)
     return None

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from twostream.checkpoint import StreamModel
-from twostream.datasets import READING, SplitChoice, load_dataset, relabeled
+from twostream.datasets import READING, AskedData, SplitChoice, load_dataset, relabeled
 from twostream.export.describe import describe
 from twostream.export.graph import OPSET, write_graph
 from twostream.export.parity import Compared, Parity, both_scores, check_fused, check_parity
 from twostream.export.quantize import calibration_inputs, compare, quantize
-from twostream.files import filled, read_json, refuse_foreign
+from twostream.files import ASKED, filled, refuse_foreign
 from twostream.log_linear import LogLinear, read_fusion
 from twostream.prediction.contract import CONTRACT_NAME, is_exported
 from twostream.prediction.model_files import load_models
@@ -110,8 +110,8 @@ def export_onnx(
     refuse_foreign(out, "export", CONTRACT_NAME)
     sides = None
     if int8:
-        asked = Path(run) / "asked.json" if isinstance(run, Path | str) else None
-        own = read_json(asked) if asked and asked.is_file() else None
+        asked = Path(run) / ASKED if isinstance(run, Path | str) else None
+        own = AskedData.of(asked.parent) if asked and asked.is_file() else None
         sides = _sides(own, calibrate, choice)
     with filled(out, CONTRACT_NAME, "*.onnx") as folder:
         parity: dict[Stream, Parity] = {}
@@ -149,7 +149,7 @@ def labels_text(classes: Sequence[str]) -> str:
 
 
 def _sides(
-    own: dict[str, Any] | None, data: Path | str | None, choice: SplitChoice | None
+    own: AskedData | None, data: Path | str | None, choice: SplitChoice | None
 ) -> DatasetSplit:
     """Return the clips that calibrate and those that are tested: never tested what was trained on.
 
@@ -160,11 +160,11 @@ def _sides(
     if data is None:
         if own is None:
             raise UsageError("int8 networks need clips of the run's classes: name their data set")
-        data = own["data"]
+        data = own.data
     seed, reading = 0, READING
-    if own is not None and Path(own["data"]).resolve() == Path(data).resolve():
-        seed, choice = own["seed"], choice or SplitChoice.from_json(own)
-        reading = own.get("reading", 1)
+    if own is not None and Path(own.data).resolve() == Path(data).resolve():
+        seed, choice = own.seed, choice or own.choice
+        reading = own.reading
     return (choice or SplitChoice()).of(load_dataset(data, reading=reading), seed=seed)
 
 

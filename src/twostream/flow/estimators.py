@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from itertools import pairwise
@@ -19,9 +19,41 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from twostream.schema import MOST
 from twostream.types import Direction, Frame, UsageError
 
 Fields = list[NDArray[np.float32]]  # of one pair, one a direction: (2, h, w) px
+
+# The least and the most of a parameter, which means the same for every estimator that has it.
+LIMITS: dict[str, tuple[float, float]] = {
+    "finest_scale": (0, 20),
+    "patch_size": (1, 256),
+    "patch_stride": (1, 256),
+    "window_size": (1, 1000),
+    "poly_n": (1, 15),
+    "poly_sigma": (1e-3, 100),
+    "levels": (1, 100),
+    "scales": (1, 100),
+    "pyramid_scale": (0.05, 0.99),
+    "scale_step": (0.05, 0.99),
+    "median_filtering": (0, 15),
+    "warm_start": (0, 10**6),
+    "tau": (1e-6, 1),
+    "omega": (1e-6, 2),
+}
+# Each is done for every one of the others: their product bounds the time of a pair.
+_REPEATED = (
+    "warps",
+    "inner_iterations",
+    "outer_iterations",
+    "fixed_point_steps",
+    "sweeps",
+    "iterations",
+    "gradient_descent_iterations",
+    "refinement_iterations",
+    "num_flow_updates",
+)
+MOST_REPEATED = 100_000  # the slowest preset has 3000
 
 
 def to_grey(frame: Frame) -> NDArray[np.uint8]:
@@ -178,6 +210,25 @@ def preset_parameters(name: str, preset: str = "default") -> dict[str, int | flo
     return dict(presets[preset])
 
 
+def check_parameters(parameters: Mapping[str, Any]) -> None:
+    """Raise UsageError where a parameter is out of range, or all would take for ever.
+
+    Args:
+        parameters: of any estimator, by name; texts, such as a file of weights, are no matter here.
+    """
+    numbers = {name: value for name, value in parameters.items() if not isinstance(value, str)}
+    for name, value in numbers.items():
+        low, high = LIMITS.get(name, (0 if name in _REPEATED else -MOST, MOST))
+        if not low <= value <= high:
+            raise UsageError(f"the flow's {name} lies in {low:g} to {high:g}, got {value}")
+    repeated = math.prod(max(1, numbers.get(name, 1)) for name in _REPEATED)
+    if repeated > MOST_REPEATED:
+        raise UsageError(
+            f"{', '.join(name for name in _REPEATED if name in numbers)} multiply to {repeated:g} "
+            f"steps for a pair of frames: at most {MOST_REPEATED}"
+        )
+
+
 def make_estimator(name: str, **parameters: int | float | str) -> FlowEstimator:
     """Return a new estimator.
 
@@ -208,4 +259,5 @@ def make_estimator(name: str, **parameters: int | float | str) -> FlowEstimator:
             wanted = "a whole number" if kind is int else "a finite number"
             raise UsageError(f"flow estimator {name}: {parameter} must be {wanted}, got {value}")
         checked[parameter] = kind(value)
+    check_parameters(checked)
     return estimator(**checked)

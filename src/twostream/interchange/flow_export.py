@@ -27,6 +27,7 @@ from twostream.flow.opencv import one_opencv_thread
 from twostream.foreign import is_foreign
 from twostream.interchange.classic import encode_classic
 from twostream.interchange.names import without_suffix
+from twostream.schema import parse_json
 from twostream.store.flow_store import ClipFile, FlowStore, StoreSettings
 from twostream.threads import StoppedError, work_through
 from twostream.types import (
@@ -181,7 +182,7 @@ def _claimed(out: Path, asked: dict[str, Any]) -> Iterator[None]:
 
 def _check_same(index: Path, asked: dict[str, Any]) -> None:
     try:
-        before = dict(json.loads(index.read_text(encoding="utf-8")))
+        before = dict(parse_json(index.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
         raise StoreError(f"{index} cannot be read: {error}") from error
     differing = [

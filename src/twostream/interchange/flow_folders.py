@@ -22,7 +22,6 @@ Only names are read here. Memory grows with the number of videos, not of files.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 import zipfile
@@ -32,6 +31,7 @@ from pathlib import Path
 from typing import Literal
 
 from twostream.foreign import is_foreign
+from twostream.schema import parse_json
 from twostream.types import DataError
 
 Part = Literal["named", "x", "y", "rgb"]
@@ -189,9 +189,9 @@ def known_bound(root: Path | str) -> float | None:
     """Return the bound that ``export_flow`` noted down beside its folders, None elsewhere."""
     try:
         return float(
-            json.loads((Path(root) / "export.json").read_text(encoding="utf-8"))["bound_px"]
+            parse_json((Path(root) / "export.json").read_text(encoding="utf-8"))["bound_px"]
         )
-    except (OSError, ValueError, TypeError, KeyError):
+    except (OSError, ValueError, TypeError, KeyError, OverflowError):
         return None
 
 

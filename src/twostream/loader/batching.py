@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from twostream import stopping
 from twostream.augment import color_jitter, flip, random_crop, scaled_crop
 from twostream.loader.resized_crops import centre_samples, resized_crop
 from twostream.sampling import class_uniform_batch, even_shares, sample_rng, segment_positions
@@ -207,14 +208,23 @@ def batches(
     dataset: Dataset, order: Iterable[int], *, workers: int = 0, pin_memory: bool = False
 ) -> DataLoader:
     """Return a loader that yields the items of ``order``, in that order, whole."""
-    return DataLoader(
+    return _Loader(
         dataset,
         batch_size=None,
         sampler=order,
         num_workers=workers,
         pin_memory=pin_memory,
         prefetch_factor=4 if workers else None,
+        worker_init_fn=stopping.end_with_parent,
     )
+
+
+class _Loader(DataLoader):
+    """A loader whose processes a stop does not catch while they start."""
+
+    def __iter__(self) -> Any:
+        with stopping.put_off():
+            return super().__iter__()
 
 
 class TimedLoader:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-from twostream.types import CHANNEL_ORDERS, ChannelOrder, ModelError
+from twostream.schema import parse_json
+from twostream.types import ChannelOrder, ModelError, ValueRange
 
 # ImageNet's colour statistics, which timm's and torchvision's weights were trained with.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -31,7 +31,7 @@ class Declaration:
 
     architecture: str | None = None
     channel_order: ChannelOrder = "rgb"
-    value_range: int = 1
+    value_range: ValueRange = 1
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
     notes: tuple[str, ...] = ()
@@ -65,7 +65,7 @@ def read_declaration(path: Path, metadata: Mapping[str, str]) -> Declaration:
     beside = _read_sidecar(sidecar(path))
     said: dict[str, Any] = {**metadata, **beside}
     order = str(said.get("channel_order", "rgb")).lower()
-    if order not in CHANNEL_ORDERS:
+    if order not in get_args(ChannelOrder):
         raise ModelError(f"{path}: channel_order is {order!r}, expected rgb or bgr")
     white = {"1": 1, "1.0": 1, "255": 255, "255.0": 255}.get(str(said.get("value_range", 1)))
     if white is None:
@@ -96,7 +96,7 @@ def read_declaration(path: Path, metadata: Mapping[str, str]) -> Declaration:
     return Declaration(
         architecture=words[-1] if words else None,
         channel_order=order,  # type: ignore[arg-type]
-        value_range=white,
+        value_range=white,  # type: ignore[arg-type]
         mean=found.get("mean", imagenet(IMAGENET_MEAN)),
         std=found.get("std", (1.0, 1.0, 1.0) if only_mean else imagenet(IMAGENET_STD)),
         notes=tuple(notes),
@@ -108,7 +108,7 @@ def _read_sidecar(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        said = json.loads(path.read_text(encoding="utf-8"))
+        said = parse_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ModelError(
             f"{path} describes the weights beside it, but cannot be read ({error}): mend it, or "
@@ -128,7 +128,7 @@ def _three_numbers(value: Any, *, positive: bool) -> tuple[float, ...] | None:
     parts = value.split(",") if isinstance(value, str) else value
     try:
         numbers = tuple(float(part) for part in parts)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     fits = all(math.isfinite(number) and (number > 0 or not positive) for number in numbers)
     return numbers if len(numbers) == 3 and fits else None

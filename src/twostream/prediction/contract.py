@@ -7,12 +7,13 @@ frames and fields make a sample, and how scores become a prediction. ``export.de
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from twostream.log_linear import LogLinear
-from twostream.types import ModelError, ModelSpec
+from twostream.schema import parse_json
+from twostream.store.flow_store import StoreSettings
+from twostream.types import ModelError, ModelSpec, UsageError
 
 CONTRACT_NAME = "contract.json"
 # In the first the answer is the mean of the streams, in the second what `fusion` says.
@@ -38,7 +39,9 @@ def read_contract(folder: Path) -> list[tuple[Path, ModelSpec]]:
             (folder / Path(stream["file"]).name, ModelSpec.from_json(stream["spec"]))
             for stream in text["streams"].values()
         ]
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        for _, spec in streams:
+            StoreSettings.of_model(spec)
+    except (KeyError, TypeError, ValueError, AttributeError, UsageError) as error:
         raise ModelError(f"{path} cannot be read ({error}): export again") from error
     if not streams:
         raise ModelError(f"{path} names no network: export again")
@@ -66,7 +69,7 @@ def exported_fusion(folder: Path) -> LogLinear | None:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        text = json.loads(path.read_text(encoding="utf-8"))
+        text = parse_json(path.read_text(encoding="utf-8"))
         if text["format"] not in (FORMAT, FORMAT_FUSED):
             raise ModelError(
                 f"{path} has format {text['format']!r}, this version reads {FORMAT!r} and "

@@ -294,7 +294,7 @@ class TwoStreamPredictor:
 
 def stored_as(spec: ModelSpec) -> StoreSettings:
     """Return how a network's videos are stored, at its own frame rate."""
-    return StoreSettings(**{**spec.store, "fps": spec.fps})
+    return StoreSettings.of_model(spec)
 
 
 def read_clip(video: Path | str, specs: Sequence[ModelSpec]) -> tuple[Clip, ClipHeader]:

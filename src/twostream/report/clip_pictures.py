@@ -48,11 +48,11 @@ def open_store(run: Path, settings: Mapping[str, Any]) -> FlowStore | str:
     root = part(settings, "store").get("root")
     places = [run / "flow"] if root is None else [Path(root), run / root, run / "flow"]
     for place in places:
-        if (place / "store.json").is_file():
-            try:
+        try:
+            if (place / "store.json").is_file():
                 return FlowStore.open(place)
-            except StoreError as error:
-                return str(error)
+        except (StoreError, OSError) as error:  # the latter of a name that is too long
+            return str(error)
     return f"the store of frames and flow is not at {places[0]} any more"
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import zipfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Any
 from twostream.fusion import fuse, match, pooled
 from twostream.log_linear import FUSED, LogLinear, read_fusion
 from twostream.report.wording import percent
+from twostream.schema import check_json, parse_json
 from twostream.scoring import load_scores
 from twostream.types import STREAMS, DataError, RunError, TwoStreamError, VideoScores
 
@@ -87,6 +87,64 @@ class RunContents:
         return [(video_id, why, video_id in tested) for video_id, why in sorted(reasons.items())]
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Recipe:
+    """What the card says of a recipe."""
+
+    name: str | None = None
+    steps: int | None = None
+    batch_size: int | None = None
+    epochs: float | None = None
+    temporal_epochs: float | None = None
+    least_steps: int | None = None
+    temporal_least_steps: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Store:
+    """Where pictures of clips come from."""
+
+    root: str | None = None
+    flow: str = ""
+    short_side: int | None = None
+    parameters: dict[str, int | float | str] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Settings:
+    """What reports and cards use of settings.json."""
+
+    dataset: str | None = None
+    split: str | None = None
+    command: str | None = None
+    how: str | None = None
+    others: tuple[str, ...] | None = None
+    recipe: _Recipe | None = None
+    store: _Store | None = None
+    start: dict[str, str | bool | None] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Results:
+    """What they use of results.json."""
+
+    train_videos: int | None = None
+    accuracy: dict[str, float | None] | None = None
+    seconds: dict[str, float | None] | None = None
+    unreadable: dict[str, str] | None = None
+    loader_wait: dict[str, float | None] | None = None
+    fit_scores: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _History:
+    """What they use of logs/<stream>/history.json."""
+
+    history: tuple[dict[str, float | None], ...]
+    seconds: float | None = None
+    loader_wait_seconds: float | None = None
+
+
 def part(values: Mapping[str, Any], key: str) -> dict[str, Any]:
     """Return a JSON object inside another; {} where it is missing or something else."""
     found = values.get(key)
@@ -129,8 +187,8 @@ def read_run(run: Path) -> RunContents:
             problems.append(f"The streams' scores of training clips do not match: {error}.")
     return RunContents(
         run,
-        _json(run / "settings.json", problems),
-        _json(run / "results.json", problems),
+        _json(run / "settings.json", problems, _Settings),
+        _json(run / "results.json", problems, _Results),
         test,
         train,
         learnt,
@@ -158,9 +216,10 @@ def _scores(
     return found
 
 
-def _json(path: Path, problems: list[str]) -> dict[str, Any]:
+def _json(path: Path, problems: list[str], kind: type | None = None) -> dict[str, Any]:
+    """Return a JSON object; {} where it is missing, damaged, or not what a dataclass declares."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
@@ -168,6 +227,12 @@ def _json(path: Path, problems: list[str]) -> dict[str, Any]:
         return {}
     if not isinstance(content, dict):
         problems.append(f"{path.name} does not hold a JSON object.")
+        return {}
+    try:
+        if kind is not None:
+            check_json(kind, content)
+    except ValueError as error:
+        problems.append(f"{path.name} is damaged, and left out ({error}).")
         return {}
     return content
 
@@ -182,7 +247,7 @@ def _fusion(run: Path, problems: list[str]) -> LogLinear | None:
 
 def _history(run: Path, stream: str, problems: list[str]) -> dict[str, Any]:
     """Return a stream's curves; {} where there are none."""
-    content = _json(run / "logs" / stream / "history.json", problems)
+    content = _json(run / "logs" / stream / "history.json", problems, _History)
     rows = content.get("history")
     usable = isinstance(rows, list) and all(
         isinstance(row, dict)

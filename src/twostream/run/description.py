@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,8 +13,9 @@ from twostream.files import read_json
 from twostream.log_linear import LogLinear
 from twostream.run.data_settings import rate_note, rates_of
 from twostream.run.steps import StoredSplit
+from twostream.schema import check_json
 from twostream.store.flow_store import StoreSettings
-from twostream.types import VideoScores
+from twostream.types import RunError, VideoScores
 
 if TYPE_CHECKING:
     from twostream.run.training_run import TrainingRun
@@ -91,5 +92,48 @@ def outcome(
 
 def loader_wait(out: Path, stream: str) -> float:
     """Return the share of the training time that the loop waited for data."""
-    summary = read_json(out / "logs" / stream / "history.json")
-    return round(summary["loader_wait_seconds"] / max(summary["seconds"], 1e-9), 4)
+    spent = _checked(_Spent, out / "logs" / stream / "history.json")
+    return round(spent["loader_wait_seconds"] / max(spent["seconds"], 1e-9), 4)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Spent:
+    """What is used here of RUN/logs/<stream>/history.json."""
+
+    seconds: float
+    loader_wait_seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Head:
+    """What RUN/results.json says of another data set's head."""
+
+    test_videos: int
+    accuracy: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Results:
+    """What later verbs use of RUN/results.json."""
+
+    classes: tuple[str, ...]
+    train_videos: int
+    train_scored: int | None = None
+    train_accuracy: dict[str, float | None]
+    fit_scores: str | None = None
+    others: dict[str, _Head] = field(default_factory=dict)
+
+
+def read_results(run: Path) -> dict[str, Any]:
+    """Read RUN/results.json; raises RunError where it is missing or damaged."""
+    return _checked(_Results, run / "results.json")
+
+
+def _checked(kind: type, path: Path) -> dict[str, Any]:
+    """Read a JSON object that must hold what a dataclass declares, and may hold more."""
+    values = read_json(path)
+    try:
+        check_json(kind, values)
+    except ValueError as error:
+        raise RunError(f"{path} is damaged ({error}): train into another --out") from error
+    return values

@@ -9,10 +9,19 @@ from pathlib import Path
 from typing import Any
 
 from twostream.checkpoint import load_model
-from twostream.datasets import READING, Dataset, Missing, SplitChoice, load_dataset, relabeled
-from twostream.files import check_writable, locked, read_json, write_json
+from twostream.datasets import (
+    READING,
+    AskedData,
+    Dataset,
+    Missing,
+    SplitChoice,
+    load_dataset,
+    relabeled,
+)
+from twostream.files import check_writable, locked, write_json
 from twostream.log_linear import read_fusion
 from twostream.run.cross_fitting import fused
+from twostream.run.description import read_results
 from twostream.run.kept_videos import as_begun, data_of, kept_videos, say_known
 from twostream.run.steps import extract_split, score
 from twostream.scoring import load_scores, save_scores
@@ -60,17 +69,17 @@ def evaluate_run(
     """
     options = options or TrainerOptions()
     options.check()
-    results, asked = read_json(run / "results.json"), read_json(run / "asked.json")
+    results, asked = read_results(run), AskedData.of(run)
     files = [run / f"{stream}.safetensors" for stream in STREAMS]
     models = [load_model(path) for path in files if path.is_file()]
     if not models:
         raise RunError(f"{run} holds no trained model: train first (twostream train DATA)")
     specs = [model.spec for model in models]
     own, again = data is None, data is None and not choice
-    seed = asked["seed"]
+    seed = asked.seed
     dataset, test = tested(run, asked, data, choice or SplitChoice(), skip_unreadable)
     videos = tuple(relabeled(test, dataset.classes, specs[0].classes, name=dataset.name))
-    stored = StoreSettings(**specs[0].store)
+    stored = StoreSettings.from_json(specs[0].store)
     # RUN/scores stays as training left it unless the same videos are scored again
     folder = out or run / ("scores" if again else f"scores-{dataset.name}")
     check_out(folder)
@@ -78,7 +87,7 @@ def evaluate_run(
         start = time.perf_counter()
         found = extract_split(
             DatasetSplit(dataset.name, "test", specs[0].classes, (), videos),
-            Path(asked["store"] or run / "flow") if own else run / f"flow-{dataset.name}",
+            Path(asked.store or run / "flow") if own else run / f"flow-{dataset.name}",
             stored if own else replace(stored, fps=specs[0].fps),
             kinds=kinds_of(specs),
             smallest_side=specs[0].smallest_side,
@@ -96,7 +105,7 @@ def evaluate_run(
     done = {
         **results,
         "run": str(run),
-        "data": str(data or asked["data"]),
+        "data": str(data or asked.data),
         "test_videos": len(videos),
         "accuracy": {each.stream: each.accuracy() for each in scores},
         "seconds": {
@@ -113,7 +122,7 @@ def evaluate_run(
 
 def tested(
     run: Path,
-    asked: dict[str, Any],
+    asked: AskedData,
     data: str | None,
     choice: SplitChoice,
     skip_unreadable: bool,
@@ -123,19 +132,18 @@ def tested(
     own = data is None
     missing: Missing = "leave out" if skip_unreadable or (kept and own) else "refuse"
     dataset = load_dataset(
-        data or data_of(kept, asked["data"]),
-        reading=asked.get("reading", 1) if own else READING,
+        data or data_of(kept, asked.data),
+        reading=asked.reading if own else READING,
         missing=missing,
     )
     logger.info(dataset.describe())
     if own and not choice:
-        began = SplitChoice.from_json(asked)
-        dataset, split = as_begun(kept, dataset, began, seed=asked["seed"])
+        dataset, split = as_begun(kept, dataset, asked.choice, seed=asked.seed)
         return dataset, split.test
     for note in dataset.notes:
         logger.info(note)
     whole = not own and not choice and not dataset.given
-    test = dataset.videos if whole else choice.of(dataset, seed=asked["seed"]).test
+    test = dataset.videos if whole else choice.of(dataset, seed=asked.seed).test
     say_known(kept, test)
     return dataset, test
 

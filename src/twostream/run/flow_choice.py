@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from twostream.files import read_json, write_json
+from twostream.schema import from_json
 from twostream.store.flow_store import SETTINGS_NAME
 from twostream.types import RunError, VideoScores
 
@@ -67,8 +68,8 @@ def chosen_flow(
     """
     if file.is_file():
         try:
-            found = FlowChoice(**read_json(file))
-        except TypeError as error:
+            found = from_json(FlowChoice, read_json(file))
+        except ValueError as error:
             raise RunError(f"{file} is damaged ({error}): delete it, then --resume") from error
     else:
         scores = {name: held_out(name) for name in names}

@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from twostream.datasets import Dataset, SplitChoice
 from twostream.files import read_json, write_json
+from twostream.schema import from_json
 from twostream.threads import num_cores
 from twostream.types import DatasetSplit, LabeledVideo, RunError, VideoError
 from twostream.video.fingerprint import source_hash
@@ -86,22 +86,46 @@ def kept_videos(run: Path) -> KeptVideos | None:
     if not file.is_file():
         return None
     try:
-        kept = read_json(file)
-        classes = tuple(kept["classes"])
-        sides = [tuple(_video(row, classes) for row in kept[side]) for side in ("train", "test")]
-        hashes = {row["id"]: row["hash"] for side in ("train", "test") for row in kept[side]}
-        split = DatasetSplit(
-            kept["dataset"], kept["split"], classes, sides[0], sides[1], tuple(kept["notes"])
-        )
-        return KeptVideos(split, hashes, frozenset(kept["others"]), Path(kept["root"]))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        kept = from_json(_Written, read_json(file))
+        sides = [
+            tuple(_video(row, kept.classes) for row in rows) for rows in (kept.train, kept.test)
+        ]
+        hashes = {row.id: row.hash for row in (*kept.train, *kept.test)}
+        split = DatasetSplit(kept.dataset, kept.split, kept.classes, sides[0], sides[1], kept.notes)
+        return KeptVideos(split, hashes, frozenset(kept.others), Path(kept.root))
+    except ValueError as error:
         raise RunError(
             f"{file} is damaged ({type(error).__name__}: {error}): train again, with another --out"
         ) from error
 
 
-def _video(row: dict[str, Any], classes: Sequence[str]) -> LabeledVideo:
-    return LabeledVideo(row["id"], Path(row["path"]), classes.index(row["label"]), row["group"])
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A video, as RUN/videos.json has it."""
+
+    id: str
+    path: str
+    label: str
+    group: str | None
+    hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """What RUN/videos.json holds, see ``keep_videos``."""
+
+    dataset: str
+    split: str
+    root: str
+    classes: tuple[str, ...]
+    notes: tuple[str, ...]
+    others: tuple[str, ...]
+    train: tuple[_Row, ...]
+    test: tuple[_Row, ...]
+
+
+def _video(row: _Row, classes: Sequence[str]) -> LabeledVideo:
+    return LabeledVideo(row.id, Path(row.path), classes.index(row.label), row.group)
 
 
 def hashes_of(videos: Iterable[LabeledVideo]) -> dict[str, str]:

@@ -22,6 +22,7 @@ from twostream.log_linear import LogLinear, read_fusion
 from twostream.report import write_report
 from twostream.report.measures import confidence_interval, recalls
 from twostream.run.cross_fitting import inner_folds, joined, said_before
+from twostream.run.description import read_results
 from twostream.run.kept_videos import data_of, kept_videos
 from twostream.run.power_law import learning_curve
 from twostream.run.settings import RunSettings
@@ -76,7 +77,7 @@ def curve_run(
     """
     options = options or TrainerOptions()
     options.check()
-    results = read_json(run / "results.json")
+    results = read_results(run)
     settings = RunSettings.from_asked(read_json(run / ASKED))
     settings = replace(settings, data=str(data_of(kept_videos(run), settings.data)))
     if results.get("fit_scores") == "in-sample" or len(settings.streams) < len(STREAMS):

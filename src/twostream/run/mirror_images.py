@@ -20,6 +20,7 @@ from twostream.recipes import Recipe
 from twostream.run.mirror_pairs import mirror_pairs
 from twostream.run.settings import RunSettings
 from twostream.run.steps import StoredSplit
+from twostream.schema import from_json
 from twostream.store.flow_store import Kind
 from twostream.types import RunError, VideoScores
 
@@ -71,8 +72,8 @@ def mirror_images(
         return MirrorImages(settings.recipe.flips)
     if file.is_file():
         try:
-            found = MirrorImages(**read_json(file))
-        except TypeError as error:
+            found = from_json(MirrorImages, read_json(file))
+        except ValueError as error:
             raise RunError(f"{file} is damaged ({error}): delete it, then --resume") from error
     else:
         pairs = mirror_pairs(own.split.train, own.clips.store, settings.temporal)

@@ -11,6 +11,7 @@ from twostream.datasets import READING, SplitChoice
 from twostream.initialise import NetSettings, Start
 from twostream.multitask import HOWS, How
 from twostream.recipes import Recipe
+from twostream.schema import from_json
 from twostream.store.flow_store import Kind, StoreSettings
 from twostream.training import TRAIN
 from twostream.types import STREAMS, RunError, Stream, TemporalInput, UsageError, is_flow
@@ -131,9 +132,11 @@ class RunSettings:
         Args:
             begun: its asked.json.
         """
-        before = begun.get("recipe", {})
+        before = begun.get("recipe")
+        before = before if isinstance(before, dict) else {}
+        adapted = before.get("adapts")
         recipe = self.recipe
-        if "flips" not in before.get("adapts", ()):
+        if not isinstance(adapted, list) or "flips" not in adapted:
             recipe = recipe.settled("flips")
         if "linear_probe" not in before:
             recipe = replace(recipe, linear_probe=())
@@ -171,19 +174,18 @@ class RunSettings:
             RunError: something is missing, or of another version.
         """
         try:
-            recipe = Recipe(**_with_tuples(asked["recipe"]))
+            recipe = from_json(Recipe, asked["recipe"])
+            stored = asdict(recipe.stored()) | {name: asked[name] for name in KEPT}
             parts: dict[str, Any] = {
                 "recipe": recipe,
-                "temporal": TemporalInput(**asked["temporal"]),
-                "start": Start(**asked["start"]),
-                "choice": SplitChoice.from_json(_with_tuples(asked)),
-                "stored": recipe.stored(**{name: asked[name] for name in KEPT}),
+                "choice": {each.name: asked[each.name] for each in fields(SplitChoice)},
+                "stored": StoreSettings.from_json(stored),
                 "reading": asked.get("reading", 1),
             }
             known = [each.name for each in fields(cls) if each.name not in parts]
             kept = {name: asked[name] for name in known if name in asked}
-            return cls(**parts, **_with_tuples(kept))
-        except (KeyError, TypeError, AttributeError) as error:
+            return from_json(cls, {**parts, **kept})
+        except (KeyError, ValueError, UsageError) as error:
             raise RunError(
                 f"asked.json does not say what the run was asked for ({type(error).__name__}: "
                 f"{error}): it is damaged or of another version, train again"
@@ -208,8 +210,3 @@ class RunSettings:
         """Return which files of each clip the streams need."""
         wanted = (kind for stream in self.streams for kind in self.net(stream).kinds)
         return tuple(dict.fromkeys(wanted))
-
-
-def _with_tuples(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return JSON values with tuples for the lists."""
-    return {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}

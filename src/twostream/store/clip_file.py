@@ -14,7 +14,6 @@ its footer is unfinished. Reading keeps no file open, so a data set may have any
 
 from __future__ import annotations
 
-import json
 import struct
 import zlib
 from collections.abc import Sequence
@@ -24,6 +23,7 @@ from typing import NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
+from twostream.schema import from_json, parse_json
 from twostream.store.coding import FORMAT_VERSION, ClipHeader, Item, decode_fields, decode_item
 from twostream.types import StoreError
 
@@ -179,11 +179,9 @@ class ClipFile:
 
     def _parse_header(self, text: bytes) -> ClipHeader:
         try:
-            fields = json.loads(text)
-            pauses = tuple((int(first), int(end)) for first, end in fields.pop("pauses", ()))
-            header = ClipHeader(**fields, pauses=pauses)
-        except (ValueError, TypeError, AttributeError):
-            self._refuse("has a header that cannot be read")
+            header = from_json(ClipHeader, parse_json(text))
+        except ValueError as error:
+            self._refuse(f"has a header that cannot be read ({error})")
         if header.version != FORMAT_VERSION:
             self._refuse(f"has format {header.version}, this version reads {FORMAT_VERSION}")
         return header

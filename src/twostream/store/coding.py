@@ -168,13 +168,16 @@ def decode_item(blobs: Sequence[bytes | memoryview], header: ClipHeader, out: It
     """
     if header.kind != "rgb" and not header.coded:
         try:
-            planes = np.frombuffer(zlib.decompress(blobs[0]), np.uint8).reshape(4, -1)
+            unpacked = zlib.decompressobj().decompress(blobs[0], out.nbytes + 1)  # and no more
+            planes = np.frombuffer(unpacked, np.uint8).reshape(4, -1)
             out[:] = np.ascontiguousarray(planes.T).view("<f4").reshape(header.item_shape)
         except (zlib.error, ValueError) as error:
             raise ValueError("holds a damaged field") from error
         return
     flags = cv2.IMREAD_COLOR if header.kind == "rgb" else cv2.IMREAD_GRAYSCALE
     for k, blob in enumerate(blobs):
+        if picture_size(blob) != (header.height, header.width):  # before it is unpacked
+            raise ValueError("holds a picture of another size or none")
         image = cv2.imdecode(np.frombuffer(blob, np.uint8), flags)
         if image is None or image.shape[:2] != (header.height, header.width):
             raise ValueError("holds a picture of another size or none")
@@ -182,6 +185,22 @@ def decode_item(blobs: Sequence[bytes | memoryview], header: ClipHeader, out: It
             cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=out)
         else:
             np.maximum(image, 1, out=out[k])  # JPEG may ring down to 0, one below the lowest code
+
+
+def picture_size(blob: bytes | memoryview) -> tuple[int, int] | None:
+    """Return (height, width) that a JPEG or PNG file says, None where it is neither, or damaged."""
+    if blob[:8] == b"\x89PNG\r\n\x1a\n" and len(blob) >= 24:
+        return int.from_bytes(blob[20:24]), int.from_bytes(blob[16:20])
+    place = 2
+    while blob[:2] == b"\xff\xd8" and place + 9 <= len(blob) and blob[place] == 0xFF:
+        marker = blob[place + 1]
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):  # start of frame
+            return (
+                int.from_bytes(blob[place + 5 : place + 7]),
+                int.from_bytes(blob[place + 7 : place + 9]),
+            )
+        place += 2 + int.from_bytes(blob[place + 2 : place + 4])
+    return None
 
 
 def coded_item(item: Item, header: ClipHeader) -> tuple[Item, Item]:

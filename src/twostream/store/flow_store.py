@@ -20,12 +20,13 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Self
 
 from twostream.files import remove_leftovers, write_text
-from twostream.flow import ESTIMATOR_NAMES, make_estimator
+from twostream.flow import ESTIMATOR_NAMES, check_parameters, make_estimator
 from twostream.foreign import is_foreign
+from twostream.schema import from_json, parse_json
 from twostream.store.clip_file import ClipFile
 from twostream.store.clip_writer import ClipWriter
 from twostream.store.coding import FORMAT_VERSION, ClipHeader, Codec, Kind
-from twostream.types import StoreError, UsageError
+from twostream.types import ModelSpec, StoreError, UsageError
 
 SETTINGS_NAME = "store.json"
 # bytes of a video's name, of the 255 of most file systems: ".clip", and what `files` puts round it
@@ -68,6 +69,22 @@ class StoreSettings:
         for name, value in (("bound", self.bound_px), ("frame rate", self.fps)):
             if value is not None and not (math.isfinite(value) and value > 0):
                 raise UsageError(f"the {name} must be a number above 0, got {value}")
+
+    @classmethod
+    def from_json(cls, values: Any) -> Self:
+        """Read settings out of a file.
+
+        Raises:
+            ValueError, UsageError: something is unknown, of another kind or out of range.
+        """
+        settings = from_json(cls, values)
+        check_parameters(settings.parameters)
+        return settings
+
+    @classmethod
+    def of_model(cls, spec: ModelSpec) -> Self:
+        """Return how a network's videos are stored, at its own frame rate; raises likewise."""
+        return cls.from_json({**spec.store, "fps": spec.fps})
 
     @property
     def imported(self) -> bool:
@@ -147,10 +164,10 @@ class FlowStore:
         """Open a store; raises StoreError where there is none."""
         path = Path(root) / SETTINGS_NAME
         try:
-            text: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            text: dict[str, Any] = parse_json(path.read_text(encoding="utf-8"))
             version = text.pop("version")
             if version == FORMAT_VERSION:
-                return cls(root, StoreSettings(**text))
+                return cls(root, StoreSettings.from_json(text))
         except FileNotFoundError:
             raise StoreError(
                 f"{root} holds no flow store (no {SETTINGS_NAME}): run twostream extract first"

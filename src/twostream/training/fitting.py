@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 
@@ -91,7 +92,7 @@ def fit(
         **keep,
     )
     resume = last_checkpoint(checkpoints) if checkpoints else None
-    with quiet_lightning(), _stoppable():
+    with quiet_lightning(), _stoppable(trainer):
         trainer.fit(training, ckpt_path=str(resume) if resume else None)
     if trainer.interrupted:
         raise KeyboardInterrupt
@@ -99,12 +100,18 @@ def fit(
 
 
 @contextmanager
-def _stoppable() -> Iterator[None]:
-    """Undo what Lightning makes of Ctrl-C: an exit with status 1, and a signal that is ignored."""
+def _stoppable(trainer: Trainer) -> Iterator[None]:
+    """Undo what Lightning makes of Ctrl-C: an exit with status 1, and a signal that is ignored.
+
+    Processes of further devices end too: a signal may have reached this one alone.
+    """
     before = signal.getsignal(signal.SIGINT)
     try:
         yield
-    except SystemExit as error:
+    except (SystemExit, KeyboardInterrupt) as error:
+        launcher: Any = trainer.strategy.launcher
+        if launcher is not None:
+            launcher.kill(signal.SIGTERM)
         if isinstance(error.__context__, KeyboardInterrupt):
             signal.signal(signal.SIGINT, before)
             raise KeyboardInterrupt from None

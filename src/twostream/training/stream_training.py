@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.utils.data import Sampler
 from torchmetrics.classification import MulticlassAccuracy
 
+from twostream import stopping
 from twostream.checkpoint import StreamModel
 from twostream.files import write_text
 from twostream.loader import Batches, TimedLoader, batches
@@ -163,6 +164,8 @@ class StreamTraining(LightningModule):
 
     def on_train_start(self) -> None:
         """Start the clock."""
+        if self.trainer.world_size > 1:  # Lightning's own handler would wait for the other devices
+            stopping.listen(over=True)
         self.started = time.perf_counter()
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:

@@ -1,7 +1,6 @@
 """The server: the page at /, the JSON API below /api/."""
 
 # fastapi reads the types of its routes: they must not be strings
-import tempfile
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import asdict
@@ -16,8 +15,10 @@ from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException as AnyHTTPException
 from starlette.requests import ClientDisconnect
 
+from twostream.files import staged
 from twostream.prediction import TwoStreamPredictor
 from twostream.types import TwoStreamError
+from twostream.web.allowed_names import Names
 from twostream.web.analysis import in_words
 from twostream.web.guard import Guard
 from twostream.web.limits import Limits, RefusedError
@@ -38,6 +39,7 @@ def open_app(
     limits: Limits,
     videos: Sequence[Path] = (),
     auth: str | None = None,
+    names: Names | None = None,
 ) -> Iterator[Any]:
     """Give the ASGI application of a run; its temporary files are gone afterwards.
 
@@ -47,9 +49,10 @@ def open_app(
         limits: of every visitor.
         videos: the server's own, to pick from.
         auth: "user:password" that every request must carry; None: everybody may ask.
+        names: under which it answers; None: of this machine's own loopback.
     """
-    with tempfile.TemporaryDirectory(prefix="twostream-web-") as folder:
-        uploads = Uploads(Path(folder), limits)
+    with staged(None) as folder:  # what a killed server left of its visitors' is removed
+        uploads = Uploads(folder, limits)
         service = Service(predictor, name, limits, uploads, tuple(videos))
 
         @asynccontextmanager
@@ -63,7 +66,7 @@ def open_app(
         app.mount("/", StaticFiles(directory=STATIC, html=True))
         for kind in (TwoStreamError, RequestValidationError, AnyHTTPException, ClientDisconnect):
             app.add_exception_handler(kind, _refuse)
-        yield Guard(app, auth)
+        yield Guard(app, names or Names("127.0.0.1"), auth)
 
 
 async def _service(request: Request) -> Service:
@@ -81,7 +84,8 @@ async def _received(request: Request, service: Served, name: str = "") -> AsyncI
     length = request.headers.get("content-length", "")
     if length.isdigit():
         service.limits.check_bytes(int(length))
-    async with service.uploads.received(request.stream(), name) as path:
+    client = request.client.host if request.client else ""
+    async with service.uploads.received(request.stream(), name, client) as path:
         yield path
 
 

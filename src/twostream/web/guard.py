@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hmac
+import math
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 
 from twostream.types import UsageError
+from twostream.web.allowed_names import Names
+from twostream.web.guesses import Guesses
 
 HEADERS = {
     # the browser itself runs, loads and asks nothing but this server's own files and routes
@@ -22,18 +25,23 @@ HEADERS = {
     "referrer-policy": "no-referrer",
 }
 
+_READING = ("GET", "HEAD", "OPTIONS")
+
 
 class Guard:
     """An ASGI application in front of another one.
 
     Args:
         app: the other one.
+        names: under which it answers.
         auth: "user:password" that every request must carry (HTTP basic); None: everybody may ask.
     """
 
-    def __init__(self, app: Any, auth: str | None = None) -> None:
+    def __init__(self, app: Any, names: Names, auth: str | None = None) -> None:
         self.app = app
+        self._names = names
         self._auth = None if auth is None else base64.b64encode(auth.encode())
+        self._guesses = Guesses()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer or pass on a request."""
@@ -46,20 +54,40 @@ class Guard:
                 MutableHeaders(scope=message).update(HEADERS)
             await send(message)
 
-        refusal = self._refusal(scope["method"], Headers(scope=scope))
+        headers = Headers(scope=scope)
+        client = (scope.get("client") or ("",))[0]
+        refusal = self._stranger(scope["method"], headers) or self._unknown(client, headers)
         await (refusal or self.app)(scope, receive, send_with_headers)
 
-    def _refusal(self, method: str, headers: Headers) -> JSONResponse | None:
-        """Return the answer to what is not passed on."""
-        if self._auth is not None:
-            kind, _, given = headers.get("authorization", "").partition(" ")
-            known = hmac.compare_digest(given.strip().encode("latin-1"), self._auth)
-            if kind.lower() != "basic" or not known:
-                asking = {"www-authenticate": 'Basic realm="twostream", charset="UTF-8"'}
-                return JSONResponse({"error": "a user and a password are needed"}, 401, asking)
-        if method == "POST" and headers.get("sec-fetch-site") == "cross-site":
+    def _stranger(self, method: str, headers: Headers) -> JSONResponse | None:
+        """Return the answer to what another site's page sends, or another site's name leads to."""
+        host, origin = headers.get("host"), headers.get("origin")
+        if host is not None and not self._names.known(host):
+            sentence = (
+                f"this server does not answer to the name {host[:80]}: ask for it as localhost or "
+                "by its address, or start it with --allow-host and that name"
+            )
+            return JSONResponse({"error": sentence}, 403)
+        foreign = origin is not None and not self._names.own(origin, host or "")
+        if method not in _READING and (foreign or headers.get("sec-fetch-site") == "cross-site"):
             return JSONResponse({"error": "another site's page may not send anything here"}, 403)
         return None
+
+    def _unknown(self, client: str, headers: Headers) -> JSONResponse | None:
+        """Return the answer to who does not say the password."""
+        if self._auth is None:
+            return None
+        kind, _, given = headers.get("authorization", "").partition(" ")
+        if kind.lower() == "basic":
+            seconds = math.ceil(self._guesses.seconds_to_wait(client))
+            if seconds:
+                sentence = f"too many wrong passwords came from you: wait {seconds} s"
+                return JSONResponse({"error": sentence}, 429, {"retry-after": str(seconds)})
+            if hmac.compare_digest(given.strip().encode("latin-1"), self._auth):
+                return None
+            self._guesses.wrong(client)
+        asking = {"www-authenticate": 'Basic realm="twostream", charset="UTF-8"'}
+        return JSONResponse({"error": "a user and a password are needed"}, 401, asking)
 
 
 def read_auth(auth: str | None, auth_file: Path | None) -> str | None:
