@@ -63,7 +63,9 @@ class Container:
         self._packets = packets
         self.format = SimpleNamespace(name=format_name)
         self.duration = round(seconds * av.time_base)
-        stream = SimpleNamespace(codec_context=SimpleNamespace(), frames=0, average_rate=25)
+        context = SimpleNamespace(width=64, height=48)
+        stream = SimpleNamespace(codec_context=context, frames=0, average_rate=25)
+        stream.disposition = SimpleNamespace(value=0)
         self.streams = SimpleNamespace(video=[stream])
 
     def __enter__(self) -> Container:

@@ -89,7 +89,8 @@ def whole(path: Path) -> Iterator[BinaryIO]:
         yield partial.file
         partial.finish()
     except OSError as error:
-        error.filename = error.filename or str(path)  # a refused write does not say where
+        if error.errno and not error.filename:  # a refused write does not say where
+            error.filename = str(path)
         raise
     finally:
         partial.discard()

@@ -143,7 +143,7 @@ class Clip:
     def seen_positions(self, temporal: TemporalInput | None) -> Sequence[int]:
         """Return the positions where a stack sees nothing of a pause; all where each one does."""
         every = range(self.num_positions(temporal))
-        pauses = next(iter(self.readers.values())).header.pauses
+        pauses = next((each.header.pauses for each in self.readers.values()), ())
         if not pauses:
             return every
         reach = 0 if temporal is None else temporal.length - temporal.rgb
