@@ -16,7 +16,7 @@ import torch
 
 from twostream.__main__ import run
 from twostream.checkpoint import StreamModel
-from twostream.datasets import SplitChoice, load_dataset
+from twostream.datasets import AskedData, SplitChoice, load_dataset
 from twostream.export import export_onnx, graph
 from twostream.export.graph import OPSET, StackScorer, follow_trajectories
 from twostream.export.onnx_export import _sides
@@ -286,7 +286,7 @@ def test_int8_says_what_it_costs(clips: Path, tmp_path: Path) -> None:
 def test_int8_is_not_tested_on_what_the_run_was_trained_on(clips: Path, tmp_path: Path) -> None:
     """The run's own split, seed and all, unless other data or another split is asked for."""
     dataset = load_dataset(clips)
-    own = {"data": str(clips), "split": None, "fold": "2/3", "test_groups": None, "seed": 7}
+    own = AskedData(data=str(clips), fold="2/3", seed=7)
     nothing = SplitChoice()
     expected = dataset.split(fold="2/3", seed=7)
     assert expected.test != dataset.split(fold="2/3").test

@@ -196,7 +196,7 @@ class TestManyClips:
             assert summary.failed["gone.mp4"] == "no such file"
             assert set(summary.warnings) == {"corrupted.mp4"}
             assert "a damaged packet was left out" in summary.warnings["corrupted.mp4"]
-        # 49 frames, one of them in the lost one's place too
+            # 49 frames, one of them in the lost one's place too
             assert len(FlowStore.open(tmp_path / "s").clip("corrupted.mp4", "rgb")) == 50
         assert not list((tmp_path / "s").rglob(f"*{PARTIAL_SUFFIX}"))
 

@@ -304,7 +304,7 @@ def test_flow_is_refused_also_where_its_channels_would_fit(architecture: str) ->
     flow = TemporalInput(length=12)
     assert flow.num_channels % 3 == 0
     with pytest.raises(UsageError, match=f"{architecture} sees a stack of RGB frames, not optical"):
-        StreamModel(spec(architecture, temporal=flow))
+        StreamModel(spec(architecture, temporal=flow, mean=(0.0, 0.0), std=(1.0, 1.0)))
     with pytest.raises(UsageError, match="not single frames: give it as --temporal-arch"):
         check_input(architecture, None)
     check_input(architecture, TemporalInput(length=8, rgb=True))

@@ -136,7 +136,7 @@ class RunSettings:
         before = before if isinstance(before, dict) else {}
         adapted = before.get("adapts")
         recipe = self.recipe
-        if not isinstance(adapted, list) or "flips" not in adapted:
+        if not isinstance(adapted, list | tuple) or "flips" not in adapted:
             recipe = recipe.settled("flips")
         if "linear_probe" not in before:
             recipe = replace(recipe, linear_probe=())
@@ -178,6 +178,8 @@ class RunSettings:
             stored = asdict(recipe.stored()) | {name: asked[name] for name in KEPT}
             parts: dict[str, Any] = {
                 "recipe": recipe,
+                "temporal": asked["temporal"],
+                "start": asked["start"],
                 "choice": {each.name: asked[each.name] for each in fields(SplitChoice)},
                 "stored": StoreSettings.from_json(stored),
                 "reading": asked.get("reading", 1),
