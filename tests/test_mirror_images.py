@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from twostream.checkpoint import load_model
 from twostream.datasets import load_dataset
 from twostream.extraction import extract
-from twostream.files import differences
 from twostream.recipes import make_recipe
 from twostream.run import RunSettings, mirror_images, train_run
 from twostream.run.mirror_images import MirrorImages, mcnemar, told_apart, tried
 from twostream.run.mirror_pairs import mirror_pairs, mirrored, motion, suspected
+from twostream.schema import differences
 from twostream.store.clips import ClipCache
 from twostream.store.flow_store import ClipHeader, FlowStore, StoreSettings
 from twostream.types import RunError, TemporalInput, VideoScores

@@ -12,7 +12,6 @@ from filelock import FileLock
 
 from twostream import initialise
 from twostream.datasets import load_dataset
-from twostream.files import differences
 from twostream.fusion import log_linear_fusion
 from twostream.initialise import Start
 from twostream.log_linear import read_fusion
@@ -20,6 +19,7 @@ from twostream.prediction import TwoStreamPredictor
 from twostream.recipes import Recipe, make_recipe
 from twostream.run import RunSettings, evaluate_run, other_data, train_run
 from twostream.run.cross_fitting import learnt_fusion, said_before
+from twostream.schema import differences
 from twostream.scoring import load_scores
 from twostream.types import (
     STREAMS,

@@ -12,6 +12,7 @@ import pytest
 from moving_clips import make_clip
 from twostream.__main__ import run
 from twostream.checkpoint import load_model
+from twostream.files import check_writable
 from twostream.prediction import TwoStreamPredictor, predictor
 from twostream.prediction.model_files import TorchStream
 from twostream.run.evaluation_run import check_out
@@ -139,3 +140,16 @@ def test_a_forked_process_predicts(run_folder: Path, tmp_path: Path) -> None:
     video = write_clip(tmp_path / "clip.avi")
     done = subprocess.run([sys.executable, "-c", FORKED, str(run_folder), str(video)], timeout=200)
     assert done.returncode == 0
+
+
+def test_the_check_of_a_place_leaves_nothing_and_takes_what_a_killed_one_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check_writable(tmp_path / "scores" / "more")
+    assert list(tmp_path.iterdir()) == []
+    with monkeypatch.context() as killed, pytest.raises(KeyboardInterrupt):
+        killed.setattr(Path, "unlink", lambda path: (_ for _ in ()).throw(KeyboardInterrupt))
+        check_writable(tmp_path)
+    assert len(list(tmp_path.iterdir())) == 1
+    check_writable(tmp_path)
+    assert list(tmp_path.iterdir()) == []

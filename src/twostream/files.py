@@ -26,7 +26,7 @@ from typing import Any, BinaryIO
 from filelock import FileLock, Timeout
 
 from twostream.foreign import is_foreign
-from twostream.schema import parse_json
+from twostream.schema import differences, parse_json
 from twostream.types import RunError, TwoStreamError
 
 try:
@@ -116,7 +116,10 @@ def write_json(path: Path, value: Any) -> None:
 def check_writable(folder: Path) -> None:
     """Raise the OSError that a file in a folder, which may have to be made, would meet."""
     here = folder.absolute()
-    Partial(next(p for p in (here, *here.parents) if os.path.lexists(p)) / "check").discard()
+    place = next(each for each in (here, *here.parents) if os.path.lexists(each))
+    remove_leftovers(place)
+    with (check := Partial(place / "check")).file:
+        check.path.unlink()
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -319,18 +322,6 @@ def locked(
                 raise error(f"{folder} cannot be written ({why}): {instead}") from why
             logger.warning("%s cannot be locked: let no other process use it meanwhile", folder)
         yield
-
-
-def differences(before: dict[str, Any], now: dict[str, Any], prefix: str = "") -> list[str]:
-    """Name the settings that differ, as "name: before -> now"."""
-    found = []
-    for name in sorted(set(before) | set(now)):
-        old, new = before.get(name), now.get(name)
-        if isinstance(old, dict) and isinstance(new, dict):
-            found += differences(old, new, f"{prefix}{name}.")
-        elif old != new and (name in before or new):  # one that came later may be off
-            found.append(f"{prefix}{name}: {old} -> {new}")
-    return found
 
 
 def _begin(target: Path, *, suffix: str = "", folder: bool = False) -> tuple[Path, BinaryIO]:

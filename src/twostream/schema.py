@@ -106,6 +106,18 @@ def check_number(name: str, value: Any, kind: type = float) -> None:
         raise ValueError(f"{name} must be {_KINDS[kind]}{between}, got {shown(value)}")
 
 
+def differences(before: dict[str, Any], now: dict[str, Any], prefix: str = "") -> list[str]:
+    """Name the settings that differ, as "name: before -> now"."""
+    found = []
+    for name in sorted(set(before) | set(now)):
+        old, new = before.get(name), now.get(name)
+        if isinstance(old, dict) and isinstance(new, dict):
+            found += differences(old, new, f"{prefix}{name}.")
+        elif old != new and (name in before or new):  # one that came later may be off
+            found.append(f"{prefix}{name}: {old} -> {new}")
+    return found
+
+
 def shown(value: Any) -> str:
     """Return a value as an error shows it: on one line, and not long.
 

@@ -5,9 +5,9 @@
 For each point (tests/write_points/shim.c counts them) and each of three ends (killed there; the
 call fails with ENOSPC, and all that need space after it; with EIO) a process runs the command in a
 fresh folder, ends as it ends, and another one runs the same command again. Held means: the first
-ended by the kill, with one sentence and status 1, or well; the second ended well; what it left is
-what an uninterrupted command leaves, byte for byte but for clocks; nothing else lies there. This is
-how SQLite tests itself. Processes are forked from one that has everything imported.
+ended by the kill, with one sentence and status 1 or 2, or well; the second ended well; what it left
+is what an uninterrupted command leaves, byte for byte but for clocks; nothing else lies there. This
+is how SQLite tests itself. Processes are forked from one that has everything imported.
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ def interrupted(shim: Shim, job: Job, number: int, way: int, reference: dict[str
     said = shim.said.read_text(errors="replace")
     if way == -1 and status not in (-signal.SIGKILL, 0, 1):
         return f"status {status}: {said[-300:]}"
-    if (way != -1 and status not in (0, 1)) or "Traceback" in said:
+    if (way != -1 and status not in (0, 1, 2)) or "Traceback" in said:
         return f"status {status}: {said[-400:]}"
     if status == 0 and (differing := differences(reference, work)):
         return f"ended well, but {differing}"

@@ -30,13 +30,14 @@ from twostream.datasets import (
 )
 from twostream.experiments.nets import NETS, Fusion, Net, Target
 from twostream.experiments.paired_differences import Interval, group_interval
-from twostream.files import differences, locked, read_json, refuse_foreign, write_json
+from twostream.files import locked, read_json, refuse_foreign, write_json
 from twostream.flow import make_estimator
 from twostream.fusion import fuse
 from twostream.initialise import Start
 from twostream.models import read_declaration, read_weights
 from twostream.recipes import Recipe
 from twostream.run import RunSettings
+from twostream.schema import differences
 from twostream.scoring import load_scores
 from twostream.synthetic import render_dataset
 from twostream.types import DataError, Progress, RunError, UsageError, VideoScores

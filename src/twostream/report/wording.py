@@ -28,10 +28,10 @@ def clips(count: int) -> str:
 def duration(seconds: Any) -> str:
     """Return seconds as s, min or h; a dash for what is no number.
 
-    >>> duration(2.04), duration(600), duration(9000), duration(None)
-    ('2.0 s', '10.0 min', '2 h 30 min', '–')
+    >>> duration(2.04), duration(600), duration(9000), duration(None), duration(math.nan)
+    ('2.0 s', '10.0 min', '2 h 30 min', '–', '–')
     """
-    if not isinstance(seconds, int | float):
+    if not isinstance(seconds, int | float) or not math.isfinite(seconds):
         return DASH
     if seconds < 120:
         return f"{seconds:.1f} s"
