@@ -1,4 +1,4 @@
-"""One verb is killed, and fails, at each change that it makes on disk; all: ``make write-points``."""
+"""A verb is killed, and fails, at each change that it makes on disk; all: ``make write-points``."""
 
 from __future__ import annotations
 
