@@ -59,7 +59,11 @@ def test_a_stop_while_the_process_ends_changes_nothing(number: signal.Signals) -
     process = started(f"import atexit; atexit.register({at_exit}); return 0")
     out, said = process.communicate(timeout=60)
     assert (process.returncode, out, said) == (0, "last\n", "")
-    hanging = "threading.Thread(target=lambda: (print('on', flush=True), time.sleep(60))).start()"
+    # it speaks when the work has long ended and only this thread is waited for
+    hanging = (
+        "threading.Thread(target=lambda: "
+        "(time.sleep(2), print('on', flush=True), time.sleep(30))).start()"
+    )
     process = started(f"{hanging}; return 0")
     assert process.stdout is not None and process.stdout.readline() == "on\n"
     process.send_signal(signal.SIGKILL if process.poll() is not None else number)
