@@ -53,11 +53,10 @@ JSON_FILES = ("fusion.json", "results.json", "settings.json", "asked.json", "vid
 
 
 @pytest.fixture(scope="module")
-def readers(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def run(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of a finished run, to break one file of at a time."""
-    run = tmp_path_factory.mktemp("fuzz") / "run"
-    shutil.copytree(tiny_run, run)
-    return {"run": run}
+    copy: Path = shutil.copytree(tiny_run, tmp_path_factory.mktemp("fuzz") / "run")
+    return copy
 
 
 def read_run(run: Path) -> None:
@@ -80,15 +79,15 @@ def read_run(run: Path) -> None:
 
 
 @pytest.mark.parametrize("name", JSON_FILES)
-def test_json_of_a_run(readers: dict[str, Any], name: str) -> None:
-    path = readers["run"] / name
+def test_json_of_a_run(run: Path, name: str) -> None:
+    path = run / name
     whole = path.read_bytes()
 
     @fuzzed
     @given(broken(json.loads(whole)))
     def check(value: Any) -> None:
         path.write_text(json_text(value))
-        read_run(readers["run"])
+        read_run(run)
 
     try:
         check()
@@ -104,11 +103,11 @@ def json_text(value: Any) -> str:
         return '{"a": ' * 5000 + "0" + "}" * 5000
 
 
-def test_store_settings_and_clips(readers: dict[str, Any], tmp_path: Path) -> None:
+def test_store_settings_and_clips(run: Path, tmp_path: Path) -> None:
     from twostream.store.clip_file import ClipFile
     from twostream.store.flow_store import FlowStore
 
-    store = readers["run"] / "flow"
+    store = run / "flow"
     clip = next(path for path in store.rglob("*") if path.is_file() and path.suffix != ".json")
 
     @fuzzed
@@ -127,10 +126,10 @@ def test_store_settings_and_clips(readers: dict[str, Any], tmp_path: Path) -> No
     check()
 
 
-def test_model_files(readers: dict[str, Any], tmp_path: Path) -> None:
+def test_model_files(run: Path, tmp_path: Path) -> None:
     from twostream.checkpoint import load_model
 
-    data = (readers["run"] / "spatial.safetensors").read_bytes()
+    data = (run / "spatial.safetensors").read_bytes()
     size = int.from_bytes(data[:8], "little")
     header = json.loads(data[8 : 8 + size])
     spec_key = next(key for key, text in header["__metadata__"].items() if text[:1] == "{")
@@ -151,10 +150,10 @@ def test_model_files(readers: dict[str, Any], tmp_path: Path) -> None:
     check()
 
 
-def test_score_files(readers: dict[str, Any], tmp_path: Path) -> None:
+def test_score_files(run: Path, tmp_path: Path) -> None:
     from twostream.scoring import load_scores
 
-    data = (readers["run"] / "scores" / "spatial-test.npz").read_bytes()
+    data = (run / "scores" / "spatial-test.npz").read_bytes()
     path = tmp_path / "scores.npz"
     with np.load(io.BytesIO(data)) as kept:
         arrays = dict(kept)
@@ -177,7 +176,7 @@ def test_score_files(readers: dict[str, Any], tmp_path: Path) -> None:
     check()
 
 
-def test_a_small_npz_cannot_fill_the_memory(readers: dict[str, Any], tmp_path: Path) -> None:
+def test_a_small_npz_cannot_fill_the_memory(run: Path, tmp_path: Path) -> None:
     from twostream.scoring import load_scores
 
     path = tmp_path / "bomb.npz"
@@ -221,12 +220,12 @@ def test_lists(tmp_path: Path, text: str) -> None:
     check()
 
 
-def test_contracts_of_exports(readers: dict[str, Any], tmp_path: Path) -> None:
+def test_contracts_of_exports(run: Path, tmp_path: Path) -> None:
     from twostream.checkpoint import load_model
     from twostream.prediction.contract import exported_fusion, read_contract
 
-    spec = load_model(readers["run"] / "spatial.safetensors").spec
-    fusion = json.loads((readers["run"] / "fusion.json").read_text())
+    spec = load_model(run / "spatial.safetensors").spec
+    fusion = json.loads((run / "fusion.json").read_text())
     stream = {"file": "spatial.onnx", "spec": spec.to_json()}
     contract = {"format": "twostream-onnx-2", "streams": {"spatial": stream}, "fusion": fusion}
     (tmp_path / "spatial.onnx").touch()

@@ -294,8 +294,7 @@ def load_scores(path: Path) -> VideoScores:
         OSError,
         EOFError,
         SyntaxError,  # of a header that is no Python
-        NotImplementedError,  # a way of packing that Python does not know
-        RuntimeError,  # a password
+        RuntimeError,  # a password, or a way of packing that Python does not know
         BadZipFile,
         zlib.error,
     ) as error:

@@ -76,21 +76,28 @@ def costs_one_video(error: Exception) -> bool:
     return isinstance(error, VideoError) or not isinstance(error, TwoStreamError | OSError)
 
 
-def sentence(error: Exception) -> str:
+def sentence(error: Exception, video: object = None) -> str:
     """Return what is said of an error, also of one that nobody foresaw.
 
+    Args:
+        error: ours say themselves which video they are of.
+        video: named in front of all others; None: it is named elsewhere.
+
     >>> from twostream.types import UsageError
-    >>> sentence(UsageError("no --out")), sentence(ValueError("5"))
-    ('no --out', 'an unexpected ValueError (5): please report it, with this video if you can')
+    >>> sentence(UsageError("no --out"), "a.mp4"), sentence(MemoryError(), "a.mp4")
+    ('no --out', 'a.mp4: it needs more memory than there is')
+    >>> sentence(ValueError("5"))
+    'an unexpected ValueError (5): please report it, with this video if you can'
     """
     if isinstance(error, TwoStreamError):
         return str(error)
-    if isinstance(error, MemoryError):
-        return "it needs more memory than there is"
-    return (
-        f"an unexpected {type(error).__name__} ({error}): please report it, with this video if "
-        "you can"
+    said = (
+        "it needs more memory than there is"
+        if isinstance(error, MemoryError)
+        else f"an unexpected {type(error).__name__} ({error}): please report it, with this video "
+        "if you can"
     )
+    return said if video is None else f"{video}: {said}"
 
 
 def work_through(

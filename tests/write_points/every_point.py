@@ -101,7 +101,7 @@ class Shim:
         return work
 
 
-def whole_job(shim: Shim, job: Job, chosen: range | None, tell: bool) -> Found:
+def whole_job(shim: Shim, job: Job, chosen: range | None) -> Found:
     """Interrupt a job at each of its points, or at those that are chosen, in each way."""
     found = Found()
     work = shim.fresh(job)
@@ -122,7 +122,7 @@ def whole_job(shim: Shim, job: Job, chosen: range | None, tell: bool) -> Found:
                 print(found.failures[-1], flush=True)
             else:
                 found.held[name] += 1
-        if tell and number % 20 == 0:
+        if number % 20 == 0:
             print(f"{job.verb}: {number}/{len(calls)}", flush=True)
     return found
 
@@ -208,7 +208,7 @@ def main() -> None:
         first, last = map(int, options.points.split("-"))
         chosen = range(first, last + 1)
     jobs = {job.verb: job for job in JOBS}
-    rows = {name: whole_job(shim, jobs[name], chosen, True) for name in options.jobs.split(",")}
+    rows = {name: whole_job(shim, jobs[name], chosen) for name in options.jobs.split(",")}
     made = table(rows)
     print(made)
     if options.out:

@@ -148,7 +148,6 @@ def _each(
 ) -> int:
     """Do something with each video; one that fails is named at the end."""
     from twostream.threads import costs_one_video, sentence
-    from twostream.types import TwoStreamError
 
     results: list[dict[str, Any]] = []
     failed: list[str] = []
@@ -176,8 +175,7 @@ def _each(
             except Exception as error:  # of the video, or of its flow
                 if not costs_one_video(error):
                     raise
-                named = isinstance(error, TwoStreamError)
-                failed.append(sentence(error) if named else f"{video}: {sentence(error)}")
+                failed.append(sentence(error, video))
             if len(videos) > 1:
                 shown.step("predict", number + 1, len(videos), video.name)
     for problem in failed:

@@ -31,7 +31,6 @@ from twostream.types import (
     Progress,
     Stream,
     UsageError,
-    VideoError,
     no_progress,
 )
 
@@ -188,8 +187,7 @@ def _quantized(
             except Exception as error:
                 if not costs_one_video(error):
                     raise
-                named = "" if isinstance(error, VideoError) else f"{video.path}: "
-                logger.warning(f"left out: {named}{sentence(error)}")
+                logger.warning(f"left out: {sentence(error, video.path)}")
                 continue
             yield clip, video.label
             progress(task, done, len(videos), video.video_id)

@@ -17,7 +17,7 @@ from twostream.types import Frame
 
 PAUSE_SECONDS = 1.0  # without a frame; shorter ones are filled as a slower video's
 PAUSE_FRAMES = 3  # so many usual intervals are none yet: some videos are slow
-_INTERVALS = 5  # the last ones tell what is usual
+INTERVALS = 5  # the last ones tell what is usual
 # of one clip; what is beyond is left out: a broken clock must not fill the disk
 MAX_FILLED_SECONDS = 300.0
 
@@ -31,7 +31,7 @@ class PauseWatch:
 
     def __init__(self, fps: float | None) -> None:
         self._usual = 1 / fps if fps else PAUSE_SECONDS  # before anything is known
-        self._intervals: deque[float] = deque(maxlen=0 if fps else _INTERVALS)
+        self._intervals: deque[float] = deque(maxlen=0 if fps else INTERVALS)
         self._last: float | None = None
 
     def ends_at(self, seconds: float) -> bool:

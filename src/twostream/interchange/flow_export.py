@@ -137,7 +137,7 @@ def export_flow(
                 job.run,
                 clips,
                 stop=job.stop,
-                failures=(TwoStreamError, cv2.error, MemoryError),
+                failures=(TwoStreamError,),
                 tell=lambda ended: progress(
                     "export flow", ended, len(clips), f"{job.fields} fields, {job.current}"
                 ),

@@ -128,7 +128,7 @@ def import_flow(
             job.run,
             {video.name: video for video in videos},
             stop=job.stop,
-            failures=(TwoStreamError, cv2.error, MemoryError, OSError),
+            failures=(TwoStreamError, OSError),
             tell=lambda ended: progress(
                 "import flow", ended, len(videos), f"{job.fields} fields, {job.current}"
             ),

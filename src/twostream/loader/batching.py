@@ -26,12 +26,7 @@ from twostream.loader.resized_crops import centre_samples, resized_crop
 from twostream.sampling import class_uniform_batch, even_shares, sample_rng, segment_positions
 from twostream.store.clips import Clips
 from twostream.threads import costs_one_video, sentence
-from twostream.types import (
-    LabeledVideo,
-    StoreError,
-    TemporalInput,
-    is_flow,
-)
+from twostream.types import LabeledVideo, StoreError, TemporalInput, is_flow
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twostream.display.colours import flow_to_rgb
-from twostream.display.film import check_film_name, write_pictures
+from twostream.display.film import LONGEST_PAUSE_SECONDS, check_film_name, write_pictures
 from twostream.extraction.frame_pairs import FramePairs, at_rate
 from twostream.extraction.pauses import unbroken
 from twostream.flow import FlowEstimator, make_estimator
@@ -31,7 +31,6 @@ STRIP_HEIGHT_PX = 10
 BARS = 3
 DARKER = 3  # times, in a pause
 INSET_SHARE = 0.3
-LONGEST_PAUSE_SECONDS = 600.0  # of the film; the times that it shows are the video's
 FULL_COLOUR_RMS = 3.0  # flow of so many times the training data's usual length has full colour
 GREY = (150, 150, 150)
 FONT = cv2.FONT_HERSHEY_SIMPLEX

@@ -9,12 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from twostream.extraction.pauses import INTERVALS, PAUSE_FRAMES
 from twostream.prediction.prediction import TOP, Prediction
 from twostream.prediction.timeline import rounded
 
 SILENT_SECONDS = 5.0  # without a frame: that is told
-_SILENT_FRAMES = 3  # so many usual intervals are none yet: some cameras are slow
-_INTERVALS = 5  # the last ones tell what is usual
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +106,7 @@ class Breaks:
         self.count = 0
         self._tell = tell
         self._started = self._last = started
-        self._intervals: deque[float] = deque(maxlen=_INTERVALS)
+        self._intervals: deque[float] = deque(maxlen=INTERVALS)
         self._open: Gap | None = None
         self._ended = False
         self._lock = threading.Lock()
@@ -147,7 +146,7 @@ class Breaks:
 
     def _look(self, now: float) -> None:
         usual = statistics.median(self._intervals) if self._intervals else 0.0
-        if now - self._last > max(SILENT_SECONDS, _SILENT_FRAMES * usual):
+        if now - self._last > max(SILENT_SECONDS, PAUSE_FRAMES * usual):
             self._begin("no frames come")
 
     def _begin(self, cause: str) -> None:

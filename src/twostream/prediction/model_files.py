@@ -55,7 +55,7 @@ class TorchStream:
             raise UsageError("torch finds no GPU here: use the CPU (--accelerator cpu, or auto)")
         try:
             self.model = model.to(device).eval()
-        except (RuntimeError, NotImplementedError) as error:
+        except RuntimeError as error:
             why = str(error).split("\n")[0]
             raise UsageError(
                 f"torch cannot use {device!r} here: use cpu, cuda or auto ({why})"

@@ -111,16 +111,16 @@ class Timeline:
                 segments.append(Segment(segments[-1].end_seconds, start, None, None))
             smoothed.append(smooth(times[rows], scores[rows], smooth_seconds))
             segments += find_segments(
-                *(times[rows], smoothed[-1], classes),
+                times[rows],
+                smoothed[-1],
+                classes,
                 threshold=threshold,
                 seconds=end,
                 start_seconds=start,
             )
         fused = np.concatenate(smoothed)
-        return cls(
-            *(video, classes, times, fused, streams, tuple(segments), warning, seconds),
-            pauses=tuple(pauses),
-        )
+        found = tuple(segments)
+        return cls(video, classes, times, fused, streams, found, warning, seconds, tuple(pauses))
 
     def spans(self) -> list[tuple[float, float]]:
         """Return which time each window stands for: (start, end), seconds, midway to the next."""

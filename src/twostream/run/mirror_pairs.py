@@ -20,11 +20,7 @@ from twostream.sampling import even_indices
 from twostream.store.clips import ClipCache
 from twostream.store.flow_store import FlowStore
 from twostream.threads import costs_one_video, num_cores, sentence
-from twostream.types import (
-    LabeledVideo,
-    StoreError,
-    TemporalInput,
-)
+from twostream.types import LabeledVideo, StoreError, TemporalInput
 
 logger = logging.getLogger(__name__)
 
@@ -72,8 +68,7 @@ def _motion_or_none(
     except Exception as error:
         if not (isinstance(error, StoreError) or costs_one_video(error)):
             raise
-        named = "" if isinstance(error, StoreError) else f"{video_id}: "
-        logger.warning(f"{named}{sentence(error)}; the look for mirror images is without it")
+        logger.warning(f"{sentence(error, video_id)}; the look for mirror images is without it")
         return None
 
 

@@ -211,10 +211,8 @@ class NetworkSource(_Source):
             asked = clock.now()
             try:
                 packet = next(packets, None)
-            except IndexError:  # PyAV's, at a packet of a stream that began just now
-                packets = container.demux(stream)
-                continue
-            except av.error.InvalidDataError as error:
+            except (av.error.InvalidDataError, IndexError) as error:
+                # the latter is PyAV's, at a packet of a stream that began just now
                 errors += 1
                 if errors > _MOST_ERRORS:
                     raise VideoError(self.name, f"the stream broke ({_why(error)})") from error
