@@ -22,7 +22,8 @@ class PaperClock(Clock):
 
     def __init__(self) -> None:
         super().__init__()
-        self.time = 1000.0
+        self.time = 100.0
+        self.waits: list[float] = []
         self.idle: Callable[[], object] = lambda: None  # is waited for before time passes
 
     def now(self) -> float:
@@ -30,6 +31,7 @@ class PaperClock(Clock):
 
     def wait(self, seconds: float) -> None:
         self.idle()
+        self.waits.append(seconds)
         self.time += max(0.0, seconds)
 
 

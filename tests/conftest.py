@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from filelock import FileLock
 
 from listening import listening
+
+if TYPE_CHECKING:
+    from twostream.prediction import TwoStreamPredictor
 
 # The nets of the tests are tiny: threads inside one operation only wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -97,3 +101,20 @@ def tiny_run(tiny_data: Path, shared_folder: Path) -> Path:
     recipe = make_recipe("quick", steps=10, test_positions=3, fit_folds=2)
     run = shared_folder / "tiny"
     return made_once(run, lambda: train_run(RunSettings(data=str(tiny_data), recipe=recipe), run))
+
+
+@pytest.fixture(scope="module")
+def predictor() -> TwoStreamPredictor:
+    """Untrained networks of both streams."""
+    from twostream.prediction import TwoStreamPredictor
+    from untrained import INPUTS, make_models
+
+    return TwoStreamPredictor.from_models(make_models(INPUTS["stack"]))
+
+
+@pytest.fixture(scope="module")
+def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A RUN folder of such networks."""
+    from untrained import INPUTS, make_models, save_run
+
+    return save_run(tmp_path_factory.mktemp("runs") / "run", make_models(INPUTS["stack"]))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from clip_folders import touch
 from twostream.datasets import load_dataset, load_images, unlabeled_videos
 from twostream.files import refuse_foreign
 from twostream.interchange import find_flow
@@ -19,14 +20,6 @@ FOREIGN = (
     "@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information", "lost+found", "@Recycle",
     "__MACOSX", ".AppleDouble", ".Trash-1000", "#snapshot", "RECYCLER",
 )  # fmt: skip
-
-
-def touch(root: Path, *names: str) -> Path:
-    for name in names:
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
-    return root
 
 
 @pytest.mark.parametrize("name", FOREIGN)

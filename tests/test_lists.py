@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from clip_folders import touch, write
 from moving_clips import make_clip
 from twostream.__main__ import run
 from twostream.datasets import Dataset, load_dataset
@@ -18,20 +19,6 @@ from twostream.run.kept_videos import keep_videos
 from twostream.run.training_run import job_of
 from twostream.training import TrainerOptions
 from twostream.types import DataError, no_progress
-
-
-def touch(root: Path, *names: str) -> Path:
-    for name in names:
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
-    return root
-
-
-def write(path: Path, text: str) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8", newline="")
-    return path
 
 
 def labelled(data: Dataset) -> dict[str, str]:

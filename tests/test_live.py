@@ -10,21 +10,19 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from odd_videos import MATRICES, encode, moving_square, set_matrix
+from camera_on_paper import PaperClock
 from twostream.__main__ import run
 from twostream.flow.opencv import Dis
 from twostream.prediction import TwoStreamPredictor
 from twostream.prediction.live import FRAMES_WAITING, Gap, Live, LivePrediction, Waiting
 from twostream.store.flow_store import StoreSettings
 from twostream.types import Frame, TemporalInput, UsageError, VideoError
-from twostream.video import VideoReader, VideoWriter
+from twostream.video import VideoWriter
 from twostream.video.live_sources import (
     CameraSource,
     Clock,
@@ -33,36 +31,10 @@ from twostream.video.live_sources import (
     open_source,
     paced,
 )
-from untrained import INPUTS, make_models, own_threads, save_run, write_clip
+from untrained import make_models, own_threads, write_clip
 
 FPS = 25
 PICTURES = np.random.default_rng(0).integers(0, 255, (50, 40, 50, 3), np.uint8)
-
-
-@pytest.fixture(scope="module")
-def predictor() -> TwoStreamPredictor:
-    return TwoStreamPredictor.from_models(make_models(INPUTS["stack"]))
-
-
-@pytest.fixture(scope="module")
-def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_run(tmp_path_factory.mktemp("runs") / "run", make_models(INPUTS["stack"]))
-
-
-class FakeClock(Clock):
-    """Time passes only by waiting."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.time = 100.0
-        self.waits: list[float] = []
-
-    def now(self) -> float:
-        return self.time
-
-    def wait(self, seconds: float) -> None:
-        self.waits.append(seconds)
-        self.time += max(0.0, seconds)
 
 
 class Camera:
@@ -127,7 +99,7 @@ def test_an_error_comes_after_what_waits() -> None:
 
 
 def test_a_file_plays_at_its_own_speed(tmp_path: Path) -> None:
-    clock = FakeClock()
+    clock = PaperClock()
     source = FileSource(write_clip(tmp_path / "clip.avi", frames=20), short_side=40)
     seen = []
     for frame in source.frames(clock):
@@ -167,7 +139,7 @@ def test_a_camera_that_is_not_there_is_one_sentence() -> None:
 
 
 def test_a_cameras_frames_are_timed_by_their_arrival(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = FakeClock()
+    clock = PaperClock()
 
     class Capture:
         left = 3
@@ -203,7 +175,7 @@ def test_a_cameras_frames_are_timed_by_their_arrival(monkeypatch: pytest.MonkeyP
 def test_windows_score_what_the_stream_scores(predictor: TwoStreamPredictor) -> None:
     camera = Camera(47, reconnects=False)
     options = {"window_seconds": 0.8, "every_seconds": 0.4, "positions": 3}
-    live = Live(predictor, camera, clock=FakeClock(), **options)
+    live = Live(predictor, camera, clock=PaperClock(), **options)
     live._events = Waiting(100)  # nothing is skipped or dropped, however slow this machine is
     live._frames = Waiting(100)
     events = list(live)
@@ -231,7 +203,7 @@ def test_a_slow_flow_drops_the_oldest_frames_and_counts_them(
 
     monkeypatch.setattr(Dis, "__call__", slow)
     camera = Camera(200, reconnects=False, after=lambda n: all_sent.set() if n == 200 else None)
-    live = Live(predictor, camera, window_seconds=0.4, clock=FakeClock())
+    live = Live(predictor, camera, window_seconds=0.4, clock=PaperClock())
     (*_, last) = predictions(list(live))
     # waiting, and a few that were in hand before the flow got stuck
     assert 200 - FRAMES_WAITING - 4 <= last.dropped <= 200 - FRAMES_WAITING
@@ -254,7 +226,7 @@ def test_a_slow_network_skips_windows_and_stays_at_bounded_delay(
             assert ten.acquire(timeout=60)
 
     camera = Camera(100, reconnects=False, after=after)
-    clock = FakeClock()
+    clock = PaperClock()
     # shorter than the frames that wait: the first ones may all have been dropped
     live = Live(predictor, camera, window_seconds=0.24, every_seconds=0.08, clock=clock)
     score = predictor.score
@@ -278,7 +250,7 @@ def test_a_slow_network_skips_windows_and_stays_at_bounded_delay(
 
 
 def test_a_break_is_told_and_mended(predictor: TwoStreamPredictor) -> None:
-    clock = FakeClock()
+    clock = PaperClock()
     camera = Camera(30, None, None, 40)
     live = Live(predictor, camera, window_seconds=0.4, every_seconds=0.2, clock=clock)
     live._events = Waiting(100)  # nothing is skipped or dropped, however slow this machine is
@@ -301,18 +273,18 @@ def test_a_break_is_told_and_mended(predictor: TwoStreamPredictor) -> None:
 
 def test_what_never_worked_is_an_error(predictor: TwoStreamPredictor) -> None:
     with pytest.raises(VideoError, match="no connection"):
-        list(Live(predictor, Camera(None), clock=FakeClock()))
+        list(Live(predictor, Camera(None), clock=PaperClock()))
     with pytest.raises(VideoError, match="the plug was pulled"):
-        list(Live(predictor, Camera(5, 5, reconnects=False), clock=FakeClock()))
+        list(Live(predictor, Camera(5, 5, reconnects=False), clock=PaperClock()))
     small = Camera(30, reconnects=False)
     small.frames = lambda clock: iter([Frame(PICTURES[0, :20], 0.0)])  # type: ignore[method-assign]
     with pytest.raises(VideoError, match="camera: its frames of 50x20 px are smaller"):
-        list(Live(predictor, small, clock=FakeClock()))
+        list(Live(predictor, small, clock=PaperClock()))
     assert own_threads() == 0
 
 
 def test_it_ends_when_its_seconds_are_over(predictor: TwoStreamPredictor) -> None:
-    live = Live(predictor, Camera(10**9, reconnects=False), seconds=20, clock=FakeClock())
+    live = Live(predictor, Camera(10**9, reconnects=False), seconds=20, clock=PaperClock())
     for event in live:
         assert isinstance(event, LivePrediction)
     assert live.summary().seconds >= 20
@@ -332,129 +304,6 @@ def test_flow_of_the_codec_is_refused() -> None:
     codec = TwoStreamPredictor.from_models(make_models(TemporalInput(length=4), settings))
     with pytest.raises(UsageError, match="comes out of the video file"):
         Live(codec, Camera(1))
-
-
-# --- over the network
-
-
-@contextmanager
-def serving(*answers: bytes, length: bool = False) -> Iterator[int]:
-    """A server's port; connection after connection gives another answer, the last one for good."""
-    left = list(answers)
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            data = left.pop(0) if len(left) > 1 else left[0]
-            self.send_response(200)
-            if length:  # else it goes on and on, as far as the reader knows
-                self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            try:
-                for start in range(0, len(data), 4096):
-                    self.wfile.write(data[start : start + 4096])
-                    time.sleep(0.002)
-            except (BrokenPipeError, ConnectionResetError):
-                pass  # the reader has seen enough
-
-        def log_message(self, *arguments: object) -> None:
-            pass
-
-    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    http.daemon_threads = True
-    thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    try:
-        yield http.server_port
-    finally:
-        http.shutdown()
-        http.server_close()
-        thread.join()
-
-
-@pytest.fixture(scope="module")
-def stream(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A transport stream of two seconds."""
-    path = tmp_path_factory.mktemp("streams") / "stream.ts"
-    with VideoWriter(path, fps=FPS, width=64, height=48, codec="libx264") as writer:
-        for picture in np.random.default_rng(2).integers(0, 255, (50, 48, 64, 3), np.uint8):
-            writer.write(picture)
-    return path
-
-
-def test_a_stream_that_breaks_is_connected_again(
-    predictor: TwoStreamPredictor, stream: Path
-) -> None:
-    data = stream.read_bytes()
-    events: list[LivePrediction | Gap] = []
-    with serving(data[: len(data) // 2], data) as port:
-        source = open_source(f"http://127.0.0.1:{port}/stream.ts", short_side=40)
-        live = Live(predictor, source, window_seconds=0.4, seconds=60)
-        for event in live:
-            events.append(event)
-            mended = [e for e in events if isinstance(e, Gap) and e.seconds is not None]
-            # a prediction of before the break may still be on its way when the break is mended
-            if mended and isinstance(event, LivePrediction) and live.summary().frames > 30:
-                break
-    told = [event for event in events if isinstance(event, Gap)]
-    assert told[0].seconds is None and told[1].seconds is not None
-    assert told[1].seconds >= 0.5
-    assert live.summary().gaps >= 1 and live.summary().frames > 30
-
-
-def test_no_server_is_one_sentence(run_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["predict", str(run_folder), "--live", "http://127.0.0.1:9/x.ts"]) == 1
-    said = capsys.readouterr().err
-    assert "cannot be opened as a stream" in said and "Traceback" not in said
-
-
-@pytest.mark.parametrize("whole", [True, False])
-def test_a_file_on_a_server_is_played_at_its_own_speed(whole: bool, tmp_path: Path) -> None:
-    clip = tmp_path / "clip.avi"
-    with VideoWriter(clip, fps=FPS, width=64, height=48) as writer:
-        for picture in np.random.default_rng(2).integers(0, 255, (100, 48, 64, 3), np.uint8):
-            writer.write(picture)
-    data = clip.read_bytes()
-    address = "http://127.0.0.1:{}/clip.avi"
-    clock = FakeClock()
-    frames = []
-    with serving(data if whole else data[: len(data) // 2], length=True) as port:
-        try:
-            for frame in NetworkSource(address.format(port)).frames(clock):
-                frames.append(frame)
-                assert clock.now() >= 100 + frame.pts_seconds - 1e-6
-        except VideoError as error:
-            assert not whole and "broke" in error.cause
-        else:
-            assert whole
-    assert clock.now() == pytest.approx(100 + frames[-1].pts_seconds)
-    assert len(frames) == 100 if whole else 30 < len(frames) < 70
-
-
-def test_network_frames_are_those_of_the_file(stream: Path) -> None:
-    frames = []
-    with serving(stream.read_bytes()) as port:
-        source = NetworkSource(f"http://127.0.0.1:{port}/stream.ts")
-        with pytest.raises(VideoError, match=r"the stream (ended|broke)"):
-            for frame in source.frames(Clock()):
-                frames.append(frame)
-    with VideoReader(stream) as reader:
-        wanted = list(reader)
-    assert len(wanted) == 50 and 45 <= len(frames) <= 50  # the decoder keeps the last few
-    np.testing.assert_allclose(
-        [f.pts_seconds for f in frames], [f.pts_seconds for f in wanted[: len(frames)]], atol=1e-3
-    )
-    np.testing.assert_array_equal(frames[30].rgb, wanted[30].rgb)
-
-
-def test_a_mirrored_file_on_a_server_is_shown_upright(tmp_path: Path) -> None:
-    path = tmp_path / "clip.mp4"
-    square = moving_square(10)
-    encode(path, square, muxing={"movflags": "frag_keyframe+empty_moov+default_base_moof"})
-    set_matrix(path, MATRICES["transverse"][0])
-    with serving(path.read_bytes(), length=True) as port:
-        frames = NetworkSource(f"http://127.0.0.1:{port}/clip.mp4").frames(FakeClock())
-        first = next(frames).rgb
-    assert np.abs(first.astype(int) - MATRICES["transverse"][1](square[0])).mean() < 12
 
 
 # --- the command

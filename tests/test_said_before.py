@@ -18,7 +18,7 @@ from twostream.prediction.model_files import TorchStream
 from twostream.run.evaluation_run import check_out
 from twostream.training import TrainerOptions
 from twostream.types import RunError, UsageError
-from untrained import INPUTS, make_models, save_run, write_clip
+from untrained import save_run, write_clip
 
 
 @pytest.fixture
@@ -26,11 +26,6 @@ def clips(tmp_path: Path) -> Path:
     for seed in range(6):
         make_clip(tmp_path / "clips" / "ab"[seed % 2] / f"{seed}.avi", 4, seed=seed)
     return tmp_path / "clips"
-
-
-@pytest.fixture(scope="module")
-def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_run(tmp_path_factory.mktemp("runs") / "run", make_models(INPUTS["stack"]))
 
 
 @pytest.mark.parametrize(

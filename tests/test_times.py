@@ -23,15 +23,9 @@ from twostream.store.clips import Clip, ClipReader
 from twostream.store.flow_store import FlowStore, StoreSettings
 from twostream.types import Frame, LabeledVideo, TemporalInput
 from twostream.video import VideoReader
-from untrained import INPUTS, make_models
 
 LOSSLESS = StoreSettings(short_side=48, flow="farneback", codec="lossless")
 FPS = 25
-
-
-@pytest.fixture(scope="module")
-def predictor() -> TwoStreamPredictor:
-    return TwoStreamPredictor.from_models(make_models(INPUTS["stack"]))
 
 
 @pytest.fixture(scope="module")

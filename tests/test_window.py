@@ -19,11 +19,6 @@ from twostream.video import VideoReader, VideoWriter, shrink
 from untrained import INPUTS, SETTINGS, make_models, write_clip
 
 
-@pytest.fixture(scope="module")
-def predictor() -> TwoStreamPredictor:
-    return TwoStreamPredictor.from_models(make_models(INPUTS["stack"]))
-
-
 def stored_frames(path: Path) -> list[Frame]:
     """The frames of a video at the models' size."""
     with VideoReader(path, short_side=SETTINGS.short_side) as reader:
