@@ -79,6 +79,16 @@ def test_a_model_comes_back_identical(tmp_path: Path, some: ModelSpec) -> None:
     assert [file.name for file in path.parent.iterdir()] == ["model.safetensors"]
 
 
+def test_equal_nets_have_equal_files(tmp_path: Path) -> None:
+    """The library's own order of the metadata is drawn anew for each file."""
+    model, files = StreamModel(spec()), [tmp_path / f"{i}.safetensors" for i in range(8)]
+    for path in files:
+        save_model(path, model)
+    assert len({path.read_bytes() for path in files}) == 1
+    start = files[0].read_bytes()[8:].decode("utf-8", "replace")
+    assert start.startswith('{"__metadata__":{"format":"twostream-model-1","spec":')
+
+
 def test_a_model_is_replaced_as_a_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "model.safetensors"
     save_model(path, trained(spec()))

@@ -106,6 +106,10 @@ def test_a_resumed_run_equals_an_uninterrupted_one(data: TrainingBatches, tmp_pa
     ]
     assert [row["step"] for row in histories[1]] == [10, 20]
     assert histories[0][-1]["loss"] == histories[1][-1]["loss"]
+    (logs / "history.json").unlink()  # as after a kill between the last checkpoint and this file
+    ended = fit(new_model(), data, RECIPE, options=CPU, checkpoints=folder, logs=logs)
+    assert torch.equal(weights(whole), weights(ended))
+    assert json.loads((logs / "history.json").read_text())["history"] == histories[1]
 
 
 def test_a_truncated_checkpoint_is_named_and_training_goes_back(
@@ -263,7 +267,7 @@ def test_a_training_that_diverges_ends_at_once_and_keeps_what_was(
     training = StreamTraining(spoilt, data, QUICK)
     training.check_weights()
     next(spoilt.network.buffers()).fill_(float("inf"))
-    for end in (training.on_train_end, lambda: training.on_save_checkpoint({})):
+    for end in (training.on_fit_end, lambda: training.on_save_checkpoint({})):
         with pytest.raises(ModelError, match="is not finite at step 0 of 20"):
             end()
 

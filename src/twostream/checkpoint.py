@@ -92,7 +92,20 @@ def save_model(path: Path, model: StreamModel) -> None:
     metadata = {"format": FORMAT, "spec": json.dumps(model.spec.to_json())}
     tensors = {k: v.detach().cpu().contiguous() for k, v in model.network.state_dict().items()}
     # safetensors' own writing hides in an error of its own that a disk is full
-    write_bytes(path, save(tensors, metadata))
+    write_bytes(path, _in_order(save(tensors, metadata)))
+
+
+def _in_order(data: bytes) -> bytes:
+    """Return a safetensors file with its metadata sorted.
+
+    The library's order is another one in every process, so that equal nets had other files.
+    """
+    end = 8 + int.from_bytes(data[:8], "little")
+    header = json.loads(data[8:end])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + data[end:]
 
 
 def read_spec(path: Path, metadata: Mapping[str, str]) -> ModelSpec:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import zlib
@@ -19,7 +20,7 @@ from torch import Tensor
 
 from twostream.augment import five_crops
 from twostream.checkpoint import StreamModel
-from twostream.files import whole
+from twostream.files import write_bytes
 from twostream.loader import ScoringSamples, batches
 from twostream.schema import parse_json, shown
 from twostream.store.clips import Clips
@@ -254,18 +255,18 @@ def save_scores(path: Path, scores: VideoScores) -> None:
         raise DataError(
             f"{path} is no file that scores could replace: check it, or choose another place"
         )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with whole(path) as file:
-        np.savez(
-            file,
-            names=np.array(scores.video_ids, dtype=np.str_),
-            labels=scores.labels,
-            scores=scores.scores,
-            classes=np.array(scores.classes, dtype=np.str_),
-            kind=np.array(scores.kind),
-            stream=np.array(scores.stream),
-            unreadable=np.array(json.dumps(scores.unreadable)),
-        )
+    data = io.BytesIO()  # an archive is many small writes; a disk gets one
+    np.savez(
+        data,
+        names=np.array(scores.video_ids, dtype=np.str_),
+        labels=scores.labels,
+        scores=scores.scores,
+        classes=np.array(scores.classes, dtype=np.str_),
+        kind=np.array(scores.kind),
+        stream=np.array(scores.stream),
+        unreadable=np.array(json.dumps(scores.unreadable)),
+    )
+    write_bytes(path, data.getbuffer())
 
 
 def load_scores(path: Path) -> VideoScores:

@@ -162,11 +162,14 @@ class StreamTraining(LightningModule):
         )
         return self.timed_loader
 
-    def on_train_start(self) -> None:
+    def on_fit_start(self) -> None:
         """Start the clock."""
+        self.started = time.perf_counter()
+
+    def on_train_start(self) -> None:
+        """Hear signals."""
         if self.trainer.world_size > 1:  # Lightning's own handler would wait for the other devices
             stopping.listen(over=True)
-        self.started = time.perf_counter()
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Make dropout a function of seed, step and device too, and keep frozen layers still."""
@@ -178,8 +181,11 @@ class StreamTraining(LightningModule):
                 if isinstance(module, nn.modules.batchnorm._BatchNorm):
                     module.eval()
 
-    def on_train_end(self) -> None:
-        """Write the curves and how long the loop waited for data."""
+    def on_fit_end(self) -> None:
+        """Write the curves and how long the loop waited for data.
+
+        Not at the end of training: one that goes on from its last step has none.
+        """
         self.check_weights()
         if self.history_path and self.global_rank == 0:
             wait = self.timed_loader.wait_seconds if self.timed_loader else 0.0
