@@ -78,9 +78,11 @@ def test_a_killed_run_goes_on_and_ends_as_an_uninterrupted_one(
     kept = (run / "spatial.safetensors").stat().st_mtime_ns
     with pytest.raises(RunError, match="unfinished run: add --resume"):
         train_run(settings, run)
+    (run / "logs" / "spatial" / "history.json").unlink()  # a log ends no run
     resumed = train_run(settings, run, resume=True)
     assert (run / "spatial.safetensors").stat().st_mtime_ns == kept
     assert resumed["accuracy"] == whole["accuracy"]
+    assert resumed["loader_wait"]["spatial"] is None and resumed["loader_wait"]["temporal"] >= 0
     for path in (tmp_path / "whole" / "scores").glob("*.npz"):
         again = load_scores(run / "scores" / path.name)
         assert np.array_equal(load_scores(path).scores, again.scores)

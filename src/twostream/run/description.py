@@ -90,9 +90,12 @@ def outcome(
     }
 
 
-def loader_wait(out: Path, stream: str) -> float:
-    """Return the share of the training time that the loop waited for data."""
-    spent = _checked(_Spent, out / "logs" / stream / "history.json")
+def loader_wait(out: Path, stream: str) -> float | None:
+    """Return the share of the training time that the loop waited for data; None: no log says."""
+    try:
+        spent = _checked(_Spent, out / "logs" / stream / "history.json")
+    except RunError:
+        return None  # a log that is gone must not end a trained run; the report names it
     return round(spent["loader_wait_seconds"] / max(spent["seconds"], 1e-9), 4)
 
 
