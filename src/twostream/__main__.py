@@ -79,15 +79,13 @@ def _command(arguments: list[str]) -> int:
     except BrokenPipeError:
         raise
     except OSError as error:
+        name = os.fsdecode(error.filename2 or error.filename or "the disk")  # some name it in bytes
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            name = error.filename or "the disk"
             return _say(f"no space left for {name}: free some; what is finished is kept", 1)
         if error.filename is None:  # not about a file: a defect
             raise
         reason = (error.strerror or type(error).__name__).lower()
-        return _say(
-            f"{error.filename2 or error.filename}: {reason}: check it, or choose another place", 1
-        )
+        return _say(f"{name}: {reason}: check it, or choose another place", 1)
     return status
 
 
