@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import Any
 
 from twostream import stopping
+from twostream.terminal import printable
 
 
 def main() -> None:
@@ -26,6 +27,8 @@ def main() -> None:
     except KeyboardInterrupt:  # another one, while the first was answered
         status = stopping.exit_status()
     stopping.settled(status)
+    if stopping.asked_for():
+        stopping.leave(status)
     sys.exit(status)
 
 
@@ -98,8 +101,6 @@ def _unread() -> int:
 
 
 def _say(message: str, status: int) -> int:
-    from twostream.cli.console import printable
-
     with suppress(BrokenPipeError):
         print(printable(f"twostream: {message}"), file=sys.stderr)
     return status
