@@ -201,23 +201,21 @@ def _work(
     def say(**what: Any) -> None:
         connection.send_bytes(json.dumps(what).encode())
 
-    while True:
-        try:
+    with suppress(EOFError, ConnectionError):  # of a server that has ended
+        while True:
             path = connection.recv()
-        except EOFError:
-            return
-        try:
-            files = decoded(path, settings, kinds, limits, say)
-        except RefusedError as error:
-            say(refused=str(error), http_status=error.http_status)
-        except TwoStreamError as error:
-            say(cause=error.cause if isinstance(error, VideoError) else str(error))
-        except Exception:  # noqa: BLE001  told to the server, whose log it belongs in
-            say(defect=traceback.format_exc())
-        else:
-            say(decoded=True)
-            for kind in kinds:
-                connection.send_bytes(files[kind].content())
+            try:
+                files = decoded(path, settings, kinds, limits, say)
+            except RefusedError as error:
+                say(refused=str(error), http_status=error.http_status)
+            except TwoStreamError as error:
+                say(cause=error.cause if isinstance(error, VideoError) else str(error))
+            except Exception:  # noqa: BLE001  told to the server, whose log it belongs in
+                say(defect=traceback.format_exc())
+            else:
+                say(decoded=True)
+                for kind in kinds:
+                    connection.send_bytes(files[kind].content())
 
 
 def _end_with_server() -> None:
