@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -76,6 +77,9 @@ def test_more_memory_than_allowed(decoder: Decoder, clip: Path, tmp_path: Path) 
     most = decoder.bytes_in_memory / 1e6 + 40
     strict = Decoder(SETTINGS, KINDS, Limits(max_memory_mb=most))
     strict.decode(clip, Deadline(60), no_progress)
+    process = Path(f"/proc/{strict.process.pid}")
+    assert process.joinpath("oom_score_adj").read_text() == "1000\n"  # it goes before the server
+    assert re.search(r"core file size +0 +0 ", process.joinpath("limits").read_text())
     with pytest.raises(RefusedError, match=f"more than {most:g} MB of memory"):
         strict.decode(large, Deadline(60), no_progress)
     assert not strict.alive

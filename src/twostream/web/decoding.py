@@ -240,7 +240,7 @@ def _warm_up(settings: StoreSettings, kinds: Sequence[Kind]) -> None:
     """Load what the flow needs before a visitor waits for it; what fails will be told then."""
     if kinds == ("rgb",):
         return
-    with suppress(TwoStreamError):
+    with suppress(Exception):
         estimator = make_on_device(settings.flow, settings.parameters, "cpu")
         if not estimator.needs_motion_vectors:
             grey = np.full((64, 64, 3), 128, np.uint8)
