@@ -239,11 +239,10 @@ def test_the_film_takes_as_long_as_the_video(predictor: TwoStreamPredictor, tmp_
 
 
 def test_the_page_tells_the_same(predictor: TwoStreamPredictor, pausing: Path) -> None:
-    from twostream.web.analysis import Analysis
-    from twostream.web.limits import Deadline, Limits
+    from analysed import analysed
     from twostream.web.shown import moment_shown, video_shown
 
-    analysis = Analysis(predictor, pausing, "pause.mkv", limits=Limits(), deadline=Deadline(600))
+    analysis = analysed(predictor, pausing, "pause.mkv")
     timeline, wanted = analysis.timeline(), predictor.timeline(pausing)
     assert analysis.seconds == timeline.seconds == 36
     assert (timeline.pauses, timeline.segments) == (wanted.pauses, wanted.segments)

@@ -179,7 +179,7 @@ def serving(
             process.wait(30)
         finally:
             process.kill()
-            process.communicate()
+            process.communicate(timeout=30)  # the output ends when no child holds it any more
     left = [path.name for path in temporary.iterdir() if "twostream" in path.name]
     assert not left
     assert process.returncode == 0, log.read_text()

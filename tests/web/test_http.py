@@ -61,7 +61,13 @@ def test_predict_answers_as_the_command_does(server: Server, web_run: Path, clip
 def test_model_tells_classes_and_limits(server: Server) -> None:
     told = httpx.get(f"{server.url}/api/model").json()
     assert told["classes"] == list("abcdefg") and told["streams"] == ["spatial", "temporal"]
-    assert told["limits"] == {"max_mb": 1.0, "max_seconds": 20.0, "time_limit": 120, "at_once": 2}
+    assert told["limits"] == {
+        "max_mb": 1.0,
+        "max_seconds": 20.0,
+        "time_limit": 120,
+        "max_memory_mb": 2000,
+        "at_once": 2,
+    }
     assert told["videos"] == []
 
 

@@ -6,8 +6,8 @@ import asyncio
 import json
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import ExitStack
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from analysed import analysed
 from twostream.prediction import Timeline, TwoStreamPredictor
 from twostream.prediction.timeline import Segment
 from twostream.types import Progress, UsageError, VideoError
-from twostream.web.analysis import Analysis, in_words
+from twostream.web.analysis import in_words
 from twostream.web.explain import which_decided
 from twostream.web.limits import Deadline, Limits, RefusedError
 from twostream.web.news import told
@@ -99,7 +100,9 @@ def test_a_file_that_never_ends_is_given_up(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("name", ["max_mb", "max_seconds", "time_limit", "at_once"])
+@pytest.mark.parametrize(
+    "name", ["max_mb", "max_seconds", "time_limit", "max_memory_mb", "at_once"]
+)
 @pytest.mark.parametrize("value", [0, -1, float("nan"), float("inf")])
 def test_limits_are_numbers_above_0(name: str, value: float) -> None:
     with pytest.raises(UsageError, match=f"--{name.replace('_', '-')} must be"):
@@ -148,21 +151,12 @@ def test_the_analysis_is_what_the_predictor_says(
 ) -> None:
     predictor = TwoStreamPredictor.from_models(make_models(INPUTS[name]))
     video = write_clip(tmp_path / "a.avi", fps=fps, frames=frames)
-    told: list[float] = []
-
-    def progress(task: str, done: float, total: float, detail: str = "") -> None:
-        assert task == "frames and flow" and total == 1
-        told.append(done)
-
-    analysis = Analysis(
-        predictor, video, "b", limits=Limits(), deadline=Deadline(600), progress=progress
-    )
+    analysis = analysed(predictor, video)
     wanted = predictor.predict(video)
     video.unlink()  # it is not needed any more
     found = analysis.predict()
     np.testing.assert_array_equal(found.scores, wanted.scores)
     assert found.end_seconds == wanted.end_seconds
-    assert all(0 < share <= 1 for share in told) and told == sorted(told) and told[-1] == 1
     last = analysis.moment(1e9)
     assert last.seconds == pytest.approx((analysis.frames - 1) / analysis.rate)
     assert analysis.moment(-1).seconds == 0
@@ -181,8 +175,7 @@ def test_its_time_line_is_what_the_predictor_says(
     predictor = TwoStreamPredictor.from_models(make_models(INPUTS[name]))
     video = write_clip(tmp_path / "a.avi", fps=fps, frames=frames)
     wanted = predictor.timeline(video)
-    limits = Limits()
-    found = Analysis(predictor, video, "b", limits=limits, deadline=Deadline(600)).timeline()
+    found = analysed(predictor, video).timeline()
     np.testing.assert_allclose(found.times, wanted.times)
     np.testing.assert_array_equal(found.scores, wanted.scores)
     assert found.segments == wanted.segments and found.seconds == wanted.seconds
@@ -195,7 +188,7 @@ def test_odd_real_files(shared_data: Path, name: str) -> None:
     """Broken off, rotated, 10 bits, a varying frame rate: as the predictor has them."""
     predictor = TwoStreamPredictor.from_models(make_models(INPUTS["stack"]))
     path = shared_data / "robustness" / name
-    found = Analysis(predictor, path, name, limits=Limits(), deadline=Deadline(600))
+    found = analysed(predictor, path, name)
     timeline, wanted = found.timeline(), predictor.timeline(path)
     np.testing.assert_array_equal(timeline.scores, wanted.scores)
     assert found.moment(0.1).frame.shape[0] > 0
@@ -213,7 +206,7 @@ def test_the_frame_of_a_moment(tmp_path: Path) -> None:
         for i in range(50):
             writer.write(np.full((48, 64, 3), 5 * i, np.uint8))
     predictor = TwoStreamPredictor.from_models([make_model(None)])
-    analysis = Analysis(predictor, video, "a", limits=Limits(), deadline=Deadline(60))
+    analysis = analysed(predictor, video)
     for i in (0, 10, 49):
         moment = analysis.moment(i / 25)
         assert abs(float(moment.frame.mean()) - 5 * i) < 3
@@ -223,24 +216,24 @@ def test_the_frame_of_a_moment(tmp_path: Path) -> None:
 def test_limits_hold_while_decoding(tmp_path: Path) -> None:
     predictor = TwoStreamPredictor.from_models([make_model(None)])
     video = write_clip(tmp_path / "a.avi", frames=60)
-    for limits, words in (
-        (Limits(max_seconds=1), "longer than 1 s"),
-        (Limits(time_limit=1e-9), "took more than 1e-09 s: send"),
-    ):
-        with pytest.raises(RefusedError, match=words):
-            Analysis(predictor, video, "a", limits=limits, deadline=Deadline(limits.time_limit))
+    with pytest.raises(RefusedError, match="longer than 1 s"):
+        analysed(predictor, video, limits=Limits(max_seconds=1))
+    with pytest.raises(RefusedError, match="took more than 1e-09 s: send"):
+        analysed(predictor, video, seconds=1e-9).predict()
     with pytest.raises(RefusedError, match="too large"):
         Limits().check_pixels(16384, 16384)
 
 
 @pytest.fixture
-def service(tmp_path: Path) -> Service:
+def service(tmp_path: Path) -> Iterator[Service]:
     """One place for work, and one video of its own."""
     (tmp_path / "sent").mkdir()
     video = write_clip(tmp_path / "own.avi", frames=15)
     limits = Limits(at_once=1)
     predictor = TwoStreamPredictor.from_models([make_model(None)])
-    return Service(predictor, "run", limits, Uploads(tmp_path / "sent", limits), (video,))
+    uploads = Uploads(tmp_path / "sent", limits)
+    with closing(Service(predictor, "run", limits, uploads, (video,))) as service:
+        yield service
 
 
 def test_a_service_keeps_its_own_videos_and_removes_the_visitors(service: Service) -> None:
@@ -359,7 +352,7 @@ def test_what_the_page_shows(tmp_path: Path) -> None:
     segments = (Segment(0.0, 1.0, "<script>", 0.6), Segment(1.0, 2.0, None, 0.3))
     predictor = TwoStreamPredictor.from_models([make_model(None, classes=classes)])
     video = write_clip(tmp_path / "a.avi", frames=50)
-    analysis = Analysis(predictor, video, "<b>.avi", limits=Limits(), deadline=Deadline(60))
+    analysis = analysed(predictor, video, "<b>.avi")
     times = np.array([0.5, 1.5])
     timeline = Timeline(
         video, classes, times, rows, {"spatial": rows[::-1]}, segments, None, analysis.seconds

@@ -32,6 +32,7 @@ def serve(
     max_mb: float = own(100, "Largest video file, in MB."),
     max_seconds: float = own(60, "Longest video."),
     time_limit: float = own(120, "Seconds that the work on a video may take."),
+    max_memory_mb: float = own(2000, "Memory that decoding a video may take, in MB."),
     at_once: int = own(2, "Videos worked on at the same time."),
     videos: list[Path] = own(
         None, "A video, or a folder of them, to pick from.", None, "--video", metavar="VIDEO"
@@ -56,7 +57,13 @@ def serve(
         raise UsageError(f"the page needs {error.name}: pip install 'twostream[web]'") from error
 
     shown = Shown(as_json=as_json)
-    limits = Limits(max_mb=max_mb, max_seconds=max_seconds, time_limit=time_limit, at_once=at_once)
+    limits = Limits(
+        max_mb=max_mb,
+        max_seconds=max_seconds,
+        time_limit=time_limit,
+        max_memory_mb=max_memory_mb,
+        at_once=at_once,
+    )
     secret = read_auth(auth, auth_file)
     own = list(find_videos(videos)) if videos else []
     missing = next((video for video in own if not video.is_file()), None)

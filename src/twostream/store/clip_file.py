@@ -51,6 +51,7 @@ class ClipFile:
         self._source = source
         self.name = "clip in memory" if isinstance(source, bytes) else str(source)
         size, tail = self._read_footer()
+        self._size = size
         index_length, header_length, crc, magic = FOOTER.unpack(tail)
         payload = size - FOOTER.size - index_length - header_length
         if magic != MAGIC or payload < len(MAGIC) or self._read(0, len(MAGIC)) != MAGIC:
@@ -117,6 +118,10 @@ class ClipFile:
                 decode_item(blobs[each * i : each * (i + 1)], self.header, item)
             except ValueError as error:
                 self._refuse(str(error))
+
+    def content(self) -> bytes:
+        """Return the whole file, as it was written."""
+        return self._read(0, self._size)
 
     def check(self) -> None:
         """Raise a StoreError where any frame or field is damaged; nothing is decoded.

@@ -1,24 +1,22 @@
-"""What the server knows of a visitor's video: decoded once, kept small, looked at often."""
+"""What the server knows of a visitor's video: kept small, looked at often."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from twostream.extraction import extract_to_memory
 from twostream.prediction import Prediction, Timeline, TwoStreamPredictor
-from twostream.prediction.predictor import stored_as
 from twostream.prediction.timeline import EVERY_SECONDS, POSITIONS, WINDOW_SECONDS
 from twostream.prediction.window import Window, check_size, stretch
-from twostream.store.clips import Clip, ClipReader, kinds_of
+from twostream.store.clip_file import ClipFile
+from twostream.store.clips import Clip, ClipReader
+from twostream.store.coding import Kind
 from twostream.types import Progress, Stream, VideoError, no_progress
-from twostream.video import VideoReader
-from twostream.web.limits import Deadline, Limits
-
-_EVERY_FRAMES = 10  # progress is told
+from twostream.web.limits import Deadline
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,15 +37,14 @@ class Moment:
 
 
 class Analysis:
-    """A visitor's video in memory, compressed as in a flow store; its file is not needed any more.
+    """A visitor's video in memory, compressed as in a flow store.
 
     Args:
         predictor: the run.
-        path: the file.
+        path: the file that was decoded; it is not needed any more.
         name: as the visitor calls it.
-        limits: of length and size.
+        files: kind -> its frames or flow.
         deadline: for all that is computed here.
-        progress: told how much is decoded.
 
     Attributes:
         name: likewise.
@@ -58,8 +55,7 @@ class Analysis:
         warning: a sentence when the video broke off early or has pauses.
 
     Raises:
-        RefusedError: it goes beyond a limit.
-        VideoError: it cannot be decoded, or is smaller than the networks' crop.
+        VideoError: it is smaller than the networks' crop.
     """
 
     def __init__(
@@ -68,33 +64,14 @@ class Analysis:
         path: Path,
         name: str,
         *,
-        limits: Limits,
+        files: Mapping[Kind, ClipFile],
         deadline: Deadline,
-        progress: Progress = no_progress,
     ) -> None:
         self.predictor = predictor
         self.name = name
         self._deadline = deadline
-        specs = [stream.spec for stream in predictor.streams.values()]
-        settings = stored_as(specs[0])
-        kinds = tuple(sorted({"rgb", *kinds_of(specs)}))  # frames are shown, whoever sees them
-        with VideoReader(path) as reader:
-            info = reader.info
-            limits.check_pixels(info.width, info.height)
-        seen = 0
-
-        def on_frame(pairs: int, share: float, seconds: float) -> None:
-            nonlocal seen
-            seen += 1
-            deadline.check()
-            limits.check_seconds(seconds)
-            if seen % _EVERY_FRAMES == 0:
-                progress("frames and flow", share, 1.0, str(seen))
-
-        files = extract_to_memory(path, settings, kinds, on_frame=on_frame)
-        progress("frames and flow", 1.0, 1.0, str(seen))
         header = files["rgb"].header
-        check_size(path, header.height, header.width, specs[0].smallest_side)
+        check_size(path, header.height, header.width, predictor.spec.smallest_side)
         self.clip = Clip({kind: ClipReader(file, keep=False) for kind, file in files.items()})
         self.rate = header.fps
         self.frames = header.count

@@ -2,7 +2,7 @@
 
 # fastapi reads the types of its routes: they must not be strings
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, closing, contextmanager
 from dataclasses import asdict
 from http import HTTPStatus
 from pathlib import Path
@@ -51,14 +51,18 @@ def open_app(
         auth: "user:password" that every request must carry; None: everybody may ask.
         names: under which it answers; None: of this machine's own loopback.
     """
-    with staged(None) as folder:  # what a killed server left of its visitors' is removed
-        uploads = Uploads(folder, limits)
-        service = Service(predictor, name, limits, uploads, tuple(videos))
+    with (
+        staged(None) as folder,  # what a killed server left of its visitors' is removed
+        closing(
+            Service(predictor, name, limits, Uploads(folder, limits), tuple(videos))
+        ) as service,
+    ):
 
         @asynccontextmanager
         async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+            service.decoders.start()
             yield
-            service.stopped.set()
+            service.close()
 
         app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
         app.state.service = service

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from twostream.types import TwoStreamError, UsageError
 
@@ -35,6 +35,7 @@ class Limits:
         max_mb: size of a video file, in 10^6 bytes.
         max_seconds: length of a video.
         time_limit: seconds that the work on a video may take.
+        max_memory_mb: that the process which decodes a video may take, in 10^6 bytes.
         at_once: videos that are worked on at the same time; three times as many may wait.
 
     Raises:
@@ -44,11 +45,11 @@ class Limits:
     max_mb: float = 100.0
     max_seconds: float = 60.0
     time_limit: float = 120.0
+    max_memory_mb: float = 2000.0
     at_once: int = 2
 
     def __post_init__(self) -> None:
-        for name in ("max_mb", "max_seconds", "time_limit", "at_once"):
-            value = getattr(self, name)
+        for name, value in asdict(self).items():
             if not (math.isfinite(value) and value > 0):
                 option = "--" + name.replace("_", "-")
                 raise UsageError(f"{option} must be a number above 0, got {value}")

@@ -14,6 +14,7 @@ from typing import Any
 from twostream.prediction import Prediction, Timeline, TwoStreamPredictor
 from twostream.types import Progress, no_progress
 from twostream.web.analysis import Analysis
+from twostream.web.decoding import Decoders
 from twostream.web.limits import Deadline, Limits
 from twostream.web.shown import moment_shown, video_shown
 from twostream.web.uploads import Uploads
@@ -32,6 +33,7 @@ class Service:
         uploads: the folder of what they send.
         videos: files of the server's that visitors may pick, by number.
         stopped: set when the server ends: all work ends at its next step.
+        decoders: the processes that decode videos.
     """
 
     predictor: TwoStreamPredictor
@@ -42,10 +44,16 @@ class Service:
     stopped: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
+        self.decoders = Decoders(self.predictor, self.limits)
         self._working = threading.Semaphore(self.limits.at_once)
         self._looking = threading.Semaphore(self.limits.at_once)
         self._kept: OrderedDict[str, tuple[Analysis, Timeline]] = OrderedDict()
         self._lock = threading.Lock()
+
+    def close(self) -> None:
+        """End all work."""
+        self.stopped.set()
+        self.decoders.close()
 
     @contextmanager
     def analysed(
@@ -64,17 +72,15 @@ class Service:
             RefusedError: beyond a limit.
             VideoError: it cannot be decoded.
         """
-        limits, deadline = self.limits, Deadline(self.limits.time_limit, self.stopped)
+        deadline = Deadline(self.limits.time_limit, self.stopped)
         progress("waiting for a place", 0, 1)
         with deadline.place(self._working):
             progress("waiting for a place", 1, 1)
-            analysis = Analysis(
-                self.predictor, video, name, limits=limits, deadline=deadline, progress=progress
-            )
-            prediction = analysis.predict()
+            files = self.decoders.decode(video, deadline, progress)
             if video not in self.videos:
                 video.unlink()
-            yield analysis, prediction
+            analysis = Analysis(self.predictor, video, name, files=files, deadline=deadline)
+            yield analysis, analysis.predict()
 
     def show(self, video: Path, name: str, progress: Progress = no_progress) -> dict[str, Any]:
         """Return what the page shows of a video, and keep it in memory; raises as ``analysed``."""

@@ -1,0 +1,290 @@
+"""Visitors' videos are decoded in processes of their own: what ends one costs one visitor.
+
+FFmpeg is C code that reads what strangers made: a defect in it ends its process, some files take
+gigabytes, others all the time there is. So the server sends a path to a process beside it, and
+gets news and at last the clip, as bytes of the flow store's format: nothing of it is unpickled.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import multiprocessing
+import os
+import signal
+import threading
+import traceback
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from twostream.extraction import extract_to_memory
+from twostream.flow.device import make_on_device
+from twostream.store.clip_file import ClipFile
+from twostream.store.clips import kinds_of
+from twostream.store.flow_store import Kind, StoreSettings
+from twostream.types import Frame, Progress, TwoStreamError, VideoError
+from twostream.video import VideoReader
+from twostream.web.limits import Deadline, Limits, RefusedError
+
+if TYPE_CHECKING:
+    from twostream.prediction import TwoStreamPredictor
+
+LOOK_SECONDS = 0.1  # how often a process's memory and time are looked at
+_EVERY_FRAMES = 10  # news is told
+_SPAWN = multiprocessing.get_context("spawn")  # torch's threads do not survive a fork
+
+logger = logging.getLogger(__name__)
+
+
+class Decoders:
+    """As many processes as videos are worked on at once, begun when they are needed and kept.
+
+    Args:
+        predictor: whose networks say which frames and flow are needed.
+        limits: of every visitor.
+    """
+
+    def __init__(self, predictor: TwoStreamPredictor, limits: Limits) -> None:
+        self._predictor = predictor
+        self._limits = limits
+        self._idle: list[Decoder] = []
+        self._busy: set[Decoder] = set()
+        self._closed = False
+        self._lock = threading.Lock()
+
+    def start(self) -> None:
+        """Begin one, so that the first visitor does not wait for it."""
+        with self._lock:
+            self._idle.append(self._new())
+
+    def decode(self, path: Path, deadline: Deadline, progress: Progress) -> dict[Kind, ClipFile]:
+        """Return a video's frames and flow; raises as ``Decoder.decode``."""
+        with self._lock:
+            while self._idle and not self._idle[-1].alive:  # ended while it waited
+                self._idle.pop().end()
+            decoder = self._idle.pop() if self._idle else self._new()
+            self._busy.add(decoder)
+        try:
+            return decoder.decode(path, deadline, progress)
+        finally:
+            self._give_back(decoder)
+
+    def _give_back(self, decoder: Decoder) -> None:
+        """Keep a process for the next video; one that ended, or has grown, is replaced at once."""
+        with self._lock:
+            self._busy.discard(decoder)
+            if self._closed or decoder.bytes_in_memory > self._limits.max_memory_mb * 1e6 / 2:
+                decoder.end()
+            if not self._closed:
+                self._idle.append(decoder if decoder.alive else self._new())
+
+    def close(self) -> None:
+        """End all processes, also those that work."""
+        with self._lock:
+            self._closed = True
+            for decoder in self._busy:
+                decoder.process.kill()  # who waits for it does the rest
+            while self._idle:
+                self._idle.pop().end()
+
+    def _new(self) -> Decoder:
+        return Decoder(*seen_by(self._predictor), self._limits)
+
+
+class Decoder:
+    """A process that decodes one video after the other, until one of them ends it.
+
+    Args:
+        settings: how frames and flow are stored.
+        kinds: any of "rgb", "forward", "backward".
+        limits: of every visitor.
+    """
+
+    def __init__(self, settings: StoreSettings, kinds: Sequence[Kind], limits: Limits) -> None:
+        self._kinds = kinds
+        self._limits = limits
+        self._connection, theirs = _SPAWN.Pipe()
+        # a daemon: Python ends it, should the server forget to
+        self.process = _SPAWN.Process(
+            target=_work, args=(theirs, settings, kinds, limits), daemon=True
+        )
+        self.process.start()
+        theirs.close()
+
+    @property
+    def alive(self) -> bool:
+        """Whether it can take a video."""
+        return self.process.is_alive()
+
+    @property
+    def bytes_in_memory(self) -> int:
+        """How much memory it takes; 0 where the system does not say: Linux does."""
+        try:
+            pages = Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]
+            return int(pages) * os.sysconf("SC_PAGE_SIZE")
+        except (OSError, IndexError):
+            return 0
+
+    def end(self) -> None:
+        """End it where it stands: it leaves nothing."""
+        self.process.kill()
+        self.process.join()
+        self._connection.close()
+
+    def decode(self, path: Path, deadline: Deadline, progress: Progress) -> dict[Kind, ClipFile]:
+        """Return a video's frames and flow, as ``extract_to_memory`` does.
+
+        Args:
+            path: the file.
+            deadline: for the work; the process ends with it.
+            progress: told how much is decoded; what it raises ends the process.
+
+        Raises:
+            RefusedError: beyond a limit.
+            VideoError: it cannot be decoded, or ended the process.
+        """
+        try:
+            said = self._last_word(path, deadline, progress)
+            if "decoded" in said:
+                return {kind: ClipFile(self._connection.recv_bytes()) for kind in self._kinds}
+        except (EOFError, OSError) as error:
+            self.end()
+            deadline.check()  # the server may have ended it
+            code = self.process.exitcode or 0
+            how = signal.strsignal(-code) if code < 0 else f"exit status {code}"
+            logger.warning("a visitor's video ended the process that decoded it (%s)", how)
+            raise VideoError(
+                path,
+                f"decoding it ended the process that did so ({how}): make a copy with "
+                "ffmpeg -i IN OUT.mp4 and send that",
+            ) from error
+        except BaseException:
+            self.end()
+            raise
+        if "refused" in said:
+            raise RefusedError(said["refused"], said["http_status"])
+        if "cause" in said:
+            raise VideoError(path, said["cause"])
+        raise RuntimeError(said["defect"])
+
+    def _last_word(self, path: Path, deadline: Deadline, progress: Progress) -> dict[str, Any]:
+        """Pass the news on, and return what is no news; the process is watched meanwhile."""
+        most = self._limits.max_memory_mb
+        self._connection.send(path)
+        while True:
+            if self._connection.poll(LOOK_SECONDS):
+                said: dict[str, Any] = json.loads(self._connection.recv_bytes())
+                if "frames" not in said:
+                    return said
+                progress("frames and flow", said["share"], 1.0, str(said["frames"]))
+            deadline.check()
+            if self.bytes_in_memory > most * 1e6:
+                raise RefusedError(
+                    f"decoding it takes more than {most:g} MB of memory: shrink its frames", 422
+                )
+
+
+def _work(
+    connection: Connection, settings: StoreSettings, kinds: Sequence[Kind], limits: Limits
+) -> None:
+    """Decode the videos whose paths come, until the server ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the server's matter, who ends this
+    threading.Thread(target=_end_with_server, daemon=True).start()
+    _go_first()
+    _warm_up(settings, kinds)
+
+    def say(**what: Any) -> None:
+        connection.send_bytes(json.dumps(what).encode())
+
+    with suppress(EOFError, ConnectionError):  # of a server that has ended
+        while True:
+            path = connection.recv()
+            try:
+                files = decoded(path, settings, kinds, limits, say)
+            except RefusedError as error:
+                say(refused=str(error), http_status=error.http_status)
+            except TwoStreamError as error:
+                say(cause=error.cause if isinstance(error, VideoError) else str(error))
+            except Exception:  # noqa: BLE001  told to the server, whose log it belongs in
+                say(defect=traceback.format_exc())
+            else:
+                say(decoded=True)
+                for kind in kinds:
+                    connection.send_bytes(files[kind].content())
+
+
+def _end_with_server() -> None:
+    """End this process with its parent, however that ends, whatever is being decoded."""
+    server = multiprocessing.parent_process()
+    assert server is not None
+    server.join()
+    os._exit(1)
+
+
+def _go_first() -> None:
+    """Let a system whose memory runs out end this process, not the server; no core is dumped."""
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000")
+    with suppress(ImportError, OSError, ValueError):
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # it would hold a visitor's video
+
+
+def _warm_up(settings: StoreSettings, kinds: Sequence[Kind]) -> None:
+    """Load what the flow needs before a visitor waits for it; what fails will be told then."""
+    if kinds == ("rgb",):
+        return
+    with suppress(Exception):
+        estimator = make_on_device(settings.flow, settings.parameters, "cpu")
+        if not estimator.needs_motion_vectors:
+            grey = np.full((64, 64, 3), 128, np.uint8)
+            estimator.fields([Frame(grey, 0.0), Frame(grey, 0.04)], ["forward"])
+
+
+def seen_by(predictor: TwoStreamPredictor) -> tuple[StoreSettings, tuple[Kind, ...]]:
+    """Return how a video is decoded for a run's networks, and to which frames and flow."""
+    specs = [stream.spec for stream in predictor.streams.values()]
+    kinds = tuple(sorted({"rgb", *kinds_of(specs)}))  # frames are shown, whoever sees them
+    return StoreSettings.of_model(specs[0]), kinds
+
+
+def decoded(
+    path: Path,
+    settings: StoreSettings,
+    kinds: Sequence[Kind],
+    limits: Limits,
+    say: Callable[..., None],
+) -> dict[Kind, ClipFile]:
+    """Return a video's frames and flow: what the process does.
+
+    Args:
+        path: the file.
+        settings: how frames and flow are stored.
+        kinds: any of "rgb", "forward", "backward".
+        limits: of every visitor.
+        say: told the number of ``frames`` and the ``share`` of the video that are done.
+
+    Raises:
+        RefusedError: frames too large, or too many.
+        VideoError: it cannot be decoded.
+    """
+    with VideoReader(path) as reader:
+        limits.check_pixels(reader.info.width, reader.info.height)
+    seen = 0
+
+    def on_frame(pairs: int, share: float, seconds: float) -> None:
+        nonlocal seen
+        seen += 1
+        limits.check_seconds(seconds)
+        if seen % _EVERY_FRAMES == 0:
+            say(frames=seen, share=share)
+
+    files = extract_to_memory(path, settings, kinds, on_frame=on_frame)
+    say(frames=seen, share=1.0)
+    return files
