@@ -294,6 +294,10 @@ def test_everything_asks_for_the_password(web_run: Path, clip: Path, tmp_path: P
         ours = httpx.post(f"{running.url}/api/predict", auth=("anna", "secret"), **post)
         assert ours.status_code == 200
         assert not running.files()
+        for i in range(12):  # nobody is believed to be a proxy
+            names = {"x-forwarded-for": f"10.0.0.{i}"}
+            guess = httpx.get(f"{running.url}/api/model", auth=("anna", str(i)), headers=names)
+        assert guess.status_code == 429
     assert "secret" not in (tmp_path / "server.log").read_text()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import socket
 from contextlib import suppress
 from pathlib import Path
@@ -90,6 +91,8 @@ def serve(
             log_level="warning",
             ws="none",
             timeout_graceful_shutdown=GRACE_SECONDS,
+            # who is on this machine could call itself anybody; behind a proxy, uvicorn's variable
+            proxy_headers="FORWARDED_ALLOW_IPS" in os.environ,
         )
         # uvicorn ends in order and then raises the signal again
         stopping.listen()
