@@ -15,7 +15,7 @@ from twostream.prediction.timeline import EVERY_SECONDS, POSITIONS, WINDOW_SECON
 from twostream.prediction.window import Window, check_size, stretch
 from twostream.store.clips import Clip, ClipReader, kinds_of
 from twostream.types import Progress, Stream, VideoError, no_progress
-from twostream.video import VideoReader
+from twostream.video import open_reader
 from twostream.web.limits import Deadline, Limits
 
 _EVERY_FRAMES = 10  # progress is told
@@ -78,7 +78,7 @@ class Analysis:
         specs = [stream.spec for stream in predictor.streams.values()]
         settings = stored_as(specs[0])
         kinds = tuple(sorted({"rgb", *kinds_of(specs)}))  # frames are shown, whoever sees them
-        with VideoReader(path) as reader:
+        with open_reader(path) as reader:
             info = reader.info
             limits.check_pixels(info.width, info.height)
         seen = 0
