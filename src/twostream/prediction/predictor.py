@@ -251,7 +251,7 @@ class TwoStreamPredictor:
         windows ahead of the networks.
 
         Args:
-            video: the file.
+            video: the file, or a folder of frames.
             window_seconds: length of a window.
             every_seconds: from one window to the next.
             positions: how many frames and stacks of a window are scored.
