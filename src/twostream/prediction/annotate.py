@@ -65,9 +65,8 @@ def write_annotated(
     check_film_name(Path(out))
     flow = next((spec for spec in specs if spec.is_flow), None)
     codec = flow is not None and _estimator(flow).needs_motion_vectors
-    reader = open_reader(
-        timeline.video, short_side=LARGEST_SIDE_PX, motion_vectors=codec, fps=specs[0].fps
-    )
+    fps = next((spec.fps for spec in specs), None)  # of a folder of frames
+    reader = open_reader(timeline.video, short_side=LARGEST_SIDE_PX, motion_vectors=codec, fps=fps)
     strip = draw_strip(timeline, 1000)
 
     def pictures() -> Iterator[Picture]:
