@@ -172,7 +172,7 @@ def test_lists_of_folders_of_frames_take_the_videos_of_that_name(
     data = load_dataset(write(tmp_path / "train.txt", f"x/a b{number} 0\ny/c{number} 10\n"))
     assert labelled(data) == {"x/a b.avi": "0", "y/c.mp4": "10"}
     (tmp_path / "x" / "a b.avi").unlink()
-    with pytest.raises(DataError, match=r"line 1: x/a b is a folder, and of frames no video"):
+    with pytest.raises(DataError, match=r"line 1: x/a b is a folder without numbered im"):
         load_dataset(tmp_path / "train.txt")
 
 

@@ -288,7 +288,7 @@ class TestDamage:
             raise ZeroDivisionError("none of five")
 
         path = encode(tmp_path / "a.mp4", moving_square(3))
-        monkeypatch.setattr(VideoReader, "_to_rgb", fail)
+        monkeypatch.setattr(reader_module, "to_rgb", fail)
         with pytest.raises(VideoError, match=r"a\.mp4: an unexpected ZeroDivisionError \(none of"):
             read(path)
 

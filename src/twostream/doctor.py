@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import statistics
 import threading
 from collections import Counter, defaultdict
@@ -13,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from twostream.datasets import (
+    NOTED,
     Dataset,
     groups_on_both_sides,
+    is_one_video,
     load_dataset,
     of_equal_size,
     unlabeled_videos,
@@ -22,14 +23,14 @@ from twostream.datasets import (
 from twostream.extraction.pauses import PauseWatch, pause_warning
 from twostream.threads import work_through
 from twostream.types import (
-    VIDEO_SUFFIXES,
     LabeledVideo,
     Progress,
     UsageError,
     VideoError,
     no_progress,
 )
-from twostream.video import VideoReader
+from twostream.video import open_reader
+from twostream.video.fingerprint import content_hash
 
 DECODED_SIDE_PX = 16  # nobody looks at the pictures, so they are made small
 # A model sees displacements per frame; rates that differ by less than this change little.
@@ -76,7 +77,7 @@ class _Checked:
     """One video, decoded to its end."""
 
     frames: int = 0
-    fps: float = 0.0
+    fps: float | None = None  # None: nothing tells it
     problems: tuple[tuple[str, str], ...] = ()
 
 
@@ -91,7 +92,7 @@ def examine(
     """Decode all videos of a data set, of a folder without classes, or one video; list problems.
 
     Args:
-        target: anything `load_dataset` takes, a folder of videos, or one video file.
+        target: anything `load_dataset` takes, a folder of videos, or one video.
         stack_length: L; a video needs one frame more to fill a stack of flow.
         min_clips: a class with fewer usable clips is named.
         workers: number of threads; None uses every core.
@@ -112,7 +113,7 @@ def examine(
         )
     target = Path(target)
     data: Dataset | None = None
-    if target.is_file() and target.suffix.lower() in VIDEO_SUFFIXES:
+    if is_one_video(target):
         videos: tuple[LabeledVideo, ...] = (LabeledVideo(target.name, target, -1),)
         description = f"{target}: one video"
     elif target.is_dir() and (videos := unlabeled_videos(target)):
@@ -154,7 +155,7 @@ def examine(
 def _check(path: Path, stack_length: int, stop: threading.Event) -> _Checked:
     problems = []
     try:
-        with VideoReader(path, short_side=DECODED_SIDE_PX) as reader:
+        with open_reader(path, short_side=DECODED_SIDE_PX) as reader:
             watch, pauses, last = PauseWatch(reader.info.fps), [], 0.0
             for frame in reader:
                 if stop.is_set():
@@ -192,18 +193,17 @@ def _check(path: Path, stack_length: int, stop: threading.Event) -> _Checked:
                 "they are brought to an even rate, some repeated or left out",
             )
         )
-    return _Checked(frames, info.fps, tuple(problems))
+    return _Checked(frames, info.fps if info.fps_told else None, tuple(problems))
 
 
 def _duplicates(videos: Sequence[LabeledVideo], data: Dataset | None) -> Iterator[Problem]:
-    """Find files of the same bytes; only files of the same size are read."""
+    """Find videos of the same bytes; only those of the same size are read."""
     for rows in of_equal_size([video.path for video in videos]):
         first: dict[str, LabeledVideo] = {}
         for video in (videos[row] for row in rows):
             try:
-                with open(video.path, "rb") as file:
-                    content = hashlib.file_digest(file, "sha256").hexdigest()
-            except OSError:
+                content = content_hash(video.path)
+            except VideoError:
                 continue  # named as unreadable
             known = first.setdefault(content, video)
             if known is not video:
@@ -230,7 +230,7 @@ def _duplicate(video: LabeledVideo, known: LabeledVideo, data: Dataset | None) -
 
 
 def _mixed_rates(target: Path, checked: Sequence[_Checked]) -> Iterator[Problem]:
-    rates = [result.fps for result in checked if result.frames > 1]
+    rates = [result.fps for result in checked if result.frames > 1 and result.fps]
     if not rates:
         return
     usual = statistics.mode(round(rate, 2) for rate in rates)
@@ -286,7 +286,10 @@ def _split_problems(data: Dataset) -> Iterator[tuple[str, str]]:
                 found = f"{_some(names, 'classes')} in {side} only"
                 yield "class on one side", f"split {given.number}: {found}"
     for note in data.notes:
-        yield "left out", note
+        if note.startswith(NOTED):
+            yield "folders of frames", note.removeprefix(NOTED)
+        else:
+            yield "left out", note
 
 
 def _some(names: Sequence[str], what: str) -> str:

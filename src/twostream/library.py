@@ -248,7 +248,7 @@ def predict(
     Args:
         model: a RUN folder, an exported folder, trained models, or a predictor. For many videos
             make a ``TwoStreamPredictor`` once.
-        video: the file.
+        video: the file, or a folder of frames.
         device: "cpu", "cuda" or "auto".
 
     Raises:

@@ -154,7 +154,7 @@ class LabeledVideo:
 
     Attributes:
         video_id: unique in its data set: the path below the root, posix, with suffix.
-        path: where the file lies.
+        path: where the file, or the folder of frames, lies.
         label: index into the data set's classes; -1 where no label is known.
         group: people, source or take; videos of one group never stand on both sides of a split.
     """

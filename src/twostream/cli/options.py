@@ -97,7 +97,10 @@ Bound = Annotated[
     float | None,
     option(panel=METHOD, help="Fixed flow range in pixels; default: each field's own."),
 ]
-Fps = Annotated[float | None, option(panel=METHOD, help="Resample all videos to this rate.")]
+Fps = Annotated[
+    float | None,
+    option(panel=METHOD, help="Resample all videos to this rate; folders of frames are of it."),
+]
 ShortSide = Annotated[
     int | None,
     option(

@@ -24,7 +24,7 @@ TIMES, WINDOWS, WRITTEN = "Long videos and sources", "Windows", "What is written
 def predict(
     run: options.Predicting,
     videos: list[Path] = typer.Argument(
-        None, metavar="[VIDEO...]", help="Video files, or folders of them."
+        None, metavar="[VIDEO...]", help="Videos (files, folders of frames), or folders of them."
     ),
     top: int = own(5, "Labels to print.", min=1),
     timeline: bool = own(
@@ -92,7 +92,7 @@ def predict(
     if not timeline:
         predictor = TwoStreamPredictor.load(run, device=device)
         return _each(shown, list(found), lambda video, _: _labels(shown, predictor, video, top))
-    several = len(videos) > 1 or videos[0].is_dir()
+    several = len(videos) > 1 or list(found) != videos  # one video may be a folder
     targets = _targets(found, files, several=several)  # before the models: a wrong name is quick
     predictor = TwoStreamPredictor.load(run, device=device)
 

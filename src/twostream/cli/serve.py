@@ -67,7 +67,7 @@ def serve(
     )
     secret = read_auth(auth, auth_file)
     own = list(find_videos(videos)) if videos else []
-    missing = next((video for video in own if not video.is_file()), None)
+    missing = next((video for video in own if not (video.is_file() or video.is_dir())), None)
     if missing is not None:  # the page would offer it to every visitor
         raise UsageError(f"--video {missing}: no such file")
     predictor = TwoStreamPredictor.load(run, device=CUDA[accelerator])

@@ -2,7 +2,7 @@
 
 `video_folders` reads class folders (`folder_tree` what lies there, `official_lists` UCF-101 and
 HMDB-51), `lists` CSV and plain lists (`list_columns` headers, `listed_files` what rows mean),
-`listed_folders` folders with their list inside,
+`listed_folders` folders with their list inside, `frame_folders` folders of images that are videos,
 `dataset` says who trains and who tests, `shared_videos` finds clips that two data sets have in
 common, `image_folders` reads folders of images for pre-training.
 """
@@ -15,6 +15,7 @@ from twostream.datasets.dataset import (
     groups_on_both_sides,
     relabeled,
 )
+from twostream.datasets.frame_folders import NOTED, frame_folders, is_one_video
 from twostream.datasets.image_folders import ImageSplit, LabeledImages, load_images
 from twostream.datasets.lists import Missing
 from twostream.datasets.loading import READING, load_dataset
@@ -22,6 +23,7 @@ from twostream.datasets.shared_videos import of_equal_size, refuse_shared_videos
 from twostream.datasets.video_folders import unlabeled_videos
 
 __all__ = [
+    "NOTED",
     "READING",
     "AskedData",
     "Dataset",
@@ -30,7 +32,9 @@ __all__ = [
     "LabeledImages",
     "Missing",
     "SplitChoice",
+    "frame_folders",
     "groups_on_both_sides",
+    "is_one_video",
     "load_dataset",
     "load_images",
     "of_equal_size",

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from twostream.foreign import is_foreign
+from twostream.frame_names import frame_number
 from twostream.types import VIDEO_SUFFIXES, DataError
 
 UCF_LIST = re.compile(r"(?:(train|test)list0?([123])|classInd)\.txt", re.IGNORECASE)
@@ -23,11 +24,12 @@ class Folder:
     Attributes:
         path: where it lies.
         folders: the folders in it.
-        videos: names of video files.
+        videos: names of video files, and of folders of frames once they are told apart.
         lists: official lists of UCF-101 and HMDB-51.
         tables: names of CSV files.
         others: number of other files.
         archives: number of those that are archives.
+        frames: number of those that are numbered images.
         foreign: names of a system's folders, which are left out.
     """
 
@@ -38,6 +40,7 @@ class Folder:
     tables: list[str] = field(default_factory=list)
     others: int = 0
     archives: int = 0
+    frames: int = 0
     foreign: list[str] = field(default_factory=list)
 
     def walk(self) -> Iterator[Folder]:
@@ -99,23 +102,25 @@ def scan(
             below = scan(path / name, all_folders=all_folders, above=(*above, here))
             found.folders.append(below)
         elif os.path.splitext(name)[1].lower() in VIDEO_SUFFIXES:
-            found.videos.append(_printable(name, path))
+            found.videos.append(printable(name, path))
         elif UCF_LIST.fullmatch(name) or HMDB_LIST.fullmatch(name):
             found.lists.append(path / name)
         else:
             found.others += 1
             found.archives += name.lower().endswith(_ARCHIVES)
+            found.frames += frame_number(name, path.name) is not None
             if name.lower().endswith(".csv"):
                 found.tables.append(name)
     return found
 
 
-def _printable(name: str, folder: Path) -> str:
+def printable(name: str, folder: Path) -> str:
+    """Return a name as it is; raises a DataError for one that no text can hold."""
     try:
         name.encode()
     except UnicodeEncodeError:
         raise DataError(
-            f"{folder} holds a file whose name is not UTF-8 text, {name!a}: rename it"
+            f"{folder} holds a file or folder whose name is not UTF-8 text, {name!a}: rename it"
         ) from None
     return name
 

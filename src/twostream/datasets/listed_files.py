@@ -1,4 +1,4 @@
-"""Which file a row of a list means, also where it was written for another copy of the data."""
+"""Which video a row of a list means, also where it was written for another copy of the data."""
 
 from __future__ import annotations
 
@@ -6,42 +6,75 @@ import os
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from twostream.frame_names import FEWEST, count_frames
 from twostream.types import VIDEO_SUFFIXES, DataError
 
 _ROOT = re.compile(r"(?:[A-Za-z]:)?/+")
 
 
 class ListedFiles:
-    """Finds the files that a list names.
+    """Finds the files, and the folders of frames, that a list names.
 
     Args:
         folder: that the names are relative to.
-        letter_by_letter: do not look for files of another suffix.
+        reading: see ``load_dataset``.
 
     Attributes:
-        otherwise: names whose file has another suffix than they say, or that say none.
+        otherwise: names whose video has another suffix than they say, or that say none.
+        frame_folders: those that were found.
     """
 
-    def __init__(self, folder: Path, *, letter_by_letter: bool = False) -> None:
+    def __init__(self, folder: Path, *, reading: int = 4) -> None:
         self.folder = folder
         self.otherwise: list[str] = []
-        self._letter_by_letter = letter_by_letter
+        self.frame_folders: list[Path] = []
+        self._letter_by_letter = reading < 3
+        self._looks: tuple[Callable[[str], Path | None], ...] = (self.named, self.like)
+        if reading > 3:
+            self._looks += (self.frames,)
         self._stems: dict[str, dict[str, list[str]]] = {}
+
+    def find(self, *names: str) -> tuple[int, Path] | None:
+        """Return which of the names means a video, and that: the first that does.
+
+        A file of just that name goes before one of another suffix, and that before a folder.
+
+        Raises:
+            DataError: a name may mean several files.
+        """
+        for look in self._looks:
+            for place, name in enumerate(names):
+                if path := look(name):
+                    return place, path
+        return None
 
     def named(self, name: str) -> Path | None:
         """Return the file of just this name, also where it was written on another system."""
+        # os.path's test is, unlike Path's, never an error: not every line is a name
+        return next(filter(os.path.isfile, self._paths(name)), None)
+
+    def frames(self, name: str) -> Path | None:
+        """Return the folder of frames of a name, which may have a video's suffix."""
+        stem, suffix = os.path.splitext(name)
+        for each in (name, stem) if suffix.lower() in VIDEO_SUFFIXES else (name,):
+            for path in self._paths(each):
+                if count_frames(path) >= FEWEST:
+                    self.frame_folders.append(path)
+                    if each != name:
+                        self.otherwise.append(name)
+                    return path
+        return None
+
+    def _paths(self, name: str) -> Iterator[Path]:
+        """Yield where a name may lie."""
         slashes = name.replace("\\", "/")
         names = [name, slashes, *(unicodedata.normalize(f, slashes) for f in ("NFC", "NFD"))]
         if not self._letter_by_letter:
             names.append(_ROOT.sub("", slashes, count=1))  # /walk/a.avi, below the list's folder
-        for each in names:
-            path = self.folder / each
-            if os.path.isfile(path):  # unlike Path's, never an error: not every line is a name
-                return path
-        return None
+        yield from (self.folder / each for each in dict.fromkeys(names))
 
     def like(self, name: str) -> Path | None:
         """Return the video that differs from a name by its suffix alone; None where there is none.
@@ -100,10 +133,9 @@ def cut(line: str, files: ListedFiles) -> tuple[str, str, Path | None]:
     """
     places = list(re.finditer(r"\s+", line))[::-1]
     parts = [(line[: m.start()].strip('"'), line[m.end() :].strip('"')) for m in places]
-    for look in (files.named, files.like):
-        for path, label in parts:
-            if found := look(path):
-                return path, label, found
+    if found := files.find(*(path for path, _ in parts)):
+        place, file = found
+        return (*parts[place], file)
     for m, part in zip(places, parts, strict=True):
         if "\t" in m[0]:
             return (*part, None)
@@ -130,11 +162,13 @@ def missing_in_words(
     folders = sum(os.path.isdir(file.parent / name) for _, name in missing)
     said = f"{len(missing)} of the {listed} videos do not exist"
     if folders:
-        said += f", {folders} of them are folders, and of frames no video is made"
+        said += f", {folders} of them are folders without numbered images"
     return f"{file}: {said}: {names}{more} {where}"
 
 
 def _what(path: Path) -> str:
     return (
-        "is a folder, and of frames no video is made" if os.path.isdir(path) else "does not exist"
+        "is a folder without numbered images (img_00001.jpg, img_00002.jpg, ...)"
+        if os.path.isdir(path)
+        else "does not exist"
     )

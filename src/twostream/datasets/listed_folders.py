@@ -15,7 +15,7 @@ from twostream.types import DataError, LabeledVideo
 LIST_NAME = "clips.csv"
 
 
-def read_listed_folder(root: Path, *, reading: int = 3, missing: Missing = "refuse") -> Dataset:
+def read_listed_folder(root: Path, *, reading: int = 4, missing: Missing = "refuse") -> Dataset:
     """Read a folder, and the groups and splits of the clips.csv in it.
 
     Videos, ids and classes are the folder's. The list counts only if it describes the folder: just

@@ -16,6 +16,7 @@ from typing import Literal
 
 from twostream.datasets.dataset import Dataset, GivenSplit
 from twostream.datasets.folder_tree import read_text
+from twostream.datasets.frame_folders import count_notes, rate_note
 from twostream.datasets.list_columns import LABELS, PATHS, Columns, find_columns
 from twostream.datasets.listed_files import ListedFiles, cut, missing_in_words
 from twostream.datasets.official_lists import group_of
@@ -36,11 +37,12 @@ class _Row:
     path: str
     label: str
     file: Path | None
+    frames: int | None = None  # as many as the list says
     group: str | None = None
     sides: Mapping[int, str] = field(default_factory=dict)  # number of the split -> side, or ""
 
 
-def read_list(file: Path, *, reading: int = 3, missing: Missing = "refuse") -> Dataset:
+def read_list(file: Path, *, reading: int = 4, missing: Missing = "refuse") -> Dataset:
     """Read a CSV or a plain list; paths in it are relative to the folder it lies in.
 
     Args:
@@ -57,7 +59,7 @@ def read_list(file: Path, *, reading: int = 3, missing: Missing = "refuse") -> D
         raise DataError(f"{file} is not a text file, so it cannot be a list of videos")
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     columns = find_columns(file, text, reading=reading)
-    files = ListedFiles(file.parent, letter_by_letter=reading < 3)
+    files = ListedFiles(file.parent, reading=reading)
     rows = _csv_rows(file, text, columns, files) if columns else _plain_rows(file, text, files)
     if not rows:
         raise DataError(f"{file} lists no video: expected a line for each")
@@ -77,6 +79,9 @@ def read_list(file: Path, *, reading: int = 3, missing: Missing = "refuse") -> D
         group = row.group or group_of(path.name, row.label)
         videos.append(LabeledVideo(video_id, path, number[row.label], group))
     given, odd = _given_splits(rows, videos)
+    folders = {row.file: row for row in rows if row.file in files.frame_folders}
+    told = [(row.path, path, row.frames) for path, row in folders.items() if path and row.frames]
+    of_frames = [*rate_note(files.frame_folders), *count_notes(told)]
     folder = file.resolve().parent.name
     return Dataset(
         name=folder if file.stem.lower() in _NAMELESS and folder else file.stem,
@@ -85,7 +90,7 @@ def read_list(file: Path, *, reading: int = 3, missing: Missing = "refuse") -> D
         classes=classes,
         videos=tuple(videos),
         given=given,
-        notes=(*(columns.notes if columns else ()), *files.notes(), *notes, *odd),
+        notes=(*(columns.notes if columns else ()), *files.notes(), *of_frames, *notes, *odd),
     )
 
 
@@ -154,8 +159,9 @@ def _csv_rows(file: Path, text: str, columns: Columns, files: ListedFiles) -> li
                         f"{where}: {columns.splits[number]} must be train, val or test, got {value}"
                     )
             group, name = row.get("group") or None, row[columns.path]
-            found = files.named(name) or files.like(name)
-            rows.append(_Row(line, name, row[columns.label], found, group, sides))
+            found = files.find(name)
+            video = found[1] if found else None
+            rows.append(_Row(line, name, row[columns.label], video, None, group, sides))
     except csv.Error as error:
         raise DataError(f"{file}, line {line}: not readable as CSV: {error}") from error
     return rows
@@ -181,10 +187,32 @@ def _plain_rows(file: Path, text: str, files: ListedFiles) -> list[_Row]:
         path, label, found = cut(content, files)
         if frames and found is None and not os.path.isdir(file.parent / path):
             path = re.sub(r"\s+\d+$", "", path)
+        number = None
         if frames and re.fullmatch(r"\d+\s+\S+", label):
-            label = label.split()[1]
-        rows.append(_Row(line, path, label, found))
-    return rows
+            number, label = label.split()
+        rows.append(_Row(line, path, label, found, int(number) if number else None))
+    return _counted(file, rows, files)
+
+
+def _counted(file: Path, rows: list[_Row], files: ListedFiles) -> list[_Row]:
+    """Take the number of frames off the labels of folders of frames, where all of them have one."""
+    open_ones = [r for r in rows if r.file in files.frame_folders and r.frames is None]
+    parts = {row.line: re.fullmatch(r"(\d+)\s+(.+)", row.label) for row in open_ones}
+    found = {line: match for line, match in parts.items() if match}
+    if len(found) < len(parts):
+        return rows
+    for line, match in found.items():
+        if re.fullmatch(r"\d+(\s+\d+)+", match[2]):
+            raise DataError(
+                f"{file}, line {line}: expected `folder number-of-frames label`, got more numbers, "
+                f"{match[0]}: first frames and several labels are not read"
+            )
+    return [
+        replace(row, label=found[row.line][2], frames=int(found[row.line][1]))
+        if row.line in found
+        else row
+        for row in rows
+    ]
 
 
 def _is_header(line: str) -> bool:

@@ -7,12 +7,13 @@ from pathlib import Path
 from twostream.datasets.dataset import Dataset
 from twostream.datasets.listed_folders import read_listed_folder
 from twostream.datasets.lists import Missing, read_list
-from twostream.datasets.video_folders import read_folder
+from twostream.datasets.video_folders import ONE_VIDEO, read_folder
 from twostream.types import VIDEO_SUFFIXES, DataError
 
 # 1 took no list inside a folder, and no column split1, split2, ...; 2 took names in lists letter by
-# letter, and a system's folders for classes: both are kept for what was begun with them
-READING = 3
+# letter, and a system's folders for classes; 3 knew no folders of frames: all are kept for what was
+# begun with them
+READING = 4
 
 
 def load_dataset(
@@ -20,6 +21,7 @@ def load_dataset(
 ) -> Dataset:
     """Recognise a data set and read which videos it has; `Dataset.kind` says what was found.
 
+    A video is a file or a folder of numbered images (``frame_names``).
     Recognised are a folder of class folders (optionally inside train/, val/, test/), UCF-101 and
     HMDB-51 with their official lists, a CSV file with the header `path,label[,group][,split]`
     (`split1`, `split2`, ... where there are several splits; other common names of these columns
@@ -46,8 +48,5 @@ def load_dataset(
     if not root.is_file():  # a pipe or a device may have no end
         raise DataError(f"{root} is neither a folder nor a file: give a data set that lies on disk")
     if root.suffix.lower() in VIDEO_SUFFIXES:
-        raise DataError(
-            f"{root} is one video, not a data set: give a folder with one sub-folder per class, "
-            "or a CSV file with the columns path,label"
-        )
+        raise DataError(ONE_VIDEO.format(root))
     return read_list(root, reading=reading, missing=missing)

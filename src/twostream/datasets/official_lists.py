@@ -27,11 +27,11 @@ def group_of(name: str, cls: str) -> str | None:
     >>> group_of("#20_Rhythm_clap_u_nm_np1_le_goo_4.avi", "clap")
     '#20_Rhythm'
     """
-    stem = os.path.splitext(name)[0]
-    if match := _UCF_NAME.fullmatch(stem):
-        return match[1].lower()
-    if match := _HMDB_NAME.fullmatch(stem):
-        return match[1].removesuffix(f"_{cls}")
+    for stem in (os.path.splitext(name)[0], name):  # a folder of frames has no suffix to lose
+        if match := _UCF_NAME.fullmatch(stem):
+            return match[1].lower()
+        if match := _HMDB_NAME.fullmatch(stem):
+            return match[1].removesuffix(f"_{cls}")
     return None
 
 

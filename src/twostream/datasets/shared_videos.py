@@ -36,14 +36,16 @@ def shared_videos(datasets: Sequence[Dataset]) -> Iterator[tuple[LabeledVideo, L
 
 
 def of_equal_size(paths: Sequence[Path]) -> Iterator[list[int]]:
-    """Yield which of the files are of one size, two at least, and may so be copies.
+    """Yield which of the videos are of one size, two at least, and may so be copies.
 
     Empty ones, which are all alike, and those that cannot be asked are left out.
     """
+    from twostream.video.fingerprint import size_on_disk
+
     by_size = defaultdict(list)
     for row, path in enumerate(paths):
-        with suppress(OSError):
-            by_size[path.stat().st_size].append(row)
+        with suppress(VideoError):
+            by_size[size_on_disk(path)].append(row)
     yield from (rows for size, rows in by_size.items() if size and len(rows) > 1)
 
 

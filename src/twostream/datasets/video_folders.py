@@ -9,6 +9,7 @@ from pathlib import Path
 
 from twostream.datasets.dataset import Dataset, GivenSplit
 from twostream.datasets.folder_tree import Folder, scan
+from twostream.datasets.frame_folders import is_frames, with_frame_folders
 from twostream.datasets.official_lists import group_of, read_official
 from twostream.types import DataError, LabeledVideo
 
@@ -21,9 +22,13 @@ _LIST_FOLDERS = re.compile(r"ucf.*(?:list|splits).*|test_?train.*", re.IGNORECAS
 # folders beside the folder of class folders that hold no videos, and are no classes
 _BESIDE = re.compile(r"annotations?|labels?|lists?|splits?|meta_?data|docs?", re.IGNORECASE)
 NAMED = 5  # of many folders, so many are named
+ONE_VIDEO = (
+    "{} is one video, not a data set: give a folder with one sub-folder per class, or a CSV file "
+    "with the columns path,label"
+)
 
 
-def read_folder(root: Path, *, reading: int = 3) -> Dataset:
+def read_folder(root: Path, *, reading: int = 4) -> Dataset:
     """Read a folder as UCF-101, HMDB-51 or class folders, whichever it is.
 
     Args:
@@ -35,12 +40,16 @@ def read_folder(root: Path, *, reading: int = 3) -> Dataset:
     """
     as_before = reading < 3
     tree = scan(root, all_folders=as_before)
+    tree, of_frames = with_frame_folders(tree) if reading > 3 else (tree, ())
     if not tree.has_videos():
         archives = sum(folder.archives for folder in tree.walk())
         if archives:
             raise DataError(f"{root} holds {archives} archives but no video: unpack them first")
+        if reading > 3 and is_frames(tree):
+            raise DataError(ONE_VIDEO.format(root))
         raise DataError(
             f"{root} holds no video: give a folder with one sub-folder of clips per class"
+            + "".join(f"; {note}" for note in of_frames)
         )
     base = _class_root(tree)
     lists = tree.official_lists() or _lists_beside(root)
@@ -52,7 +61,7 @@ def read_folder(root: Path, *, reading: int = 3) -> Dataset:
             tree, base, lists, beside=beside, letter_by_letter=as_before
         )
     found = official or _read_class_folders(tree, base)
-    return replace(found, notes=(*found.notes, *notes, *_left_out(tree)))
+    return replace(found, notes=(*found.notes, *notes, *of_frames, *_left_out(tree)))
 
 
 def _left_out(tree: Folder) -> list[str]:
@@ -101,9 +110,11 @@ def unlabeled_videos(root: Path | str) -> tuple[LabeledVideo, ...]:
     Raises:
         DataError: the folder cannot be read.
     """
-    tree = scan(Path(root))
+    tree, _ = with_frame_folders(scan(Path(root)))
     if any(folder.has_videos() for folder in tree.folders):
         return ()
+    if is_frames(tree):
+        return (LabeledVideo(tree.path.name, tree.path, -1),)
     return tuple(LabeledVideo(name, tree.path / name, -1) for name in tree.videos)
 
 

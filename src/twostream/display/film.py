@@ -18,7 +18,7 @@ from twostream.extraction.pauses import unbroken
 from twostream.flow import FlowEstimator
 from twostream.flow.opencv import one_opencv_thread
 from twostream.types import Frame, Progress, UsageError, VideoError, no_progress
-from twostream.video import VideoReader, VideoWriter
+from twostream.video import FrameFolder, VideoReader, VideoWriter, open_reader
 
 SUFFIXES = (".mp4", ".mkv", ".mov", ".avi")
 SHOWN_HEIGHT_PX = 240  # smaller videos are enlarged by a whole factor, to be seen
@@ -58,7 +58,7 @@ def write_film(
     It takes the time that the video takes: through a pause the last frame stands, without flow.
 
     Args:
-        video: the video file.
+        video: the video file, or folder of frames.
         out: the film, .mp4, .mkv, .mov or .avi.
         estimator: of the flow.
         short_side: frames are shrunk to it before; None keeps them.
@@ -73,7 +73,7 @@ def write_film(
     check_film_name(Path(out))
     if scale_px is not None and not (math.isfinite(scale_px) and scale_px > 0):
         raise UsageError(f"the scale must be a number of pixels above 0, got {scale_px}")
-    reader = VideoReader(
+    reader = open_reader(
         video, short_side=short_side, motion_vectors=estimator.needs_motion_vectors
     )
     with one_opencv_thread(), reader:
@@ -141,7 +141,7 @@ def draw_legend(height: int, name: str, scale_px: float) -> NDArray[np.uint8]:
     return panel
 
 
-def _typical_length(reader: VideoReader, estimator: FlowEstimator) -> float:
+def _typical_length(reader: VideoReader | FrameFolder, estimator: FlowEstimator) -> float:
     """Return the scale for a video; iterating the reader again starts it anew."""
     lengths = [
         float(np.percentile(np.hypot(*field), SCALE_PERCENTILE))
@@ -152,7 +152,7 @@ def _typical_length(reader: VideoReader, estimator: FlowEstimator) -> float:
 
 
 def _fields(
-    reader: VideoReader, estimator: FlowEstimator
+    reader: VideoReader | FrameFolder, estimator: FlowEstimator
 ) -> Iterator[tuple[Frame, NDArray[np.float32] | None, int]]:
     """Yield each frame but the last, the flow to the next one, and for how many frames it stands.
 

@@ -24,7 +24,7 @@ from twostream.flow.opencv import one_opencv_thread
 from twostream.store.flow_store import FlowStore, Kind, StoreSettings
 from twostream.threads import StoppedError, num_cores, sentence, work_through
 from twostream.types import LabeledVideo, Progress, StoreError, VideoError, no_progress
-from twostream.video.fingerprint import source_hash
+from twostream.video.fingerprint import size_on_disk, source_hash
 
 logger = logging.getLogger(__name__)
 
@@ -69,8 +69,8 @@ class _Job:
         kinds: Sequence[Kind],
         helpers: Helpers,
     ) -> None:
-        self._sizes = {video.video_id: _file_size(video.path) for video in videos}
-        self._waiting = sum(self._sizes.values())  # bytes of videos that have not ended
+        self.sizes = {video.video_id: _file_size(video.path) for video in videos}
+        self._waiting = sum(self.sizes.values())  # bytes of videos that have not ended
         self._extracted = 0  # bytes of those that have, without those that were there before
         self._running: dict[str, float] = {}  # bytes done of those that are worked on
         self.store = store
@@ -86,7 +86,7 @@ class _Job:
             raise StoppedError
         with self._lock:
             self.pairs += pairs
-            self._running[video_id] = share * self._sizes[video_id]
+            self._running[video_id] = share * self.sizes[video_id]
 
     def detail(self, elapsed: float, over: bool) -> str:
         """Return rate, time left and a video; it takes time by its bytes, if it is not there."""
@@ -107,8 +107,8 @@ class _Job:
             self.helpers.clip_ended()
             with self._lock:
                 self._running.pop(video.video_id, None)
-                self._waiting -= self._sizes[video.video_id]
-                self._extracted += fresh * self._sizes[video.video_id]
+                self._waiting -= self.sizes[video.video_id]
+                self._extracted += fresh * self.sizes[video.video_id]
         return fresh, warning
 
     def _run(self, video: LabeledVideo) -> tuple[bool, str | None]:
@@ -181,7 +181,7 @@ def extract(
     helpers = Helpers(make, threads=threads, clips=len(unique))
     job = _Job(unique, flow_store, kinds, helpers)
     # The longest first: no worker is left alone with a long clip at the end.
-    order = sorted(unique, key=lambda video: -_file_size(video.path))
+    order = sorted(unique, key=lambda video: -job.sizes[video.video_id])
 
     def tell(ended: int) -> None:
         detail = job.detail(time.monotonic() - started, ended == len(unique))
@@ -234,6 +234,6 @@ def _unique(videos: Sequence[LabeledVideo]) -> list[LabeledVideo]:
 
 def _file_size(path: Path) -> int:
     try:
-        return path.stat().st_size
-    except OSError:
+        return size_on_disk(path)
+    except VideoError:
         return 0  # the worker that opens it says why

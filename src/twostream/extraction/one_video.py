@@ -22,7 +22,7 @@ from twostream.flow.device import make_on_device
 from twostream.flow.opencv import one_opencv_thread
 from twostream.store.flow_store import ClipFile, ClipHeader, ClipWriter, Kind, StoreSettings
 from twostream.types import Frame, VideoError
-from twostream.video import VideoReader
+from twostream.video import FrameFolder, VideoReader, open_reader
 
 OnFrame = Callable[[int, float, float], None]
 
@@ -50,13 +50,13 @@ def extract_clip(
     stands and nothing moves; the header tells where (``ClipHeader.pauses``).
 
     Args:
-        path: the video file.
+        path: the video file, or folder of frames.
         settings: size, rate, codec and estimator.
         kinds: any of "rgb", "forward", "backward".
         open_writer: makes the writer for a header.
         helpers: threads that compute some of the pairs, and what makes the estimators.
         video_id: for the header; None takes the file's name.
-        fingerprint: ``source_hash`` of the file, for the header.
+        fingerprint: ``source_hash`` of it, for the header.
         on_frame: called with each frame: with the pairs computed for it (0 or 1), the share of the
             video that is done, as far as the file tells its length, and the seconds of the clip so
             far; what it raises ends the extraction and leaves nothing.
@@ -72,7 +72,9 @@ def extract_clip(
     directions = directions_of(kinds)
     estimator = helpers.estimator() if directions else None
     from_codec = estimator is not None and estimator.needs_motion_vectors
-    with VideoReader(path, short_side=settings.short_side, motion_vectors=from_codec) as reader:
+    with open_reader(
+        path, short_side=settings.short_side, motion_vectors=from_codec, fps=settings.fps
+    ) as reader:
         rate = output_rate(reader.info.fps, settings.fps)
         if from_codec and rate != reader.info.fps:
             raise VideoError(
@@ -120,7 +122,7 @@ def extract_clip(
 
 
 def _picked(
-    reader: VideoReader, settings: StoreSettings, rate: float, *, all_frames: bool
+    reader: VideoReader | FrameFolder, settings: StoreSettings, rate: float, *, all_frames: bool
 ) -> Iterator[tuple[float, Iterator[tuple[Frame, int]]]]:
     """Yield when each run of frames without a pause starts, and its frames at the rate."""
     fps = reader.info.fps
@@ -131,7 +133,7 @@ def _picked(
         yield start, at_rate(run, fps, rate, all_frames=all_frames)
 
 
-def _share(reader: VideoReader) -> float:
+def _share(reader: VideoReader | FrameFolder) -> float:
     return reader.frames_read / max(reader.info.num_frames_claimed, reader.frames_read)
 
 

@@ -42,7 +42,7 @@ from twostream.types import (
     VideoError,
     no_progress,
 )
-from twostream.video import VideoReader, stored_size
+from twostream.video import open_reader, stored_size
 from twostream.video.container_claims import FALLBACK_FPS
 from twostream.video.fingerprint import source_hash
 
@@ -331,6 +331,6 @@ def _read_ranges(scales: Sequence[Path], count: int) -> NDArray[np.float32]:
 def _fps(video: LabeledVideo | None) -> float:
     """Return the frame rate of a video file, or the usual one where there is none to ask."""
     if video is not None:
-        with suppress(VideoError), VideoReader(video.path) as reader:
+        with suppress(VideoError), open_reader(video.path) as reader:
             return reader.info.fps
     return FALLBACK_FPS

@@ -21,7 +21,7 @@ from twostream.flow.opencv import one_opencv_thread
 from twostream.prediction.predictor import stored_as
 from twostream.prediction.timeline import Timeline
 from twostream.types import Frame, ModelSpec, Progress, VideoError, no_progress
-from twostream.video import VideoReader, shrink
+from twostream.video import FrameFolder, VideoReader, open_reader, shrink
 
 LARGEST_SIDE_PX = 480  # the shorter side of the video in the film
 SMALLEST_HEIGHT_PX = 240  # smaller videos are enlarged by a whole factor, to be seen
@@ -65,7 +65,8 @@ def write_annotated(
     check_film_name(Path(out))
     flow = next((spec for spec in specs if spec.is_flow), None)
     codec = flow is not None and _estimator(flow).needs_motion_vectors
-    reader = VideoReader(timeline.video, short_side=LARGEST_SIDE_PX, motion_vectors=codec)
+    fps = next((spec.fps for spec in specs), None)  # of a folder of frames
+    reader = open_reader(timeline.video, short_side=LARGEST_SIDE_PX, motion_vectors=codec, fps=fps)
     strip = draw_strip(timeline, 1000)
 
     def pictures() -> Iterator[Picture]:
@@ -184,7 +185,7 @@ def _put_inset(frame: Picture, inset: Picture) -> None:
 
 
 def _shown(
-    reader: VideoReader, flow: ModelSpec | None
+    reader: VideoReader | FrameFolder, flow: ModelSpec | None
 ) -> Iterator[tuple[int, Picture, Picture | None]]:
     """Yield the video at its even rate: places, pictures, and the flow to each in colours."""
     estimator = _estimator(flow) if flow is not None else None

@@ -43,7 +43,7 @@ from twostream.types import (
     UsageError,
     no_progress,
 )
-from twostream.video import VideoReader
+from twostream.video import open_reader
 
 if TYPE_CHECKING:
     from twostream.checkpoint import StreamModel
@@ -251,7 +251,7 @@ class TwoStreamPredictor:
         windows ahead of the networks.
 
         Args:
-            video: the file.
+            video: the file, or a folder of frames.
             window_seconds: length of a window.
             every_seconds: from one window to the next.
             positions: how many frames and stacks of a window are scored.
@@ -270,8 +270,12 @@ class TwoStreamPredictor:
         every = self.num_frames(every_seconds)
         windows: list[Prediction] = []
         seconds = 0.0
-        short_side, motion_vectors = recent.settings.short_side, recent.needs_motion_vectors
-        with VideoReader(video, short_side=short_side, motion_vectors=motion_vectors) as reader:
+        with open_reader(
+            video,
+            short_side=recent.settings.short_side,
+            motion_vectors=recent.needs_motion_vectors,
+            fps=recent.settings.fps,
+        ) as reader:
             claimed = reader.claimed_seconds
             upcoming = ahead(recent.windows(reader, reader.info.fps, every), WINDOWS_AHEAD)
             with closing(upcoming):

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
+from twostream.datasets import frame_folders, is_one_video
 from twostream.files import check_writable
 from twostream.foreign import is_foreign
 from twostream.types import VIDEO_SUFFIXES, DataError, UsageError
 from twostream.video.live_sources import is_address, without_password
+
+logger = logging.getLogger(__name__)
 
 
 def find_videos(paths: Sequence[Path]) -> dict[Path, Path]:
     """Return the videos of files and folders, in order, each once, and how it is called.
 
     Args:
-        paths: video files, which may turn out missing; and folders, searched to the bottom.
+        paths: video files, which may turn out missing; folders of frames, which are a video each;
+            and folders of these, searched to the bottom.
 
     Returns:
         Video -> its name: of a folder the path below it, else the file's.
@@ -35,11 +41,22 @@ def find_videos(paths: Sequence[Path]) -> dict[Path, Path]:
         if not path.is_dir():
             found.setdefault(path, Path(path.name))
             continue
-        inside = [video for video in sorted(path.rglob("*")) if _is_video(video.relative_to(path))]
+        inside = {video for video in path.rglob("*") if _is_video(video.relative_to(path))}
+        with suppress(DataError):  # of a folder that cannot be read the others are none the worse
+            inside |= set(frame_folders(path))
+        if not inside and is_one_video(path):
+            logger.info(
+                f"{path} holds numbered images: it is taken as one video, at the model's frame rate"
+            )
+            found.setdefault(path, Path(path.name))
+            continue
         if not inside:
             known = ", ".join(sorted(VIDEO_SUFFIXES))
-            raise DataError(f"{path} is a folder without videos, looked for {known}")
-        for video in inside:
+            raise DataError(
+                f"{path} is a folder without videos, looked for {known} and folders of numbered "
+                "images (img_00001.jpg)"
+            )
+        for video in sorted(inside):
             found.setdefault(video, video.relative_to(path))
     return found
 

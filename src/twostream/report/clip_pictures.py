@@ -18,7 +18,7 @@ from twostream.report.run_contents import part
 from twostream.store.flow_store import FlowStore
 from twostream.threads import sentence
 from twostream.types import LabeledVideo, StoreError
-from twostream.video import VideoReader
+from twostream.video import open_reader
 
 _MAX_SIDE_PX = 360
 # A video is decoded up to its middle only where the store has no frames, and not further than this.
@@ -84,12 +84,12 @@ def decoded_picture(video: LabeledVideo, settings: Mapping[str, Any]) -> ClipPic
         TwoStreamError: the video or the estimator cannot be used.
     """
     made = part(settings, "store")
-    with VideoReader(video.path, short_side=made.get("short_side")) as reader:
+    with open_reader(video.path, short_side=made.get("short_side")) as reader:
         limit = min(_MAX_DECODED_FRAMES, max(2, reader.info.num_frames_claimed))
         index = (limit - 1) // 2
         pair = [frame.rgb for frame in islice(reader, index, index + 2)]
         if not pair:  # fewer frames than the container claims
-            pair, index = [frame.rgb for frame in islice(VideoReader(video.path), 2)], 0
+            pair, index = [frame.rgb for frame in islice(open_reader(video.path), 2)], 0
     if len(pair) < 2:
         return ClipPicture(frame=to_uri(_shrunk(pair[0])), index=index, missing="only one frame")
     estimator = make_estimator(str(made.get("flow", "dis")), **made.get("parameters", {}))

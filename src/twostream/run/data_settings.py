@@ -19,7 +19,8 @@ import numpy as np
 from twostream.recipes import Recipe
 from twostream.threads import num_cores
 from twostream.types import MOST_ENLARGED, DatasetSplit, LabeledVideo, TemporalInput, VideoError
-from twostream.video import VideoInfo, VideoReader, stored_size
+from twostream.video import VideoInfo, open_reader, stored_size
+from twostream.video.container_claims import FALLBACK_FPS
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +50,7 @@ def _probed(path: Path) -> VideoInfo | None:
 
 @lru_cache(maxsize=1 << 17)
 def _info(path: Path, _changed: int, _size: int) -> VideoInfo:
-    with VideoReader(path) as reader:
+    with open_reader(path) as reader:
         return reader.info
 
 
@@ -62,21 +63,25 @@ def common_rate(split: DatasetSplit) -> float | None:
     Training clips decide; where there are none, test clips.
     """
     rate = shared_rate(split)
-    if rate:
-        logger.info(rate_note(rates_of(split.videos()), rate))
+    if rate and (note := rate_note(rates_of(split.videos()), rate)):
+        logger.info(note)
     return rate
 
 
 def shared_rate(split: DatasetSplit) -> float | None:
-    """Return what ``common_rate`` does, and say nothing."""
+    """Return what ``common_rate`` does, and say nothing.
+
+    Folders of frames, whose rate nobody knows, have no say, and are taken at the others' rate.
+    """
     deciding = rates_of(split.train)
     rates = [*deciding, *rates_of(split.test)]
-    return choose_rate(deciding or rates) if rates and not _same(rates) else None
+    taken = [FALLBACK_FPS] if any(not info.fps_told for info in probe(split.videos())) else []
+    return choose_rate(deciding or rates) if rates and not _same([*rates, *taken]) else None
 
 
 def rates_of(videos: Iterable[LabeledVideo]) -> list[float]:
-    """Return the frame rates of the videos that open, rounded to a hundredth."""
-    return [round(info.fps, 2) for info in probe(videos)]
+    """Return the frame rates of the videos that open and tell it, rounded to a hundredth."""
+    return [round(info.fps, 2) for info in probe(videos) if info.fps_told]
 
 
 def _same(rates: Sequence[float]) -> bool:
@@ -186,6 +191,12 @@ def stack_length(num_fields: Sequence[int]) -> int:
     return min(LONGEST, max(SHORTEST, half - half % 2))
 
 
+def _stored_frames(info: VideoInfo, rate: float | None) -> float:
+    """Return how many frames a clip has at a rate; one that tells no rate of its own keeps its."""
+    frames = info.num_frames_claimed
+    return frames * (rate or info.fps) / info.fps if info.fps_told else frames
+
+
 def adapted(
     recipe: Recipe,
     temporal: TemporalInput,
@@ -225,7 +236,7 @@ def adapted(
         recipe = fit
     if "length" in recipe.adapts and temporal.length == LONGEST and not temporal.rgb:
         fields = [
-            max(1, round(info.num_frames_claimed * (rate or info.fps) / info.fps) - 1)
+            max(1, round(_stored_frames(info, rate)) - 1)
             for info in infos
             if info.num_frames_claimed
         ]

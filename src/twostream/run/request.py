@@ -23,7 +23,7 @@ from twostream.types import (
     UsageError,
     VideoError,
 )
-from twostream.video import VideoReader
+from twostream.video import open_reader
 
 
 def check_request(
@@ -108,7 +108,7 @@ def check_videos(
         if video.label in usable:
             continue
         try:
-            with VideoReader(video.path, short_side=short_side) as reader:
+            with open_reader(video.path, short_side=short_side) as reader:
                 height, width = reader.size
         except VideoError as error:
             why[video.video_id] = error.cause

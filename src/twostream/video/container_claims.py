@@ -30,13 +30,14 @@ class VideoInfo:
     """What a container claims about its video stream; counts and rates may be wrong.
 
     Attributes:
-        path: the file.
+        path: the file, or the folder of images.
         width: of the upright source, px. Pixels are taken as square.
         height: of the upright source, px.
         fps: nominal frames per second, always positive.
         rotation: degrees clockwise, 0, 90, 180 or 270, that make the coded picture upright.
         num_frames_claimed: what the container says; 0 where it says nothing.
         mirrored: whether the turned picture is mirrored, left to right, to be upright.
+        fps_told: whether the video tells its rate; images in a folder do not.
     """
 
     path: Path
@@ -46,6 +47,7 @@ class VideoInfo:
     rotation: int
     num_frames_claimed: int
     mirrored: bool = False
+    fps_told: bool = True
 
 
 def nominal_fps(container: Any, stream: Any, ticks: int) -> float:

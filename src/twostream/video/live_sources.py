@@ -21,9 +21,10 @@ from av.video.reformatter import Interpolation
 from numpy.typing import NDArray
 
 from twostream.types import Frame, UsageError, VideoError
+from twostream.video.frame_folder import open_reader
 from twostream.video.opening import cause, prepare, video_streams
 from twostream.video.orientation import orientation, upright
-from twostream.video.reader import VideoReader, shrink, stored_size
+from twostream.video.reader import shrink, stored_size
 
 TIMEOUT_SECONDS = 10.0  # a stream that says nothing for so long is broken
 BEHIND_SECONDS = 10.0  # a stream that comes so late is connected to anew
@@ -123,7 +124,7 @@ class FileSource(_Source):
 
     def frames(self, clock: Clock) -> Iterator[Frame]:
         """Yield each frame at its time; raises VideoError for what is no video."""
-        with VideoReader(self._path, short_side=self._short_side) as reader:
+        with open_reader(self._path, short_side=self._short_side) as reader:
             yield from paced(iter(reader), clock)
             if reader.warning:
                 logger.warning(reader.warning)

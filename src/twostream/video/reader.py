@@ -62,6 +62,35 @@ def shrink(rgb: NDArray[np.uint8], short_side: int | None) -> NDArray[np.uint8]:
     ).to_ndarray()
 
 
+def to_rgb(
+    raw: Any, info: VideoInfo, size: tuple[int, int], reformatter: VideoReformatter
+) -> NDArray[np.uint8]:
+    """Turn a decoded av frame into what a reader gives, upright (height, width, 3) uint8 RGB.
+
+    Args:
+        raw: as it was coded.
+        info: tells how it is turned.
+        size: (height, width) of the result.
+        reformatter: of the video: building one costs more than using it.
+    """
+    height, width = size
+    if info.rotation in (90, 270):
+        height, width = width, height
+    shrinks = raw.height > height or raw.width > width
+    frame = reformatter.reformat(
+        raw,
+        width=width,
+        height=height,
+        format="rgb24",
+        interpolation=Interpolation.AREA if shrinks else Interpolation.BICUBIC,
+        threads=1,
+    )
+    plane = frame.planes[0]
+    padded = np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)
+    rgb = padded[:, : 3 * width].reshape(height, width, 3)
+    return upright(rgb, info.rotation, info.mirrored)
+
+
 class VideoReader:
     """Streams the frames of a video file, upright and at the stored size.
 
@@ -134,7 +163,7 @@ class VideoReader:
         self.size = stored_size(self.info.height, self.info.width, self._short_side)
         self._step_seconds = 1.0 / self.info.fps
         self._previous = -self._step_seconds
-        self._reformatter = VideoReformatter()  # shared: building one costs more than using it
+        self._reformatter = VideoReformatter()
 
     def _describe(self, first: Any) -> None:
         rotation, mirrored = orientation(first)
@@ -169,7 +198,7 @@ class VideoReader:
         with reading(self.path):
             for raw, seconds in self._timed():
                 try:
-                    rgb = self._to_rgb(raw)
+                    rgb = to_rgb(raw, self.info, self.size, self._reformatter)
                 except (av.FFmpegError, ValueError) as error:
                     if not self.frames_read:
                         raise VideoError(
@@ -292,24 +321,6 @@ class VideoReader:
         if raw.pts is None:
             return None
         return float(raw.pts * (raw.time_base or self._stream.time_base))
-
-    def _to_rgb(self, raw: Any) -> NDArray[np.uint8]:
-        height, width = self.size
-        if self.info.rotation in (90, 270):
-            height, width = width, height
-        shrinks = raw.height > height or raw.width > width
-        frame = self._reformatter.reformat(
-            raw,
-            width=width,
-            height=height,
-            format="rgb24",
-            interpolation=Interpolation.AREA if shrinks else Interpolation.BICUBIC,
-            threads=1,
-        )
-        plane = frame.planes[0]
-        padded = np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)
-        rgb = padded[:, : 3 * width].reshape(height, width, 3)
-        return upright(rgb, self.info.rotation, self.info.mirrored)
 
     def _what_is_missing(self) -> str | None:
         """Return a sentence on what was damaged or cut off, for who has read all there is."""

@@ -28,7 +28,7 @@ from twostream.store.clip_file import ClipFile
 from twostream.store.clips import kinds_of
 from twostream.store.flow_store import Kind, StoreSettings
 from twostream.types import Frame, Progress, TwoStreamError, VideoError
-from twostream.video import VideoReader
+from twostream.video import open_reader
 from twostream.web.limits import Deadline, Limits, RefusedError
 
 if TYPE_CHECKING:
@@ -274,7 +274,7 @@ def decoded(
         RefusedError: frames too large, or too many.
         VideoError: it cannot be decoded.
     """
-    with VideoReader(path) as reader:
+    with open_reader(path) as reader:
         limits.check_pixels(reader.info.width, reader.info.height)
     seen = 0
 
