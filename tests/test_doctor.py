@@ -88,7 +88,7 @@ def test_planted_file_problems_are_all_named(healthy: Path) -> None:
         ("3.avi", "truncated"),
         ("copy of 0.avi", "duplicate"),
     ]
-    assert report.videos == 12  # one is a folder of frames
+    assert report.videos == 11
     assert "the file is empty" in report.problems[1].detail
     duplicate = detail(report, "duplicate")
     assert str(healthy / "run" / "0.avi") in duplicate
@@ -180,11 +180,10 @@ def test_missing_official_videos_and_loose_files(tmp_path: Path) -> None:
 
 def test_robustness_clips_without_class_folders(shared_data: Path) -> None:
     report = examine(shared_data / "robustness")
-    assert report.videos == 12  # one is a folder of frames
+    assert report.videos == 11
     assert set(found(report)) == {
         ("corrupted.mp4", "damaged"),
         ("h265_video.mp4", "too short"),
-        ("rawframes", "too short"),
         ("one_frame.gif", "too short"),
         ("phone_hevc_rotated_vfr.mov", "rotated"),
         ("phone_hevc_rotated_vfr.mov", "variable frame rate"),
