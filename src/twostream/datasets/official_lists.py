@@ -6,17 +6,19 @@ import os
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 
 from twostream.datasets.dataset import Dataset, GivenSplit
 from twostream.datasets.folder_tree import HMDB_LIST, UCF_LIST, Folder, read_text
-from twostream.types import DataError, LabeledVideo
+from twostream.datasets.reading import Reading
+from twostream.types import VIDEO_SUFFIXES, DataError, LabeledVideo
 
 _UCF_NAME = re.compile(r"v_.+_(g\d+)_c\d+", re.IGNORECASE)
 _HMDB_NAME = re.compile(r"(.+)_[ulfh]_(?:cm|nm)_np\d+_(?:ba|fr|le|ri)_(?:goo|med|bad)_\d+")
 
-Sides = dict[int, tuple[list[str], list[str]]]  # split -> listed names that train, that are tested
+# split -> listed names that train, that are tested, that are neither
+Sides = dict[int, tuple[list[str], list[str], list[str]]]
 
 
 def group_of(name: str, cls: str) -> str | None:
@@ -37,21 +39,21 @@ def group_of(name: str, cls: str) -> str | None:
 
 def read_official(
     tree: Folder,
-    base: Folder,
+    sides: Mapping[str, Folder],
     lists: Sequence[Path],
     *,
     beside: bool,
-    letter_by_letter: bool = False,
+    reading: Reading,
 ) -> tuple[Dataset | None, tuple[str, ...]]:
     """Read UCF-101 or HMDB-51.
 
     Args:
         tree: the folder that was given.
-        base: the folder of class folders in it.
+        sides: the folders of class folders in it, by what they are called for: train, val, test;
+            {"": folder} where there is one.
         lists: the official lists.
         beside: they lie beside the folder that was given, and may be of other videos.
-        letter_by_letter: take names only as they stand in the lists; else also files of another
-            suffix, and lists with backslashes.
+        reading: how.
 
     Returns:
         The data set, and (); or None where the lists make no split of the videos that are here,
@@ -63,31 +65,34 @@ def read_official(
     """
     ucf = [path for path in lists if UCF_LIST.fullmatch(path.name)]
     kind, lists = ("UCF-101", ucf) if ucf else ("HMDB-51", list(lists))
-    folders = [folder for folder in base.folders if folder.has_videos()]
+    folders = [f for above in sides.values() for f in above.folders if f.has_videos()]
     index = _class_index(lists) if ucf else {}
     # The folder names the class: UCF's HandstandPushups holds files called v_HandStandPushups_...
-    folders.sort(key=lambda f: (index.get(f.path.name.lower(), len(index)), f.path.name))
+    names = {folder.path.name for folder in folders}
+    classes = tuple(sorted(names, key=lambda cls: (index.get(cls.lower(), len(index)), cls)))
     videos = tuple(
-        LabeledVideo(_official_id(folder, path), path, label, group_of(path.name, folder.path.name))
-        for label, folder in enumerate(folders)
+        LabeledVideo(_official_id(folder, path), path, label, group_of(path.name, cls))
+        for label, cls in enumerate(classes)
+        for folder in folders
+        if folder.path.name == cls
         for path in folder.paths()
     )
-    names = _ExactNames(videos) if letter_by_letter else _ListedNames(videos)
+    finder = _ListedNames(videos, reading) if reading.other_names else _ExactNames(videos)
     given, unused, unlisted = [], [], set(videos)
     listed = (_read_ucf_lists if ucf else _read_hmdb_lists)(lists)
-    for number, sides in sorted(listed.items()):
-        found = [{name: names.find(name) for name in side} for side in sides]
+    for number, (*listed_sides, aside) in sorted(listed.items()):
+        found = [{name: finder.find(name) for name in side} for side in listed_sides]
         train, test = (tuple(v for v in side.values() if v is not None) for side in found)
         missing = [name for side in found for name, video in side.items() if video is None]
-        unlisted.difference_update(train, test)
+        unlisted.difference_update(train, test, filter(None, map(finder.find, aside)))
         if train and test:
-            if not letter_by_letter:
+            if reading.other_names:
                 train, test = _apart(number, train, test)
             notes = _missing_note(number, sum(map(len, found)), missing)
             given.append(GivenSplit(number, train, test, notes, tuple(missing)))
         else:
             unused.append(_unused_note(lists[0].parent, number, found))
-    if letter_by_letter and not given:
+    if not reading.other_names and not given:
         return None, ()
     if not given:
         if unused and len(unlisted) == len(videos) and not beside:
@@ -96,16 +101,34 @@ def read_official(
                 "have a split made"
             )
         return None, tuple(unused)
-    extra = [] if letter_by_letter else [*unused, *names.notes()]
-    if unlisted and ucf:
-        extra.append(f"{len(unlisted)} videos are in none of the lists")
-    classes = tuple(folder.path.name for folder in folders)
+    extra = [*unused, *finder.notes()] if reading.other_names else []
+    extra += _unlisted_notes(classes, videos, unlisted)
     others = sum(folder.others for folder in tree.walk())
     # anyone's data may come in these layouts; only the full set of classes is the data set itself
     official = len(classes) == {"UCF-101": 101, "HMDB-51": 51}[kind]
     name = kind if official else tree.path.name
     data = Dataset(name, kind, tree.path, classes, videos, tuple(given), tuple(extra), others)
     return data, ()
+
+
+def _unlisted_notes(
+    classes: Sequence[str], videos: Sequence[LabeledVideo], unlisted: Set[LabeledVideo]
+) -> list[str]:
+    """Return what is said of videos, and of whole classes, that no list names."""
+    if not unlisted:
+        return []
+    first = min(video.video_id for video in unlisted)
+    notes = [f"{len(unlisted)} videos are in none of the official lists, the first is {first}"]
+    listed = {video.label for video in videos if video not in unlisted}
+    if names := [cls for label, cls in enumerate(classes) if label not in listed]:
+        one = len(names) == 1
+        notes.append(
+            f"the official lists name no video of {len(names)} class{'' if one else 'es'}: "
+            f"{', '.join(names)}; {'it has' if one else 'they have'} no clip in their splits, so "
+            f"put {'its list' if one else 'their lists'} there or move "
+            f"{'its folder' if one else 'their folders'} away"
+        )
+    return notes
 
 
 def _missing_note(number: int, listed: int, missing: Sequence[str]) -> tuple[str, ...]:
@@ -162,7 +185,8 @@ class _ExactNames:
 class _ListedNames:
     """Finds the videos that lists name, whatever their suffix, slashes, capitals and accents."""
 
-    def __init__(self, videos: Sequence[LabeledVideo]) -> None:
+    def __init__(self, videos: Sequence[LabeledVideo], reading: Reading) -> None:
+        self._known_suffixes = reading.known_suffixes
         self._exact = {video.video_id: video for video in videos}
         self._by_id: dict[str, list[LabeledVideo]] = defaultdict(list)
         self._by_stem: dict[str, list[LabeledVideo]] = defaultdict(list)
@@ -172,8 +196,9 @@ class _ListedNames:
         for video in videos:
             name = _folded(video.video_id)
             self._by_id[name].append(video)
-            self._by_stem[os.path.splitext(name)[0]].append(video)
-            self._by_file[os.path.splitext(name.rpartition("/")[2])[0]].append(video)
+            stem = self._stems(name)[-1]
+            self._by_stem[stem].append(video)
+            self._by_file[stem.rpartition("/")[2]].append(video)
 
     def find(self, name: str) -> LabeledVideo | None:
         """Return the video of a listed name; None where it is not here.
@@ -184,13 +209,24 @@ class _ListedNames:
         if name in self._exact:
             return self._exact[name]
         wanted = _folded(name)
-        stem, suffix = os.path.splitext(wanted)
+        stems = self._stems(wanted)
         found = self._one(name, self._by_id.get(wanted, []))
-        found = found or self._one(name, self._by_stem.get(stem, []))
-        found = found or self._one(name, self._in_other_folders(stem))
-        if found and _folded(found.path.suffix) != suffix:
+        for look in (lambda stem: self._by_stem.get(stem, []), self._in_other_folders):
+            for stem in stems:
+                found = found or self._one(name, look(stem))
+        if found and self._suffix(_folded(found.path.name)) != self._suffix(wanted):
             self._otherwise.append(name)
         return found
+
+    def _stems(self, name: str) -> list[str]:
+        """Return what a folded name may be without a suffix; the last is without one for sure."""
+        stem, suffix = os.path.splitext(name)
+        if not self._known_suffixes:
+            return [stem]
+        return [name, stem] if suffix in VIDEO_SUFFIXES else [name]
+
+    def _suffix(self, name: str) -> str:
+        return name.removeprefix(self._stems(name)[-1])
 
     def _in_other_folders(self, stem: str) -> list[LabeledVideo]:
         """Return the files of a listed name that lie deeper, or whose class folder is renamed."""
@@ -261,7 +297,7 @@ def _read_ucf_lists(lists: Sequence[Path]) -> Sides:
         match = UCF_LIST.fullmatch(path.name)
         if match is None or match[1] is None:
             continue
-        train_or_test = splits.setdefault(int(match[2]), ([], []))[match[1].lower() == "test"]
+        train_or_test = splits.setdefault(int(match[2]), ([], [], []))[match[1].lower() == "test"]
         # A trainlist line ends in the class number, a testlist line does not.
         train_or_test.extend(re.sub(r"\s+\d+$", "", line) for line in _lines(path))
     return splits
@@ -274,11 +310,10 @@ def _read_hmdb_lists(lists: Sequence[Path]) -> Sides:
         match = HMDB_LIST.fullmatch(path.name)
         if match is None:
             continue
-        sides = splits.setdefault(int(match[2]), ([], []))
+        sides = splits.setdefault(int(match[2]), ([], [], []))
         for line in _lines(path):
             name, side = line.rsplit(maxsplit=1) if " " in line or "\t" in line else (line, "")
             if side not in ("0", "1", "2"):
                 raise DataError(f"{path}: expected a line `file 0|1|2`, got {line!r}")
-            if side != "0":
-                sides[int(side) - 1].append(f"{match[1]}/{name}")
+            sides[int(side) - 1].append(f"{match[1]}/{name}")  # 0, unused, is the last
     return splits
