@@ -16,6 +16,7 @@ from pathlib import Path
 from twostream.datasets import Dataset, SplitChoice
 from twostream.files import read_json, write_json
 from twostream.schema import from_json
+from twostream.store.spans import have_in_common
 from twostream.threads import num_cores
 from twostream.types import DatasetSplit, LabeledVideo, RunError, VideoError
 from twostream.video.fingerprint import source_hash
@@ -131,14 +132,10 @@ def _video(row: _Row, classes: Sequence[str]) -> LabeledVideo:
 def hashes_of(videos: Iterable[LabeledVideo]) -> dict[str, str]:
     """Return video id -> fingerprint of its file, "" where it cannot be read."""
     chosen = list(videos)
+    paths = list(dict.fromkeys(video.path for video in chosen))
     with ThreadPoolExecutor(num_cores(), thread_name_prefix="fingerprint") as pool:
-        return dict(
-            zip(
-                (video.video_id for video in chosen),
-                pool.map(_hash, [video.path for video in chosen]),
-                strict=True,
-            )
-        )
+        hashes = dict(zip(paths, pool.map(_hash, paths), strict=True))
+    return {video.video_id: hashes[video.path] for video in chosen}
 
 
 def _hash(path: Path) -> str:
@@ -220,8 +217,16 @@ def say_known(kept: KeptVideos | None, tested: Sequence[LabeledVideo]) -> None:
     """Warn where videos are tested that a run was trained on, whatever they are called now."""
     if kept is None:
         return
-    trained = {kept.hashes[video.video_id] for video in kept.split.train} - {""}
-    seen = [video_id for video_id, each in hashes_of(tested).items() if each in trained]
+    trained: dict[str, list[str]] = {}
+    for video in kept.split.train:
+        trained.setdefault(kept.hashes[video.video_id], []).append(video.video_id)
+    trained.pop("", None)
+    hashes = hashes_of(tested)
+    seen = [
+        video_id
+        for video_id in hashes
+        if any(have_in_common(video_id, other) for other in trained.get(hashes[video_id], ()))
+    ]
     if seen:
         logger.warning(
             f"{len(seen)} of {len(tested)} videos to test are among those that the run was trained "
