@@ -7,12 +7,14 @@ from pathlib import Path
 from twostream.datasets.dataset import Dataset
 from twostream.datasets.listed_folders import read_listed_folder
 from twostream.datasets.lists import Missing, read_list
+from twostream.datasets.recordings import labels_in, read_recordings
 from twostream.datasets.video_folders import read_folder
 from twostream.types import VIDEO_SUFFIXES, DataError
 
 # 1 took no list inside a folder, and no column split1, split2, ...; 2 took names in lists letter by
-# letter, and a system's folders for classes: both are kept for what was begun with them
-READING = 3
+# letter, and a system's folders for classes; 3 took no labels in time: all are kept for what was
+# begun with them
+READING = 4
 
 
 def load_dataset(
@@ -50,4 +52,6 @@ def load_dataset(
             f"{root} is one video, not a data set: give a folder with one sub-folder per class, "
             "or a CSV file with the columns path,label"
         )
+    if reading > 3 and (labels := labels_in(root)):
+        return read_recordings(labels, root, missing=missing)
     return read_list(root, reading=reading, missing=missing)

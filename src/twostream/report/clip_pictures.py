@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from twostream.display.colours import flow_picture, flow_to_rgb, to_uri
 from twostream.flow import make_estimator
+from twostream.labels.stretches import span_of
 from twostream.report.run_contents import part
 from twostream.store.clips import ClipCache, Reader
 from twostream.store.coding import Kind
 from twostream.store.flow_store import FlowStore
-from twostream.store.spans import span_of
 from twostream.threads import sentence
 from twostream.types import LabeledVideo, StoreError
 from twostream.video import VideoReader

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from twostream.datasets import Dataset, SplitChoice
 from twostream.files import read_json, write_json
+from twostream.labels.stretches import have_in_common
 from twostream.schema import from_json
-from twostream.store.spans import have_in_common
 from twostream.threads import num_cores
 from twostream.types import DatasetSplit, LabeledVideo, RunError, VideoError
 from twostream.video.fingerprint import source_hash

@@ -15,13 +15,13 @@ from typing import Any
 from twostream.checkpoint import StreamModel
 from twostream.extraction import extract
 from twostream.initialise import NetSettings, initial_model
+from twostream.labels.stretches import stored_id
 from twostream.loader import TrainingBatches
 from twostream.run.data_settings import common_rate
 from twostream.scoring import evaluate
 from twostream.store.clips import ClipCache, Clips, kinds_of
-from twostream.store.coding import ClipHeader
+from twostream.store.coding import ClipHeader, frames_of
 from twostream.store.flow_store import SETTINGS_NAME, FlowStore, Kind, StoreSettings
-from twostream.store.spans import frames_of, stored_id
 from twostream.training import TrainerOptions, fit, last_checkpoint, start_as_probe
 from twostream.types import (
     DatasetSplit,

@@ -17,11 +17,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twostream.inputs import flow_stack, rgb_stack
+from twostream.labels.stretches import stored_id
 from twostream.sampling import bidirectional_window, clamp_window, even_indices, num_starts
 from twostream.store.clip_file import ClipFile
-from twostream.store.coding import NO_RANGES, ZERO_CODE, ClipHeader, Item, Kind, decode_fields
+from twostream.store.coding import (
+    NO_RANGES,
+    ZERO_CODE,
+    ClipHeader,
+    Item,
+    Kind,
+    decode_fields,
+    frames_of,
+)
 from twostream.store.flow_store import FlowStore
-from twostream.store.spans import frames_of, stored_id
 from twostream.threads import give_back_memory, memory_bytes
 from twostream.types import LabeledVideo, ModelSpec, StoreError, TemporalInput
 

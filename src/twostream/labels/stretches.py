@@ -8,9 +8,6 @@ from __future__ import annotations
 
 import re
 
-from twostream.store.coding import ClipHeader
-from twostream.types import StoreError
-
 _SPAN = re.compile(r"(?s)(.+)#(\d+\.\d{3})-(\d+\.\d{3})")
 
 
@@ -45,26 +42,3 @@ def have_in_common(one: str, other: str) -> bool:
     if spans[0] is None or spans[1] is None:
         return True
     return max(spans[0][0], spans[1][0]) < min(spans[0][1], spans[1][1])
-
-
-def frames_of(video_id: str, header: ClipHeader) -> range:
-    """Return which frames of what is stored an id stands for; at least one.
-
-    Args:
-        video_id: of a whole video or a stretch, whose frame i stands for the seconds from i / fps.
-        header: of the stored clip.
-
-    Raises:
-        StoreError: a stretch begins where the video has ended.
-    """
-    count = header.count + (header.kind != "rgb")  # a field lies between two frames
-    span = span_of(video_id)
-    if span is None:
-        return range(count)
-    first, stop = (round(seconds * header.fps) for seconds in span)
-    if first >= count:
-        raise StoreError(
-            f"it begins at {span[0]:.3f} s, but {stored_id(video_id)} ends at "
-            f"{count / header.fps:.3f} s: correct the label's times"
-        )
-    return range(first, min(max(stop, first + 1), count))
