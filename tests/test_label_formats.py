@@ -54,7 +54,7 @@ def recordings(draw: st.DrawFn, name: str) -> Recording:
     spans = st.tuples(times, times).map(lambda span: tuple(min(t, end) for t in sorted(span)))
     return Recording(
         name,
-        tuple(draw(st.lists(bouts(end), max_size=6))),
+        tuple(draw(st.lists(bouts(end), max_size=4))),
         seconds,
         FPS,
         draw(st.none() | st.lists(spans, max_size=3).map(tuple)),

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from twostream import files
 from twostream.foreign import is_foreign
-from twostream.labels import audacity, csv_table
+from twostream.labels import audacity, boris_project, csv_table
 from twostream.labels.holds import Holds, file_stems, lost
 from twostream.labels.label_text import text_start
 from twostream.labels.recordings import Labels, used_classes
@@ -38,6 +38,7 @@ class Format(Protocol):
 
 FORMATS: dict[str, Format] = {
     "csv": csv_table,
+    "boris": boris_project,
     "audacity": audacity,
 }
 _OWN = "csv"  # of several formats that write one suffix

@@ -33,6 +33,7 @@ class Holds:
             joined, with times in frames those that touch too.
         watched: what was watched and what not.
         classes: the ethogram: its order, classes without a bout, which are point events.
+        empty: recordings without a bout.
         several: several recordings in a file; otherwise each has a file of its own.
         names: of the videos; otherwise a recording is called as its file, if there are several.
         length: of the video, ``Recording.seconds``.
@@ -51,6 +52,7 @@ class Holds:
     overlaps: bool = True
     watched: bool = False
     classes: bool = False
+    empty: bool = True
     several: bool = False
     names: bool = False
     length: bool = False
@@ -85,12 +87,14 @@ def kept(labels: Labels, holds: Holds) -> Labels:
     """
     apart = not holds.several and len(labels.recordings) > 1
     stems = file_stems(labels)
-    recordings = [_kept(recording, holds) for recording in labels.recordings]
+    recordings = [kept_recording(recording, holds) for recording in labels.recordings]
     if not holds.names:
         named = stems if apart else ("",) * len(recordings)
         recordings = [replace(r, video=n) for r, n in zip(recordings, named, strict=True)]
     if apart:  # a folder is read in the order of its files' names
         recordings = [r for _, r in sorted(zip(stems, recordings, strict=True), key=_first)]
+    if not holds.empty:
+        recordings = [recording for recording in recordings if recording.bouts]
     classes, points = labels.classes, labels.points
     if not holds.classes:
         classes, points = used_classes(recordings), frozenset()
@@ -101,7 +105,8 @@ def _first(pair: tuple[str, Recording]) -> str:
     return pair[0]
 
 
-def _kept(recording: Recording, holds: Holds) -> Recording:
+def kept_recording(recording: Recording, holds: Holds) -> Recording:
+    """Return what a format can hold of a recording, but for its name: what is written of it."""
     step = recording.fps if holds.times == "frames" else MILLISECONDS
     if step is None:
         raise ValueError(f"{recording.video}: its frame rate is not known")
@@ -183,11 +188,6 @@ def _both(first: Bout, second: Bout) -> Bout:
     )
 
 
-def joined_overlaps(recording: Recording) -> Recording:
-    """Return a recording whose bouts of one label, subject and annotator are joined: to write."""
-    return replace(recording, bouts=tuple(_joined(recording.bouts, touching=False)))
-
-
 def lost(labels: Labels, holds: Holds) -> tuple[str, ...]:
     """Say what does not survive in a format: a sentence for each kind, none if nothing is lost.
 
@@ -234,7 +234,7 @@ def _lost_times(labels: Labels, holds: Holds) -> list[str]:
         step = recording.fps if holds.times == "frames" else MILLISECONDS
         rounded = _rounding(holds, step or math.nan)
         bare = replace(holds, points=True, overlaps=True)
-        once = _kept(recording, bare)
+        once = kept_recording(recording, bare)
         before = [t for b in recording.bouts for t in (b.start_seconds, b.end_seconds)]
         before += [t for span in recording.watched or () if holds.watched for t in span]
         before += [recording.seconds] if holds.length and recording.seconds is not None else []
@@ -242,8 +242,8 @@ def _lost_times(labels: Labels, holds: Holds) -> list[str]:
         if not holds.points:
             said["points"] += sum(bout.is_point for bout in once.bouts)
         if not holds.overlaps:
-            whole = _kept(recording, replace(holds, overlaps=True))
-            said["joined"] += len(whole.bouts) - len(_kept(recording, holds).bouts)
+            whole = kept_recording(recording, replace(holds, overlaps=True))
+            said["joined"] += len(whole.bouts) - len(kept_recording(recording, holds).bouts)
     sentences = {
         "times": f"{_counted(said['times'], 'time')} rounded to {holds.times}",
         "points": f"{_counted(said['points'], 'point event')} made to last: {holds.title} cannot "
@@ -257,6 +257,7 @@ def _lost_times(labels: Labels, holds: Holds) -> list[str]:
 def _lost_facts(labels: Labels, holds: Holds) -> list[str]:
     recordings = labels.recordings
     facts = (
+        (holds.empty, sum(not r.bouts for r in recordings), "the emptiness"),
         (holds.watched, sum(r.watched is not None for r in recordings), "what was watched"),
         (holds.length, sum(r.seconds is not None for r in recordings), "the video's length"),
         (holds.fps, sum(r.fps is not None for r in recordings), "the frame rate"),

@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-from twostream.schema import parse_json
+from twostream.schema import parse_json, shown
 from twostream.types import DataError
 
 MOST_BYTES = 200 << 20
 START_CHARACTERS = 4096  # what a format is recognised by
 _CLOCK = re.compile(r"(?:(\d{1,6}):)?(\d{1,6}):(\d{1,6}(?:[.,]\d*)?)")
 _NUMBER = re.compile(r"[+-]?(?:\d+[.,]?\d*|[.,]\d+)(?:[eE][+-]?\d{1,3})?")
+_CONFIDENCE = re.compile(r"confidence (\d+(?:\.\d+)?)(?:;|$)")
 _FORMULA = re.compile(r"'*[=+\-@]")
 
 
@@ -90,6 +91,43 @@ def read_json(path: Path) -> Any:
         return parse_json(read_text(path))
     except ValueError as error:
         raise DataError(f"{path} is not readable as JSON: {error}") from error
+
+
+def an_object(path: Path, what: str, value: Any) -> dict[str, Any]:
+    """Return a JSON value that is an object; None is an empty one; raises DataError for another."""
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise DataError(f"{path}: {what} must be an object, got {shown(value)}")
+    return value
+
+
+def a_list(path: Path, what: str, value: Any) -> list[Any]:
+    """Return a JSON value that is a list; None is an empty one; raises DataError for another."""
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        raise DataError(f"{path}: {what} must be a list, got {shown(value)}")
+    return value
+
+
+def a_text(value: Any) -> str:
+    """Return a JSON value as a text: numbers as they are written, nothing and objects as ""."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return ""
+    return value if isinstance(value, str) else f"{value:g}" if value == value else ""
+
+
+def a_number(value: Any) -> float | None:
+    """Return a JSON value, or a text of one, as a finite number; None where it is none."""
+    if isinstance(value, str):
+        return number(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        return float(value) if math.isfinite(value) else None
+    except OverflowError:
+        return None
 
 
 def read_rows(path: Path, text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
@@ -179,3 +217,22 @@ def plain(value: float) -> str:
     """
     text = f"{Decimal(repr(float(value))):f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def with_confidence(comment: str, confidence: float | None) -> str:
+    """Return a comment that tells the confidence too, for tools that have no place for it.
+
+    >>> with_confidence("at the wall", 0.5), from_comment("confidence 0.5; at the wall")
+    ('confidence 0.5; at the wall', (0.5, 'at the wall'))
+    """
+    if confidence is None:
+        return comment
+    return f"confidence {plain(confidence)}" + (f"; {comment}" if comment else "")
+
+
+def from_comment(text: str) -> tuple[float | None, str]:
+    """Return the confidence that a comment tells, if it does, and the comment without it."""
+    found = _CONFIDENCE.match(text)
+    if found is None or not 0 <= float(found[1]) <= 1:
+        return None, text
+    return float(found[1]), text[found.end() :].strip()
