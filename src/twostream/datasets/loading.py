@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from twostream.datasets.dataset import Dataset
+from twostream.datasets.labelled_recordings import labels_in, read_recordings
 from twostream.datasets.listed_folders import read_listed_folder
 from twostream.datasets.lists import Missing, read_list
-from twostream.datasets.recordings import labels_in, read_recordings
 from twostream.datasets.video_folders import read_folder
 from twostream.types import VIDEO_SUFFIXES, DataError
 
