@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -50,6 +51,15 @@ def test_a_stop_is_one_sentence(number: signal.Signals, status: int) -> None:
     assert process.stdout is not None and process.stdout.readline() == "on\n"
     process.send_signal(number)
     assert ended(process) == (status, STOPPED)
+
+
+def test_a_stop_in_text_that_is_run_has_its_status(tmp_path: Path) -> None:
+    """Under -m Python would kill itself by SIGINT: dataclasses run text while they are imported."""
+    work = 'exec("import signal; signal.raise_signal(signal.SIGTERM)")'
+    (tmp_path / "stopped_in_text.py").write_text(COMMAND.format(work=work))
+    command = [sys.executable, "-m", "stopped_in_text"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (143, STOPPED)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

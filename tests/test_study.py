@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -116,6 +117,23 @@ def test_a_study_of_changed_data_or_a_damaged_one_is_refused(
     write_json(out / "study.json", {"data": "nonsense"})
     with pytest.raises(RunError, match="is damaged"), study_of(tiny_data, out).claimed():
         pass
+
+
+def test_a_study_of_replaced_videos_is_refused(tiny_data: Path, tmp_path: Path) -> None:
+    data, out = tmp_path / "data", tmp_path / "out"
+    shutil.copytree(tiny_data, data)
+    claim(study_of(data, out))
+    one, other = sorted(data.glob("*/*"))[:2]
+    one.write_bytes(other.read_bytes())
+    with pytest.raises(RunError, match=f"1 videos are of another content.*{one.name}"):
+        claim(study_of(data, out))
+    shutil.copy(tiny_data / one.relative_to(data), one)
+    claim(study_of(data, out))
+    kept = json.loads((out / "study.json").read_text())
+    del kept["contents"]  # of a version that kept none
+    (out / "study.json").write_text(json.dumps(kept))
+    one.write_bytes(other.read_bytes())
+    claim(study_of(data, out))
 
 
 def test_a_study_is_of_one_process(tiny_data: Path, tmp_path: Path) -> None:

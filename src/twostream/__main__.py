@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import Any
 
 from twostream import stopping
+from twostream.terminal import printable
 
 
 def main() -> None:
@@ -26,6 +27,8 @@ def main() -> None:
     except KeyboardInterrupt:  # another one, while the first was answered
         status = stopping.exit_status()
     stopping.settled(status)
+    if stopping.asked_for():
+        stopping.leave(status)
     sys.exit(status)
 
 
@@ -79,15 +82,13 @@ def _command(arguments: list[str]) -> int:
     except BrokenPipeError:
         raise
     except OSError as error:
+        name = os.fsdecode(error.filename2 or error.filename or "the disk")  # some name it in bytes
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            name = error.filename or "the disk"
             return _say(f"no space left for {name}: free some; what is finished is kept", 1)
         if error.filename is None:  # not about a file: a defect
             raise
         reason = (error.strerror or type(error).__name__).lower()
-        return _say(
-            f"{error.filename2 or error.filename}: {reason}: check it, or choose another place", 1
-        )
+        return _say(f"{name}: {reason}: check it, or choose another place", 1)
     return status
 
 
@@ -100,8 +101,6 @@ def _unread() -> int:
 
 
 def _say(message: str, status: int) -> int:
-    from twostream.cli.console import printable
-
     with suppress(BrokenPipeError):
         print(printable(f"twostream: {message}"), file=sys.stderr)
     return status

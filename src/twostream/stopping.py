@@ -10,10 +10,12 @@ from __future__ import annotations
 import atexit
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
+from typing import NoReturn
 
 SIGNALS: tuple[int, ...] = (signal.SIGINT, signal.SIGTERM)
 _received: list[int] = []
@@ -98,6 +100,18 @@ def end_with_parent(worker: int) -> None:
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda number, frame: os._exit(0))
+
+
+def leave(status: int) -> NoReturn:
+    """End this process now, after all that is registered for the end, with just this status.
+
+    Under ``python -m`` Python ends itself by SIGINT where a KeyboardInterrupt has once passed an
+    ``exec`` of text, as dataclasses do while they are imported, whoever caught it.
+    """
+    with suppress(Exception):
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
+    os._exit(status)
 
 
 def settled(status: int) -> None:

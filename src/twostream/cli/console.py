@@ -5,22 +5,20 @@ from __future__ import annotations
 import json
 import logging
 import os
-import re
 import sys
 import time
-import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from twostream import stopping
+from twostream.terminal import printable
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 
 PLAIN_SECONDS = 5.0
-_LOGIN = re.compile(r"\b((?:https?|rtsps?|rtmp|tcp|udp):/{1,2})[^\s@]*@(?=[\w\[])", re.IGNORECASE)
 
 
 class Shown(logging.Handler):
@@ -156,26 +154,6 @@ class Shown(logging.Handler):
         if known is None or self._bars.tasks[known].finished:
             known = self._tasks[task] = self._bars.add_task(task, total=total, detail="")
         self._bars.update(known, completed=done, total=total, detail=detail)
-
-
-def printable(text: str) -> str:
-    """Return text as a terminal may have it: what would steer it is spelt out.
-
-    Names of files and classes come from anywhere; ESC would colour or clear the screen, and marks
-    of direction would turn the line round. Of addresses it leaves out who logs in there.
-
-    >>> print(printable("run" + chr(27) + "[2J"), printable("no rtsp://u:secret@camera/1"))
-    run\\x1b[2J no rtsp://***@camera/1
-    """
-    text = _LOGIN.sub(r"\1***@", text)
-    if text.isprintable():
-        return text
-    return "".join(
-        each
-        if each.isprintable() or each in "\n\t" or unicodedata.category(each) == "Zs"
-        else each.encode("unicode_escape").decode()
-        for each in text
-    )
 
 
 def percent(value: float | None) -> str:

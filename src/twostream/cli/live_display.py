@@ -6,7 +6,8 @@ from contextlib import nullcontext
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from twostream.cli.console import Shown, printable
+from twostream.cli.console import Shown
+from twostream.terminal import printable
 
 if TYPE_CHECKING:
     from rich.table import Table

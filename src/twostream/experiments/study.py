@@ -37,6 +37,7 @@ from twostream.initialise import Start
 from twostream.models import read_declaration, read_weights
 from twostream.recipes import Recipe
 from twostream.run import RunSettings
+from twostream.run.kept_videos import hashes_of
 from twostream.schema import differences
 from twostream.scoring import load_scores
 from twostream.synthetic import render_dataset
@@ -195,6 +196,7 @@ class Study:
             asked["given"] = True
         if self.reading > 1:
             asked["reading"] = self.reading
+        asked["contents"] = [hashes_of(dataset.videos) for dataset in self.datasets]
         if not path.is_file():
             write_json(path, asked)
             return
@@ -203,12 +205,24 @@ class Study:
             raise RunError(f"{path} is damaged, it names no data: choose another --out")
         # a study of before this was kept does not say which videos it is of
         before.setdefault("videos", asked["videos"])
+        now, then = asked.pop("contents"), before.pop("contents", None)
         asked = json.loads(json.dumps(asked))  # tuples become lists
         found = differences(_resolved(before), _resolved(asked))
         if found:
             raise RunError(
                 f"{self.out} holds a study with other settings ({'; '.join(found)}): choose "
                 "another --out, or the same settings"
+            )
+        changed = [
+            video_id
+            for hashes, known in zip(now, then if isinstance(then, list) else [], strict=False)
+            for video_id in hashes
+            if hashes[video_id] != known.get(video_id)
+        ]
+        if changed:
+            raise RunError(
+                f"{len(changed)} videos are of another content than when {self.out} was begun, the "
+                f"first is {changed[0]}: choose another --out, or put the old ones back"
             )
 
     def missing(self, net: str, target: Target) -> str | None:

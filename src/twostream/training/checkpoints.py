@@ -33,8 +33,7 @@ def last_checkpoint(folder: Path) -> Path | None:
 
     Every newer one that is damaged is told.
     """
-    found = sorted(folder.glob("step=*.ckpt"), key=lambda path: int(path.stem.split("=")[1]))
-    for path in reversed(found):
+    for path in reversed(_by_step(folder)):
         try:
             torch.load(path, map_location="cpu", weights_only=True)
         except Exception as error:  # noqa: BLE001  a damaged file raises any of half a dozen kinds
@@ -45,3 +44,13 @@ def last_checkpoint(folder: Path) -> Path | None:
             continue
         return path
     return None
+
+
+def keep_last(folder: Path) -> None:
+    """Remove all checkpoints but the newest: Lightning keeps the one that it went on from."""
+    for path in _by_step(folder)[:-1]:
+        path.unlink()
+
+
+def _by_step(folder: Path) -> list[Path]:
+    return sorted(folder.glob("step=*.ckpt"), key=lambda path: int(path.stem.split("=")[1]))

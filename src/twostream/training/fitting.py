@@ -17,7 +17,7 @@ from twostream.checkpoint import StreamModel
 from twostream.loader import Batches
 from twostream.recipes import Recipe
 from twostream.threads import keep_memory
-from twostream.training.checkpoints import WholeCheckpoints, last_checkpoint
+from twostream.training.checkpoints import WholeCheckpoints, keep_last, last_checkpoint
 from twostream.training.stream_training import LOG_EVERY, StreamTraining
 from twostream.training.trainer_options import TrainerOptions, make_trainer, quiet_lightning
 from twostream.types import Progress, UsageError, no_progress
@@ -92,11 +92,24 @@ def fit(
         **keep,
     )
     resume = last_checkpoint(checkpoints) if checkpoints else None
-    with quiet_lightning(), _stoppable(trainer):
+    with quiet_lightning(), _stoppable(trainer), _named(logs):
         trainer.fit(training, ckpt_path=str(resume) if resume else None)
     if trainer.interrupted:
         raise KeyboardInterrupt
+    if checkpoints:
+        keep_last(checkpoints)
     return model.cpu().eval()
+
+
+@contextmanager
+def _named(logs: Path | None) -> Iterator[None]:
+    """Say where a disk refused: TensorBoard does not."""
+    try:
+        yield
+    except OSError as error:
+        if logs and error.errno and not error.filename:
+            error.filename = str(logs)
+        raise
 
 
 @contextmanager

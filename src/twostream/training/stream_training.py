@@ -200,10 +200,13 @@ class StreamTraining(LightningModule):
         """Keep the curves across a restart; of a training that diverged nothing is kept."""
         self.check_weights()
         checkpoint["history"] = self.history
+        checkpoint["accuracy"] = self.accuracy.metric_state  # since the last row
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take the curves up again."""
         self.history = checkpoint["history"]
+        for name, value in checkpoint.get("accuracy", {}).items():
+            setattr(self.accuracy, name, value.to(self.device))
 
 
 def own_head(logits: Tensor, labels: Tensor, heads: Sequence[int]) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -102,8 +103,21 @@ def make_trainer(options: TrainerOptions, **more: Any) -> Trainer:
 
 @contextmanager
 def quiet_lightning() -> Iterator[None]:
-    """Keep Lightning's advice on loader workers, log intervals and checkpoints away from people."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module="lightning.*")
-        warnings.filterwarnings("ignore", message=".*lr_scheduler.step.*")
-        yield
+    """Keep Lightning's advice on loader workers, log intervals and checkpoints away from people.
+
+    And the traceback of TensorBoard's thread, which hands its error to ours.
+    """
+    shown = threading.excepthook
+
+    def others(told: threading.ExceptHookArgs) -> None:
+        if not type(told.thread).__module__.startswith("tensorboard"):
+            shown(told)
+
+    threading.excepthook = others
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="lightning.*")
+            warnings.filterwarnings("ignore", message=".*lr_scheduler.step.*")
+            yield
+    finally:
+        threading.excepthook = shown
