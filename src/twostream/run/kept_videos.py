@@ -18,7 +18,7 @@ from twostream.files import read_json, write_json
 from twostream.labels.stretches import have_in_common
 from twostream.schema import from_json
 from twostream.threads import num_cores
-from twostream.types import DatasetSplit, LabeledVideo, RunError, VideoError
+from twostream.types import DataError, DatasetSplit, LabeledVideo, RunError, VideoError
 from twostream.video.fingerprint import source_hash
 
 logger = logging.getLogger(__name__)
@@ -159,7 +159,8 @@ def as_begun(
     if kept is None:
         return dataset, choice.of(dataset, seed=seed)
     split = found_now(kept, dataset)
-    say_changes(kept, dataset)
+    changed = say_changes(kept, dataset)
+    say_known(kept, [video for video in split.test if video.video_id in changed])
     # of videos that are in no side of a given split nobody asks
     return replace(dataset, classes=split.classes, videos=split.videos(), given=()), split
 
@@ -175,8 +176,12 @@ def found_now(kept: KeptVideos, dataset: Dataset) -> DatasetSplit:
     return replace(split, train=placed(split.train), test=placed(split.test))
 
 
-def say_changes(kept: KeptVideos, dataset: Dataset) -> None:
-    """Warn of videos that are new, gone, of another content or class since a run began."""
+def say_changes(kept: KeptVideos, dataset: Dataset) -> frozenset[str]:
+    """Warn of videos that are new, gone, of another content or class since a run began.
+
+    Returns:
+        Ids of those of another content.
+    """
     begun = {video.video_id: video for video in kept.split.videos()}
     now = {video.video_id: video for video in dataset.videos}
     here = [now[video_id] for video_id in begun if video_id in now]
@@ -188,6 +193,7 @@ def say_changes(kept: KeptVideos, dataset: Dataset) -> None:
     def label(video: LabeledVideo) -> str:
         return kept.split.classes[begun[video.video_id].label]
 
+    changed = named(lambda video: hashes[video.video_id] != kept.hashes[video.video_id])
     for ids, what in (
         (
             [video_id for video_id in now if video_id not in begun.keys() | kept.others],
@@ -198,8 +204,8 @@ def say_changes(kept: KeptVideos, dataset: Dataset) -> None:
             "gone since the run began: put them back, or they count as videos that cannot be read",
         ),
         (
-            named(lambda video: hashes[video.video_id] != kept.hashes[video.video_id]),
-            "of another content than when the run began: what was trained before has not seen it",
+            changed,
+            "of another content than when the run began: nets and scores of before are of the old",
         ),
         (
             named(lambda video: dataset.classes[video.label] != label(video)),
@@ -211,6 +217,7 @@ def say_changes(kept: KeptVideos, dataset: Dataset) -> None:
             more = f" and {len(ids) - NAMED} more" if len(ids) > NAMED else ""
             count = "1 video is" if len(ids) == 1 else f"{len(ids)} videos are"
             logger.warning(f"{count} {what} ({', '.join(ids[:NAMED])}{more})")
+    return frozenset(changed)
 
 
 def say_known(kept: KeptVideos | None, tested: Sequence[LabeledVideo]) -> None:
@@ -235,5 +242,14 @@ def say_known(kept: KeptVideos | None, tested: Sequence[LabeledVideo]) -> None:
 
 
 def data_of(kept: KeptVideos | None, asked: str) -> Path:
-    """Return where a run's data lies: where it was, or as it was called, from here."""
+    """Return where a run's data lies: where it was, or as it was called, from here.
+
+    Raises:
+        DataError: at neither place.
+    """
+    if kept and not kept.root.exists() and not Path(asked).exists():
+        raise DataError(
+            f"the run's data lay at {kept.root} and is not there: put it back, or say where it is "
+            "(twostream evaluate RUN DATA)"
+        )
     return kept.root if kept and kept.root.exists() else Path(asked)
