@@ -10,7 +10,16 @@ from typing import Protocol
 
 from twostream import files
 from twostream.foreign import is_foreign
-from twostream.labels import audacity, boris_project, csv_table
+from twostream.labels import (
+    audacity,
+    boris_aggregated,
+    boris_project,
+    boris_tabular,
+    csv_table,
+    frame_table,
+    srt,
+    vtt,
+)
 from twostream.labels.holds import Holds, file_stems, lost
 from twostream.labels.label_text import text_start
 from twostream.labels.recordings import Labels, used_classes
@@ -39,6 +48,11 @@ class Format(Protocol):
 FORMATS: dict[str, Format] = {
     "csv": csv_table,
     "boris": boris_project,
+    "boris-tabular": boris_tabular,
+    "boris-aggregated": boris_aggregated,
+    "frames": frame_table,
+    "srt": srt,
+    "vtt": vtt,
     "audacity": audacity,
 }
 _OWN = "csv"  # of several formats that write one suffix
