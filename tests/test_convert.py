@@ -11,6 +11,7 @@ import pytest
 from twostream.__main__ import run
 from twostream.cli.convert import FORMAT
 from twostream.labels import FORMATS, Bout, Recording, read_labels
+from twostream.labels.formats import recognise
 from twostream.prediction import Segment, Timeline
 from twostream.prediction.timeline_labels import timeline_labels
 from untrained import write_clip
@@ -42,7 +43,8 @@ def test_convert_writes_every_format_and_says_what_is_lost(
     said = capsys.readouterr()
     result = json.loads(said.out.splitlines()[-1])
     assert result["bouts"] == 2 and all(sentence in said.err for sentence in result["lost"])
-    labels = read_labels(out, name, fps=25)
+    assert recognise(out) == name
+    labels = read_labels(out, fps=25)
     first, *_ = labels.recordings[0].bouts
     assert (first.start_seconds, first.end_seconds, first.label) == (1, 2.6, "walk")
     if name == "csv":

@@ -22,7 +22,7 @@ from twostream.labels import (
 )
 from twostream.types import DataError
 
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "12"))
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "8"))
 FPS = 25.0
 # what separates, quotes, marks and escapes somewhere
 NAMES = (

@@ -206,10 +206,10 @@ def lost(labels: Labels, holds: Holds) -> tuple[str, ...]:
     said = [*_lost_texts(labels, holds), *_lost_times(labels, holds), *_lost_facts(labels, holds)]
     left = kept(labels, holds)
     apart = not holds.several and len(labels.recordings) > 1
-    if not holds.names and (named := sum(bool(r.video) for r in labels.recordings)):
-        how = "are called as their files" if apart else "are not named"
-        if not apart or {r.video for r in left.recordings} != {r.video for r in labels.recordings}:
-            said.append(f"{_counted(named, 'video')} {how}: {holds.title} cannot hold that")
+    before, after = ({r.video for r in each.recordings} for each in (labels, left))
+    if not holds.names and before != after and (named := len(before - {""})):
+        how = ": they are called as their files" if apart else f", which {holds.title} cannot hold"
+        said.append(f"the name of {_counted(named, 'video')}{how}")
     if not said and left.classes != labels.classes and set(left.classes) == set(labels.classes):
         said.append(f"the order of the classes, which {holds.title} cannot hold")
     unused = sorted(set(labels.classes) - set(left.classes))
