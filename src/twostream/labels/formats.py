@@ -10,7 +10,17 @@ from typing import Protocol
 
 from twostream import files
 from twostream.foreign import is_foreign
-from twostream.labels import audacity, boris_project, csv_table
+from twostream.labels import (
+    audacity,
+    boris_aggregated,
+    boris_project,
+    boris_tabular,
+    csv_table,
+    elan,
+    frame_table,
+    srt,
+    vtt,
+)
 from twostream.labels.holds import Holds, file_stems, lost
 from twostream.labels.label_text import text_start
 from twostream.labels.recordings import Labels, used_classes
@@ -39,6 +49,12 @@ class Format(Protocol):
 FORMATS: dict[str, Format] = {
     "csv": csv_table,
     "boris": boris_project,
+    "boris-tabular": boris_tabular,
+    "boris-aggregated": boris_aggregated,
+    "elan": elan,
+    "frames": frame_table,
+    "srt": srt,
+    "vtt": vtt,
     "audacity": audacity,
 }
 _OWN = "csv"  # of several formats that write one suffix

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Literal
 
-from twostream.labels.recordings import Bout, Labels, Recording, Span, used_classes
+from twostream.labels.recordings import Bout, Labels, Recording, Span, joined, used_classes
 
 Times = Literal["exact", "milliseconds", "frames"]
 MILLISECONDS = 1000  # a second
@@ -39,6 +39,7 @@ class Holds:
         length: of the video, ``Recording.seconds``.
         fps: of the video. With times in frames: it is known, from the file or from an option.
         groups: of recordings, and their split.
+        rows: a row for each frame: a length that is not known is the end of the last bout.
     """
 
     title: str
@@ -58,6 +59,7 @@ class Holds:
     length: bool = False
     fps: bool = False
     groups: bool = False
+    rows: bool = False
 
 
 def file_stems(labels: Labels) -> tuple[str, ...]:
@@ -98,6 +100,8 @@ def kept(labels: Labels, holds: Holds) -> Labels:
     classes, points = labels.classes, labels.points
     if not holds.classes:
         classes, points = used_classes(recordings), frozenset()
+    if not holds.points:
+        points = frozenset()
     return Labels(tuple(recordings), classes, points)
 
 
@@ -111,21 +115,25 @@ def kept_recording(recording: Recording, holds: Holds) -> Recording:
     if step is None:
         raise ValueError(f"{recording.video}: its frame rate is not known")
     rounded = _rounding(holds, step)
-    length = recording.seconds
+    length = None if recording.seconds is None else rounded(recording.seconds)
     bouts = [_bout(bout, holds, rounded) for bout in recording.bouts]
     if not holds.points:
-        bouts = [
-            _lasting(bout, step, None if length is None else rounded(length)) for bout in bouts
-        ]
+        if length is not None and bouts:
+            length = max(length, 1 / step)
+        bouts = [_lasting(bout, step, length) for bout in bouts]
     if not holds.overlaps:
         bouts = _joined(bouts, touching=holds.times == "frames")
     watched: tuple[Span, ...] | None = None
     if holds.watched and recording.watched is not None:
-        watched = tuple((rounded(start), rounded(end)) for start, end in recording.watched)
+        watched = joined((rounded(start), rounded(end)) for start, end in recording.watched)
+    if holds.rows:
+        ends = [b.end_seconds for b in bouts] + [end for _, end in watched or ()]
+        length = max(ends, default=0.0) if length is None else length
+        watched = None if not length or watched == ((0.0, length),) else watched
     return Recording(
         recording.video,
         tuple(bouts),
-        rounded(length) if holds.length and length is not None else None,
+        length if holds.length else None,
         recording.fps if holds.fps else None,
         watched,
         recording.group if holds.groups else "",
@@ -198,17 +206,20 @@ def lost(labels: Labels, holds: Holds) -> tuple[str, ...]:
     said = [*_lost_texts(labels, holds), *_lost_times(labels, holds), *_lost_facts(labels, holds)]
     left = kept(labels, holds)
     apart = not holds.several and len(labels.recordings) > 1
-    if not holds.names and (named := sum(bool(r.video) for r in labels.recordings)):
-        how = "are called as their files" if apart else "are not named"
-        if not apart or {r.video for r in left.recordings} != {r.video for r in labels.recordings}:
-            said.append(f"{_counted(named, 'video')} {how}: {holds.title} cannot hold that")
+    before, after = ({r.video for r in each.recordings} for each in (labels, left))
+    if not holds.names and before != after and (named := len(before - {""})):
+        how = ": they are called as their files" if apart else f", which {holds.title} cannot hold"
+        said.append(f"the name of {_counted(named, 'video')}{how}")
     if not said and left.classes != labels.classes and set(left.classes) == set(labels.classes):
         said.append(f"the order of the classes, which {holds.title} cannot hold")
     unused = sorted(set(labels.classes) - set(left.classes))
     if unused:
         said.append(f"{_classes(unused)}: {holds.title} cannot hold classes without a bout")
     if not said and left != labels:
-        said.append(f"the order of classes or recordings changes in {holds.title}")
+        said.append(
+            f"{holds.title} cannot hold all: the order of recordings, which classes without a bout "
+            "are point events, or that the whole length was watched"
+        )
     return tuple(said)
 
 
@@ -244,7 +255,11 @@ def _lost_times(labels: Labels, holds: Holds) -> list[str]:
         if not holds.overlaps:
             whole = kept_recording(recording, replace(holds, overlaps=True))
             said["joined"] += len(whole.bouts) - len(kept_recording(recording, holds).bouts)
+        if holds.rows and recording.seconds is None:
+            said["unknown"] += 1
     sentences = {
+        "unknown": f"the length of {_counted(said['unknown'], 'recording')} is not known: what is "
+        "written ends with the last bout",
         "times": f"{_counted(said['times'], 'time')} rounded to {holds.times}",
         "points": f"{_counted(said['points'], 'point event')} made to last: {holds.title} cannot "
         "hold what has no duration",
