@@ -128,6 +128,19 @@ class TestReading:
         data = load_dataset(file, missing="leave out")
         assert data.classes == ("walk", "other") and any("left out" in n for n in data.notes)
 
+    def test_label_files_beside_their_videos(self, tmp_path: Path) -> None:
+        for name in ("a", "b"):
+            write(tmp_path / f"{name}.mp4", 4)
+            (tmp_path / f"{name}.txt").write_text("0.5\t2\twalk\n2\t3.5\trun\n")
+        data = load_dataset(tmp_path)
+        assert data.kind == "recordings" and data.classes == ("run", "walk", "other")
+        walks = ["a.mp4#0.500-2.000", "b.mp4#0.500-2.000"]
+        assert [v.video_id for v in data.videos if v.label == 1] == walks
+        (tmp_path / "jump").mkdir()  # a class: what was meant is not to be guessed
+        write(tmp_path / "jump" / "c.mp4", 1)
+        with pytest.raises(DataError):
+            load_dataset(tmp_path)
+
     def test_a_run_of_before_reads_its_list_as_before(self, tmp_path: Path) -> None:
         write(tmp_path / "a.mp4", 4)
         write(tmp_path / "b.mp4", 4)

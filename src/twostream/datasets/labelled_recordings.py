@@ -7,6 +7,7 @@ nobody watched is never used.
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,12 +20,12 @@ from twostream.datasets.dataset import RECORDINGS, Dataset
 from twostream.datasets.listed_files import ListedFiles
 from twostream.datasets.lists import Missing, video_id_of
 from twostream.datasets.video_folders import given_by_side
+from twostream.foreign import is_foreign
 from twostream.labels import FORMATS, Labels, Recording, read_labels
 from twostream.labels.label_text import text_start
 from twostream.labels.recordings import Span, joined
 from twostream.labels.stretches import span_id
-from twostream.types import DataError, LabeledVideo, VideoError
-from twostream.video import VideoReader
+from twostream.types import VIDEO_SUFFIXES, DataError, LabeledVideo, VideoError
 
 OTHER = "other"
 PIECE_SECONDS = 2.0  # as the windows of a time line
@@ -43,15 +44,41 @@ class _Found:
     recording: Recording
 
 
-def labels_in(file: Path) -> Labels | None:
-    """Return the labels in time that a file holds; None where it is no label file."""
-    start = text_start(file)
-    if not any(each.recognised(file, start) for each in FORMATS.values()):
+def labels_in(place: Path) -> Labels | None:
+    """Return the labels in time that lie in a place; None where there are none.
+
+    Args:
+        place: a file; or a folder in which videos and label files lie side by side, and no videos
+            in folders of their own, which would be classes.
+    """
+    if not place.is_dir():
+        return read_labels(place) if _recognised(place) else None
+    try:
+        here = [each for each in place.iterdir() if not is_foreign(each.name)]
+    except OSError:
+        return None  # who reads the folder for clips says so
+    files = [each for each in here if each.is_file()]
+    others = [each for each in files if each.suffix.lower() not in VIDEO_SUFFIXES]
+    folders = [each for each in here if each.is_dir()]
+    if len(others) == len(files) or any(_holds_video(folder) for folder in folders):
         return None
-    return read_labels(file)
+    return read_labels(place) if any(map(_recognised, others)) else None
 
 
-def read_recordings(labels: Labels, file: Path, *, missing: Missing = "refuse") -> Dataset:
+def _recognised(file: Path) -> bool:
+    try:
+        start = text_start(file)
+    except DataError:
+        return False
+    return any(each.recognised(file, start) for each in FORMATS.values())
+
+
+def _holds_video(folder: Path) -> bool:
+    names = (name for _, _, names in os.walk(folder) for name in names)
+    return any(os.path.splitext(name)[1].lower() in VIDEO_SUFFIXES for name in names)
+
+
+def read_recordings(labels: Labels, place: Path, *, missing: Missing = "refuse") -> Dataset:
     """Make a data set of recordings.
 
     Pieces are grouped by the recording's group, or by the recording; of one recording alone by
@@ -59,14 +86,14 @@ def read_recordings(labels: Labels, file: Path, *, missing: Missing = "refuse") 
     is left out.
 
     Args:
-        labels: what ``labels.read_labels`` found in
-        file: which the videos' names are relative to.
+        labels: what ``labels_in`` found in
+        place: the file or folder; names of videos are relative to its folder.
         missing: what becomes of videos that are not there, see ``load_dataset``.
 
     Raises:
         DataError: a video is missing, or nothing is labelled.
     """
-    found, notes = _videos(labels, file, missing)
+    found, notes = _videos(labels, place, missing)
     spans, together = {}, 0.0
     for each in found:
         spans[each.video_id], both = exclusive(each.recording, each.seconds)
@@ -74,7 +101,7 @@ def read_recordings(labels: Labels, file: Path, *, missing: Missing = "refuse") 
     names = {label for by_label in spans.values() for label, of in by_label.items() if of}
     classes = tuple(dict.fromkeys(name for name in (*labels.classes, OTHER) if name in names))
     if not names - {OTHER}:
-        raise DataError(f"{file} labels nothing in its videos: label some bouts")
+        raise DataError(f"{place} labels nothing in its videos: label some bouts")
     if together:
         every = together + sum(
             length(of) for by_label in spans.values() for of in by_label.values()
@@ -96,9 +123,9 @@ def read_recordings(labels: Labels, file: Path, *, missing: Missing = "refuse") 
         sides[each.recording.split] += own
     given, odd = given_by_side(sides)
     return Dataset(
-        name=file.stem,
+        name=place.stem,
         kind=RECORDINGS,
-        root=file,
+        root=place,
         classes=classes,
         videos=tuple(videos),
         given=given,
@@ -180,18 +207,19 @@ def _pieces(
     return videos
 
 
-def _videos(labels: Labels, file: Path, missing: Missing) -> tuple[list[_Found], list[str]]:
+def _videos(labels: Labels, place: Path, missing: Missing) -> tuple[list[_Found], list[str]]:
     """Find the videos of recordings, and their lengths."""
-    files, found, gone = ListedFiles(file.parent), [], []
+    folder = place if place.is_dir() else place.parent
+    files, found, gone = ListedFiles(folder), [], []
     for recording in labels.recordings:
-        name = recording.video or file.stem
+        name = recording.video or place.stem
         path = files.named(name) or files.like(name) or files.like(Path(name).name)
         if path is None:
             gone.append(name)
             continue
         seconds = recording.seconds or _claimed_seconds(path, recording)
-        found.append(_Found(path, video_id_of(file.parent, path), seconds, recording))
-    said = f"{len(gone)} of the {len(labels.recordings)} videos of {file} are not there"
+        found.append(_Found(path, video_id_of(folder, path), seconds, recording))
+    said = f"{len(gone)} of the {len(labels.recordings)} videos of {place} are not there"
     said += f" ({', '.join(gone[:3])}{', ...' if len(gone) > 3 else ''})" if gone else ""
     if gone and (missing == "refuse" or not found):
         raise DataError(f"{said}: put them beside it, or leave them out with --skip-unreadable")
@@ -200,6 +228,8 @@ def _videos(labels: Labels, file: Path, missing: Missing) -> tuple[list[_Found],
 
 def _claimed_seconds(path: Path, recording: Recording) -> float:
     """Return how long a video says that it is; 0 says nothing, then as long as its last bout."""
+    from twostream.video import VideoReader
+
     try:
         with VideoReader(path) as reader:
             claimed = reader.claimed_seconds

@@ -26,7 +26,8 @@ def load_dataset(
     HMDB-51 with their official lists, a CSV file with the header `path,label[,group][,split]`
     (`split1`, `split2`, ... where there are several splits; other common names of these columns
     too), and a plain list with a line `path label` for each video. A `clips.csv` inside a folder
-    gives its groups and splits if it lists just the videos that lie there.
+    gives its groups and splits if it lists just the videos that lie there. Files of labels in time,
+    and folders of them beside their videos, are data sets of labelled stretches.
 
     Args:
         root: a folder, or a CSV or list file.
@@ -40,6 +41,8 @@ def load_dataset(
     """
     root = Path(root)
     if root.is_dir():
+        if reading > 3 and (labels := labels_in(root)):
+            return read_recordings(labels, root, missing=missing)
         if reading == 1:
             return read_folder(root, reading=reading)
         return read_listed_folder(root, reading=reading, missing=missing)
