@@ -94,9 +94,11 @@ def test_what_is_gone_or_other_than_then_is_named(
 ) -> None:
     out = tmp_path / "run"
     assert run([*command(data, out), "--fit-scores", "in-sample"]) == 0
-    _, test = sides(out)
+    train, test = sides(out)
     gone, other = sorted(test)[:2]
     (data / gone).unlink()
+    learnt = sorted(test)[-1]  # now a copy of a clip that was trained on
+    (data / learnt).write_bytes((data / min(train)).read_bytes())
     with open(data / other, "ab") as file:
         file.write(b"more")
     moved = next(v for v in sorted(test) if v.startswith(CLASSES[1]))
@@ -106,7 +108,11 @@ def test_what_is_gone_or_other_than_then_is_named(
     said = told(capsys)
     assert scored(out) == test
     assert "gone since the run began" in said and gone in said
-    assert "1 video is of another content than when" in said and f"({other})" in said
+    assert "2 videos are of another content than when" in said and f"({other}, {learnt})" in said
+    assert (
+        f"1 of 2 videos to test are among those that the run was trained on, the first is {learnt}"
+        in said
+    )
     assert "1 video is new since" in said
     results = read_json(out / "scores" / "results.json")
     assert {gone, moved} <= set(results["unreadable"])
@@ -160,6 +166,11 @@ def test_a_run_that_was_moved_finds_its_data_and_names_its_own_report(
     assert run(["evaluate", "run", str(tmp_path / "copies")]) == 0
     train = sides(Path("run"))[0]
     assert f"{len(train)} of 16 videos to test are among those" in told(capsys)
+
+    move(data, tmp_path / "away")
+    assert run(["evaluate", "run"]) == 1
+    said = told(capsys)
+    assert f"data lay at {data} and is not there" in said and "evaluate RUN DATA" in said
 
 
 def test_a_damaged_list_is_one_sentence(

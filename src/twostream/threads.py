@@ -11,6 +11,7 @@ from collections.abc import Callable, Generator, Iterable, Mapping
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import suppress
 from functools import cache
+from pathlib import Path
 from typing import Any, TypeVar
 
 from twostream.types import StoreError, TwoStreamError, VideoError
@@ -59,6 +60,18 @@ def give_back_memory() -> None:
     """Give what is free back to the system, after gigabytes were let go, where glibc is."""
     with suppress(OSError, AttributeError):
         ctypes.CDLL("libc.so.6").malloc_trim(0)
+
+
+def memory_bytes() -> int:
+    """Return the memory of the machine or container, 8 GB where the system does not tell."""
+    try:
+        found = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):  # Windows
+        return 8 << 30
+    for limit in ("memory.max", "memory/memory.limit_in_bytes"):
+        with suppress(OSError, ValueError):  # "max": none
+            found = min(found, int(Path("/sys/fs/cgroup", limit).read_text()))
+    return found
 
 
 def costs_one_video(error: Exception) -> bool:

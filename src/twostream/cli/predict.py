@@ -11,6 +11,7 @@ import typer
 
 from twostream.cli import options
 from twostream.cli.console import Shown
+from twostream.cli.convert import FORMAT
 from twostream.cli.options import CUDA, own
 
 if TYPE_CHECKING:
@@ -51,12 +52,21 @@ def predict(
     scores: Path = own(None, "All scores over time (csv).", WRITTEN, "--scores"),
     srt: Path = own(None, "The segments as subtitles.", WRITTEN, "--srt"),
     video: Path = own(None, "The video with labels, scores and flow (.mp4).", WRITTEN, "--video"),
+    labels: Path = own(
+        None,
+        "The segments as a label file, of the format that its suffix says.",
+        WRITTEN,
+        "--labels",
+    ),
+    labels_format: str = own(
+        None, f"Another format of it: {FORMAT}.", WRITTEN, "--labels-format", metavar="FORMAT"
+    ),
     accelerator: options.Device = "auto",
     as_json: bool = own(False, "Print one JSON list as the last line.", None, "--json"),
 ) -> int:
     """Label videos: flow is computed inside, with what the model files say.
 
-    Of several videos, --csv, --scores, --srt and --video name folders.
+    Of several videos, --csv, --scores, --srt, --video and --labels name folders.
     """
     from twostream.prediction import TwoStreamPredictor
     from twostream.prediction.videos import find_videos
@@ -66,7 +76,7 @@ def predict(
     shown = Shown(as_json=as_json)
     device = CUDA[accelerator]
     common = {"window": window, "every": every, "positions": positions, "threshold": threshold}
-    files = {"csv": csv, "scores": scores, "srt": srt, "video": video}
+    files = {"csv": csv, "scores": scores, "srt": srt, "video": video, "labels": labels}
     if timeline and live is not None:
         raise UsageError("--timeline is for videos and --live for a source: give one of them")
     _refuse({"seconds": seconds}, live is not None, "--live")
@@ -93,23 +103,43 @@ def predict(
         predictor = TwoStreamPredictor.load(run, device=device)
         return _each(shown, list(found), lambda video, _: _labels(shown, predictor, video, top))
     several = len(videos) > 1 or list(found) != videos  # one video may be a folder
-    targets = _targets(found, files, several=several)  # before the models: a wrong name is quick
+    kind, suffix = _labels_format(labels, labels_format)
+    # before the models: a wrong name is quick
+    targets = _targets(found, files, SUFFIXES | {"labels": suffix}, several=several)
     predictor = TwoStreamPredictor.load(run, device=device)
 
     def work(video: Path, progress: Progress) -> dict[str, Any]:
-        return _timeline(shown, predictor, video, asked, targets[video], progress)
+        return _timeline(shown, predictor, video, asked, targets[video], kind, progress)
 
     return _each(shown, list(found), work)
 
 
+def _labels_format(labels: Path | None, name: str | None) -> tuple[str, str]:
+    """Return the format of --labels, and the suffix of its files."""
+    from twostream.types import UsageError
+
+    if labels is None:
+        if name is not None:
+            raise UsageError("--labels-format is for --labels OUT: add it")
+        return "", ""
+    from twostream.labels.formats import format_for, format_named
+
+    name = name or format_for(labels)
+    return name, format_named(name).HOLDS.suffixes[0]
+
+
 def _targets(
-    found: dict[Path, Path], files: Mapping[str, Path | None], *, several: bool
+    found: dict[Path, Path],
+    files: Mapping[str, Path | None],
+    suffixes: Mapping[str, str],
+    *,
+    several: bool,
 ) -> dict[Path, dict[str, Path]]:
     """Return video -> kind -> the file that is written; refuses names that do not do."""
     from twostream.prediction.videos import check_apart, output_paths
 
     paths = {
-        kind: output_paths(found, out, SUFFIXES[kind], several=several)
+        kind: output_paths(found, out, suffixes[kind], several=several)
         for kind, out in files.items()
         if out is not None
     }
@@ -203,6 +233,7 @@ def _timeline(
     video: Path,
     asked: dict[str, Any],
     targets: dict[str, Path],
+    labels_format: str,
     progress: Progress,
 ) -> dict[str, Any]:
     from twostream.prediction import timeline_files as files
@@ -216,6 +247,12 @@ def _timeline(
     for kind, path in targets.items():
         if kind in writers:
             files.write_text(path, writers[kind](timeline))
+        elif kind == "labels":
+            from twostream.labels import write_labels
+            from twostream.prediction.timeline_labels import timeline_labels
+
+            for lost in write_labels(timeline_labels(timeline, path.parent), path, labels_format):
+                shown.say(f"{path.name}: {lost}")
         else:
             from twostream.prediction.annotate import write_annotated
 

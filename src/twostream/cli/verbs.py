@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from twostream.cli import (
+    convert,
     curve,
     data,
     export,
@@ -51,7 +52,10 @@ def _main(
     pass
 
 
-_MODULES = (train, pretrain, predict, serve, scores, curve, data, export, hub, flow, reproduce)
+_MODULES = (
+    *(train, pretrain, predict, serve, scores, curve, data, convert, export, hub, flow),
+    reproduce,
+)
 for _module in _MODULES:
     for _command in _module.COMMANDS:
         app.command()(_command)

@@ -12,6 +12,7 @@ import numpy as np
 
 from twostream.types import DataError, DatasetSplit, LabeledVideo, UsageError
 
+RECORDINGS = "recordings"
 OFFICIAL = ("UCF-101", "HMDB-51")
 
 
@@ -83,7 +84,11 @@ class Dataset:
 
     def describe(self) -> str:
         """Say in one line what was found."""
-        parts = [f"{len(self.videos)} videos of {len(self.classes)} classes"]
+        what = f"{len(self.videos)} videos"
+        if self.kind == RECORDINGS:
+            files = len({video.path for video in self.videos})
+            what = f"{len(self.videos)} labelled stretches of {files} recordings,"
+        parts = [f"{what} of {len(self.classes)} classes"]
         if self.groups:
             parts.append(f"{len(self.groups)} groups")
         if self.given:

@@ -71,7 +71,7 @@ def read_list(file: Path, *, reading: Reading = TODAY, missing: Missing = "refus
     videos = []
     for row in rows:
         path = row.file or file.parent / row.path.replace("\\", "/")
-        video_id = _video_id(file.parent, path)
+        video_id = video_id_of(file.parent, path)
         if video_id in lines:
             raise DataError(
                 f"{file}, line {row.line}: {row.path} stands in line {lines[video_id]} already"
@@ -222,7 +222,7 @@ def _is_header(line: str) -> bool:
     return len(words) == 2 and words[0] in PATHS and words[1] in LABELS
 
 
-def _video_id(folder: Path, path: Path) -> str:
+def video_id_of(folder: Path, path: Path) -> str:
     """Return the path below the list's folder; one that leads outside loses its ".." or root."""
     folder, path = Path(os.path.abspath(folder)), Path(os.path.abspath(path))
     if path.is_relative_to(folder):

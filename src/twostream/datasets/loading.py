@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from twostream.datasets.dataset import Dataset
+from twostream.datasets.labelled_recordings import labels_in, read_recordings
 from twostream.datasets.listed_folders import read_listed_folder
 from twostream.datasets.lists import Missing, read_list
 from twostream.datasets.reading import READING, Reading
@@ -22,7 +23,8 @@ def load_dataset(
     HMDB-51 with their official lists, a CSV file with the header `path,label[,group][,split]`
     (`split1`, `split2`, ... where there are several splits; other common names of these columns
     too), and a plain list with a line `path label` for each video. A `clips.csv` inside a folder
-    gives its groups and splits if it lists just the videos that lie there.
+    gives its groups and splits if it lists just the videos that lie there. Files of labels in time,
+    and folders of them beside their videos, are data sets of labelled stretches.
 
     Args:
         root: a folder, or a CSV or list file.
@@ -36,6 +38,8 @@ def load_dataset(
     """
     root, how = Path(root), Reading.of(reading)
     if root.is_dir():
+        if how.labels_in_time and (labels := labels_in(root)):
+            return read_recordings(labels, root, missing=missing)
         return read_listed_folder(root, reading=how, missing=missing)
     if not root.exists():
         raise DataError(f"{root}: no such file or folder")
@@ -43,4 +47,6 @@ def load_dataset(
         raise DataError(f"{root} is neither a folder nor a file: give a data set that lies on disk")
     if root.suffix.lower() in VIDEO_SUFFIXES:
         raise DataError(ONE_VIDEO.format(root))
+    if how.labels_in_time and (labels := labels_in(root)):
+        return read_recordings(labels, root, missing=missing)
     return read_list(root, reading=how, missing=missing)

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from twostream.extraction.idle_threads import Helpers
 from twostream.extraction.one_video import extract_clip
 from twostream.flow.device import choose_device, make_on_device
 from twostream.flow.opencv import one_opencv_thread
+from twostream.labels.stretches import stored_id
 from twostream.store.flow_store import FlowStore, Kind, StoreSettings
 from twostream.threads import StoppedError, num_cores, sentence, work_through
 from twostream.types import LabeledVideo, Progress, StoreError, VideoError, no_progress
@@ -155,7 +156,7 @@ def extract(
     was killed is continued by the same call.
 
     Args:
-        videos: with unique video ids.
+        videos: what each id stands for is one file; of a stretch (``store.spans``) the whole one.
         store: folder of the store; made where it is missing.
         settings: what all clips of the store are made with.
         kinds: any of "rgb", "forward", "backward"; more may be added by a later call.
@@ -222,7 +223,8 @@ def duration(seconds: float) -> str:
 
 def _unique(videos: Sequence[LabeledVideo]) -> list[LabeledVideo]:
     by_id: dict[str, LabeledVideo] = {}
-    for video in videos:
+    for stretch in videos:
+        video = replace(stretch, video_id=stored_id(stretch.video_id))
         known = by_id.setdefault(video.video_id, video)
         if known.path != video.path:
             raise StoreError(

@@ -14,7 +14,10 @@ from numpy.typing import NDArray
 
 from twostream.display.colours import flow_picture, flow_to_rgb, to_uri
 from twostream.flow import make_estimator
+from twostream.labels.stretches import span_of
 from twostream.report.run_contents import part
+from twostream.store.clips import ClipCache, Reader
+from twostream.store.coding import Kind
 from twostream.store.flow_store import FlowStore
 from twostream.threads import sentence
 from twostream.types import LabeledVideo, StoreError
@@ -60,21 +63,25 @@ def clip_picture(store: FlowStore, video_id: str) -> ClipPicture:
     """Return the middle frame of a stored clip and the flow from there to the next frame."""
     found = ClipPicture()
     try:
-        rgb = store.clip(video_id, "rgb")
+        rgb = _reader(store, video_id, "rgb")
         found.count, found.index = len(rgb), (len(rgb) - 1) // 2
         found.frame = to_uri(_shrunk(rgb.frames([found.index])[0]))
     except (StoreError, IndexError) as error:
         found.missing = str(error)
     try:
-        forward = store.clip(video_id, "forward")
+        forward = _reader(store, video_id, "forward")
         last = len(forward) - 1
         middle = min(found.index, last) if found.count else last // 2
         if middle < 0:
             raise StoreError("a clip of one frame has no motion")
-        found.flow, found.longest_px = _flow_uri(forward.fields(middle, middle + 1)[0])
+        found.flow, found.longest_px = _flow_uri(forward.fields([middle])[0])
     except StoreError as error:
         found.missing = found.missing or str(error)
     return found
+
+
+def _reader(store: FlowStore, video_id: str, kind: Kind) -> Reader:
+    return ClipCache(store, (kind,), budget_bytes=0)[video_id].readers[kind]
 
 
 def decoded_picture(video: LabeledVideo, settings: Mapping[str, Any]) -> ClipPicture:
@@ -129,8 +136,8 @@ def picture_of(
 ) -> ClipPicture:
     """Return a clip's pictures from the store, or from its video file, or why there are none."""
     stored = ClipPicture(missing=store) if isinstance(store, str) else clip_picture(store, video_id)
-    if stored.frame or stored.flow or video is None:
-        return stored
+    if stored.frame or stored.flow or video is None or span_of(video_id):
+        return stored  # hours may lie before a stretch
     try:
         return decoded_picture(video, settings)
     except Exception as error:  # noqa: BLE001  one picture must not cost the report

@@ -15,9 +15,10 @@ from pathlib import Path
 
 from twostream.datasets import Dataset, SplitChoice
 from twostream.files import read_json, write_json
+from twostream.labels.stretches import have_in_common
 from twostream.schema import from_json
 from twostream.threads import num_cores
-from twostream.types import DatasetSplit, LabeledVideo, RunError, VideoError
+from twostream.types import DataError, DatasetSplit, LabeledVideo, RunError, VideoError
 from twostream.video.fingerprint import source_hash
 
 logger = logging.getLogger(__name__)
@@ -131,14 +132,10 @@ def _video(row: _Row, classes: Sequence[str]) -> LabeledVideo:
 def hashes_of(videos: Iterable[LabeledVideo]) -> dict[str, str]:
     """Return video id -> fingerprint of its file, "" where it cannot be read."""
     chosen = list(videos)
+    paths = list(dict.fromkeys(video.path for video in chosen))
     with ThreadPoolExecutor(num_cores(), thread_name_prefix="fingerprint") as pool:
-        return dict(
-            zip(
-                (video.video_id for video in chosen),
-                pool.map(_hash, [video.path for video in chosen]),
-                strict=True,
-            )
-        )
+        hashes = dict(zip(paths, pool.map(_hash, paths), strict=True))
+    return {video.video_id: hashes[video.path] for video in chosen}
 
 
 def _hash(path: Path) -> str:
@@ -162,7 +159,8 @@ def as_begun(
     if kept is None:
         return dataset, choice.of(dataset, seed=seed)
     split = found_now(kept, dataset)
-    say_changes(kept, dataset)
+    changed = say_changes(kept, dataset)
+    say_known(kept, [video for video in split.test if video.video_id in changed])
     # of videos that are in no side of a given split nobody asks
     return replace(dataset, classes=split.classes, videos=split.videos(), given=()), split
 
@@ -178,8 +176,12 @@ def found_now(kept: KeptVideos, dataset: Dataset) -> DatasetSplit:
     return replace(split, train=placed(split.train), test=placed(split.test))
 
 
-def say_changes(kept: KeptVideos, dataset: Dataset) -> None:
-    """Warn of videos that are new, gone, of another content or class since a run began."""
+def say_changes(kept: KeptVideos, dataset: Dataset) -> frozenset[str]:
+    """Warn of videos that are new, gone, of another content or class since a run began.
+
+    Returns:
+        Ids of those of another content.
+    """
     begun = {video.video_id: video for video in kept.split.videos()}
     now = {video.video_id: video for video in dataset.videos}
     here = [now[video_id] for video_id in begun if video_id in now]
@@ -191,6 +193,7 @@ def say_changes(kept: KeptVideos, dataset: Dataset) -> None:
     def label(video: LabeledVideo) -> str:
         return kept.split.classes[begun[video.video_id].label]
 
+    changed = named(lambda video: hashes[video.video_id] != kept.hashes[video.video_id])
     for ids, what in (
         (
             [video_id for video_id in now if video_id not in begun.keys() | kept.others],
@@ -201,8 +204,8 @@ def say_changes(kept: KeptVideos, dataset: Dataset) -> None:
             "gone since the run began: put them back, or they count as videos that cannot be read",
         ),
         (
-            named(lambda video: hashes[video.video_id] != kept.hashes[video.video_id]),
-            "of another content than when the run began: what was trained before has not seen it",
+            changed,
+            "of another content than when the run began: nets and scores of before are of the old",
         ),
         (
             named(lambda video: dataset.classes[video.label] != label(video)),
@@ -214,14 +217,23 @@ def say_changes(kept: KeptVideos, dataset: Dataset) -> None:
             more = f" and {len(ids) - NAMED} more" if len(ids) > NAMED else ""
             count = "1 video is" if len(ids) == 1 else f"{len(ids)} videos are"
             logger.warning(f"{count} {what} ({', '.join(ids[:NAMED])}{more})")
+    return frozenset(changed)
 
 
 def say_known(kept: KeptVideos | None, tested: Sequence[LabeledVideo]) -> None:
     """Warn where videos are tested that a run was trained on, whatever they are called now."""
     if kept is None:
         return
-    trained = {kept.hashes[video.video_id] for video in kept.split.train} - {""}
-    seen = [video_id for video_id, each in hashes_of(tested).items() if each in trained]
+    trained: dict[str, list[str]] = {}
+    for video in kept.split.train:
+        trained.setdefault(kept.hashes[video.video_id], []).append(video.video_id)
+    trained.pop("", None)
+    hashes = hashes_of(tested)
+    seen = [
+        video_id
+        for video_id in hashes
+        if any(have_in_common(video_id, other) for other in trained.get(hashes[video_id], ()))
+    ]
     if seen:
         logger.warning(
             f"{len(seen)} of {len(tested)} videos to test are among those that the run was trained "
@@ -230,5 +242,14 @@ def say_known(kept: KeptVideos | None, tested: Sequence[LabeledVideo]) -> None:
 
 
 def data_of(kept: KeptVideos | None, asked: str) -> Path:
-    """Return where a run's data lies: where it was, or as it was called, from here."""
+    """Return where a run's data lies: where it was, or as it was called, from here.
+
+    Raises:
+        DataError: at neither place.
+    """
+    if kept and not kept.root.exists() and not Path(asked).exists():
+        raise DataError(
+            f"the run's data lay at {kept.root} and is not there: put it back, or say where it is "
+            "(twostream evaluate RUN DATA)"
+        )
     return kept.root if kept and kept.root.exists() else Path(asked)

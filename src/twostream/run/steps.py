@@ -15,16 +15,19 @@ from typing import Any
 from twostream.checkpoint import StreamModel
 from twostream.extraction import extract
 from twostream.initialise import NetSettings, initial_model
+from twostream.labels.stretches import stored_id
 from twostream.loader import TrainingBatches
 from twostream.run.data_settings import common_rate
 from twostream.scoring import evaluate
 from twostream.store.clips import ClipCache, Clips, kinds_of
+from twostream.store.coding import ClipHeader, frames_of
 from twostream.store.flow_store import SETTINGS_NAME, FlowStore, Kind, StoreSettings
 from twostream.training import TrainerOptions, fit, last_checkpoint, start_as_probe
 from twostream.types import (
     DatasetSplit,
     LabeledVideo,
     Progress,
+    StoreError,
     VideoScores,
     no_progress,
 )
@@ -111,20 +114,37 @@ def extract_split(
     )
     if summary.pairs and summary.device == "cuda":
         logger.info(f"the flow was computed on the GPU, {summary.pairs_per_second:.0f} pairs/s")
-    store, unusable = FlowStore.open(root), dict(summary.failed)
-    for video in split.videos():
-        if video.video_id in unusable:
-            continue
-        header = store.clip(video.video_id, kinds[0]).header
-        if min(header.height, header.width) < smallest_side:
-            unusable[video.video_id] = (
-                f"its frames of {header.width}x{header.height} px are smaller than the crop of "
-                f"{smallest_side} px: use a smaller --crop-size"
-            )
-    for video_id, why in {**summary.warnings, **unusable}.items():
+    store, odd = FlowStore.open(root), dict[str, str]()
+    wholes = {stored_id(video.video_id) for video in split.videos()} - summary.failed.keys()
+    headers = {whole: store.clip(whole, kinds[0]).header for whole in wholes}
+    for video_id in (video.video_id for video in split.videos()):
+        header = headers.get(stored_id(video_id))
+        if header and (why := _unusable(video_id, header, smallest_side)):
+            odd[video_id] = why
+    for video_id, why in {**summary.warnings, **summary.failed, **odd}.items():
         logger.warning(f"{video_id}: {why}")
+    failed = {
+        video.video_id: summary.failed[stored_id(video.video_id)]
+        for video in split.videos()
+        if stored_id(video.video_id) in summary.failed
+    }
+    unusable = failed | odd
     train = tuple(video for video in split.train if video.video_id not in unusable)
     return StoredSplit(replace(split, train=train), ClipCache(store, kinds), unusable)
+
+
+def _unusable(video_id: str, header: ClipHeader, smallest_side: int) -> str:
+    """Return why a stored video, or a stretch of one, cannot be used; "" where it can."""
+    if min(header.height, header.width) < smallest_side:
+        return (
+            f"its frames of {header.width}x{header.height} px are smaller than the crop of "
+            f"{smallest_side} px: use a smaller --crop-size"
+        )
+    try:
+        frames_of(video_id, header)
+    except StoreError as error:
+        return str(error)
+    return ""
 
 
 def train_stream(

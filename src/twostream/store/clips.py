@@ -9,9 +9,7 @@ import os
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
 from threading import Lock
 from typing import Any, Protocol
 
@@ -19,11 +17,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twostream.inputs import flow_stack, rgb_stack
+from twostream.labels.stretches import stored_id
 from twostream.sampling import bidirectional_window, clamp_window, even_indices, num_starts
 from twostream.store.clip_file import ClipFile
-from twostream.store.coding import NO_RANGES, ZERO_CODE, ClipHeader, Item, Kind, decode_fields
+from twostream.store.coding import (
+    NO_RANGES,
+    ZERO_CODE,
+    ClipHeader,
+    Item,
+    Kind,
+    decode_fields,
+    frames_of,
+)
 from twostream.store.flow_store import FlowStore
-from twostream.threads import give_back_memory
+from twostream.threads import give_back_memory, memory_bytes
 from twostream.types import LabeledVideo, ModelSpec, StoreError, TemporalInput
 
 CACHE_BYTES = 2 << 30  # of one loader process at most
@@ -66,28 +73,47 @@ class Reader(ABC):
 
 
 class ClipReader(Reader):
-    """Frames or fields of one clip file; decoded values may stay in memory.
+    """Frames or fields of a clip file, or of a part of it; decoded values may stay in memory.
 
     Args:
         file: the clip file.
+        frames: which frames of the video; None: all of them.
         keep: decode everything once and keep it, flow as its 8-bit codes.
     """
 
-    def __init__(self, file: ClipFile, *, keep: bool) -> None:
-        super().__init__(file.header, len(file))
+    def __init__(self, file: ClipFile, frames: range | None = None, *, keep: bool) -> None:
+        part, header = _items(file, frames), file.header
+        if frames is not None:
+            header = replace(header, pauses=_within(header.pauses, frames))
+        super().__init__(header, len(part))
         self.file = file
-        self._values = file.kept() if keep else None
+        self._first = part.start
+        self._values = file.kept(part.start, part.stop) if keep else None
 
     def kept(self, rows: list[int]) -> tuple[Item, NDArray[np.float32]]:
         """Return items as they are kept, out of memory or the file."""
+        there = [row + self._first for row in rows]
         if self.header.kind == "rgb":
-            values = self.file.frames(rows) if self._values is None else self._values[rows]
+            values = self.file.frames(there) if self._values is None else self._values[rows]
             return values, NO_RANGES
         if self._values is not None:
-            return self._values[rows], self.file.ranges[rows]
-        first = min(rows)  # all in one reading
-        window = self.file.kept(first, max(rows) + 1)
-        return window[[row - first for row in rows]], self.file.ranges[rows]
+            return self._values[rows], self.file.ranges[there]
+        first = min(there)  # all in one reading
+        window = self.file.kept(first, max(there) + 1)
+        return window[[row - first for row in there]], self.file.ranges[there]
+
+
+def _items(file: ClipFile, frames: range | None) -> range:
+    """Return which items of a file belong to frames of its video; None: to all."""
+    if frames is None:
+        return range(len(file))
+    return frames if file.header.kind == "rgb" else frames[:-1]
+
+
+def _within(pauses: Sequence[tuple[int, int]], frames: range) -> tuple[tuple[int, int], ...]:
+    """Return the pauses of a part of a clip, counted from its own first frame."""
+    cut = [(max(first, frames.start), min(end, frames.stop)) for first, end in pauses]
+    return tuple((a - frames.start, b - frames.start) for a, b in cut if a < b)
 
 
 class HeldReader(Reader):
@@ -300,14 +326,18 @@ class ClipCache:
         with self._lock:
             if video_id in self._clips:
                 return self._clips[video_id]
-        files = {kind: self.store.clip(video_id, kind) for kind in self.kinds}
-        size = sum(map(decoded_bytes, files.values()))
+        whole = stored_id(video_id)
+        files = {kind: self.store.clip(whole, kind) for kind in self.kinds}
+        frames = {kind: frames_of(video_id, file.header) for kind, file in files.items()}
+        size = sum(decoded_bytes(file, frames[kind]) for kind, file in files.items())
         with self._lock:
             if os.getpid() != self._process:  # a forked loader process: no pickling told it
                 self._process = os.getpid()
                 self.budget_bytes = min(self.budget_bytes, self._bytes + CACHE_BYTES)
             keep = self._bytes + size <= self.budget_bytes
-        clip = Clip({kind: ClipReader(file, keep=keep) for kind, file in files.items()})
+        clip = Clip(
+            {kind: ClipReader(file, frames[kind], keep=keep) for kind, file in files.items()}
+        )
         with self._lock:
             if keep and video_id not in self._clips:
                 self._clips[video_id] = clip
@@ -316,7 +346,7 @@ class ClipCache:
 
     def fps(self, video_id: str) -> float:
         """Return the frame rate of a stored clip, without decoding anything."""
-        return self.store.clip(video_id, self.kinds[0]).header.fps
+        return self.store.clip(stored_id(video_id), self.kinds[0]).header.fps
 
     def __getstate__(self) -> dict[str, Any]:
         """Loader processes and devices start with an empty, smaller cache of their own."""
@@ -325,18 +355,6 @@ class ClipCache:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(**state)  # type: ignore[misc]
-
-
-def memory_bytes() -> int:
-    """Return the memory of the machine or container, 8 GB where the system does not tell."""
-    try:
-        found = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, OSError, ValueError):  # Windows
-        return 8 << 30
-    for limit in ("memory.max", "memory/memory.limit_in_bytes"):
-        with suppress(OSError, ValueError):  # "max": none
-            found = min(found, int(Path("/sys/fs/cgroup", limit).read_text()))
-    return found
 
 
 class Clips(Protocol):
@@ -361,9 +379,9 @@ def kinds_of(specs: Iterable[ModelSpec]) -> tuple[Kind, ...]:
     return tuple(sorted(kinds))
 
 
-def decoded_bytes(file: ClipFile) -> int:
-    """Return how much memory a clip's decoded values take."""
-    return len(file) * file.header.empty(1).nbytes
+def decoded_bytes(file: ClipFile, frames: range | None = None) -> int:
+    """Return how much memory a clip's decoded values take, or those of some frames of it."""
+    return len(_items(file, frames)) * file.header.empty(1).nbytes
 
 
 def flow_rms_px(clips: Clips, videos: Sequence[LabeledVideo], temporal: TemporalInput) -> float:

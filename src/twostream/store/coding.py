@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from twostream.labels.stretches import span_of, stored_id
 from twostream.types import Codec, StoreError
 
 Kind = Literal["rgb", "forward", "backward"]
@@ -94,6 +95,29 @@ class ClipHeader:
         """Return (count, ...) items of no meaning as they are kept: frames, codes or fields."""
         is_flow = self.kind != "rgb" and not self.coded
         return np.empty((count, *self.item_shape), np.float32 if is_flow else np.uint8)
+
+
+def frames_of(video_id: str, header: ClipHeader) -> range:
+    """Return which frames of what is stored an id stands for; at least one.
+
+    Args:
+        video_id: of a whole video or a stretch, whose frame i stands for the seconds from i / fps.
+        header: of the stored clip.
+
+    Raises:
+        StoreError: a stretch begins where the video has ended.
+    """
+    count = header.count + (header.kind != "rgb")  # a field lies between two frames
+    span = span_of(video_id)
+    if span is None:
+        return range(count)
+    first, stop = (round(seconds * header.fps) for seconds in span)
+    if first >= count:
+        raise StoreError(
+            f"it begins at {span[0]:.3f} s, but {stored_id(video_id)} ends at "
+            f"{count / header.fps:.3f} s: correct the label's times"
+        )
+    return range(first, min(max(stop, first + 1), count))
 
 
 def encode_field(

@@ -1,0 +1,238 @@
+"""Recordings with labels in time as a data set: each labelled stretch is a clip of its own.
+
+A bout is cut into pieces about as long as the windows of a time line, so that long ones do not
+count as little as short ones. What was watched and has no label becomes the class "other"; what
+nobody watched is never used.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain, pairwise
+from pathlib import Path
+
+import numpy as np
+
+from twostream.datasets.dataset import RECORDINGS, Dataset
+from twostream.datasets.listed_files import ListedFiles
+from twostream.datasets.lists import Missing, video_id_of
+from twostream.datasets.video_folders import given_by_side
+from twostream.foreign import is_foreign
+from twostream.labels import FORMATS, Labels, Recording, read_labels
+from twostream.labels.label_text import text_start
+from twostream.labels.recordings import Span, joined
+from twostream.labels.stretches import span_id
+from twostream.types import VIDEO_SUFFIXES, DataError, LabeledVideo, VideoError
+
+OTHER = "other"
+PIECE_SECONDS = 2.0  # as the windows of a time line
+POINT_SECONDS = 1.0  # around a point event
+SHORTEST_SECONDS = 0.2  # of a piece; what is left of a bout between others may be shorter
+BLOCKS, GAP_SECONDS = 6, 2.0  # of a recording that stands alone
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A recording whose video is there."""
+
+    path: Path
+    video_id: str
+    seconds: float
+    recording: Recording
+
+
+def labels_in(place: Path) -> Labels | None:
+    """Return the labels in time that lie in a place; None where there are none.
+
+    Args:
+        place: a file; or a folder in which videos and label files lie side by side, and no videos
+            in folders of their own, which would be classes.
+    """
+    if not place.is_dir():
+        return read_labels(place) if _recognised(place) else None
+    try:
+        here = [each for each in place.iterdir() if not is_foreign(each.name)]
+    except OSError:
+        return None  # who reads the folder for clips says so
+    files = [each for each in here if each.is_file()]
+    others = [each for each in files if each.suffix.lower() not in VIDEO_SUFFIXES]
+    folders = [each for each in here if each.is_dir()]
+    if len(others) == len(files) or any(_holds_video(folder) for folder in folders):
+        return None
+    return read_labels(place) if any(map(_recognised, others)) else None
+
+
+def _recognised(file: Path) -> bool:
+    try:
+        start = text_start(file)
+    except DataError:
+        return False
+    return any(each.recognised(file, start) for each in FORMATS.values())
+
+
+def _holds_video(folder: Path) -> bool:
+    names = (name for _, _, names in os.walk(folder) for name in names)
+    return any(os.path.splitext(name)[1].lower() in VIDEO_SUFFIXES for name in names)
+
+
+def read_recordings(labels: Labels, place: Path, *, missing: Missing = "refuse") -> Dataset:
+    """Make a data set of recordings.
+
+    Pieces are grouped by the recording's group, or by the recording; of one recording alone by
+    blocks of time with gaps in between, in which nothing is used. Time with several labels at once
+    is left out.
+
+    Args:
+        labels: what ``labels_in`` found in
+        place: the file or folder; names of videos are relative to its folder.
+        missing: what becomes of videos that are not there, see ``load_dataset``.
+
+    Raises:
+        DataError: a video is missing, or nothing is labelled.
+    """
+    found, notes = _videos(labels, place, missing)
+    spans, together = {}, 0.0
+    for each in found:
+        spans[each.video_id], both = exclusive(each.recording, each.seconds)
+        together += both
+    names = {label for by_label in spans.values() for label, of in by_label.items() if of}
+    classes = tuple(dict.fromkeys(name for name in (*labels.classes, OTHER) if name in names))
+    if not names - {OTHER}:
+        raise DataError(f"{place} labels nothing in its videos: label some bouts")
+    if together:
+        every = together + sum(
+            length(of) for by_label in spans.values() for of in by_label.values()
+        )
+        notes.append(
+            f"{100 * together / every:.1f}% of the watched time has several labels at once, and is "
+            "left out: one class is learnt for each moment"
+        )
+    groups = {each.recording.group or each.video_id for each in found}
+    if len(groups) == 1:
+        notes.append(
+            f"there is one recording, so it is split by {BLOCKS} blocks of time, with gaps of "
+            f"{GAP_SECONDS:g} s: a test on another recording would say more"
+        )
+    videos, sides = [], defaultdict[str, list[LabeledVideo]](list)
+    for each in found:
+        own = _pieces(each, spans[each.video_id], classes, alone=len(groups) == 1)
+        videos += own
+        sides[each.recording.split] += own
+    given, odd = given_by_side(sides)
+    return Dataset(
+        name=place.stem,
+        kind=RECORDINGS,
+        root=place,
+        classes=classes,
+        videos=tuple(videos),
+        given=given,
+        notes=(*labels.notes, *notes, *odd),
+    )
+
+
+def exclusive(recording: Recording, seconds: float) -> tuple[dict[str, tuple[Span, ...]], float]:
+    """Return where each class stands alone, "other" where nothing is labelled, in seconds.
+
+    Args:
+        recording: its bouts; a point event stands for ``POINT_SECONDS`` around it.
+        seconds: length of its video.
+
+    Returns:
+        Label -> stretches, apart and ascending; and how long several classes stand together.
+    """
+    labelled = defaultdict[str, list[Span]](list)
+    for bout in recording.bouts:
+        more = POINT_SECONDS / 2 if bout.is_point else 0.0
+        start, end = bout.start_seconds - more, bout.end_seconds + more
+        labelled[bout.label].append((max(start, 0.0), end))
+    by_label = {label: within(spans, seconds) for label, spans in labelled.items()}
+    alone = {
+        label: without(spans, chain.from_iterable(by_label[o] for o in by_label if o != label))
+        for label, spans in by_label.items()
+    }
+    anything = joined(chain.from_iterable(by_label.values()))
+    together = length(anything) - sum(map(length, alone.values()))
+    watched = ((0.0, seconds),) if recording.watched is None else recording.watched
+    rest = without(within(watched, seconds), anything)
+    return alone | {OTHER: joined([*alone.get(OTHER, ()), *rest])}, together
+
+
+def within(spans: Iterable[Span], seconds: float) -> tuple[Span, ...]:
+    """Return spans joined, and cut off at the end of their video."""
+    return joined((start, min(end, seconds)) for start, end in spans if start < seconds)
+
+
+def without(spans: Sequence[Span], others: Iterable[Span]) -> tuple[Span, ...]:
+    """Return what of some spans lies in none of the others.
+
+    >>> without([(0, 10)], [(2, 3), (9, 12)])
+    ((0, 2), (3, 9))
+    """
+    left = list(joined(spans))
+    for start, end in joined(others):
+        cut = [part for a, b in left for part in ((a, min(b, start)), (max(a, end), b))]
+        left = [(a, b) for a, b in cut if a < b]
+    return tuple(left)
+
+
+def length(spans: Iterable[Span]) -> float:
+    """Return how long spans that are apart last together, in seconds."""
+    return sum(end - start for start, end in spans)
+
+
+def _pieces(
+    found: _Found, stretches: Mapping[str, Sequence[Span]], classes: Sequence[str], *, alone: bool
+) -> list[LabeledVideo]:
+    """Cut stretches into pieces; of a recording that stands ``alone`` the gaps are left out."""
+    group, videos = found.recording.group or found.video_id, []
+    borders = np.arange(1, BLOCKS) * found.seconds / BLOCKS
+    for number, label in enumerate(classes):
+        for start, end in stretches.get(label, ()):
+            count = max(1, round((end - start) / PIECE_SECONDS))
+            for first, last in pairwise(np.linspace(start, end, count + 1).tolist()):
+                if last - first < SHORTEST_SECONDS:
+                    continue
+                own = group
+                if alone:
+                    if any(
+                        (first - GAP_SECONDS / 2 < borders) & (borders < last + GAP_SECONDS / 2)
+                    ):
+                        continue
+                    own = f"{group}, part {1 + int((borders < first).sum())} of {BLOCKS}"
+                video_id = span_id(found.video_id, first, last)
+                videos.append(LabeledVideo(video_id, found.path, number, own))
+    return videos
+
+
+def _videos(labels: Labels, place: Path, missing: Missing) -> tuple[list[_Found], list[str]]:
+    """Find the videos of recordings, and their lengths."""
+    folder = place if place.is_dir() else place.parent
+    files, found, gone = ListedFiles(folder), [], []
+    for recording in labels.recordings:
+        name = recording.video or place.stem
+        path = files.named(name) or files.like(name) or files.like(Path(name).name)
+        if path is None:
+            gone.append(name)
+            continue
+        seconds = recording.seconds or _claimed_seconds(path, recording)
+        found.append(_Found(path, video_id_of(folder, path), seconds, recording))
+    said = f"{len(gone)} of the {len(labels.recordings)} videos of {place} are not there"
+    said += f" ({', '.join(gone[:3])}{', ...' if len(gone) > 3 else ''})" if gone else ""
+    if gone and (missing == "refuse" or not found):
+        raise DataError(f"{said}: put them beside it, or leave them out with --skip-unreadable")
+    return found, [f"{said}: they are left out"] if gone else []
+
+
+def _claimed_seconds(path: Path, recording: Recording) -> float:
+    """Return how long a video says that it is; 0 says nothing, then as long as its last bout."""
+    from twostream.video import VideoReader
+
+    try:
+        with VideoReader(path) as reader:
+            claimed = reader.claimed_seconds
+    except VideoError:
+        claimed = 0.0  # extraction says what is wrong with it
+    return claimed or max((bout.end_seconds for bout in recording.bouts), default=0.0)

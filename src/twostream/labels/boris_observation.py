@@ -1,0 +1,214 @@
+"""What a BORIS project and the tables that BORIS exports have in common: observations.
+
+An observation plays the videos of player 1 one after the other, beside other players' at the same
+time, and counts seconds from the first one's start, plus a time offset that the user may set.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from twostream.labels.gathered import Gathered
+from twostream.labels.label_text import from_comment
+from twostream.types import DataError
+
+Kind = Literal["point", "start", "stop", "state"]  # state: start or stop, in turn
+ANNOTATOR = "annotator"  # an independent variable's name, where we write one
+ANNOTATORS = (ANNOTATOR, "observer", "coder", "rater")  # and what others call it
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A row of an observation.
+
+    Attributes:
+        seconds: on the observation's clock; None: no number.
+        kind: whether something begins, ends or happens.
+        where: in the file, for notes.
+    """
+
+    seconds: float | None
+    subject: str
+    behavior: str
+    modifiers: str
+    comment: str
+    kind: Kind
+    where: str
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """The videos of an observation, and its clock.
+
+    Attributes:
+        file: that it stands in.
+        name: its id.
+        videos: of player 1, in the order that they are played.
+        lengths: seconds of each, None where the file does not say it.
+        rates: frames a second of each, likewise.
+        offset: what its clock shows at the start of the first video, seconds.
+        annotator: "" where nobody is named.
+    """
+
+    file: Path
+    name: str
+    videos: tuple[str, ...]
+    lengths: tuple[float | None, ...]
+    rates: tuple[float | None, ...]
+    offset: float = 0.0
+    annotator: str = ""
+
+    def begin(self, found: Gathered) -> None:
+        """Tell of the recordings; raises DataError where videos follow one of unknown length."""
+        for video, length, rate in zip(self.videos, self.lengths, self.rates, strict=True):
+            found.recording(video, seconds=length or None, fps=rate or None)
+        for video, length in zip(self.videos[:-1], self.lengths, strict=False):
+            if not length:
+                raise DataError(
+                    f"{self.file}: observation {self.name} plays several videos, and the length "
+                    f"of {video} is not known: open it in BORIS with its videos, and save it"
+                )
+
+    def end(self) -> float | None:
+        """Return what its clock shows at the end of the last video."""
+        known = [length for length in self.lengths if length]
+        return self.offset + sum(known) if len(known) == len(self.lengths) > 0 else None
+
+    def bout(
+        self,
+        found: Gathered,
+        where: str,
+        start: float | None,
+        end: float | None,
+        label: str,
+        *,
+        subject: str,
+        modifiers: str,
+        comment: str,
+    ) -> None:
+        """Take a bout on the observation's clock: over the end of a video it is two."""
+        confidence, comment = from_comment(comment)
+        parts = [each.strip() for each in modifiers.split("|")]
+        parts = [each for each in parts if each and each != "None"]
+        comment = "; ".join(filter(None, (*(f"modifier {each}" for each in parts), comment)))
+
+        def take(video: str, start: float | None, end: float | None) -> None:
+            found.bout(
+                video,
+                where,
+                start,
+                end,
+                label,
+                subject=subject,
+                annotator=self.annotator,
+                confidence=confidence,
+                comment=comment,
+            )
+
+        if start is None or end is None or end < start or len(self.videos) == 1:
+            shift = self.offset
+            take(
+                self.videos[0],
+                None if start is None else _less(start, shift),
+                None if end is None else _less(end, shift),
+            )
+            return
+        begins, rest = self.offset, list(zip(self.videos, self.lengths, strict=True))
+        for video, length in rest:
+            last = video == self.videos[-1] or length is None
+            ends = begins + (length or 0)
+            inside = start < ends or last
+            if inside and (end > begins or start == end or begins == self.offset):
+                first = max(start, begins) if begins > self.offset else start
+                take(video, _less(first, begins), _less(end if last else min(end, ends), begins))
+                if last or end <= ends:
+                    return
+            begins = ends
+
+
+def _less(seconds: float, shift: float) -> float:
+    """Return a time on a video's own clock; what BORIS counts in milliseconds stays so."""
+    return round(seconds - shift, 6) if shift else seconds
+
+
+def take_events(observation: Observation, events: Iterable[Event], found: Gathered) -> None:
+    """Pair the events that begin with those that end something, and take the bouts.
+
+    Those of one behaviour, subject and modifiers belong together, as in BORIS. What never ends
+    lasts until the end of the video.
+    """
+    begun: dict[tuple[str, str, str], list[Event]] = {}
+    in_order = sorted(events, key=lambda each: each.seconds if each.seconds is not None else -1.0)
+    for event in in_order:
+        key = (event.behavior, event.subject, event.modifiers)
+        mine = begun.setdefault(key, [])
+        if event.seconds is None:
+            found.odd("no time in seconds: left out", event.where)
+        elif event.kind == "point":
+            _take(observation, event, event, found)
+        elif event.kind == "start" or (event.kind == "state" and not mine):
+            mine.append(event)
+        elif mine:
+            _take(observation, mine.pop(0), event, found)
+        else:
+            found.odd(f"{event.behavior} ends that never began: left out", event.where)
+    end = observation.end()
+    for event in [each for mine in begun.values() for each in mine]:
+        if end is None or event.seconds is None or event.seconds > end:
+            found.odd(f"{event.behavior} begins and never ends: left out", event.where)
+            continue
+        found.odd(f"{event.behavior} begins and never ends: until the end", event.where)
+        last = Event(end, event.subject, event.behavior, "", "", "stop", event.where)
+        _take(observation, event, last, found)
+
+
+def _take(observation: Observation, first: Event, last: Event, found: Gathered) -> None:
+    comments = dict.fromkeys(filter(None, (first.comment, last.comment)))
+    observation.bout(
+        found,
+        first.where,
+        first.seconds,
+        last.seconds,
+        first.behavior,
+        subject=first.subject,
+        modifiers=first.modifiers,
+        comment=" / ".join(comments),
+    )
+
+
+def named_annotators(
+    names: Sequence[str], videos: Sequence[tuple[str, ...]], given: Sequence[str | None]
+) -> list[str]:
+    """Return who made each observation: as it says, or its id where another is of the same video.
+
+    >>> named_annotators(["a", "b", "c"], [("1.mp4",), ("1.mp4",), ("2.mp4",)], [None, None, None])
+    ['a', 'b', '']
+    """
+    times: dict[str, int] = {}
+    for mine in videos:
+        for video in set(mine):
+            times[video] = times.get(video, 0) + 1
+    return [
+        said if said is not None else name if any(times[v] > 1 for v in mine) else ""
+        for name, mine, said in zip(names, videos, given, strict=True)
+    ]
+
+
+def observation_names(stems: Sequence[str], annotators: Sequence[Sequence[str]]) -> list[list[str]]:
+    """Return an id for each annotator of each recording, all of them different."""
+    found, taken = [], set[str]()
+    for stem, names in zip(stems, annotators, strict=True):
+        mine = []
+        for name in names:
+            wanted = f"{stem} {name}".strip()
+            unique, count = wanted, 1
+            while unique in taken:
+                count += 1
+                unique = f"{wanted} ({count})"
+            taken.add(unique)
+            mine.append(unique)
+        found.append(mine)
+    return found

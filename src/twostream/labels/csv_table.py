@@ -1,0 +1,195 @@
+"""The project's own table, which holds all that there is: `path,label,start,end` and more columns.
+
+A row is a bout; times are seconds, or clock times (hh:mm:ss.mmm). Further columns, in any order:
+subject, annotator, confidence, comment; group, split, seconds (length of the video), fps. Rows
+where something is empty say what is no bout:
+
+- no label: this stretch of the video was watched. Once one of a video stands there, the rest of it
+  was not; one that ends where it starts: none of it was;
+- no label and no times, the comment "no bout": all of the video was watched, and nothing was seen;
+- no path and no times: a class of the ethogram, in its order. With the comment "point event" it has
+  no duration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from twostream.labels.gathered import Gathered
+from twostream.labels.holds import Holds
+from twostream.labels.label_text import (
+    as_cell,
+    first_cells,
+    from_cell,
+    number,
+    plain,
+    read_rows,
+    read_text,
+    seconds,
+    table_text,
+)
+from twostream.labels.recordings import SPLITS, Bout, Labels, Recording, used_classes
+from twostream.types import DataError
+
+HOLDS = Holds(
+    title="table (path,label,start,end)",
+    suffixes=(".csv", ".tsv", ".txt"),
+    subjects=True,
+    annotators=True,
+    confidences=True,
+    comments=True,
+    watched=True,
+    classes=True,
+    several=True,
+    names=True,
+    length=True,
+    fps=True,
+    groups=True,
+)
+NEEDED = ("path", "label", "start", "end")
+OF_BOUTS = ("subject", "annotator", "confidence", "comment")
+OF_RECORDINGS = ("group", "split", "seconds", "fps")
+POINT, NOTHING = "point event", "no bout"
+_SIDES = {"training": "train", "valid": "val", "validation": "val", "testing": "test"}
+
+
+def recognised(path: Path, start: str) -> bool:
+    """Tell by the header."""
+    return set(NEEDED) <= {cell.lower() for cell in first_cells(start)[1]}
+
+
+def read(path: Path, *, fps: float | None = None) -> Labels:
+    """Read a table.
+
+    Args:
+        path: the file.
+        fps: not needed.
+
+    Raises:
+        DataError: no such header, or a row that says nothing that can be understood.
+    """
+    text_ = read_text(path)
+    delimiter, header = first_cells(text_)
+    names = [cell.lower() for cell in header]
+    if missing := [name for name in NEEDED if name not in names]:
+        raise DataError(
+            f"{path} has no column {missing[0]}: the first line must name path,label,start,end"
+        )
+    found = Gathered(path)
+    classes, points = list[str](), list[str]()
+    for line, cells in read_rows(path, text_.partition("\n")[2], delimiter):
+        where = f"line {line + 1}"
+        if len(cells) > len(names):
+            raise DataError(
+                f"{path}, {where}: {len(cells)} columns, but the header has {len(names)}: put "
+                "names with the separator in them in quotes"
+            )
+        row = dict.fromkeys((*NEEDED, *OF_BOUTS, *OF_RECORDINGS), "")
+        row |= {name: from_cell(cell) for name, cell in zip(names, cells, strict=False)}
+        if not row["path"] and row["label"] and not row["start"] and not row["end"]:
+            classes.append(row["label"])
+            points += [row["label"]] if row["comment"].lower() == POINT else []
+            continue
+        _take(path, where, row, found)
+    unlisted = [name for name in names if name and name not in (*NEEDED, *OF_BOUTS, *OF_RECORDINGS)]
+    notes = [f"{path}: the columns {', '.join(unlisted)} are not used"] if unlisted else []
+    return found.labels(classes, points, notes)
+
+
+def _take(path: Path, where: str, row: dict[str, str], found: Gathered) -> None:
+    """Take a row that is about a recording."""
+    split = row["split"].lower()
+    split = _SIDES.get(split, split)
+    if split not in SPLITS:
+        raise DataError(f"{path}, {where}: split must be train, val or test, got {row['split']}")
+    found.recording(
+        row["path"],
+        group=row["group"],
+        split=split,
+        seconds=_number(path, where, row, "seconds"),
+        fps=_number(path, where, row, "fps"),
+    )
+    if not row["label"] and not row["start"] and not row["end"]:
+        return
+    start, end = (_time(path, where, row, name) for name in ("start", "end"))
+    if not row["label"]:
+        found.watched(row["path"], where, start, end)
+        return
+    found.bout(
+        row["path"],
+        where,
+        start,
+        end,
+        row["label"],
+        subject=row["subject"],
+        annotator=row["annotator"],
+        confidence=_number(path, where, row, "confidence"),
+        comment=row["comment"],
+    )
+
+
+def _time(path: Path, where: str, row: dict[str, str], name: str) -> float:
+    value = seconds(row[name])
+    if value is None:
+        raise DataError(
+            f"{path}, {where}: {name} must be seconds or hh:mm:ss.mmm, got {row[name]!r}"
+        )
+    return value
+
+
+def _number(path: Path, where: str, row: dict[str, str], name: str) -> float | None:
+    if not row[name]:
+        return None
+    value = number(row[name])
+    if value is None:
+        raise DataError(f"{path}, {where}: {name} must be a number, got {row[name]!r}")
+    return value
+
+
+def text(labels: Labels, suffix: str = ".csv") -> str:
+    """Return the table; columns that no row fills are left out."""
+    rows = [row for recording in labels.recordings for row in _rows(recording)]
+    used = {name for row in rows for name, value in row.items() if value}
+    if labels.classes != used_classes(labels.recordings) or labels.points - _used(labels):
+        ethogram = [
+            {"label": as_cell(name), "comment": POINT if name in labels.points else ""}
+            for name in labels.classes
+        ]
+        rows = ethogram + rows
+        used |= {"comment"} if labels.points else set()
+    columns = [*NEEDED, *(name for name in (*OF_BOUTS, *OF_RECORDINGS) if name in used)]
+    cells = [[row.get(name, "") for name in columns] for row in rows]
+    return table_text([columns, *cells], "\t" if suffix == ".tsv" else ",")
+
+
+def _used(labels: Labels) -> set[str]:
+    return {bout.label for recording in labels.recordings for bout in recording.bouts}
+
+
+def _rows(recording: Recording) -> Iterable[dict[str, str]]:
+    facts = {
+        "path": as_cell(recording.video),
+        "group": as_cell(recording.group),
+        "split": recording.split,
+        "seconds": "" if recording.seconds is None else plain(recording.seconds),
+        "fps": "" if recording.fps is None else plain(recording.fps),
+    }
+    watched = recording.watched
+    if watched is None:
+        spans = [] if recording.bouts else [{"comment": NOTHING}]
+    else:
+        spans = [{"start": plain(a), "end": plain(b)} for a, b in watched or ((0.0, 0.0),)]
+    return [facts | span for span in spans] + [facts | _bout(bout) for bout in recording.bouts]
+
+
+def _bout(bout: Bout) -> dict[str, str]:
+    return {
+        "label": as_cell(bout.label),
+        "start": plain(bout.start_seconds),
+        "end": plain(bout.end_seconds),
+        "subject": as_cell(bout.subject),
+        "annotator": as_cell(bout.annotator),
+        "confidence": "" if bout.confidence is None else plain(bout.confidence),
+        "comment": as_cell(bout.comment),
+    }

@@ -1,0 +1,202 @@
+"""The formats of label files by name, recognising one, reading and writing."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Protocol
+
+from twostream import files
+from twostream.foreign import is_foreign
+from twostream.labels import (
+    audacity,
+    boris_aggregated,
+    boris_project,
+    boris_tabular,
+    csv_table,
+    elan,
+    frame_table,
+    srt,
+    vtt,
+)
+from twostream.labels.holds import Holds, file_stems, lost
+from twostream.labels.label_text import text_start
+from twostream.labels.recordings import Labels, used_classes
+from twostream.types import VIDEO_SUFFIXES, DataError, UsageError
+
+logger = logging.getLogger(__name__)
+
+
+class Format(Protocol):
+    """What a module of a format has."""
+
+    @property
+    def HOLDS(self) -> Holds:  # noqa: N802
+        """What it can hold."""
+
+    def recognised(self, path: Path, start: str) -> bool:
+        """Tell whether a file is of this format, by its name and its first 4,096 characters."""
+
+    def read(self, path: Path, *, fps: float | None = None) -> Labels:
+        """Read a file; ``fps`` where it counts frames and does not say how many a second has."""
+
+    def text(self, labels: Labels, suffix: str = ...) -> str | bytes:
+        """Return a file's text, for a name of this suffix; of one recording unless ``several``."""
+
+
+FORMATS: dict[str, Format] = {
+    "csv": csv_table,
+    "boris": boris_project,
+    "boris-tabular": boris_tabular,
+    "boris-aggregated": boris_aggregated,
+    "elan": elan,
+    "frames": frame_table,
+    "srt": srt,
+    "vtt": vtt,
+    "audacity": audacity,
+}
+_OWN = "csv"  # of several formats that write one suffix
+
+
+def format_named(name: str) -> Format:
+    """Return a format by its name; raises a UsageError that lists the known ones."""
+    if name not in FORMATS:
+        raise UsageError(f"no format {name!r}: use one of {', '.join(FORMATS)}")
+    return FORMATS[name]
+
+
+def recognise(path: Path) -> str:
+    """Return the name of a file's format.
+
+    Raises:
+        DataError: it cannot be read, is of none, or of several.
+    """
+    start = text_start(path)
+    claims = [name for name, each in FORMATS.items() if each.recognised(path, start)]
+    if len(claims) == 1:
+        return claims[0]
+    if claims:
+        raise DataError(f"{path} may be {' or '.join(claims)}: say which with --from")
+    raise DataError(
+        f"{path} is no label file that is known ({', '.join(FORMATS)}): say which with --from, if "
+        "it is one"
+    )
+
+
+def read_labels(path: Path, format: str | None = None, *, fps: float | None = None) -> Labels:
+    """Read a label file, or all of a folder.
+
+    Args:
+        path: the file, or a folder, whose own files are read, videos and hidden ones not.
+        format: its name in ``FORMATS``; None: it is recognised, and told in the log.
+        fps: frames a second, for files that count frames and do not say it.
+
+    Raises:
+        DataError: it cannot be read, or is of no format or several; the sentence names the file.
+        UsageError: no such format.
+    """
+    if path.is_dir():
+        return _read_folder(path, format, fps)
+    name = format or recognise(path)
+    module = format_named(name)
+    labels = module.read(path, fps=fps)
+    logger.info("%s is read as %s", path, module.HOLDS.title)
+    return labels
+
+
+def _read_folder(folder: Path, format: str | None, fps: float | None) -> Labels:
+    """Read the label files of a folder; where they name no video it is called as its file."""
+    parts = []
+    notes: list[str] = []
+    for path in sorted(folder.iterdir(), key=lambda path: path.stem):
+        if is_foreign(path.name) or path.suffix.lower() in VIDEO_SUFFIXES or path.is_dir():
+            continue
+        if format is None:
+            start = text_start(path)
+            if not any(each.recognised(path, start) for each in FORMATS.values()):
+                notes.append(f"{path} is no label file that is known: it is passed over")
+                continue
+        labels = read_labels(path, format, fps=fps)
+        named = [replace(r, video=r.video or path.stem) for r in labels.recordings]
+        parts.append(replace(labels, recordings=tuple(named)))
+    if not parts:
+        raise DataError(f"{folder} holds no label file: known are {', '.join(FORMATS)}")
+    return joined_labels(folder, parts, notes)
+
+
+def joined_labels(where: Path, parts: Sequence[Labels], notes: Sequence[str] = ()) -> Labels:
+    """Return labels of several files as one; raises DataError where two are about one video."""
+    recordings = [recording for part in parts for recording in part.recordings]
+    videos = [recording.video for recording in recordings]
+    if twice := [video for video in videos if videos.count(video) > 1]:
+        raise DataError(f"{where}: two label files are about {twice[0]}: keep one")
+    classes = tuple(dict.fromkeys(name for part in parts for name in part.classes))
+    if set(classes) == set(used_classes(recordings)) and len({p.classes for p in parts}) > 1:
+        classes = used_classes(recordings)  # no file says an order
+    points = frozenset().union(*(part.points for part in parts))
+    said = tuple(note for part in parts for note in part.notes)
+    return Labels(tuple(recordings), classes, points, (*notes, *said))
+
+
+def format_for(path: Path) -> str:
+    """Return the format that a name's suffix asks for; raises a UsageError where it does not."""
+    suffix = path.suffix.lower()
+    names = [name for name, each in FORMATS.items() if suffix == each.HOLDS.suffixes[0]]
+    if len(names) == 1 or _OWN in names:
+        return _OWN if _OWN in names else names[0]
+    known = ", ".join(names or FORMATS)
+    raise UsageError(f"{path} does not say which format it is to be: name one of {known}")
+
+
+def write_labels(labels: Labels, path: Path, format: str | None = None) -> tuple[str, ...]:
+    """Write labels, each file whole or not at all.
+
+    Args:
+        labels: of one recording or several.
+        path: the file; where the format holds one recording a file, and there are several, a
+            folder, which is made, for a file each.
+        format: its name in ``FORMATS``; None: as the name's suffix says.
+
+    Returns:
+        What the format cannot hold, a sentence each.
+
+    Raises:
+        DataError: the disk refuses, a folder is needed, or a frame rate is.
+        UsageError: no such format, or the suffix does not say it.
+    """
+    module = format_named(format or format_for(path))
+    holds = module.HOLDS
+    if holds.times == "frames":
+        for recording in labels.recordings:
+            if recording.fps is None:
+                raise DataError(
+                    f"{recording.video or path}: {holds.title} counts frames, and how many a "
+                    "second has is not known: say it with --fps"
+                )
+    told = lost(labels, holds)
+    if holds.several or len(labels.recordings) == 1:
+        suffix = path.suffix.lower()
+        known = suffix if suffix in holds.suffixes else holds.suffixes[0]
+        _write(path, module.text(labels, known))
+        return told
+    if not labels.recordings:
+        raise DataError(f"there is no recording, so {holds.title} has nothing to write")
+    if path.is_file() or path.suffix.lower() in holds.suffixes:
+        raise DataError(
+            f"{path} can hold one recording, and there are {len(labels.recordings)}: name a folder"
+        )
+    suffix = holds.suffixes[0]
+    for stem, recording in zip(file_stems(labels), labels.recordings, strict=True):
+        one = replace(labels, recordings=(recording,))
+        _write(path / f"{stem}{suffix}", module.text(one, suffix))
+    return told
+
+
+def _write(path: Path, text: str | bytes) -> None:
+    data = text if isinstance(text, bytes) else text.encode("utf-8", "backslashreplace")
+    try:
+        files.write_bytes(path, data)
+    except OSError as error:
+        raise DataError(f"{path} cannot be written: {error.strerror or error}") from error

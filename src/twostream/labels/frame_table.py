@@ -1,0 +1,167 @@
+"""A table with a row for each frame and a column for each class, as DeepEthogram keeps labels.
+
+1: the frame shows it, 0: not. The column "background" is 1 where no other is; a row of -1 was not
+labelled: not watched. The first column numbers the frames. How many a second has is not in the
+file: it is told, or read from the video that lies beside it.
+"""
+
+from __future__ import annotations
+
+from itertools import groupby
+from pathlib import Path
+
+from twostream.labels.holds import Holds, kept_recording
+from twostream.labels.label_text import (
+    as_cell,
+    first_cells,
+    from_cell,
+    number,
+    read_rows,
+    read_text,
+    table_text,
+)
+from twostream.labels.recordings import Bout, Labels, Recording, one_line
+from twostream.types import VIDEO_SUFFIXES, DataError
+from twostream.video import VideoReader
+
+HOLDS = Holds(
+    title="table of frames",
+    suffixes=(".csv",),
+    times="frames",
+    points=False,
+    overlaps=False,
+    watched=True,
+    classes=True,
+    length=True,
+    fps=True,
+    rows=True,
+)
+BACKGROUND = "background"
+_NUMBERING = ("", "frame", "frames", "index", "frame_index", "frame index", "unnamed: 0")
+_ENDINGS = ("_labels", "_scores", "_predictions")  # of the names that DeepEthogram gives
+_VALUES = {0.0: 0, 1.0: 1, -1.0: -1}
+
+
+def recognised(path: Path, start: str) -> bool:
+    """Tell by the first row: whole numbers from -1 to 1 in every column but that of the frames."""
+    delimiter, names = first_cells(start)
+    lines = start.split("\n")
+    if len(lines) < 2 or len(names) < 2 or number(names[1]) is not None:
+        return False
+    cells = [cell.strip() for cell in lines[1].split(delimiter)]
+    first = 1 if names[0].lower() in _NUMBERING else 0
+    values = [number(cell) for cell in cells[first:]]
+    return len(cells) >= len(names) > first and all(value in _VALUES for value in values)
+
+
+def read(path: Path, *, fps: float | None = None) -> Labels:
+    """Read a table of frames.
+
+    Args:
+        path: the file.
+        fps: frames a second; None: those of the video beside it, which is called as the table is.
+
+    Raises:
+        DataError: a cell is neither 0, 1 nor -1, a row is short, or the rate is not known.
+    """
+    text_ = read_text(path)
+    delimiter, names = first_cells(text_)
+    first = 1 if names[0].lower() in _NUMBERING else 0
+    classes = [one_line(from_cell(name)) for name in names[first:]]
+    if not classes or "" in classes or len(set(classes)) < len(classes):
+        raise DataError(f"{path}: the first line must name a class for each column, each once")
+    video = _video_beside(path)
+    if fps is None and video is not None:
+        with VideoReader(video) as reader:
+            fps = reader.info.fps
+    if fps is None:
+        raise DataError(
+            f"{path} has a row for each frame, and how many a second has is not known: say it with "
+            "--fps, or put the video beside it, under the same name"
+        )
+    rows = []
+    for line, cells in read_rows(path, text_.partition("\n")[2], delimiter):
+        values = [_VALUES.get(value) if (value := number(cell)) is not None else None
+                  for cell in cells[first:]]  # fmt: skip
+        if len(values) != len(classes) or None in values:
+            wrong = next((c for c, v in zip(cells[first:], values, strict=True) if v is None), None)
+            raise DataError(
+                f"{path}, line {line + 1}: expected {len(classes)} cells of 0, 1 or -1, got "
+                + (f"{len(values)}" if wrong is None else repr(wrong))
+            )
+        rows.append(values)
+    bouts = [
+        Bout(start / fps, end / fps, name)
+        for column, name in enumerate(classes)
+        if name.lower() != BACKGROUND
+        for start, end in _runs([row[column] == 1 for row in rows])
+    ]
+    seen = _runs([-1 not in row for row in rows])
+    recording = Recording(
+        "" if video is None else video.name,
+        tuple(bouts),
+        len(rows) / fps,
+        fps,
+        tuple((start / fps, end / fps) for start, end in seen)
+        if sum(end - start for start, end in seen) < len(rows)
+        else None,
+    )
+    return Labels((recording,), tuple(name for name in classes if name.lower() != BACKGROUND))
+
+
+def _runs(flags: list[bool]) -> list[tuple[int, int]]:
+    """Return where flags are set: (first, after the last).
+
+    >>> _runs([False, True, True, False, True])
+    [(1, 3), (4, 5)]
+    """
+    found, place = [], 0
+    for is_set, group in groupby(flags):
+        count = len(list(group))
+        if is_set:
+            found.append((place, place + count))
+        place += count
+    return found
+
+
+def _video_beside(path: Path) -> Path | None:
+    """Return the video of a table: in its folder, of its name, which may end in "_labels"."""
+    stems = [path.stem, *(path.stem.removesuffix(ending) for ending in _ENDINGS)]
+    for stem in dict.fromkeys(stems):
+        for suffix in sorted(VIDEO_SUFFIXES):
+            if (video := path.with_name(stem + suffix)).is_file():
+                return video
+    return None
+
+
+def text(labels: Labels, suffix: str = ".csv") -> str:
+    """Return the table of one recording, as DeepEthogram reads it.
+
+    Raises:
+        DataError: a class is called "background", which is the column of none.
+    """
+    if clash := [name for name in labels.classes if name.lower() == BACKGROUND]:
+        raise DataError(
+            f"a class is called {clash[0]}, which in a {HOLDS.title} means that there is none: "
+            "give it another name"
+        )
+    (recording,) = labels.recordings
+    kept = kept_recording(recording, HOLDS)
+    assert kept.fps is not None and kept.seconds is not None
+    count = round(kept.seconds * kept.fps)
+    columns = {name: [0] * count for name in labels.classes}
+    watched = [kept.watched is None] * count
+    for start, end in kept.watched or ():
+        first, after = round(start * kept.fps), round(end * kept.fps)
+        watched[first:after] = [True] * (after - first)
+    for bout in kept.bouts:
+        first, after = round(bout.start_seconds * kept.fps), round(bout.end_seconds * kept.fps)
+        columns[bout.label][first:after] = [1] * (after - first)
+    rows: list[list[object]] = [["", BACKGROUND, *map(as_cell, labels.classes)]]
+    for frame in range(count):
+        values = [column[frame] for column in columns.values()]
+        if watched[frame]:
+            rows.append([frame, int(not any(values)), *values])
+        else:
+            rows.append([frame, -1, *(value or -1 for value in values)])
+    return table_text(rows)

@@ -1,0 +1,130 @@
+"""Subtitles and tables of frames as label files, as people's tools write them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from twostream.labels import (
+    Bout,
+    Labels,
+    Recording,
+    frame_table,
+    lost,
+    read_labels,
+    srt,
+    write_labels,
+)
+from twostream.prediction import Segment
+from twostream.prediction.timeline_files import srt as timeline_srt
+from twostream.types import DataError
+from untrained import write_clip
+
+
+def test_subtitles_of_players_and_browsers(tmp_path: Path) -> None:
+    (one := tmp_path / "a.srt").write_bytes(
+        b"\xef\xbb\xbf1\r\n00:00:01,000 --> 01:00:02,500 X1:40 X2:600\r\n<i>walks</i>\r\n"
+        b"away (90%)\r\n\r\n2\r\n00:00:03.5 --> 00:00:04,000\r\n\r\n"
+    )
+    labels = read_labels(one)
+    assert labels.recordings[0].bouts == (Bout(1, 3602.5, "walks away", confidence=0.9),)
+    assert labels.notes == (f"{one}: line 7: no label: left out",)
+    (two := tmp_path / "a.vtt").write_text(
+        "WEBVTT - of a day\n\nNOTE nothing\n\nfirst\n01:02.500 --> 01:04.000 align:start\n"
+        "<v.loud Ann &amp; Bob><c>run &lt;fast&gt;</c>\n"
+    )
+    assert read_labels(two).recordings[0].bouts == (Bout(62.5, 64, "run <fast>", "Ann & Bob"),)
+
+
+def test_subtitles_of_predict_are_read_as_they_were_meant(tmp_path: Path) -> None:
+    (path := tmp_path / "a.srt").write_text(timeline_srt([Segment(0.0, 1.5, "walk", 0.9)]))
+    assert read_labels(path).recordings[0].bouts == (Bout(0, 1.5, "walk", confidence=0.9),)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("a.srt", "walk\n", "has no cue"),
+        ("a.srt", "1\nsoon --> 00:00:02,000\nwalk\n", "line 2: expected two times"),
+        (
+            "a.srt",
+            "1\n00:00:01,000 --> 00:00:02,000\nwalk\n2\n00:00:03,000 --> 00:00:04,000\nrun\n",
+            "line 5: no empty line stands before this cue",
+        ),
+        ("a.csv", ",background,walk\n0,1,0\n1,0,2\n", "line 3: expected 2 cells of 0, 1 or -1"),
+        ("a.csv", ",background,walk\n0,1,0\n1,0\n", "line 3: expected 2 cells.*got 1"),
+        ("a.csv", ",walk,walk\n0,1,0\n", "a class for each column, each once"),
+    ],
+)
+def test_what_cannot_be_read_is_one_sentence(
+    tmp_path: Path, name: str, text: str, words: str
+) -> None:
+    (path := tmp_path / name).write_text(text)
+    with pytest.raises(DataError, match=words):
+        read_labels(path, fps=25)
+
+
+FRAMES = ",background,walk,jump\n0,1,0,0\n1,0,1,0\n2,0,1,1\n3,-1,-1,-1\n4,0,0,1\n"
+
+
+def test_frames_are_times_at_their_rate(tmp_path: Path) -> None:
+    (path := tmp_path / "mouse_labels.csv").write_text(FRAMES)
+    labels = read_labels(path, fps=29.97)
+    walk, first, second = (
+        Bout(1 / 29.97, 3 / 29.97, "walk"),
+        Bout(2 / 29.97, 3 / 29.97, "jump"),
+        Bout(4 / 29.97, 5 / 29.97, "jump"),
+    )
+    watched = ((0, 3 / 29.97), (4 / 29.97, 5 / 29.97))
+    recording = Recording("", (walk, first, second), 5 / 29.97, 29.97, watched)
+    assert labels == Labels((recording,), ("walk", "jump"))
+    write_labels(labels, tmp_path / "again.csv", "frames")
+    assert (tmp_path / "again.csv").read_text() == FRAMES
+    with pytest.raises(DataError, match="say it with --fps, or put the video beside it"):
+        read_labels(path)
+    write_clip(tmp_path / "mouse.avi")
+    recording = read_labels(path).recordings[0]
+    assert (recording.video, recording.fps, recording.seconds) == ("mouse.avi", 25, 0.2)
+
+
+def test_minutes_of_frames_at_29_97_end_where_the_video_does(tmp_path: Path) -> None:
+    end = 8_991 / 29.97  # frames of five minutes; at 30 a second it would be 0.3 s less
+    labels = Labels((Recording("", (Bout(299.95, end, "walk"),), end, 29.97),), ("walk",))
+    write_labels(labels, tmp_path / "a.csv", "frames")
+    (recording,) = read_labels(tmp_path / "a.csv", fps=29.97).recordings
+    assert recording.seconds == end and recording.bouts[0].end_seconds == end
+    assert recording.bouts[0].start_seconds == pytest.approx(299.95, abs=0.5 / 29.97)
+
+
+def test_a_class_called_background_is_refused(tmp_path: Path) -> None:
+    labels = Labels((Recording("", (), 1, 25),), ("Background",))
+    with pytest.raises(DataError, match="a class is called Background"):
+        write_labels(labels, tmp_path / "a.csv", "frames")
+
+
+def test_what_is_lost_is_counted() -> None:
+    bouts = (
+        Bout(0.0004, 1, "walk", "Ann", "EK", 0.5, "slow"),
+        Bout(1, 1, "jump"),
+        Bout(2, 4, "walk"),
+        Bout(3, 5, "walk"),
+    )
+    recording = Recording("a.mp4", bouts, 10, 25, ((0, 5),), "g1", "train")
+    labels = Labels((recording,), ("rest", "walk", "jump"))
+    assert lost(labels, srt.HOLDS) == (
+        "1 bout names a subject, which SubRip subtitles cannot hold",
+        "1 bout names an annotator, which SubRip subtitles cannot hold",
+        "1 bout names a comment, which SubRip subtitles cannot hold",
+        "1 time rounded to milliseconds",
+        "what was watched of 1 recording, which SubRip subtitles cannot hold",
+        "the video's length of 1 recording, which SubRip subtitles cannot hold",
+        "the frame rate of 1 recording, which SubRip subtitles cannot hold",
+        "group and split of 1 recording, which SubRip subtitles cannot hold",
+        "the name of 1 video, which SubRip subtitles cannot hold",
+        "the class rest: SubRip subtitles cannot hold classes without a bout",
+    )
+    said = lost(labels, frame_table.HOLDS)
+    assert "1 point event made to last: table of frames cannot hold what has no duration" in said
+    joined = "1 bout joined with others of the same label, which table of frames cannot tell apart"
+    assert joined in said

@@ -1,0 +1,207 @@
+"""Recordings with labels in time as a data set, and stretches of a stored video as clips."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from twostream.datasets import SplitChoice, load_dataset
+from twostream.datasets.labelled_recordings import exclusive, within, without
+from twostream.extraction import extract
+from twostream.labels import Bout, Recording
+from twostream.labels.stretches import have_in_common, span_id, span_of, stored_id
+from twostream.recipes import make_recipe
+from twostream.run import RunSettings, train_run
+from twostream.store.clips import ClipCache
+from twostream.store.flow_store import FlowStore, StoreSettings
+from twostream.types import DataError, LabeledVideo, StoreError, TemporalInput
+from twostream.video import VideoWriter
+
+FPS = 10
+
+
+def write(path: Path, seconds: float, seed: int = 0) -> Path:
+    """A clip whose frame i is i grey values brighter than its ground, with a square that moves."""
+    rng = np.random.default_rng(seed)
+    ground = rng.integers(40, 90, (48, 64, 3), np.uint8)
+    with VideoWriter(path, fps=FPS, height=48, width=64, quality=1) as writer:
+        for i in range(round(seconds * FPS)):
+            frame = ground.copy()
+            frame[10:22, 4 + i % 40 : 16 + i % 40] = 240
+            writer.write(frame)
+    return path
+
+
+def labels(folder: Path, *rows: str) -> Path:
+    path = folder / "labels.csv"
+    path.write_text("path,label,start,end\n" + "\n".join(rows) + "\n")
+    return path
+
+
+def ids(videos: tuple[LabeledVideo, ...]) -> list[str]:
+    return [video.video_id for video in videos]
+
+
+class TestSpans:
+    def test_ids_name_seconds_and_the_stored_video(self) -> None:
+        video_id = span_id("day/a#1.mp4", 3.5, 61.25)
+        assert video_id == "day/a#1.mp4#3.500-61.250"
+        assert span_of(video_id) == (3.5, 61.25) and stored_id(video_id) == "day/a#1.mp4"
+        assert span_of("day/a#1.mp4") is None and stored_id("day/a#1.mp4") == "day/a#1.mp4"
+
+    @pytest.mark.parametrize(
+        ("one", "other", "common"),
+        [
+            ("a.mp4", "a.mp4#1.000-2.000", True),
+            ("a.mp4#1.000-2.000", "a.mp4#2.000-3.000", False),
+            ("a.mp4#1.000-2.001", "a.mp4#2.000-3.000", True),
+        ],
+    )
+    def test_what_two_ids_share(self, one: str, other: str, common: bool) -> None:
+        assert have_in_common(one, other) is have_in_common(other, one) is common
+
+    def test_what_is_left_of_spans(self) -> None:
+        assert without([(0, 10), (12, 13)], [(2, 3), (9, 12.5)]) == ((0, 2), (3, 9), (12.5, 13))
+        assert without([(0, 1)], [(0, 1)]) == () and without([(0, 1)], []) == ((0, 1),)
+        assert within([(0, 2), (1, 5), (7, 8)], 4) == ((0, 4),)
+
+
+class TestExclusive:
+    def test_the_rest_of_what_was_watched_is_other(self) -> None:
+        bouts = (Bout(2, 4, "walk"), Bout(6, 7, "run"))
+        found, together = exclusive(Recording("a", bouts, watched=((1, 8),)), 10.0)
+        assert found == {
+            "walk": ((2, 4),),
+            "run": ((6, 7),),
+            "other": ((1, 2), (4, 6), (7, 8)),
+        }
+        assert together == 0
+
+    def test_time_of_several_labels_is_nobodys(self) -> None:
+        bouts = (Bout(0, 4, "walk"), Bout(3, 6, "wave"), Bout(3.5, 4, "walk"))
+        found, together = exclusive(Recording("a", bouts), 10.0)
+        assert found == {"walk": ((0, 3),), "wave": ((4, 6),), "other": ((6, 10),)}
+        assert together == pytest.approx(1.0)
+
+    def test_a_point_event_is_a_second_and_ends_are_the_videos(self) -> None:
+        bouts = (Bout(0.2, 0.2, "touch"), Bout(9, 15, "walk"), Bout(20, 30, "walk"))
+        found, _ = exclusive(Recording("a", bouts), 10.0)
+        assert found["touch"] == ((0, 0.7),) and found["walk"] == ((9, 10),)
+        assert found["other"] == ((0.7, 9),)
+
+
+class TestReading:
+    def test_each_piece_of_a_bout_is_a_clip(self, tmp_path: Path) -> None:
+        for name in ("a", "b"):
+            write(tmp_path / f"{name}.mp4", 10)
+        file = labels(tmp_path, "a.mp4,walk,2,7", "b.mp4,run,0,10", "b.mp4,walk,10.0,10.0")
+        data = load_dataset(file)
+        assert data.kind == "recordings" and data.classes == ("run", "walk", "other")
+        walks = [video.video_id for video in data.videos if video.label == 1]
+        assert walks[:2] == ["a.mp4#2.000-4.500", "a.mp4#4.500-7.000"]
+        assert {v.group for v in data.videos} == {"a.mp4", "b.mp4"}
+        rest = [video.video_id for video in data.videos if video.label == 2]
+        assert rest == ["a.mp4#0.000-2.000", "a.mp4#7.000-8.500", "a.mp4#8.500-10.000"]
+        assert "stretches of 2 recordings" in data.describe()
+
+    def test_one_recording_is_split_by_time_with_gaps(self, tmp_path: Path) -> None:
+        write(tmp_path / "a.mp4", 60)
+        rows = [f"a.mp4,{'walk' if i % 2 else 'run'},{2 * i},{2 * i + 2}" for i in range(30)]
+        data = load_dataset(labels(tmp_path, *rows))
+        assert data.groups == tuple(f"a.mp4, part {i} of 6" for i in range(1, 7))
+        borders = [10, 20, 30, 40, 50]
+        for video in data.videos:
+            start, end = span_of(video.video_id) or (0, 0)
+            assert all(end <= border - 1 or start >= border + 1 for border in borders)
+        split = data.split(fold="1/3")
+        assert not {v.group for v in split.train} & {v.group for v in split.test}
+        assert any("blocks of time" in note for note in data.notes)
+
+    def test_missing_videos_are_counted(self, tmp_path: Path) -> None:
+        write(tmp_path / "a.mp4", 4)
+        file = labels(tmp_path, "a.mp4,walk,0,2", "gone.mp4,run,0,2", "b/lost.mp4,run,0,2")
+        with pytest.raises(DataError, match=r"2 of the 3 videos .*gone.mp4, b/lost.mp4"):
+            load_dataset(file)
+        data = load_dataset(file, missing="leave out")
+        assert data.classes == ("walk", "other") and any("left out" in n for n in data.notes)
+
+    def test_label_files_beside_their_videos(self, tmp_path: Path) -> None:
+        for name in ("a", "b"):
+            write(tmp_path / f"{name}.mp4", 4)
+            (tmp_path / f"{name}.txt").write_text("0.5\t2\twalk\n2\t3.5\trun\n")
+        data = load_dataset(tmp_path)
+        assert data.kind == "recordings" and data.classes == ("run", "walk", "other")
+        walks = ["a.mp4#0.500-2.000", "b.mp4#0.500-2.000"]
+        assert [v.video_id for v in data.videos if v.label == 1] == walks
+        (tmp_path / "jump").mkdir()  # a class: what was meant is not to be guessed
+        write(tmp_path / "jump" / "c.mp4", 1)
+        with pytest.raises(DataError):
+            load_dataset(tmp_path)
+
+    def test_a_run_of_before_reads_its_list_as_before(self, tmp_path: Path) -> None:
+        write(tmp_path / "a.mp4", 4)
+        write(tmp_path / "b.mp4", 4)
+        file = labels(tmp_path, "a.mp4,walk,0,2", "b.mp4,run,0,2")
+        assert ids(load_dataset(file, reading=3).videos) == ["a.mp4", "b.mp4"]
+        assert load_dataset(file).kind == "recordings"
+
+
+class TestStored:
+    @pytest.fixture
+    def store(self, tmp_path: Path) -> FlowStore:
+        path = write(tmp_path / "a.mp4", 4)
+        stretches = [LabeledVideo(f"a.mp4#{i}.000-{i + 1}.000", path, 0) for i in range(4)]
+        settings = StoreSettings(flow="farneback", short_side=48, fps=FPS)
+        summary = extract(stretches, store=tmp_path / "store", settings=settings, workers=1)
+        assert summary.videos == summary.done == 1  # once, whatever is labelled in it
+        return FlowStore.open(tmp_path / "store")
+
+    @pytest.mark.parametrize("budget", [0, None])
+    def test_a_stretch_has_the_recordings_own_frames_and_fields(
+        self, store: FlowStore, budget: int | None
+    ) -> None:
+        cache = ClipCache(store, ("rgb", "forward"), budget_bytes=budget)
+        whole, part = cache["a.mp4"], cache["a.mp4#1.000-2.500"]
+        assert [len(whole.readers[k]) for k in ("rgb", "forward")] == [40, 39]
+        assert [len(part.readers[k]) for k in ("rgb", "forward")] == [15, 14]
+        rows = [0, 14, 3]
+        there = [row + 10 for row in rows]
+        frames = part.readers["rgb"].frames(rows)
+        assert np.array_equal(frames, whole.readers["rgb"].frames(there))
+        fields = part.readers["forward"].fields([0, 13])
+        assert np.array_equal(fields, whole.readers["forward"].fields([10, 23]))
+        assert np.abs(fields).max() > 0.5 and cache.fps("a.mp4#1.000-2.500") == FPS
+
+    def test_a_stretch_ends_with_its_video_and_is_named_where_it_begins_later(
+        self, store: FlowStore
+    ) -> None:
+        cache = ClipCache(store, ("rgb",))
+        assert len(cache["a.mp4#3.500-9.000"].readers["rgb"]) == 5
+        assert len(cache["a.mp4#3.510-3.520"].readers["rgb"]) == 1
+        with pytest.raises(StoreError, match=r"begins at 4\.000 s, but a\.mp4 ends at 4\.000 s"):
+            cache["a.mp4#4.000-5.000"]
+
+
+def test_training_on_labels_in_time(tmp_path: Path) -> None:
+    """From a table of bouts to scores, the recordings kept apart and stored once."""
+    rows = []
+    for i in range(6):
+        write(tmp_path / f"r{i}.mp4", 6, seed=i)
+        rows += [f"r{i}.mp4,walk,0,2", f"r{i}.mp4,run,2,4"]
+    rows.append("r0.mp4,run,8,9")
+    recipe = make_recipe("quick", flow="farneback", steps=2, short_side=48, crop_size=32)
+    recipe = replace(recipe, fit_scores="in-sample", test_positions=2, batch_size=4)
+    settings = RunSettings(
+        data=str(labels(tmp_path, *rows)),
+        recipe=recipe,
+        choice=SplitChoice(fold="1/3"),
+        temporal=TemporalInput(length=3),
+    )
+    results = train_run(settings, tmp_path / "run")
+    assert results["classes"] == ["run", "walk", "other"]
+    assert results["train_videos"] == 12 and results["test_videos"] == 6
+    stored = sorted(path.name for path in (tmp_path / "run" / "flow" / "rgb").iterdir())
+    assert stored == [f"r{i}.mp4.clip" for i in range(6)]
