@@ -77,7 +77,9 @@ def others(work: Path, clips: Path, video: Path, model: Path) -> None:
     run("fuse", *scores, "--method", "average")
     run("report", model)
     run("predict", model, video, "--json")
-    run("predict", model, video, "--timeline", "--video", work / "film.mp4")
+    labels = work / "labels.boris"
+    run("predict", model, video, "--timeline", "--video", work / "film.mp4", "--labels", labels)
+    run("convert", labels, "--to", "elan")
     run("predict", model, "--live", video, "--seconds", 1)
     run("push", model, f"file:{work / 'shared'}")
     run("pull", work / "shared", "--out", work / "pulled")

@@ -42,6 +42,16 @@ def test_subtitles_of_predict_are_read_as_they_were_meant(tmp_path: Path) -> Non
     assert read_labels(path).recordings[0].bouts == (Bout(0, 1.5, "walk", confidence=0.9),)
 
 
+def test_segments_of_predict_are_labels(tmp_path: Path) -> None:
+    (path := tmp_path / "a.csv").write_text(
+        "video,start_seconds,end_seconds,label,score\n'-a.mp4,0.000,1.500,walk,0.9000\n"
+        "'-a.mp4,1.500,3.000,,0.3000\n'-a.mp4,3.000,5.000,,\n'-a.mp4,5.000,6.000,run,0.5000\n"
+    )
+    bouts = (Bout(0, 1.5, "walk", confidence=0.9), Bout(5, 6, "run", confidence=0.5))
+    (recording,) = read_labels(path).recordings
+    assert recording == Recording("-a.mp4", bouts, watched=((0, 3), (5, 6)))
+
+
 @pytest.mark.parametrize(
     ("name", "text", "words"),
     [

@@ -153,3 +153,21 @@ def test_predict_writes_labels_that_open_again(
     ):
         assert run([*command, *options]) == 2
         assert words in " ".join(capsys.readouterr().err.split())
+
+
+# --- the document
+
+
+def test_the_document_has_what_each_format_holds() -> None:
+    document = Path(__file__).resolve().parents[1] / "docs" / "labels.md"
+    flags = (
+        *("subjects", "annotators", "confidences", "comments", "points", "overlaps", "watched"),
+        *("classes", "empty", "several", "names", "length", "fps", "groups"),
+    )
+    rows = []
+    for name, module in FORMATS.items():
+        holds = module.HOLDS
+        files = ", ".join(f"`{suffix}`" for suffix in holds.suffixes)
+        yes = ["yes" if getattr(holds, flag) else "" for flag in flags]
+        rows.append(f"| {' | '.join([f'`{name}`', holds.title, files, holds.times, *yes])} |")
+    assert "\n".join(["|---" * (4 + len(flags)) + "|", *rows, ""]) in document.read_text()

@@ -220,6 +220,37 @@ def test_lists(tmp_path: Path, text: str) -> None:
     check()
 
 
+def test_label_files(tmp_path: Path) -> None:
+    from twostream.labels import FORMATS, Bout, Labels, Recording, read_labels, write_labels
+
+    bouts = (
+        Bout(0.5, 2, "walk", "Ann", "EK", 0.5, "slow"),
+        Bout(1, 3, "walk"),
+        Bout(2, 2.04, "run"),
+    )
+    recording = Recording("a.mp4", bouts, 5, 25, ((0, 1), (2, 4)), "g1", "train")
+    labels = Labels((recording,), ("walk", "run", "rest"))
+    whole: dict[str, bytes] = {}
+    for name, module in FORMATS.items():
+        path = tmp_path / f"{name}{module.HOLDS.suffixes[0]}"
+        write_labels(labels, path, name)
+        whole[path.name] = path.read_bytes()
+
+    @fuzzed
+    @given(st.data())
+    def check(data: st.DataObject) -> None:
+        for name, text in whole.items():
+            path = tmp_path / name
+            path.write_bytes(data.draw(damaged(text)))
+            held(lambda: read_labels(path, path.stem, fps=25))  # noqa: B023
+            held(lambda: read_labels(path, fps=25))  # noqa: B023
+            if text[:1] in b"{[":
+                path.write_text(json_text(data.draw(broken(json.loads(text)))))
+                held(lambda: read_labels(path, path.stem, fps=25))  # noqa: B023
+
+    check()
+
+
 def test_contracts_of_exports(run: Path, tmp_path: Path) -> None:
     from twostream.checkpoint import load_model
     from twostream.prediction.contract import exported_fusion, read_contract

@@ -126,7 +126,7 @@ def _other_split(
         rows = list(csv.reader(lines, delimiter=delimiter, skipinitialspace=True))
     except csv.Error:  # which is said where the rows are read
         return {}, []
-    notes = []
+    notes: list[str] = []
     for column in (name for name in SPLITS if name in names):
         place = names.index(column)
         values = {cells[place].strip().lower() for cells in rows if len(cells) > place} - {""}

@@ -109,7 +109,7 @@ def read_table(path: Path, needed: Sequence[str]) -> Table:
     body = text.split("\n", before + 1)[-1] if "\n" in text else ""
     rows = []
     for line_number, cells in read_rows(path, body, delimiter):
-        row = {
+        row = dict.fromkeys(names, "") | {
             column: "" if cell in _NOTHING and column not in _TEXTS else from_cell(cell)
             for column, cell in zip(names, cells, strict=False)
         }

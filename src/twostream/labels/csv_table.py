@@ -9,6 +9,9 @@ where something is empty say what is no bout:
 - no label and no times, the comment "no bout": all of the video was watched, and nothing was seen;
 - no path and no times: a class of the ethogram, in its order. With the comment "point event" it has
   no duration.
+
+The segments that `predict --timeline --csv` writes are read too: where they have a score, the video
+was watched.
 """
 
 from __future__ import annotations
@@ -51,12 +54,15 @@ NEEDED = ("path", "label", "start", "end")
 OF_BOUTS = ("subject", "annotator", "confidence", "comment")
 OF_RECORDINGS = ("group", "split", "seconds", "fps")
 POINT, NOTHING = "point event", "no bout"
+SEGMENTS = ("video", "start_seconds", "end_seconds", "label", "score")
+_AS_HERE = ("path", "start", "end", "label", "confidence")
 _SIDES = {"training": "train", "valid": "val", "validation": "val", "testing": "test"}
 
 
 def recognised(path: Path, start: str) -> bool:
     """Tell by the header."""
-    return set(NEEDED) <= {cell.lower() for cell in first_cells(start)[1]}
+    names = [cell.lower() for cell in first_cells(start)[1]]
+    return set(NEEDED) <= set(names) or tuple(names) == SEGMENTS
 
 
 def read(path: Path, *, fps: float | None = None) -> Labels:
@@ -72,6 +78,8 @@ def read(path: Path, *, fps: float | None = None) -> Labels:
     text_ = read_text(path)
     delimiter, header = first_cells(text_)
     names = [cell.lower() for cell in header]
+    segments = tuple(names) == SEGMENTS
+    names = list(_AS_HERE) if segments else names
     if missing := [name for name in NEEDED if name not in names]:
         raise DataError(
             f"{path} has no column {missing[0]}: the first line must name path,label,start,end"
@@ -91,7 +99,10 @@ def read(path: Path, *, fps: float | None = None) -> Labels:
             classes.append(row["label"])
             points += [row["label"]] if row["comment"].lower() == POINT else []
             continue
-        _take(path, where, row, found)
+        if segments and row["confidence"]:
+            found.watched(row["path"], where, seconds(row["start"]), seconds(row["end"]))
+        if not segments or row["label"]:
+            _take(path, where, row, found)
     unlisted = [name for name in names if name and name not in (*NEEDED, *OF_BOUTS, *OF_RECORDINGS)]
     notes = [f"{path}: the columns {', '.join(unlisted)} are not used"] if unlisted else []
     return found.labels(classes, points, notes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -129,8 +130,8 @@ def _read_folder(folder: Path, format: str | None, fps: float | None) -> Labels:
 def joined_labels(where: Path, parts: Sequence[Labels], notes: Sequence[str] = ()) -> Labels:
     """Return labels of several files as one; raises DataError where two are about one video."""
     recordings = [recording for part in parts for recording in part.recordings]
-    videos = [recording.video for recording in recordings]
-    if twice := [video for video in videos if videos.count(video) > 1]:
+    counts = Counter(recording.video for recording in recordings)
+    if twice := [video for video, count in counts.items() if count > 1]:
         raise DataError(f"{where}: two label files are about {twice[0]}: keep one")
     classes = tuple(dict.fromkeys(name for part in parts for name in part.classes))
     if set(classes) == set(used_classes(recordings)) and len({p.classes for p in parts}) > 1:

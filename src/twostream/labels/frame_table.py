@@ -22,7 +22,6 @@ from twostream.labels.label_text import (
 )
 from twostream.labels.recordings import Bout, Labels, Recording, one_line
 from twostream.types import VIDEO_SUFFIXES, DataError
-from twostream.video import VideoReader
 
 HOLDS = Holds(
     title="table of frames",
@@ -72,6 +71,8 @@ def read(path: Path, *, fps: float | None = None) -> Labels:
         raise DataError(f"{path}: the first line must name a class for each column, each once")
     video = _video_beside(path)
     if fps is None and video is not None:
+        from twostream.video import VideoReader
+
         with VideoReader(video) as reader:
             fps = reader.info.fps
     if fps is None:

@@ -7,7 +7,6 @@ from pathlib import Path, PureWindowsPath
 
 from twostream.labels.recordings import Labels
 from twostream.types import DataError, VideoError
-from twostream.video import VideoReader
 
 
 def find_video(name: str, folder: Path) -> Path | None:
@@ -50,6 +49,8 @@ def with_rates(labels: Labels, folder: Path, *, fps: float | None = None) -> Lab
                     f"{missing} is not in {folder}, and without it the frame rate is not known: "
                     "put it there, or say the rate with --fps"
                 )
+            from twostream.video import VideoReader
+
             try:
                 with VideoReader(video) as reader:
                     rate = reader.info.fps
