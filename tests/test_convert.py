@@ -111,22 +111,23 @@ def test_segments_are_bouts_and_pauses_are_not_watched(tmp_path: Path) -> None:
     video = write_clip(tmp_path / "clip.avi", frames=30)
     timeline = Timeline(
         video,
-        ("walk", "run"),
+        ("walk", "run", "other"),
         np.array([1.0, 2.0]),
-        np.full((2, 2), 0.5, np.float32),
+        np.full((2, 3), 0.3, np.float32),
         {},
         (
             Segment(0, 1.5, "walk", 0.87654321),
             Segment(1.5, 3, None, 0.3),
             Segment(3, 5, None, None),
-            Segment(5, 6, "walk", 0.5),
+            Segment(5, 5.5, "walk", 0.5),
+            Segment(5.5, 6, "other", 0.9),
         ),
         None,
         6.0,
         ((3.0, 5.0),),
     )
     labels = timeline_labels(timeline, tmp_path)
-    bouts = (Bout(0, 1.5, "walk", confidence=0.8765), Bout(5, 6, "walk", confidence=0.5))
+    bouts = (Bout(0, 1.5, "walk", confidence=0.8765), Bout(5, 5.5, "walk", confidence=0.5))
     watched = ((0.0, 3.0), (5.0, 6.0))
     assert labels.recordings == (Recording("clip.avi", bouts, 6.0, 25.0, watched),)
     assert labels.classes == ("walk", "run")

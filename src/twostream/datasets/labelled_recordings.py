@@ -23,11 +23,10 @@ from twostream.datasets.video_folders import given_by_side
 from twostream.foreign import is_foreign
 from twostream.labels import FORMATS, Labels, Recording, read_labels
 from twostream.labels.label_text import text_start
-from twostream.labels.recordings import Span, joined
+from twostream.labels.recordings import OTHER, Span, joined
 from twostream.labels.stretches import span_id
 from twostream.types import VIDEO_SUFFIXES, DataError, LabeledVideo, VideoError
 
-OTHER = "other"
 PIECE_SECONDS = 2.0  # as the windows of a time line
 POINT_SECONDS = 1.0  # around a point event
 SHORTEST_SECONDS = 0.2  # of a piece; what is left of a bout between others may be shorter

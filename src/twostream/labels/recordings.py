@@ -17,6 +17,7 @@ from twostream.schema import check_number
 Span = tuple[float, float]
 Split = Literal["", "train", "val", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
+OTHER = "other"  # what nets call watched time without a label, as a class of its own
 MOST_SECONDS = 1e7  # 115 days: what lies beyond is a mistake
 
 

@@ -6,9 +6,9 @@ import os
 from pathlib import Path
 
 from twostream.labels import Bout, Labels, Recording
-from twostream.labels.recordings import joined, one_line
+from twostream.labels.recordings import OTHER, joined, one_line
 from twostream.prediction.timeline import Timeline
-from twostream.video import VideoReader
+from twostream.video import open_reader
 
 CONFIDENCE_DIGITS = 4
 SECONDS_DIGITS = 6
@@ -17,24 +17,25 @@ SECONDS_DIGITS = 6
 def timeline_labels(timeline: Timeline, folder: Path) -> Labels:
     """Return a time line's segments as bouts, with their scores as confidence.
 
-    "None of these" is no bout. What lies in a pause of the video was not watched. The classes of
-    the run are the ethogram.
+    "None of these" is no bout, nor is "other", the unlabelled time of nets that learnt from
+    recordings. What lies in a pause of the video was not watched. The run's classes are the
+    ethogram.
 
     Args:
         timeline: of a video that is still there: its frame rate is read.
         folder: of the file to be written: a video in it is named from there, others in full.
     """
-    with VideoReader(timeline.video) as reader:
+    with open_reader(timeline.video) as reader:
         fps = reader.info.fps
     length = round(timeline.seconds, SECONDS_DIGITS)
-    names = {name: one_line(name) or "-" for name in timeline.classes}
+    names = {name: one_line(name) or "-" for name in timeline.classes if name != OTHER}
     bouts, watched = [], []
     for segment in timeline.segments:
         times = (segment.start_seconds, segment.end_seconds)
         start, end = (min(round(seconds, SECONDS_DIGITS), length) for seconds in times)
         if segment.score is not None:
             watched.append((start, end))
-        if segment.label is not None and segment.score is not None:
+        if segment.label not in (None, OTHER) and segment.score is not None:
             sure = min(1.0, round(segment.score, CONFIDENCE_DIGITS))
             bouts.append(Bout(start, end, names[segment.label], confidence=sure))
     seen = joined(watched)
