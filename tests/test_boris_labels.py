@@ -188,12 +188,12 @@ Media file(s)\t
 Player #1\tday1.mp4
 \t
 Observation date\t2019-05-02 10:00:00
-Time offset (s)\t0.0
+Time offset (s)\t10.0
 \t
 Time\tMedia file path\tTotal length\tFPS\tSubject\tBehavior\tBehavioral category\tComment\tStatus
-1.500\tday1.mp4\t60.0\t25.0\tAnn\tgroom\t\tin the corner\tSTART
-2.000\tday1.mp4\t60.0\t25.0\tNo focal subject\tbite\t\t\tPOINT
-3.250\tday1.mp4\t60.0\t25.0\tAnn\tgroom\t\t\tSTOP
+11.500\tday1.mp4\t60.0\t25.0\tAnn\tgroom\t\tin the corner\tSTART
+12.000\tday1.mp4\t60.0\t25.0\tNo focal subject\tbite\t\t\tPOINT
+13.250\tday1.mp4\t60.0\t25.0\tAnn\tgroom\t\t\tSTOP
 """
 V7_AGGREGATED = (
     "Observation id,Observation date,Media file,Total length,FPS,Subject,Behavior,Modifiers,"

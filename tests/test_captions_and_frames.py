@@ -56,6 +56,8 @@ def test_segments_of_predict_are_labels(tmp_path: Path) -> None:
     ("name", "text", "words"),
     [
         ("a.srt", "walk\n", "has no cue"),
+        ("a.srt", "WEBVTT\n", "may be srt or vtt: say which with --from"),
+        ("a.xyz", "walk\n", r"is no label file that is known \(csv, boris"),
         ("a.srt", "1\nsoon --> 00:00:02,000\nwalk\n", "line 2: expected two times"),
         (
             "a.srt",
