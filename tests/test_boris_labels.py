@@ -278,3 +278,25 @@ def test_tables_of_videos_in_sequence_and_of_odd_rows(tmp_path: Path) -> None:
         "line 4: groom ends that never began: left out",
         "line 6: rest begins and never ends: until the end",
     ]
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        V7_TABULAR.replace("3.250\tday1.mp4", "3.250\tday2.mp4"),
+        V7_TABULAR.replace("Player #1\tday1.mp4\n", "Player #1\tday0.mp4\nPlayer #1\tday1.mp4\n"),
+    ],
+)
+def test_old_tables_of_several_videos_are_refused(table: str, tmp_path: Path) -> None:
+    (path := tmp_path / "events.tsv").write_text(table)
+    with pytest.raises(DataError, match="observation first plays several videos, whose lengths"):
+        read_labels(path)
+
+
+def test_two_observations_may_measure_one_video_differently(path: Path) -> None:
+    other = observation(media_info={"length": {"/data/day1.mp4": 60.04}, "fps": {}})
+    labels = read_labels(project(path, eva=observation(), kim=other))
+    assert labels.recordings[0].seconds == 60.04
+    other["media_info"]["length"] = {"/data/day1.mp4": 90.0}
+    with pytest.raises(DataError, match=r"has the seconds 60\.0 and 90\.0: keep one"):
+        read_labels(project(path, eva=observation(), kim=other))

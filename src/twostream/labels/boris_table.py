@@ -53,11 +53,13 @@ class Table:
         path: the file.
         rows: (number of the line, column in lower case -> cell), "NA" and such as "".
         before: what lines before the header say, by the lower case of their first cell.
+        videos: that player 1 plays, where these lines say it.
     """
 
     path: Path
     rows: tuple[tuple[int, Row], ...]
     before: Row
+    videos: tuple[str, ...]
 
 
 def holds(title: str, suffixes: tuple[str, ...], *, overlaps: bool) -> Holds:
@@ -102,10 +104,11 @@ def read_table(path: Path, needed: Sequence[str]) -> Table:
     if found is None:
         raise DataError(f"{path} has no line with the columns {', '.join(needed)}")
     before, delimiter, names = found
-    facts = {}
+    facts, videos = {}, []
     for line in text.split("\n", before)[:before]:
         first, _, rest = line.partition(delimiter)
-        facts[first.strip().lower()] = rest.strip().strip(delimiter)
+        said = facts[first.strip().lower()] = rest.strip().strip(delimiter)
+        videos += [said] if first.strip().lower() == "player #1" else []
     body = text.split("\n", before + 1)[-1] if "\n" in text else ""
     rows = []
     for line_number, cells in read_rows(path, body, delimiter):
@@ -114,7 +117,7 @@ def read_table(path: Path, needed: Sequence[str]) -> Table:
             for column, cell in zip(names, cells, strict=False)
         }
         rows.append((before + 1 + line_number, row))
-    return Table(path, tuple(rows), facts)
+    return Table(path, tuple(rows), facts, tuple(videos))
 
 
 def gather(
@@ -137,6 +140,12 @@ def gather(
         mine.setdefault((name, _videos(row)), []).append((line, row))
     mine = _joined(mine)
     names = [name for name, _ in mine]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None or len(table.videos) > 1:
+        raise DataError(
+            f"{table.path}: observation {twice or names[0]} plays several videos, whose lengths "
+            "the table does not say: read the project (.boris) instead"
+        )
     videos = [videos for _, videos in mine]
     types = (rows[0][1].get("observation type", "") for rows in mine.values())
     unnamed = not any(videos) and (
