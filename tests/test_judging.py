@@ -14,6 +14,7 @@ from sklearn.metrics import cohen_kappa_score, precision_recall_fscore_support
 
 from twostream.judging import Agreement, ClassAgreement, compare_labels, time_budget
 from twostream.judging.bout_measures import edit_score
+from twostream.judging.intervals import drawn_weights
 from twostream.judging.point_events import match_points
 from twostream.labels import Bout, Labels, Recording
 from twostream.types import DataError, UsageError
@@ -129,6 +130,13 @@ def test_a_true_bout_is_found_once() -> None:
     assert found.average_precision == (1, 1, 1, 1, 0.5)
 
 
+def test_a_predicted_bout_takes_the_true_one_that_it_overlaps_most() -> None:
+    true = labels(bouts((0, 10, "sit"), (10, 20, "sit")))
+    # the first overlaps them by 6/20 and 10/16, and takes the latter from the second
+    found = of(compare_labels(true, labels(bouts((4, 20, "sit", 0.9), (9, 20, "sit", 0.5)))), "sit")
+    assert found.average_precision == (0.5, 0.5, 0.5, 0.5, 0.25)
+
+
 def test_classes_that_never_occur_are_named_and_left_out() -> None:
     found = compare_labels(TRUE, PREDICTED)
     groom = of(found, "groom")
@@ -228,6 +236,10 @@ def test_what_may_mislead_is_said() -> None:
     assert any("v0.mp4 (20.0 and 30.0 s)" in note for note in found.notes)
     late = compare_labels(TRUE, labels(bouts((24, 25, "sit")), seconds=None))
     assert any("v0.mp4 (to 25.0 s of 20.0 s)" in note for note in late.notes)
+    unseen = Labels((*TRUE.recordings, Recording("x", (), 9, watched=())), CLASSES)
+    assert any(
+        "no time was watched" in n and "x" in n for n in compare_labels(unseen, unseen).notes
+    )
     pair = (Bout(0, 4, "sit", subject="a"), Bout(3, 9, "sit", subject="b"))
     assert any("2 subjects" in note for note in compare_labels(labels(pair), TRUE).notes)
 
@@ -249,6 +261,20 @@ def test_the_time_budget_of_both() -> None:
     # over both: 10 s in 2 bouts, first after 4 and after 10 s, 10 of 40 s
     assert last[:2] == ["(all)", "walk"]
     assert [float(cell) for cell in last[2::2]] == [2, 10, 5, 7, 0.25]
+
+
+def test_the_time_budget_is_of_watched_time_and_joins_what_touches() -> None:
+    two = bouts((0, 1, "sit"), (6, 8, "sit"), (8, 9, "sit"))
+    part = labels(two, watched=((5, 10),))
+    sit = time_budget(part, part).splitlines()[1].split(",")
+    # one bout of 3 s, 1 s after the start at 5 s, 3 of 5 s
+    assert [float(cell) for cell in sit[2::2]] == [1, 3, 3, 1, 0.6]
+
+
+def test_groups_are_drawn_whole() -> None:
+    weights = drawn_weights(["a", "a", "b", "c"], 50)
+    assert (weights[:, 0] == weights[:, 1]).all() and (weights[:, 0] != weights[:, 3]).any()
+    assert (weights[:, 1:].sum(axis=1) == 3).all()
 
 
 def test_intervals_are_over_groups_of_recordings() -> None:

@@ -83,16 +83,16 @@ def _read(
         read_labels(path, name, fps=fps)
         for path, name in zip(paths, (names[0], names[-1]), strict=True)
     ]
-    several = max(len(labels.recordings) for labels in each) > 1
-    if several:
-        each = [
-            replace(
-                labels,
-                recordings=tuple(replace(r, video=r.video or path.stem) for r in labels.recordings),
-            )
-            for labels, path in zip(each, paths, strict=True)
-        ]
-    return each[0], each[1]
+    ours, theirs = each
+    if len(ours.recordings) == len(theirs.recordings) == 1:  # they are compared in any case
+        return ours if theirs.recordings[0].video else _named(ours, true), theirs
+    return _named(ours, true), _named(theirs, predicted)
+
+
+def _named(labels: Labels, path: Path) -> Labels:
+    """Call a video that has no name as its label file."""
+    named = tuple(replace(each, video=each.video or path.stem) for each in labels.recordings)
+    return replace(labels, recordings=named)
 
 
 def _show(shown: Shown, found: Agreement) -> None:

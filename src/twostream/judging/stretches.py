@@ -49,7 +49,7 @@ class Compared:
 
     Attributes:
         videos: names of the recordings, as the true file has them.
-        groups: of each recording; its own where the file names none.
+        groups: of each recording; its own where no file names one.
         classes: labels with a length, in the order of the ethogram.
         points: labels of point events.
         stretches: in the order of the recordings, ascending.
@@ -93,7 +93,7 @@ def compared(true: Labels, predicted: Labels) -> Compared:
     said += _on_names([t for t, _ in pairs], [p for _, p in pairs])
     return Compared(
         videos=tuple(ours.video or theirs.video for ours, theirs in pairs),
-        groups=tuple(t.group or f"recording {i}" for i, (t, _) in enumerate(pairs)),
+        groups=tuple(t.group or p.group or f"recording {i}" for i, (t, p) in enumerate(pairs)),
         classes=tuple(label for label in labels if label not in points),
         points=tuple(label for label in labels if label in points),
         stretches=tuple(stretches),
@@ -179,9 +179,12 @@ def _in_order(bouts: Iterable[Bout]) -> tuple[Bout, ...]:
 
 def _on_lengths(pairs: Sequence[tuple[Recording, Recording]]) -> list[str]:
     """Say where lengths are not known, or contradict each other or the bouts."""
-    unknown, differing, beyond = [], [], []
+    unknown, differing, beyond, unwatched = [], [], [], []
     for ours, theirs in pairs:
         video, end = ours.video or theirs.video or "the recording", _length(ours, theirs)
+        if not _both(ours.watched, theirs.watched):
+            unwatched.append(video)
+            continue
         if end is None:
             unknown.append(video)
             continue
@@ -191,6 +194,7 @@ def _on_lengths(pairs: Sequence[tuple[Recording, Recording]]) -> list[str]:
         if abs(lengths[0] - lengths[1]) > _LENGTHS_DIFFER:
             differing.append(f"{video} ({lengths[0]:.1f} and {lengths[1]:.1f} s)")
     sentences = (
+        (unwatched, "no time was watched in both files, so nothing of it counts"),
         (unknown, "no file says how long a video is, it is taken to end with its last bout"),
         (differing, "TRUE and PREDICTED differ in how long a video is, the former counts"),
         (beyond, "bouts reach past the end of what is compared and are cut there"),
