@@ -45,3 +45,20 @@ def test_a_folder_of_files_that_name_no_video(
     assert run([*arguments, "--from", "a,b,c"]) == 2
     assert "two with a comma" in " ".join(capsys.readouterr().err.split())
     assert run([*arguments, "--from", "audacity,csv"]) == 1
+
+
+def test_two_annotators_of_one_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "both.csv"
+    head = HEADER.replace("\n", ",annotator,subject\n")
+    one = "one.mp4,walk,0,4,10,ann,dog\none.mp4,walk,0,2,10,ben,dog\none.mp4,walk,6,9,10,ann,cat\n"
+    path.write_text(head + one + "two.mp4,walk,0,1,10,ann,dog\n")
+    arguments = ["agreement", str(path), str(path), "--json"]
+    assert run([*arguments, "--annotators", "ann,ben", "--subject", "dog"]) == 0
+    said = capsys.readouterr()
+    assert json.loads(said.out)["overall"]["recall"]["value"] == 0.5
+    assert "in TRUE alone: 1 recording, two.mp4" in said.err
+    assert "annotators are compared together" not in said.err
+    assert run([*arguments, "--annotators", "ann,eve"]) == 1
+    assert "no bout of the annotator eve; it has ann, ben" in capsys.readouterr().err
+    assert run(arguments) == 0
+    assert "the bouts of 2 annotators are compared together" in capsys.readouterr().err

@@ -42,6 +42,10 @@ def agreement(
     ),
     csv: Path = own(None, "Write count, durations, latency and share of time here.", None, "--csv"),
     tolerance: float = own(0.5, "Seconds between point events that are the same one.", min=0.0),
+    annotators: str = own(
+        None, "Whose bouts of TRUE and of PREDICTED, which may be one file: a,b."
+    ),
+    subject: str = own(None, "Compare the bouts of this subject alone."),
     formats: str = own(
         None, "Format of both files, or of each: boris,csv; default: recognised.", None, "--from"
     ),
@@ -50,11 +54,16 @@ def agreement(
 ) -> None:
     """Compare labels in time: those of a prediction with a person's, or those of two people."""
     from twostream import files
-    from twostream.judging import compare_labels, time_budget
-    from twostream.types import DataError
+    from twostream.judging import compare_labels, of_one, time_budget
+    from twostream.types import DataError, UsageError
 
     shown = Shown(as_json=as_json)
+    people = annotators.split(",") if annotators else [None, None]
+    if len(people) != 2:
+        raise UsageError(f"--annotators takes two names with a comma; got {annotators}")
     ours, theirs = _read(true, predicted, formats, fps)
+    ours = of_one(ours, "TRUE", annotator=people[0], subject=subject)
+    theirs = of_one(theirs, "PREDICTED", annotator=people[1], subject=subject)
     found = compare_labels(ours, theirs, tolerance_seconds=tolerance)
     for note in found.notes:
         shown.say(note)

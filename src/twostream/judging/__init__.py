@@ -7,6 +7,7 @@ from twostream.judging.agreement import (
     compare_labels,
 )
 from twostream.judging.intervals import Measure
+from twostream.judging.pairing import of_one
 from twostream.judging.point_events import PointAgreement
 from twostream.judging.time_budget import time_budget
 
@@ -17,5 +18,6 @@ __all__ = [
     "Measure",
     "PointAgreement",
     "compare_labels",
+    "of_one",
     "time_budget",
 ]

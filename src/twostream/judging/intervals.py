@@ -82,7 +82,7 @@ def measured(
     values = values[~np.isnan(values)]  # a draw may have no recording with the class
     if not len(values):
         return Measure(value)
-    low, high = np.quantile(values, [0.025, 0.975])
+    low, high = np.quantile(values, [0.025, 0.975]).tolist()
     below, above = (stretched(count) * max(0.0, d) for d in (value - low, high - value))
     if below + above < 1e-9:
         if unseen is None:

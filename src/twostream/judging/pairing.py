@@ -1,16 +1,17 @@
-"""Which recording of one label file is which of another's, by the names of their videos."""
+"""Which bouts of two label files are compared: whose, and which recording is which."""
 
 from __future__ import annotations
 
 import unicodedata
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import PurePosixPath
 
 from twostream.labels import Labels, Recording
 from twostream.types import VIDEO_SUFFIXES, DataError
 
-_NAMED = 5  # videos that a sentence names
+_NAMED = 5  # that a sentence lists
 
 
 def pair_recordings(
@@ -51,6 +52,33 @@ def pair_recordings(
     return pairs, tuple(notes)
 
 
+def of_one(
+    labels: Labels, side: str, *, annotator: str | None = None, subject: str | None = None
+) -> Labels:
+    """Return the bouts of one annotator or subject.
+
+    Recordings without a bout of that annotator are left out: whether they looked is not known.
+
+    Raises:
+        DataError: there is no such bout; ``side`` is the file's name in the sentence.
+    """
+    recordings = labels.recordings
+    for what, wanted in (("annotator", annotator), ("subject", subject)):
+        if wanted is None:
+            continue
+        known = {getattr(bout, what) for each in recordings for bout in each.bouts}
+        if wanted not in known:
+            named = listed(sorted(known - {""}))
+            raise DataError(f"{side} has no bout of the {what} {wanted}; it has {named}")
+        recordings = tuple(
+            replace(each, bouts=tuple(b for b in each.bouts if getattr(b, what) == wanted))
+            for each in recordings
+        )
+        if what == "annotator":
+            recordings = tuple(each for each in recordings if each.bouts)
+    return replace(labels, recordings=recordings)
+
+
 def _telling_key(*files: Sequence[Recording]) -> Callable[[str], str]:
     """Return the shortest part of a video's name that tells the recordings of each file apart."""
     names = [[_plain(recording.video) for recording in each] for each in files]
@@ -83,8 +111,8 @@ def _tail(video: str, parts: int) -> str:
     return "/".join(path.parts[-parts:])
 
 
-def listed(videos: Sequence[str]) -> str:
-    """Name some videos, and say how many more there are."""
-    shown = [video or "(no name)" for video in videos[:_NAMED]]
-    more = f" and {len(videos) - _NAMED} more" if len(videos) > _NAMED else ""
+def listed(names: Sequence[str]) -> str:
+    """Name some, and say how many more there are."""
+    shown = [name or "(no name)" for name in names[:_NAMED]]
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     return ", ".join(shown) + more if shown else "none"

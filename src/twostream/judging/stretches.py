@@ -85,7 +85,8 @@ def compared(true: Labels, predicted: Labels) -> Compared:
     ]
     if not stretches:
         raise DataError(
-            "there is nothing to compare: no time was watched in both TRUE and PREDICTED"
+            "there is nothing to compare: no time was watched in both TRUE and PREDICTED, or there "
+            "is no bout and neither says how long the video is"
         )
     said += _on_lengths(pairs)
     said += _on_bouts("TRUE", [t for t, _ in pairs], points)
@@ -214,12 +215,10 @@ def _on_bouts(side: str, recordings: Sequence[Recording], points: set[str]) -> l
     lasting = [b for b in bouts if b.end_seconds > b.start_seconds and b.label in points]
     if lasting:
         said.append(f"{side}: bouts of point events count by their middle ({_some(lasting)})")
-    for what, names in (
-        ("subjects", {bout.subject for bout in bouts if bout.subject}),
-        ("annotators", {bout.annotator for bout in bouts if bout.annotator}),
-    ):
-        if len(names) > 1:
-            said.append(f"{side}: the bouts of {len(names)} {what} are compared together")
+    for what, option in (("subject", "--subject"), ("annotator", "--annotators")):
+        if len(names := {getattr(bout, what) for bout in bouts} - {""}) > 1:
+            count = f"{len(names)} {what}s"
+            said.append(f"{side}: the bouts of {count} are compared together ({option} takes one)")
     return said
 
 
