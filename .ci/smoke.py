@@ -80,6 +80,7 @@ def others(work: Path, clips: Path, video: Path, model: Path) -> None:
     labels = work / "labels.boris"
     run("predict", model, video, "--timeline", "--video", work / "film.mp4", "--labels", labels)
     run("convert", labels, "--to", "elan")
+    run("agreement", labels, labels)
     run("predict", model, "--live", video, "--seconds", 1)
     run("push", model, f"file:{work / 'shared'}")
     run("pull", work / "shared", "--out", work / "pulled")

@@ -188,12 +188,12 @@ Media file(s)\t
 Player #1\tday1.mp4
 \t
 Observation date\t2019-05-02 10:00:00
-Time offset (s)\t0.0
+Time offset (s)\t10.0
 \t
 Time\tMedia file path\tTotal length\tFPS\tSubject\tBehavior\tBehavioral category\tComment\tStatus
-1.500\tday1.mp4\t60.0\t25.0\tAnn\tgroom\t\tin the corner\tSTART
-2.000\tday1.mp4\t60.0\t25.0\tNo focal subject\tbite\t\t\tPOINT
-3.250\tday1.mp4\t60.0\t25.0\tAnn\tgroom\t\t\tSTOP
+11.500\tday1.mp4\t60.0\t25.0\tAnn\tgroom\t\tin the corner\tSTART
+12.000\tday1.mp4\t60.0\t25.0\tNo focal subject\tbite\t\t\tPOINT
+13.250\tday1.mp4\t60.0\t25.0\tAnn\tgroom\t\t\tSTOP
 """
 V7_AGGREGATED = (
     "Observation id,Observation date,Media file,Total length,FPS,Subject,Behavior,Modifiers,"
@@ -278,3 +278,25 @@ def test_tables_of_videos_in_sequence_and_of_odd_rows(tmp_path: Path) -> None:
         "line 4: groom ends that never began: left out",
         "line 6: rest begins and never ends: until the end",
     ]
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        V7_TABULAR.replace("3.250\tday1.mp4", "3.250\tday2.mp4"),
+        V7_TABULAR.replace("Player #1\tday1.mp4\n", "Player #1\tday0.mp4\nPlayer #1\tday1.mp4\n"),
+    ],
+)
+def test_old_tables_of_several_videos_are_refused(table: str, tmp_path: Path) -> None:
+    (path := tmp_path / "events.tsv").write_text(table)
+    with pytest.raises(DataError, match="observation first plays several videos, whose lengths"):
+        read_labels(path)
+
+
+def test_two_observations_may_measure_one_video_differently(path: Path) -> None:
+    other = observation(media_info={"length": {"/data/day1.mp4": 60.04}, "fps": {}})
+    labels = read_labels(project(path, eva=observation(), kim=other))
+    assert labels.recordings[0].seconds == 60.04
+    other["media_info"]["length"] = {"/data/day1.mp4": 90.0}
+    with pytest.raises(DataError, match=r"has the seconds 60\.0 and 90\.0: keep one"):
+        read_labels(project(path, eva=observation(), kim=other))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,8 @@ def test_segments_of_predict_are_labels(tmp_path: Path) -> None:
     ("name", "text", "words"),
     [
         ("a.srt", "walk\n", "has no cue"),
+        ("a.srt", "WEBVTT\n", "may be srt or vtt: say which with --from"),
+        ("a.xyz", "walk\n", r"is no label file that is known \(csv, boris"),
         ("a.srt", "1\nsoon --> 00:00:02,000\nwalk\n", "line 2: expected two times"),
         (
             "a.srt",
@@ -130,7 +133,8 @@ def test_what_is_lost_is_counted() -> None:
         "what was watched of 1 recording, which SubRip subtitles cannot hold",
         "the video's length of 1 recording, which SubRip subtitles cannot hold",
         "the frame rate of 1 recording, which SubRip subtitles cannot hold",
-        "group and split of 1 recording, which SubRip subtitles cannot hold",
+        "the group of 1 recording, which SubRip subtitles cannot hold",
+        "the split of 1 recording, which SubRip subtitles cannot hold",
         "the name of 1 video, which SubRip subtitles cannot hold",
         "the class rest: SubRip subtitles cannot hold classes without a bout",
     )
@@ -138,3 +142,32 @@ def test_what_is_lost_is_counted() -> None:
     assert "1 point event made to last: table of frames cannot hold what has no duration" in said
     joined = "1 bout joined with others of the same label, which table of frames cannot tell apart"
     assert joined in said
+
+
+FERAL = """{"is_multilabel": false, "class_names": {"0": "other", "1": "walk", "2": "jump"},
+ "labels": {"a.mp4": [0, 1, 1, 2, 2], "b.mp4": [2]},
+ "splits": {"train": ["a.mp4"], "val": [], "test": ["b.mp4"], "inference": []}}"""
+
+
+def test_feral_has_a_number_for_each_frame(tmp_path: Path) -> None:
+    (path := tmp_path / "labels.json").write_text(FERAL)
+    labels = read_labels(path, fps=10)
+    bouts = (Bout(0.1, 0.3, "walk"), Bout(0.3, 0.5, "jump"))
+    a = Recording("a.mp4", bouts, 0.5, 10, split="train")
+    b = Recording("b.mp4", (Bout(0, 0.1, "jump"),), 0.1, 10, split="test")
+    assert labels == Labels((a, b), ("walk", "jump"))
+    both = Labels(
+        (Recording("a.mp4", (Bout(0, 0.2, "x"), Bout(0.1, 0.2, "y")), 0.3, 10),), ("x", "y")
+    )
+    write_labels(both, path, "feral")
+    written = json.loads(path.read_text())
+    assert written["is_multilabel"] and written["splits"]["inference"] == ["a.mp4"]
+    assert written["labels"]["a.mp4"] == [[0, 1, 0], [0, 1, 1], [1, 0, 0]]
+    for wrong, words in (
+        (FERAL.replace("[2]", "[3]"), r"frame 0 of b\.mp4 is 3, expected a class from 0 to 2"),
+        (FERAL.replace('"2": "jump"', '"3": "jump"'), "class_names must name the classes 0, 1"),
+        (FERAL, r"a\.mp4 is not in .*, and without it the frame rate is not known"),
+    ):
+        path.write_text(wrong)
+        with pytest.raises(DataError, match=words):
+            read_labels(path)

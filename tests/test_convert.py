@@ -163,7 +163,7 @@ def test_the_document_has_what_each_format_holds() -> None:
     document = Path(__file__).resolve().parents[1] / "docs" / "labels.md"
     flags = (
         *("subjects", "annotators", "confidences", "comments", "points", "overlaps", "watched"),
-        *("classes", "empty", "several", "names", "length", "fps", "groups"),
+        *("classes", "empty", "several", "names", "length", "fps", "groups", "splits"),
     )
     rows = []
     for name, module in FORMATS.items():

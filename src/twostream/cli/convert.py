@@ -10,7 +10,8 @@ from twostream.cli import options
 from twostream.cli.console import Shown
 from twostream.cli.options import own
 
-FORMAT = "csv, boris, boris-tabular, boris-aggregated, elan, frames, srt, vtt, audacity"  # FORMATS
+# the names in labels.FORMATS, which would import PyAV for every --help
+FORMAT = "csv, boris, boris-tabular, boris-aggregated, elan, frames, feral, srt, vtt, audacity"
 
 
 def convert(

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from twostream.cli import (
+    agreement,
     convert,
     curve,
     data,
@@ -53,8 +54,8 @@ def _main(
 
 
 _MODULES = (
-    *(train, pretrain, predict, serve, scores, curve, data, convert, export, hub, flow),
-    reproduce,
+    *(train, pretrain, predict, serve, scores, curve, data, convert, agreement),
+    *(export, hub, flow, reproduce),
 )
 for _module in _MODULES:
     for _command in _module.COMMANDS:

@@ -13,7 +13,8 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm, t
+
+from twostream.judging.intervals import stretched
 
 DRAWS = 10_000
 Verdict = Literal["confirmed", "refuted", "undecided"]
@@ -77,7 +78,7 @@ def group_interval(
     drawn = np.random.default_rng(0).integers(count, size=(draws, count))
     means = 100 * sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
     below, above = mean - np.quantile(means, 0.025), np.quantile(means, 0.975) - mean
-    stretch = t.ppf(0.975, count - 1) / norm.ppf(0.975) * math.sqrt(count / (count - 1))
+    stretch = stretched(count)
     unseen = 100 * -math.log(0.025) / len(values) if below + above < 1e-9 else 0.0
     low = max(100 * least, mean - max(float(stretch * below), unseen))
     high = min(100.0, mean + max(float(stretch * above), unseen))

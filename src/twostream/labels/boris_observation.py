@@ -6,6 +6,7 @@ time, and counts seconds from the first one's start, plus a time offset that the
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,23 +109,17 @@ class Observation:
                 comment=comment,
             )
 
-        if start is None or end is None or end < start or len(self.videos) == 1:
-            shift = self.offset
-            take(
-                self.videos[0],
-                None if start is None else _less(start, shift),
-                None if end is None else _less(end, shift),
-            )
+        if start is None or end is None or end < start:
+            take(self.videos[0], start, end)  # which notes why it is left out
             return
-        begins, rest = self.offset, list(zip(self.videos, self.lengths, strict=True))
-        for video, length in rest:
-            last = video == self.videos[-1] or length is None
-            ends = begins + (length or 0)
-            inside = start < ends or last
-            if inside and (end > begins or start == end or begins == self.offset):
-                first = max(start, begins) if begins > self.offset else start
-                take(video, _less(first, begins), _less(end if last else min(end, ends), begins))
-                if last or end <= ends:
+        begins = self.offset
+        for i, (video, length) in enumerate(zip(self.videos, self.lengths, strict=True)):
+            last = i == len(self.videos) - 1 or length is None
+            ends = math.inf if last else begins + (length or 0)
+            if start < ends:  # some of it lies here
+                first = start if i == 0 else max(start, begins)
+                take(video, _less(first, begins), _less(min(end, ends), begins))
+                if end <= ends:
                     return
             begins = ends
 

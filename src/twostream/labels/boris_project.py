@@ -227,7 +227,7 @@ def text(labels: Labels, suffix: str = ".boris") -> str:
         "converters": {},
         "observations": observations,
     }
-    return json.dumps(project, indent=1, ensure_ascii=False) + "\n"
+    return json.dumps(project, indent=1) + "\n"  # ASCII: BORIS reads it as its system has it
 
 
 def _variables() -> dict[str, Any]:

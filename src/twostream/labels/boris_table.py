@@ -39,6 +39,7 @@ _NOTHING = ("NA", "Not found", "None")
 _TEXTS = ("behavior", "subject", "comment", "comment start", "comment stop", *ANNOTATORS)
 _VIDEO = ("media file name", "media file path", "media file")
 _LENGTH = ("media duration (s)", "total length")
+_OFFSET = "time offset (s)"
 _RATE = ("fps (frame/s)", "fps")
 
 Row = Mapping[str, str]
@@ -51,12 +52,14 @@ class Table:
     Attributes:
         path: the file.
         rows: (number of the line, column in lower case -> cell), "NA" and such as "".
-        name: of the observation, where lines before the header say it.
+        before: what lines before the header say, by the lower case of their first cell.
+        videos: that player 1 plays, where these lines say it.
     """
 
     path: Path
     rows: tuple[tuple[int, Row], ...]
-    name: str
+    before: Row
+    videos: tuple[str, ...]
 
 
 def holds(title: str, suffixes: tuple[str, ...], *, overlaps: bool) -> Holds:
@@ -101,11 +104,11 @@ def read_table(path: Path, needed: Sequence[str]) -> Table:
     if found is None:
         raise DataError(f"{path} has no line with the columns {', '.join(needed)}")
     before, delimiter, names = found
-    name = ""
-    for line in text.split("\n")[:before]:
+    facts, videos = {}, []
+    for line in text.split("\n", before)[:before]:
         first, _, rest = line.partition(delimiter)
-        if first.strip().lower() == "observation id":
-            name = rest.strip().strip(delimiter)
+        said = facts[first.strip().lower()] = rest.strip().strip(delimiter)
+        videos += [said] if first.strip().lower() == "player #1" else []
     body = text.split("\n", before + 1)[-1] if "\n" in text else ""
     rows = []
     for line_number, cells in read_rows(path, body, delimiter):
@@ -114,7 +117,7 @@ def read_table(path: Path, needed: Sequence[str]) -> Table:
             for column, cell in zip(names, cells, strict=False)
         }
         rows.append((before + 1 + line_number, row))
-    return Table(path, tuple(rows), name)
+    return Table(path, tuple(rows), facts, tuple(videos))
 
 
 def gather(
@@ -133,10 +136,16 @@ def gather(
     found = Gathered(table.path)
     mine: dict[tuple[str, tuple[str, ...]], list[tuple[int, Row]]] = {}
     for line, row in table.rows:
-        name = row.get("observation id") or table.name
+        name = row.get("observation id") or table.before.get("observation id", "")
         mine.setdefault((name, _videos(row)), []).append((line, row))
     mine = _joined(mine)
     names = [name for name, _ in mine]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None or len(table.videos) > 1:
+        raise DataError(
+            f"{table.path}: observation {twice or names[0]} plays several videos, whose lengths "
+            "the table does not say: read the project (.boris) instead"
+        )
     videos = [videos for _, videos in mine]
     types = (rows[0][1].get("observation type", "") for rows in mine.values())
     unnamed = not any(videos) and (
@@ -157,7 +166,7 @@ def gather(
             each,
             _numbers(first, _LENGTH, len(each)),
             _numbers(first, _RATE, len(each)),
-            number(first.get("time offset (s)", "")) or 0.0,
+            number(first.get(_OFFSET) or table.before.get(_OFFSET, "")) or 0.0,
             annotator,
         )
         observation.begin(found)

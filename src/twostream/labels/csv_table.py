@@ -49,6 +49,7 @@ HOLDS = Holds(
     length=True,
     fps=True,
     groups=True,
+    splits=True,
 )
 NEEDED = ("path", "label", "start", "end")
 OF_BOUTS = ("subject", "annotator", "confidence", "comment")

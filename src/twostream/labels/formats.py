@@ -18,6 +18,7 @@ from twostream.labels import (
     boris_tabular,
     csv_table,
     elan,
+    feral,
     frame_table,
     srt,
     vtt,
@@ -54,11 +55,13 @@ FORMATS: dict[str, Format] = {
     "boris-aggregated": boris_aggregated,
     "elan": elan,
     "frames": frame_table,
+    "feral": feral,
     "srt": srt,
     "vtt": vtt,
     "audacity": audacity,
 }
 _OWN = "csv"  # of several formats that write one suffix
+_UNCLEAR = (".json", ".xml")  # suffixes of anything
 
 
 def format_named(name: str) -> Format:
@@ -145,7 +148,7 @@ def format_for(path: Path) -> str:
     """Return the format that a name's suffix asks for; raises a UsageError where it does not."""
     suffix = path.suffix.lower()
     names = [name for name, each in FORMATS.items() if suffix == each.HOLDS.suffixes[0]]
-    if len(names) == 1 or _OWN in names:
+    if suffix not in _UNCLEAR and (len(names) == 1 or _OWN in names):
         return _OWN if _OWN in names else names[0]
     known = ", ".join(names or FORMATS)
     raise UsageError(f"{path} does not say which format it is to be: name one of {known}")

@@ -7,6 +7,7 @@ file: it is told, or read from the video that lies beside it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
 
@@ -95,9 +96,9 @@ def read(path: Path, *, fps: float | None = None) -> Labels:
         Bout(start / fps, end / fps, name)
         for column, name in enumerate(classes)
         if name.lower() != BACKGROUND
-        for start, end in _runs([row[column] == 1 for row in rows])
+        for start, end in runs([row[column] == 1 for row in rows])
     ]
-    seen = _runs([-1 not in row for row in rows])
+    seen = runs([-1 not in row for row in rows])
     recording = Recording(
         "" if video is None else video.name,
         tuple(bouts),
@@ -110,10 +111,10 @@ def read(path: Path, *, fps: float | None = None) -> Labels:
     return Labels((recording,), tuple(name for name in classes if name.lower() != BACKGROUND))
 
 
-def _runs(flags: list[bool]) -> list[tuple[int, int]]:
+def runs(flags: Sequence[bool]) -> list[tuple[int, int]]:
     """Return where flags are set: (first, after the last).
 
-    >>> _runs([False, True, True, False, True])
+    >>> runs([False, True, True, False, True])
     [(1, 3), (4, 5)]
     """
     found, place = [], 0
@@ -123,6 +124,17 @@ def _runs(flags: list[bool]) -> list[tuple[int, int]]:
             found.append((place, place + count))
         place += count
     return found
+
+
+def shown_frames(recording: Recording, classes: Sequence[str], count: int) -> dict[str, list[int]]:
+    """Return class -> 1 for each of ``count`` frames that shows it, else 0."""
+    assert recording.fps is not None
+    columns = {name: [0] * count for name in classes}
+    for bout in recording.bouts:
+        times = (bout.start_seconds, bout.end_seconds)
+        first, after = (round(seconds * recording.fps) for seconds in times)
+        columns[bout.label][first:after] = [1] * (after - first)
+    return columns
 
 
 def _video_beside(path: Path) -> Path | None:
@@ -150,14 +162,11 @@ def text(labels: Labels, suffix: str = ".csv") -> str:
     kept = kept_recording(recording, HOLDS)
     assert kept.fps is not None and kept.seconds is not None
     count = round(kept.seconds * kept.fps)
-    columns = {name: [0] * count for name in labels.classes}
+    columns = shown_frames(kept, labels.classes, count)
     watched = [kept.watched is None] * count
     for start, end in kept.watched or ():
         first, after = round(start * kept.fps), round(end * kept.fps)
         watched[first:after] = [True] * (after - first)
-    for bout in kept.bouts:
-        first, after = round(bout.start_seconds * kept.fps), round(bout.end_seconds * kept.fps)
-        columns[bout.label][first:after] = [1] * (after - first)
     rows: list[list[object]] = [["", BACKGROUND, *map(as_cell, labels.classes)]]
     for frame in range(count):
         values = [column[frame] for column in columns.values()]

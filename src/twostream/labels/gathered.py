@@ -19,6 +19,7 @@ from twostream.labels.recordings import (
 )
 from twostream.types import DataError
 
+SAME_NUMBER = 0.01  # part by which two lengths, or rates, of one video may differ
 END_TOLERANCE_SECONDS = 0.1  # tools round a length, or count the last frame's start
 
 
@@ -59,7 +60,12 @@ class Gathered:
             before = getattr(known, name)
             if value is None or value == "":
                 continue
-            if before not in (None, "", value):
+            if name in ("seconds", "fps") and before is not None:
+                same = math.isclose(value, before, rel_tol=SAME_NUMBER)
+                value = max(value, before) if same else value  # tools measure it differently
+            else:
+                same = before in (None, "", value)
+            if not same:
                 raise DataError(
                     f"{self._file}: {video or 'the video'} has the {name} {before} and {value}: "
                     "keep one"

@@ -38,7 +38,7 @@ class Holds:
         names: of the videos; otherwise a recording is called as its file, if there are several.
         length: of the video, ``Recording.seconds``.
         fps: of the video. With times in frames: it is known, from the file or from an option.
-        groups: of recordings, and their split.
+        groups, splits: of recordings.
         rows: a row for each frame: a length that is not known is the end of the last bout.
     """
 
@@ -59,6 +59,7 @@ class Holds:
     length: bool = False
     fps: bool = False
     groups: bool = False
+    splits: bool = False
     rows: bool = False
 
 
@@ -137,7 +138,7 @@ def kept_recording(recording: Recording, holds: Holds) -> Recording:
         recording.fps if holds.fps else None,
         watched,
         recording.group if holds.groups else "",
-        recording.split if holds.groups else "",
+        recording.split if holds.splits else "",
     )
 
 
@@ -276,7 +277,8 @@ def _lost_facts(labels: Labels, holds: Holds) -> list[str]:
         (holds.watched, sum(r.watched is not None for r in recordings), "what was watched"),
         (holds.length, sum(r.seconds is not None for r in recordings), "the video's length"),
         (holds.fps, sum(r.fps is not None for r in recordings), "the frame rate"),
-        (holds.groups, sum(bool(r.group or r.split) for r in recordings), "group and split"),
+        (holds.groups, sum(bool(r.group) for r in recordings), "the group"),
+        (holds.splits, sum(bool(r.split) for r in recordings), "the split"),
     )
     return [
         f"{what} of {_counted(count, 'recording')}, which {holds.title} cannot hold"
