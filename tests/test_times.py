@@ -168,6 +168,23 @@ def test_fields_are_no_frames() -> None:
     assert nominal_fps(container, stream, 1, range(200)) == 50
 
 
+@pytest.mark.parametrize("lengths", [(100, 50), (50, 100), (60, 60, 40)])
+def test_joined_recordings_follow_each_other(tmp_path: Path, lengths: tuple[int, ...]) -> None:
+    """As recorders join transport streams: each part counts from its own beginning."""
+    parts = [
+        write_timed(tmp_path / f"{i}.ts", (np.arange(n) / 25 + 0.003 * i).tolist(), ticks=90_000)
+        for i, n in enumerate(lengths)
+    ]
+    (tmp_path / "a.ts").write_bytes(b"".join(part.read_bytes() for part in parts))
+    total = sum(lengths)
+    with VideoReader(tmp_path / "a.ts") as reader:
+        times = [frame.pts_seconds for frame in reader]
+    assert times == pytest.approx(np.arange(total) / 25, abs=1e-6)
+    assert (reader.info.fps, reader.end_seconds) == (25, pytest.approx(total / 25))
+    header = extract_to_memory(tmp_path / "a.ts", LOSSLESS, ("rgb",))["rgb"].header
+    assert (header.count, header.pauses, header.warning) == (total, (), None)
+
+
 # --- stores
 
 

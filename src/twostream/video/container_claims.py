@@ -13,8 +13,8 @@ import av
 FALLBACK_FPS = 25.0
 MOST_FPS = 300.0  # that is believed where the times of the frames do not show it
 SAME_RATE = 0.05  # rates that differ by less are one, told in two ways
-# The usual interval is the mean of those within a tick of the clock, or a tenth, of the median: so it
-# is not rounded to the clock. Where these are too few, of all but the long ones: pulldown, jitter.
+# The usual interval is the mean of those within a tick of the clock, or a tenth, of the median: so
+# it is not rounded to the clock. Where these are too few (pulldown, jitter), of all but long ones.
 MOST_ARE_USUAL = 0.6
 LONG = 1.9  # times the median: two intervals in one
 SHORT_PAUSE_SECONDS = 1.0
@@ -54,11 +54,11 @@ class VideoInfo:
 
 
 def nominal_fps(container: Any, stream: Any, ticks: int, times: Sequence[int]) -> float:
-    """Return the usual rate of the frames by their times, as the container's base rate if it agrees.
+    """Return the usual rate of the frames by their times; FFmpeg's base rate, if it agrees.
 
-    FFmpeg's base rate holds every time: one odd interval doubles it, and jitter makes it 1000/s. Its
-    average counts pauses, and frames that an edit list leaves out. Of a raw stream both are
-    a default, and the codec's own word is taken. An AVI's may count ticks.
+    The base rate holds every time: one odd interval doubles it, and jitter makes it 1000/s. The
+    average counts pauses, and frames that an edit list leaves out. Of a raw stream both are a
+    default, and the codec's own word is taken. An AVI's may count ticks.
 
     Args:
         container, stream: of av.

@@ -30,6 +30,7 @@ av.logging.set_level(None)  # libav's own lines on stderr; what matters is raise
 
 # B-frames displace timestamps by a few places at most in the files seen (packed B-frames: 2).
 REORDER_WINDOW = 4
+SET_BACK_SECONDS = 1.0  # a clock that falls by more begins anew
 # What is read ahead of a file without an index, for the times of its frames.
 AHEAD_PACKETS = 200
 AHEAD_BYTES = 16 << 20
@@ -218,7 +219,7 @@ class VideoReader:
         pts = seconds - self._origin
         if pts > self._previous:
             return pts
-        if pts < self._previous - 1.0:  # the clock was set back; else it is a repeated time
+        if pts < self._previous - SET_BACK_SECONDS:  # the clock was; else it is a repeated time
             self._origin += pts - expected
         return expected
 
@@ -304,7 +305,8 @@ class VideoReader:
 
         Decoders give frames in display order, yet AVI files with packed B-frames (UCF-101's)
         carry their timestamps in coding order. Sorted within a short window, each frame gets its
-        own again; a clean file is not changed by this.
+        own again; a clean file is not changed by this. Where the clock is set back, as in joined
+        transport streams, each part keeps its own.
         """
         pending: deque[Any] = deque()
         times: list[float] = []
@@ -313,9 +315,14 @@ class VideoReader:
             raw = pending.popleft()
             return raw, heapq.heappop(times) if raw.pts is not None else None
 
+        set_back = max(SET_BACK_SECONDS, REORDER_WINDOW * self._step_seconds)
         for raw in chain([self._first], self._decoded):
+            seconds = self._seconds(raw)
+            if seconds is not None and times and seconds < max(times) - set_back:
+                while pending:
+                    yield next_timed()
             pending.append(raw)
-            if (seconds := self._seconds(raw)) is not None:
+            if seconds is not None:
                 heapq.heappush(times, seconds)
             if len(pending) > REORDER_WINDOW:
                 yield next_timed()
