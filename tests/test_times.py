@@ -21,6 +21,8 @@ from twostream.flow import make_estimator
 from twostream.prediction import TwoStreamPredictor
 from twostream.prediction.annotate import PANEL_HEIGHT_PX, write_annotated
 from twostream.prediction.timeline_files import scores_csv, segments_csv, srt
+from twostream.store.clip_file import ClipFile
+from twostream.store.clip_writer import ClipWriter
 from twostream.store.clips import Clip, ClipReader
 from twostream.store.flow_store import FlowStore, StoreSettings
 from twostream.types import Frame, LabeledVideo, TemporalInput
@@ -246,8 +248,60 @@ def test_what_stands_for_a_pause_is_neither_scored_nor_trained_on(pausing: Path)
     assert list(clip.seen_positions(stack)) == [*range(71), *range(825, 896)]
     assert set(clip.positions(stack, 25)) <= set(clip.seen_positions(stack))
     assert sum(clip.positions(None, 25).values()) == 25
-    long = TemporalInput(length=80)  # none fits between pauses: what there is must do
-    assert len(clip.seen_positions(long)) == clip.num_positions(long)
+    assert list(clip.seen_positions(TemporalInput(length=80))) == [0, 825]  # the last field repeats
+
+
+@pytest.mark.parametrize(
+    "temporal",
+    [
+        TemporalInput(length=10, subtract_mean=False),
+        TemporalInput(length=10, subtract_mean=False, bidirectional=True),
+        TemporalInput(length=15, rgb=True),
+        None,
+    ],
+)
+def test_runs_shorter_than_a_stack_are_scored_as_short_clips(temporal: TemporalInput) -> None:
+    """Two runs of 10 and 4 frames, and one frame alone, around pauses of which nothing is seen."""
+
+    def clip(values: np.ndarray, pauses: tuple[tuple[int, int], ...]) -> Clip:
+        moved = np.where(values[1:] > 0, values[:-1], 0)  # from a frame that is seen to another
+        readers = {}
+        for kind, items in (("rgb", values), ("forward", moved), ("backward", moved)):
+            header = LOSSLESS.header(kind, video_id="a", height=2, width=2, fps=25)
+            writer = ClipWriter(buffer := io.BytesIO(), header)
+            for value in items:
+                item = header.empty(1)[0]
+                item[:] = value
+                writer.append(item)
+            writer.close(pauses=pauses)
+            readers[kind] = ClipReader(ClipFile(buffer.getvalue()), keep=False)
+        return Clip(readers)
+
+    values = np.zeros(81, int)
+    values[:10], values[40:44], values[80] = range(1, 11), range(101, 105), 201
+    whole = clip(values, ((10, 40), (44, 80)))
+    flow = temporal is not None and not temporal.rgb
+    runs = [(0, 10), (40, 44), (80, 81)][: 2 if flow else 3]
+    wanted = []
+    for first, end in runs:
+        alone = clip(values[first:end], ())
+        wanted += [(first + p, alone.stack(temporal, p)) for p in alone.seen_positions(temporal)]
+    assert list(whole.seen_positions(temporal)) == [position for position, _ in wanted]
+    for position, stack in wanted:
+        np.testing.assert_array_equal(whole.stack(temporal, position), stack)
+        assert stack.all()  # nothing of a pause
+    held = whole.holding(temporal, [position for position, _ in wanted])
+    np.testing.assert_array_equal(held.stack(temporal, wanted[1][0]), wanted[1][1])
+
+
+def test_frames_that_all_stand_alone_have_no_motion(tmp_path: Path) -> None:
+    video = write_timed(tmp_path / "a.mp4", [0, 12, 25], fps=25)
+    files = extract_to_memory(video, StoreSettings(short_side=48, flow="farneback", fps=2))
+    clip = Clip({kind: ClipReader(file, keep=False) for kind, file in files.items()})
+    assert len(files["rgb"].header.pauses) == 2
+    stack = TemporalInput(length=3)
+    assert not clip.stack(stack, clip.seen_positions(stack)[0]).any()
+    assert list(clip.seen_positions(None)) == [0, 24, 50]
 
 
 def test_a_broken_clock_does_not_fill_the_disk(

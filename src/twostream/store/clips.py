@@ -19,7 +19,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twostream.inputs import flow_stack, rgb_stack
-from twostream.sampling import bidirectional_window, clamp_window, even_indices, num_starts
+from twostream.sampling import (
+    between_pauses,
+    bidirectional_window,
+    clamp_window,
+    even_indices,
+    num_starts,
+)
 from twostream.store.clip_file import ClipFile
 from twostream.store.coding import NO_RANGES, ZERO_CODE, ClipHeader, Item, Kind, decode_fields
 from twostream.store.flow_store import FlowStore
@@ -141,17 +147,18 @@ class Clip:
         return num_starts(max(1, len(frames_or_fields)), temporal.length)
 
     def seen_positions(self, temporal: TemporalInput | None) -> Sequence[int]:
-        """Return the positions where a stack sees nothing of a pause; all where each one does."""
-        every = range(self.num_positions(temporal))
-        pauses = next((each.header.pauses for each in self.readers.values()), ())
-        if not pauses:
-            return every
-        reach = 0 if temporal is None else temporal.length - temporal.rgb
+        """Return the positions where a stack sees nothing of a pause.
+
+        Each run of frames between pauses has those of a clip of its own, and the last field repeats
+        where it is shorter than a stack. All positions where no two frames follow each other.
+        """
+        if not any(each.header.pauses for each in self.readers.values()):
+            return range(self.num_positions(temporal))
+        runs = self._runs("rgb" if temporal is None or temporal.rgb else "forward")
+        length = 1 if temporal is None else temporal.length
         return [
-            position
-            for position in every
-            if not any(first <= position + reach and position < end for first, end in pauses)
-        ] or every
+            first + start for first, end in runs for start in range(num_starts(end - first, length))
+        ] or range(self.num_positions(temporal))
 
     def stack(self, temporal: TemporalInput | None, position: int) -> NDArray[np.float32]:
         """Return what a stream sees at a position: (length, c, h, w), whole frames.
@@ -160,8 +167,8 @@ class Clip:
             temporal: None for the spatial stream's single frame, RGB in 0..1.
             position: 0 .. num_positions - 1; of a bi-directional stack the first frame it covers.
 
-        Flow is in pixels; clips shorter than a stack repeat their last field, and a clip of one
-        frame has no motion at all.
+        Flow is in pixels; clips, or runs between pauses, that are shorter than a stack repeat their
+        last field, and a clip of one frame has no motion at all.
         """
         parts = self._parts(temporal, position)
         if temporal is None or temporal.rgb:
@@ -241,17 +248,25 @@ class Clip:
         """Return what a stack is read from: readers and indices; none where nothing moves."""
         if temporal is None:
             return [(self._need("rgb"), [position])]
-        if temporal.rgb:
-            rgb = self._need("rgb")
-            return [(rgb, clamp_window(position, temporal.length, len(rgb)))]
-        forward = self._need("forward")
-        if not len(forward):
+        runs = self._runs("rgb" if temporal.rgb else "forward")
+        if not runs:
             return []
+        first, end = max((run for run in runs if run[0] <= position), default=runs[0])
+        start, count, length = position - first, end - first, temporal.length
         if not temporal.bidirectional:
-            return [(forward, clamp_window(position, temporal.length, len(forward)))]
-        centre = position + temporal.length // 2
-        ahead, back = bidirectional_window(centre, temporal.length, len(forward))
-        return [(forward, ahead), (self._need("backward"), back)]
+            reader = self._need("rgb" if temporal.rgb else "forward")
+            return [(reader, [first + i for i in clamp_window(start, length, count)])]
+        ahead, back = bidirectional_window(start + length // 2, length, count)
+        return [
+            (self._need("forward"), [first + i for i in ahead]),
+            (self._need("backward"), [first + i for i in back]),
+        ]
+
+    def _runs(self, kind: Kind) -> list[tuple[int, int]]:
+        """Return [first, end) of the frames, or of the fields, of each run between pauses."""
+        reader, flow = self._need(kind), int(kind != "rgb")
+        runs = between_pauses(reader.header.pauses, len(reader) + flow)
+        return [(first, end - flow) for first, end in runs if end - first > flow]
 
     def _need(self, kind: Kind) -> Reader:
         if kind not in self.readers:
@@ -375,6 +390,7 @@ def flow_rms_px(clips: Clips, videos: Sequence[LabeledVideo], temporal: Temporal
     squares = []
     for video in chosen:
         clip = clips[video.video_id]
-        stack = clip.stack(temporal, clip.num_positions(temporal) // 2)
+        seen = clip.seen_positions(temporal)
+        stack = clip.stack(temporal, seen[len(seen) // 2])
         squares.append(float(np.square(stack).mean()))
     return max(float(np.sqrt(np.mean(squares))), 1e-3)

@@ -13,6 +13,7 @@ from twostream.prediction import Prediction, Timeline, TwoStreamPredictor
 from twostream.prediction.predictor import stored_as
 from twostream.prediction.timeline import EVERY_SECONDS, POSITIONS, WINDOW_SECONDS
 from twostream.prediction.window import Window, check_size, stretch
+from twostream.sampling import between_pauses
 from twostream.store.clips import Clip, ClipReader, kinds_of
 from twostream.types import Progress, Stream, VideoError, no_progress
 from twostream.video import VideoReader
@@ -116,7 +117,7 @@ class Analysis:
         length, every = map(self.predictor.num_frames, (WINDOW_SECONDS, EVERY_SECONDS))
         spans = [
             (max(first, end - length), end)
-            for first, last in self.runs()
+            for first, last in between_pauses(self.pauses, self.frames)
             for end in (*range(first + length, last, every), last)
         ]
         windows = []
@@ -133,17 +134,13 @@ class Analysis:
             pauses=[(first / self.rate, end / self.rate) for first, end in self.pauses],
         )
 
-    def runs(self) -> list[tuple[int, int]]:
-        """Return [first, end) of the frames between pauses."""
-        firsts = [0, *(end for _, end in self.pauses)]
-        return list(zip(firsts, [*(first for first, _ in self.pauses), self.frames], strict=True))
-
     def moment(self, seconds: float) -> Moment:
         """Return what is seen at a moment; the nearest frame outside the video or in a pause."""
         wanted = seconds * self.rate
-        index = min(
-            (round(min(max(first, wanted), end - 1)) for first, end in self.runs()),
-            key=lambda near: abs(near - wanted),
+        runs = between_pauses(self.pauses, self.frames)
+        index, first, end = min(
+            ((round(min(max(first, wanted), end - 1)), first, end) for first, end in runs),
+            key=lambda near: abs(near[0] - wanted),
         )
         frame = self.clip.stack(None, index)[0].transpose(1, 2, 0)
         field = None
@@ -154,8 +151,9 @@ class Analysis:
         for name, stream in self.predictor.streams.items():
             temporal = stream.spec.temporal
             start = index - (temporal.length // 2 if temporal else 0)
-            last = self.clip.num_positions(temporal) - 1
-            stacks[name] = self.clip.stack(temporal, min(max(0, start), last))
+            seen = [each for each in self.clip.seen_positions(temporal) if first <= each < end]
+            position = min(seen, key=lambda each: abs(each - start), default=first)
+            stacks[name] = self.clip.stack(temporal, position)
         pixels = np.round(frame * 255).astype(np.uint8)
         return Moment(index / self.rate, pixels, field, stacks)
 
