@@ -162,8 +162,10 @@ def claimed_length(
     seconds, frames, name = 0.0, round(stream.frames / ticks), container.format.name
     if stream.duration and stream.time_base:
         seconds = float(stream.duration * stream.time_base)
-    elif container.duration and not container.streams.audio:
+    elif container.duration:  # of the longest stream
         seconds = float(container.duration) / av.time_base
+        if container.streams.audio:
+            seconds = min(seconds, _tagged_seconds(stream))
     whole_mov = "mov" in name and frames
     if "mov" not in name:
         # AVI's duration shrinks with a cut file, its count does not. MP4's count includes what an
@@ -174,3 +176,12 @@ def claimed_length(
         seconds -= start
         frames = 0 if name == "avi" else frames  # empty ones came before
     return max(0.0, seconds), max(0, frames or round(seconds * fps))
+
+
+def _tagged_seconds(stream: Any) -> float:
+    """Return the length of a Matroska's stream, 00:00:02.000000000 in its tag; 0: it has none."""
+    try:
+        hours, minutes, seconds = map(float, stream.metadata.get("DURATION", "").split(":"))
+    except ValueError:
+        return 0.0
+    return 3600 * hours + 60 * minutes + seconds
