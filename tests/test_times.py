@@ -83,6 +83,8 @@ def test_a_pause_is_more_than_a_slow_rate() -> None:
     slow = [5 + 2.0 * i for i in range(6)]
     assert runs(slow, 0.5) == [(0, 6)]
     assert runs([*slow, 40], 0.5) == [(0, 6), (35, 1)]
+    # slower from the second second on: no pause, once that is usual
+    assert runs([*paused(1, 0, 0), *slow], 25) == [(0, 25), (5, 1), (7, 1), (9, 4)]
     watch = PauseWatch(None)  # of an unknown rate: what was usual so far
     assert [watch.ends_at(t) for t in [*slow, 40, 42]] == [*[False] * 6, True, False]
 
@@ -148,6 +150,15 @@ def test_film_on_disc_has_its_own_rate() -> None:
     shown = np.cumsum([0, *[2, 3] * 60])
     assert usual_interval(shown.tolist(), 1 / 60) == pytest.approx(1 / 24)
     assert usual_interval([0], 1 / 60) is None
+
+
+def test_slides_that_claim_a_films_rate_have_no_pauses(tmp_path: Path) -> None:
+    """Matroska declares a rate; that of the frames counts, as in MP4."""
+    times = [2.0 * i for i in range(10)]
+    for name in ("a.mkv", "a.mp4"):
+        video = write_timed(tmp_path / name, times, fps=30)
+        header = extract_to_memory(video, LOSSLESS, ("rgb",))["rgb"].header
+        assert (header.fps, header.count, header.pauses, header.warning) == (0.5, 10, (), None)
 
 
 def test_of_two_rates_the_faster_one_keeps_every_frame() -> None:
