@@ -20,10 +20,10 @@ LONG = 1.9  # times the median: two intervals in one
 SHORT_PAUSE_SECONDS = 1.0
 INDEXED_FRAMES = 2000  # of an index that are looked at
 MOST_DELAYED = 16  # frames that a decoder keeps back; AVI counts them as time
-# Raw streams: no container, no times but what the codec says.
-RAW = (
+# Raw streams and pictures one after the other: no times but what the codec says.
+WITHOUT_CLOCK = (
     *("h264", "hevc", "vvc", "obu", "m4v", "mpegvideo", "vc1", "cavsvideo", "avs2", "avs3"),
-    *("dirac", "h261", "h263", "mjpeg"),
+    *("dirac", "h261", "h263", "mjpeg", "mpjpeg", "image2pipe"),
 )
 # Their durations are from the first time to the last one; those of others count from time 0, where
 # of a recording in several files only the first one begins.
@@ -69,7 +69,7 @@ def nominal_fps(container: Any, stream: Any, ticks: int, times: Sequence[int]) -
     average = float(stream.average_rate or 0)
     base = float(stream.guessed_rate or 0)
     told = float(stream.codec_context.framerate or 0)
-    if container.format.name in RAW and 1 <= told <= MOST_FPS:
+    if container.format.name in WITHOUT_CLOCK and 1 <= told <= MOST_FPS:
         return told
     if ticks > 1:
         return average / ticks
