@@ -20,7 +20,8 @@ from rich.table import Table
 from twostream.augment import Crop, resized, scaled_crop
 from twostream.loader.resized_crops import resized_crop
 from twostream.recipes import STANDARD
-from twostream.store.clips import Clip, Reader
+from twostream.store.clip_readers import Reader
+from twostream.store.clips import Clip
 from twostream.store.coding import NO_RANGES, ClipHeader, Item, Kind
 from twostream.types import TemporalInput
 

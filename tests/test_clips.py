@@ -13,7 +13,8 @@ import pytest
 from stored_clips import FRAMES, HEIGHT, INPUTS, KINDS, WIDTH, fill, make_store, same, training
 from twostream.inputs import flow_stack, rgb_stack
 from twostream.sampling import even_indices
-from twostream.store.clips import Clip, ClipCache, ClipReader, Reader, decoded_bytes, flow_rms_px
+from twostream.store.clip_readers import ClipReader, Reader, decoded_bytes
+from twostream.store.clips import Clip, ClipCache, flow_rms_px
 from twostream.store.coding import decode_fields
 from twostream.store.flow_store import ClipHeader, FlowStore, StoreSettings
 from twostream.types import LabeledVideo, StoreError, TemporalInput

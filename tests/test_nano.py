@@ -96,7 +96,8 @@ def test_it_reads_larger_and_shorter_clips_as_the_package_does(
     nano: ModuleType, tmp_path: Path
 ) -> None:
     from twostream.extraction import extract_to_memory
-    from twostream.store.clips import Clip, ClipReader
+    from twostream.store.clip_readers import ClipReader
+    from twostream.store.clips import Clip
     from twostream.store.flow_store import StoreSettings
     from twostream.types import TemporalInput
     from twostream.video import VideoWriter

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,10 +21,14 @@ from twostream.flow import make_estimator
 from twostream.prediction import TwoStreamPredictor
 from twostream.prediction.annotate import PANEL_HEIGHT_PX, write_annotated
 from twostream.prediction.timeline_files import scores_csv, segments_csv, srt
-from twostream.store.clips import Clip, ClipReader
+from twostream.store.clip_file import ClipFile
+from twostream.store.clip_readers import ClipReader
+from twostream.store.clip_writer import ClipWriter
+from twostream.store.clips import Clip
 from twostream.store.flow_store import FlowStore, StoreSettings
 from twostream.types import Frame, LabeledVideo, TemporalInput
 from twostream.video import VideoReader
+from twostream.video.container_claims import nominal_fps, usual_interval
 
 LOSSLESS = StoreSettings(short_side=48, flow="farneback", codec="lossless")
 FPS = 25
@@ -78,25 +84,139 @@ def test_a_pause_is_more_than_a_slow_rate() -> None:
     slow = [5 + 2.0 * i for i in range(6)]
     assert runs(slow, 0.5) == [(0, 6)]
     assert runs([*slow, 40], 0.5) == [(0, 6), (35, 1)]
+    # slower from the second second on: no pause, once that is usual
+    assert runs([*paused(1, 0, 0), *slow], 25) == [(0, 25), (5, 1), (7, 1), (9, 4)]
     watch = PauseWatch(None)  # of an unknown rate: what was usual so far
     assert [watch.ends_at(t) for t in [*slow, 40, 42]] == [*[False] * 6, True, False]
+
+
+# --- rates
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".ts", ".mkv"])
+@pytest.mark.parametrize("odd", [[40], [20, 40, 60, 61]])
+def test_odd_intervals_do_not_change_the_rate(tmp_path: Path, suffix: str, odd: list[int]) -> None:
+    """FFmpeg's base rate is that of the shortest interval: one half doubled it, and halved flow."""
+    steps = [0.5 if i in odd else 1 for i in range(1, 100)]
+    times = (np.cumsum([0, *steps]) / 30).tolist()
+    video = write_timed(tmp_path / f"a{suffix}", times, fps=30, ticks=600)
+    with VideoReader(video) as reader:
+        assert reader.info.fps == pytest.approx(30, abs=0.01)
+        assert [frame.pts_seconds for frame in reader] == pytest.approx(times, abs=1e-3)
+    header = extract_to_memory(video, LOSSLESS, ("rgb",))["rgb"].header
+    assert header.count == pytest.approx(times[-1] * 30 + 1, abs=1)
+
+
+@pytest.mark.parametrize("what", ["jitter", "bursts", "pauses", "slides", "two"])
+def test_a_recording_of_no_declared_rate_has_that_of_its_frames(tmp_path: Path, what: str) -> None:
+    """As browsers write them: FFmpeg takes the clock's 1000/s for their rate."""
+    rng = np.random.default_rng(4)
+    times, fps = {
+        "jitter": (np.arange(150) / 30 + rng.normal(0, 0.008, 150).clip(-0.016, 0.016), 30),
+        "bursts": (np.repeat(np.arange(50) * 0.1, 3) + 0.002 * (np.arange(150) % 3), 30),
+        "pauses": (np.arange(60) / 30 + 2.4567 * (np.arange(60) // 20) + 0.001, 30),
+        "slides": (np.cumsum(rng.uniform(1.9, 2.1, 12)), 0.5),
+        "two": (np.array([0, 0.04]), 25),
+    }[what]
+    times = np.round(np.sort(times), 3) - np.round(times.min(), 3)
+    video = write_timed(tmp_path / "a.mkv", times.tolist(), declared=False)
+    with VideoReader(video) as reader:
+        assert reader.info.fps == pytest.approx(fps, rel=0.03)
+        assert len(list(reader)) == len(times)
+        assert reader.warning is None
+    header = extract_to_memory(video, LOSSLESS, ("rgb",))["rgb"].header
+    unseen = sum(end - first for first, end in header.pauses)
+    assert header.count - unseen == pytest.approx(len(times), abs=4)
+
+
+def test_one_frame_without_a_rate_has_no_thousandth_of_a_second(tmp_path: Path) -> None:
+    with VideoReader(write_timed(tmp_path / "a.mkv", [0], declared=False)) as reader:
+        assert reader.info.fps == 25
+
+
+@pytest.mark.parametrize("fps", [24, 25, 30, 50, 60, 120, 240, 1000 / 3, 480])
+@pytest.mark.parametrize("ticks", [1000, 90_000])
+def test_the_usual_interval_is_not_rounded_to_the_clock(fps: float, ticks: int) -> None:
+    exact = np.arange(200) / fps
+    times = np.round(exact * ticks).astype(int).tolist()
+    assert usual_interval(times, 1 / ticks) == pytest.approx(
+        1 / fps, rel=0.05 if fps > 60 else 1e-3
+    )
+    # another recording follows, whose clock begins anew
+    assert usual_interval(times + times, 1 / ticks) == usual_interval(times, 1 / ticks)
+
+
+def test_film_on_disc_has_its_own_rate() -> None:
+    """Pulldown shows frames for two and three fields in turn."""
+    shown = np.cumsum([0, *[2, 3] * 60])
+    assert usual_interval(shown.tolist(), 1 / 60) == pytest.approx(1 / 24)
+    assert usual_interval([0], 1 / 60) is None
+
+
+def test_slides_that_claim_a_films_rate_have_no_pauses(tmp_path: Path) -> None:
+    """Matroska declares a rate; that of the frames counts, as in MP4."""
+    times = [2.0 * i for i in range(10)]
+    for name in ("a.mkv", "a.mp4"):
+        video = write_timed(tmp_path / name, times, fps=30)
+        header = extract_to_memory(video, LOSSLESS, ("rgb",))["rgb"].header
+        assert (header.fps, header.count, header.pauses, header.warning) == (0.5, 10, (), None)
+
+
+def test_of_two_rates_the_faster_one_keeps_every_frame() -> None:
+    """Half of the frames come at 30/s, half of them at 15/s, as of a phone in the dark."""
+    shown = np.cumsum([0, *[33, 34] * 30, *[66, 67] * 30])
+    assert usual_interval(shown.tolist(), 0.001) == pytest.approx(1 / 30, rel=0.01)
+
+
+def test_fields_are_no_frames() -> None:
+    """Of interlaced H.264 each field may be a packet: they come twice as fast as the frames."""
+    stream = SimpleNamespace(
+        average_rate=25,
+        guessed_rate=50,
+        time_base=Fraction(1, 50),
+        codec_context=SimpleNamespace(framerate=25),
+    )
+    container = SimpleNamespace(format=SimpleNamespace(name="mpegts"))
+    assert nominal_fps(container, stream, 1, range(200)) == 25
+    stream.codec_context = SimpleNamespace(framerate=50)  # 50 frames/s, with frames missing
+    assert nominal_fps(container, stream, 1, range(200)) == 50
+
+
+@pytest.mark.parametrize("lengths", [(100, 50), (50, 100), (60, 60, 40)])
+def test_joined_recordings_follow_each_other(tmp_path: Path, lengths: tuple[int, ...]) -> None:
+    """As recorders join transport streams: each part counts from its own beginning."""
+    parts = [
+        write_timed(tmp_path / f"{i}.ts", (np.arange(n) / 25 + 0.003 * i).tolist(), ticks=90_000)
+        for i, n in enumerate(lengths)
+    ]
+    (tmp_path / "a.ts").write_bytes(b"".join(part.read_bytes() for part in parts))
+    total = sum(lengths)
+    with VideoReader(tmp_path / "a.ts") as reader:
+        times = [frame.pts_seconds for frame in reader]
+    assert times == pytest.approx(np.arange(total) / 25, abs=1e-6)
+    assert (reader.info.fps, reader.end_seconds) == (25, pytest.approx(total / 25))
+    header = extract_to_memory(tmp_path / "a.ts", LOSSLESS, ("rgb",))["rgb"].header
+    assert (header.count, header.pauses, header.warning) == (total, (), None)
 
 
 # --- stores
 
 
 def test_an_uneven_video_is_stored_at_an_even_rate(tmp_path: Path) -> None:
-    """Ten seconds are ten seconds, and each field is the motion of a 25th of a second."""
+    """Ten seconds are ten seconds, and each field is the motion of its part of a second."""
     video = write_timed(tmp_path / "vfr.mkv", uneven(10))
-    for settings in (LOSSLESS, StoreSettings(short_side=48, flow="farneback", fps=25)):
+    for settings, fps in (
+        (LOSSLESS, 30),  # the usual one, whatever the file says
+        (StoreSettings(short_side=48, flow="farneback", fps=25), 25),
+    ):
         clips = extract_to_memory(video, settings)
         header = clips["rgb"].header
-        assert header.fps == 25 and header.count == pytest.approx(250, abs=1)
+        assert header.fps == fps and header.count == pytest.approx(10 * fps, abs=1)
         assert (header.pauses, header.warning) == ((), None)
         moved = -clips["forward"].fields()[:, 0, 12:-12, 16:-16].mean(axis=(1, 2))
-        assert moved.mean() == pytest.approx(MOTION_PX_S / 25, abs=0.05)
+        assert moved.mean() == pytest.approx(MOTION_PX_S / fps, abs=0.05)
         # 15 frames a second, spread over two fields each: none is twice as long
-        assert np.percentile(moved, 95) < 1.8 * MOTION_PX_S / 25
+        assert fps == 25 or np.percentile(moved, 95) < 1.8 * MOTION_PX_S / fps
 
 
 def test_missing_frames_keep_their_time(tmp_path: Path) -> None:
@@ -140,8 +260,60 @@ def test_what_stands_for_a_pause_is_neither_scored_nor_trained_on(pausing: Path)
     assert list(clip.seen_positions(stack)) == [*range(71), *range(825, 896)]
     assert set(clip.positions(stack, 25)) <= set(clip.seen_positions(stack))
     assert sum(clip.positions(None, 25).values()) == 25
-    long = TemporalInput(length=80)  # none fits between pauses: what there is must do
-    assert len(clip.seen_positions(long)) == clip.num_positions(long)
+    assert list(clip.seen_positions(TemporalInput(length=80))) == [0, 825]  # the last field repeats
+
+
+@pytest.mark.parametrize(
+    "temporal",
+    [
+        TemporalInput(length=10, subtract_mean=False),
+        TemporalInput(length=10, subtract_mean=False, bidirectional=True),
+        TemporalInput(length=15, rgb=True),
+        None,
+    ],
+)
+def test_runs_shorter_than_a_stack_are_scored_as_short_clips(temporal: TemporalInput) -> None:
+    """Two runs of 10 and 4 frames, and one frame alone, around pauses of which nothing is seen."""
+
+    def clip(values: np.ndarray, pauses: tuple[tuple[int, int], ...]) -> Clip:
+        moved = np.where(values[1:] > 0, values[:-1], 0)  # from a frame that is seen to another
+        readers = {}
+        for kind, items in (("rgb", values), ("forward", moved), ("backward", moved)):
+            header = LOSSLESS.header(kind, video_id="a", height=2, width=2, fps=25)
+            writer = ClipWriter(buffer := io.BytesIO(), header)
+            for value in items:
+                item = header.empty(1)[0]
+                item[:] = value
+                writer.append(item)
+            writer.close(pauses=pauses)
+            readers[kind] = ClipReader(ClipFile(buffer.getvalue()), keep=False)
+        return Clip(readers)
+
+    values = np.zeros(81, int)
+    values[:10], values[40:44], values[80] = range(1, 11), range(101, 105), 201
+    whole = clip(values, ((10, 40), (44, 80)))
+    flow = temporal is not None and not temporal.rgb
+    runs = [(0, 10), (40, 44), (80, 81)][: 2 if flow else 3]
+    wanted = []
+    for first, end in runs:
+        alone = clip(values[first:end], ())
+        wanted += [(first + p, alone.stack(temporal, p)) for p in alone.seen_positions(temporal)]
+    assert list(whole.seen_positions(temporal)) == [position for position, _ in wanted]
+    for position, stack in wanted:
+        np.testing.assert_array_equal(whole.stack(temporal, position), stack)
+        assert stack.all()  # nothing of a pause
+    held = whole.holding(temporal, [position for position, _ in wanted])
+    np.testing.assert_array_equal(held.stack(temporal, wanted[1][0]), wanted[1][1])
+
+
+def test_frames_that_all_stand_alone_have_no_motion(tmp_path: Path) -> None:
+    video = write_timed(tmp_path / "a.mp4", [0, 12, 25], fps=25)
+    files = extract_to_memory(video, StoreSettings(short_side=48, flow="farneback", fps=2))
+    clip = Clip({kind: ClipReader(file, keep=False) for kind, file in files.items()})
+    assert len(files["rgb"].header.pauses) == 2
+    stack = TemporalInput(length=3)
+    assert not clip.stack(stack, clip.seen_positions(stack)[0]).any()
+    assert list(clip.seen_positions(None)) == [0, 24, 50]
 
 
 def test_a_broken_clock_does_not_fill_the_disk(

@@ -199,6 +199,31 @@ class TestTimes:
             reader.warning  # where the last packet is there in part
         )
 
+    def test_a_missing_end_beside_a_longer_sound_is_told(self, tmp_path: Path) -> None:
+        """The container's length is that of the sound; the stream's own stands in a tag."""
+        path = tmp_path / "a.mkv"
+        with av.open(str(path), "w") as out:
+            video = out.add_stream("mpeg4", rate=25)
+            video.width, video.height, video.pix_fmt = 96, 64, "yuv420p"
+            sound = out.add_stream("mp2", rate=48_000)
+            sound.layout = "stereo"
+            for rgb in moving_square(75):
+                out.mux(video.encode(av.VideoFrame.from_ndarray(rgb, format="rgb24")))
+            out.mux(video.encode(None))
+            for i in range(240):
+                block = av.AudioFrame.from_ndarray(np.zeros((1, 1920), np.int16), "s16", "stereo")
+                block.sample_rate, block.pts = 48_000, 960 * i
+                out.mux(sound.encode(block))
+            out.mux(sound.encode(None))
+        frames, reader = read(path)
+        assert (len(frames), reader.warning, reader.info.num_frames_claimed) == (75, None, 75)
+        assert reader.claimed_seconds == pytest.approx(3, abs=0.05)
+        data = path.read_bytes()
+        path.write_bytes(data[: len(data) // 3])
+        frames, reader = read(path)
+        assert 5 < len(frames) < 60
+        assert "although the file claims 3.00 s: it seems to be cut off" in (reader.warning or "")
+
 
 class TestDamage:
     @pytest.mark.parametrize(

@@ -26,18 +26,32 @@ def _ground(height: int) -> np.ndarray:
     return cv2.normalize(cv2.GaussianBlur(noise, (0, 0), 2), None, 0, 255, cv2.NORM_MINMAX)
 
 
-def write_timed(path: Path, times: Sequence[float], *, fps: int = 25) -> Path:
-    """Write pictures at these times, in ms; the file calls its rate ``fps``."""
+def write_timed(
+    path: Path, times: Sequence[float], *, fps: int = 25, ticks: int = 1000, declared: bool = True
+) -> Path:
+    """Write pictures at these times; the file calls its rate ``fps``.
+
+    Args:
+        path: of the file.
+        times: of the pictures, s.
+        fps: what the encoder is told.
+        ticks: of the clock, a second.
+        declared: False: a Matroska says nothing of its rate, as a browser's recording.
+    """
     with av.open(str(path), "w") as out:
         stream = out.add_stream("libx264", rate=fps)
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
-        stream.time_base = stream.codec_context.time_base = Fraction(1, 1000)
+        stream.time_base = stream.codec_context.time_base = Fraction(1, ticks)
         stream.options = {"bf": "0", "crf": "10"}
         for seconds in times:
             frame = av.VideoFrame.from_ndarray(picture_at(seconds % 40), "rgb24")
-            frame.pts, frame.time_base = round(seconds * 1000), Fraction(1, 1000)
+            frame.pts, frame.time_base = round(seconds * ticks), Fraction(1, ticks)
             out.mux(stream.encode(frame))
         out.mux(stream.encode(None))
+    if not declared:
+        data = path.read_bytes()
+        rate = data.index(b"\x23\xe3\x83\x84")  # DefaultDuration, of four bytes; made a Void
+        path.write_bytes(data[:rate] + b"\xec\x86" + bytes(6) + data[rate + 8 :])
     return path
 
 

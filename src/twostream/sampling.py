@@ -14,6 +14,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import chain
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +24,8 @@ from numpy.typing import NDArray
 # stream. A spawn key keeps the choice of videos apart from the draws made for sample 0.
 _BATCH_KEY = (1,)
 _EPOCH_KEY = (2,)
+
+Place = TypeVar("Place", int, float)  # a frame, or a time in seconds
 
 
 def num_starts(num_fields: int, length: int) -> int:
@@ -77,6 +81,24 @@ def segment_positions(num: int, segments: int, rng: np.random.Generator) -> list
     firsts = [min(k * num // segments, num - 1) for k in range(segments)]
     ends = [max((k + 1) * num // segments, first + 1) for k, first in enumerate(firsts)]
     return [int(rng.integers(first, end)) for first, end in zip(firsts, ends, strict=True)]
+
+
+def between_pauses(pauses: Sequence[tuple[Place, Place]], end: Place) -> list[tuple[Place, Place]]:
+    """Return the runs of frames between pauses, [first, end) each; none is empty.
+
+    Args:
+        pauses: [first, end) each, ascending.
+        end: of the clip.
+
+    >>> between_pauses([(3, 5), (8, 10)], 10)
+    [(0, 3), (5, 8)]
+    """
+    runs, start = list[tuple[Place, Place]](), type(end)(0)
+    for first, after in chain(pauses, [(end, end)]):
+        if start < first:
+            runs.append((start, first))
+        start = after
+    return runs
 
 
 def clamp_window(start: int, length: int, num: int) -> list[int]:

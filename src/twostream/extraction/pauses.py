@@ -26,12 +26,13 @@ class PauseWatch:
     """Tells which frames come after a pause.
 
     Args:
-        fps: usual rate of the frames; None: the intervals so far tell it.
+        fps: usual rate of the frames, until the last intervals show a slower one; None: they alone
+            tell it.
     """
 
     def __init__(self, fps: float | None) -> None:
-        self._usual = 1 / fps if fps else PAUSE_SECONDS  # before anything is known
-        self._intervals: deque[float] = deque(maxlen=0 if fps else INTERVALS)
+        self._usual = 1 / fps if fps else None
+        self._intervals: deque[float] = deque(maxlen=INTERVALS)
         self._last: float | None = None
 
     def ends_at(self, seconds: float) -> bool:
@@ -39,10 +40,17 @@ class PauseWatch:
         last, self._last = self._last, seconds
         if last is None:
             return False
-        usual = statistics.median(self._intervals) if self._intervals else self._usual
+        longest = min(max(PAUSE_SECONDS, PAUSE_FRAMES * self._usual_seconds()), MAX_GAP_SECONDS)
         self._intervals.append(seconds - last)
-        longest = min(max(PAUSE_SECONDS, PAUSE_FRAMES * usual), MAX_GAP_SECONDS)
         return seconds - last > longest
+
+    def _usual_seconds(self) -> float:
+        known = self._intervals
+        if self._usual is None:
+            return statistics.median(known) if known else PAUSE_SECONDS
+        return (
+            max(self._usual, statistics.median(known)) if len(known) == INTERVALS else self._usual
+        )
 
 
 def unbroken(frames: Iterable[Frame], fps: float | None) -> Iterator[tuple[float, Iterator[Frame]]]:

@@ -30,7 +30,8 @@ from twostream.prediction.timeline import (
     check_windows,
 )
 from twostream.prediction.window import RecentClip, Window, check_size
-from twostream.store.clips import Clip, ClipReader, kinds_of
+from twostream.store.clip_readers import ClipReader
+from twostream.store.clips import Clip, kinds_of
 from twostream.store.flow_store import ClipHeader, StoreSettings
 from twostream.threads import ahead
 from twostream.types import (

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twostream.prediction.prediction import Prediction
+from twostream.sampling import between_pauses
 from twostream.types import Stream, UsageError
 
 WINDOW_SECONDS = 2.0
@@ -230,12 +231,11 @@ def _runs(
     times: NDArray[np.float64], pauses: Sequence[tuple[float, float]], seconds: float
 ) -> list[tuple[slice, float, float]]:
     """Return the windows between pauses: which, and the time from one pause to the next."""
-    starts = [0.0, *(end for _, end in pauses)]
-    ends = [*(start for start, _ in pauses), seconds]
-    rows = [0, *np.searchsorted(times, starts[1:]).tolist(), len(times)]
+    runs = between_pauses(pauses, seconds)
+    rows = [0, *np.searchsorted(times, [start for start, _ in runs[1:]]).tolist(), len(times)]
     return [
         (slice(first, after), start, end)
-        for first, after, start, end in zip(rows[:-1], rows[1:], starts, ends, strict=True)
+        for (first, after), (start, end) in zip(pairwise(rows), runs, strict=True)
     ]
 
 

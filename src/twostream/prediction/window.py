@@ -21,7 +21,8 @@ from twostream.extraction.frame_pairs import (
 from twostream.extraction.pauses import unbroken
 from twostream.flow import FlowEstimator
 from twostream.flow.opencv import one_opencv_thread
-from twostream.store.clips import Clip, Reader
+from twostream.store.clip_readers import Reader
+from twostream.store.clips import Clip
 from twostream.store.coding import ClipHeader, Item, Kind, coded_item
 from twostream.store.flow_store import StoreSettings
 from twostream.types import Frame, UsageError, VideoError

@@ -16,7 +16,8 @@ from twostream.display.colours import flow_picture, flow_to_rgb, to_uri
 from twostream.flow import make_estimator
 from twostream.labels.stretches import span_of
 from twostream.report.run_contents import part
-from twostream.store.clips import ClipCache, Reader
+from twostream.store.clip_readers import Reader
+from twostream.store.clips import ClipCache
 from twostream.store.coding import Kind
 from twostream.store.flow_store import FlowStore
 from twostream.threads import sentence

@@ -1,17 +1,9 @@
 """The flow store: the clip format, its writer, the folder of clips, and stacks of stored clips."""
 
 from twostream.store.clip_file import ClipFile
+from twostream.store.clip_readers import ClipReader, Reader, decoded_bytes
 from twostream.store.clip_writer import ClipWriter
-from twostream.store.clips import (
-    Clip,
-    ClipCache,
-    ClipReader,
-    Clips,
-    Reader,
-    decoded_bytes,
-    flow_rms_px,
-    kinds_of,
-)
+from twostream.store.clips import Clip, ClipCache, Clips, flow_rms_px, kinds_of
 from twostream.store.coding import (
     ClipHeader,
     Codec,

@@ -6,7 +6,6 @@ NumPy alone, so that prediction without torch can use it.
 from __future__ import annotations
 
 import os
-from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,15 +17,17 @@ from numpy.typing import NDArray
 
 from twostream.inputs import flow_stack, rgb_stack
 from twostream.labels.stretches import stored_id
-from twostream.sampling import bidirectional_window, clamp_window, even_indices, num_starts
-from twostream.store.clip_file import ClipFile
+from twostream.sampling import (
+    between_pauses,
+    bidirectional_window,
+    clamp_window,
+    even_indices,
+    num_starts,
+)
+from twostream.store.clip_readers import ClipReader, HeldReader, Reader, decoded_bytes
 from twostream.store.coding import (
-    NO_RANGES,
     ZERO_CODE,
-    ClipHeader,
-    Item,
     Kind,
-    decode_fields,
     frames_of,
 )
 from twostream.store.flow_store import FlowStore
@@ -34,111 +35,6 @@ from twostream.threads import give_back_memory, memory_bytes
 from twostream.types import LabeledVideo, ModelSpec, StoreError, TemporalInput
 
 CACHE_BYTES = 2 << 30  # of one loader process at most
-
-
-class Reader(ABC):
-    """Frames or fields of one clip, by index; an index may repeat, in any order.
-
-    Args:
-        header: of the clip.
-        count: number of frames or fields.
-
-    Attributes:
-        header: likewise.
-        size: height and width in pixels.
-        coded: whether fields are kept as 8-bit codes.
-    """
-
-    def __init__(self, header: ClipHeader, count: int) -> None:
-        self.header = header
-        self.size = header.height, header.width
-        self.coded = header.coded
-        self._count = count
-
-    def __len__(self) -> int:
-        return self._count
-
-    @abstractmethod
-    def kept(self, rows: list[int]) -> tuple[Item, NDArray[np.float32]]:
-        """Return items as they are kept, (n, ...), see ``ClipFile.kept``, and a field's ranges."""
-
-    def frames(self, indices: Sequence[int]) -> NDArray[np.uint8]:
-        """Return (n, h, w, 3) uint8 RGB."""
-        return self.kept(list(indices))[0]
-
-    def fields(self, indices: Sequence[int]) -> NDArray[np.float32]:
-        """Return (n, 2, h, w) flow in pixels."""
-        values, ranges = self.kept(list(indices))
-        return decode_fields(values, ranges) if self.coded else values
-
-
-class ClipReader(Reader):
-    """Frames or fields of a clip file, or of a part of it; decoded values may stay in memory.
-
-    Args:
-        file: the clip file.
-        frames: which frames of the video; None: all of them.
-        keep: decode everything once and keep it, flow as its 8-bit codes.
-    """
-
-    def __init__(self, file: ClipFile, frames: range | None = None, *, keep: bool) -> None:
-        part, header = _items(file, frames), file.header
-        if frames is not None:
-            header = replace(header, pauses=_within(header.pauses, frames))
-        super().__init__(header, len(part))
-        self.file = file
-        self._first = part.start
-        self._values = file.kept(part.start, part.stop) if keep else None
-
-    def kept(self, rows: list[int]) -> tuple[Item, NDArray[np.float32]]:
-        """Return items as they are kept, out of memory or the file."""
-        there = [row + self._first for row in rows]
-        if self.header.kind == "rgb":
-            values = self.file.frames(there) if self._values is None else self._values[rows]
-            return values, NO_RANGES
-        if self._values is not None:
-            return self._values[rows], self.file.ranges[there]
-        first = min(there)  # all in one reading
-        window = self.file.kept(first, max(there) + 1)
-        return window[[row - first for row in there]], self.file.ranges[there]
-
-
-def _items(file: ClipFile, frames: range | None) -> range:
-    """Return which items of a file belong to frames of its video; None: to all."""
-    if frames is None:
-        return range(len(file))
-    return frames if file.header.kind == "rgb" else frames[:-1]
-
-
-def _within(pauses: Sequence[tuple[int, int]], frames: range) -> tuple[tuple[int, int], ...]:
-    """Return the pauses of a part of a clip, counted from its own first frame."""
-    cut = [(max(first, frames.start), min(end, frames.stop)) for first, end in pauses]
-    return tuple((a - frames.start, b - frames.start) for a, b in cut if a < b)
-
-
-class HeldReader(Reader):
-    """Those items of another reader that are wanted, decoded once, in any number of readings.
-
-    Args:
-        reader: of the clip.
-        rows: which items.
-    """
-
-    def __init__(self, reader: Reader, rows: Iterable[int]) -> None:
-        super().__init__(reader.header, len(reader))
-        wanted = sorted(set(rows))
-        # neighbours in one reading: what lies between two of them would be decoded too
-        cuts = [i for i in range(1, len(wanted)) if wanted[i] > wanted[i - 1] + 1]
-        spans = zip([0, *cuts], [*cuts, len(wanted)], strict=True)
-        parts = [reader.kept(wanted[start:stop]) for start, stop in spans]
-        self._values, self._ranges = (np.concatenate(part) for part in zip(*parts, strict=True))
-        self._places = {row: place for place, row in enumerate(wanted)}
-
-    def kept(self, rows: list[int]) -> tuple[Item, NDArray[np.float32]]:
-        """Return items out of memory; the wanted ones alone."""
-        places = [self._places[row] for row in rows]
-        ranges = self._ranges[places] if len(self._ranges) else NO_RANGES
-        return self._values[places], ranges
 
 
 @dataclass
@@ -167,17 +63,18 @@ class Clip:
         return num_starts(max(1, len(frames_or_fields)), temporal.length)
 
     def seen_positions(self, temporal: TemporalInput | None) -> Sequence[int]:
-        """Return the positions where a stack sees nothing of a pause; all where each one does."""
-        every = range(self.num_positions(temporal))
-        pauses = next((each.header.pauses for each in self.readers.values()), ())
-        if not pauses:
-            return every
-        reach = 0 if temporal is None else temporal.length - temporal.rgb
+        """Return the positions where a stack sees nothing of a pause.
+
+        Each run of frames between pauses has those of a clip of its own, and the last field repeats
+        where it is shorter than a stack. All positions where no two frames follow each other.
+        """
+        if not any(each.header.pauses for each in self.readers.values()):
+            return range(self.num_positions(temporal))
+        runs = self._runs("rgb" if temporal is None or temporal.rgb else "forward")
+        length = 1 if temporal is None else temporal.length
         return [
-            position
-            for position in every
-            if not any(first <= position + reach and position < end for first, end in pauses)
-        ] or every
+            first + start for first, end in runs for start in range(num_starts(end - first, length))
+        ] or range(self.num_positions(temporal))
 
     def stack(self, temporal: TemporalInput | None, position: int) -> NDArray[np.float32]:
         """Return what a stream sees at a position: (length, c, h, w), whole frames.
@@ -186,8 +83,8 @@ class Clip:
             temporal: None for the spatial stream's single frame, RGB in 0..1.
             position: 0 .. num_positions - 1; of a bi-directional stack the first frame it covers.
 
-        Flow is in pixels; clips shorter than a stack repeat their last field, and a clip of one
-        frame has no motion at all.
+        Flow is in pixels; clips, or runs between pauses, that are shorter than a stack repeat their
+        last field, and a clip of one frame has no motion at all.
         """
         parts = self._parts(temporal, position)
         if temporal is None or temporal.rgb:
@@ -267,17 +164,25 @@ class Clip:
         """Return what a stack is read from: readers and indices; none where nothing moves."""
         if temporal is None:
             return [(self._need("rgb"), [position])]
-        if temporal.rgb:
-            rgb = self._need("rgb")
-            return [(rgb, clamp_window(position, temporal.length, len(rgb)))]
-        forward = self._need("forward")
-        if not len(forward):
+        runs = self._runs("rgb" if temporal.rgb else "forward")
+        if not runs:
             return []
+        first, end = max((run for run in runs if run[0] <= position), default=runs[0])
+        start, count, length = position - first, end - first, temporal.length
         if not temporal.bidirectional:
-            return [(forward, clamp_window(position, temporal.length, len(forward)))]
-        centre = position + temporal.length // 2
-        ahead, back = bidirectional_window(centre, temporal.length, len(forward))
-        return [(forward, ahead), (self._need("backward"), back)]
+            reader = self._need("rgb" if temporal.rgb else "forward")
+            return [(reader, [first + i for i in clamp_window(start, length, count)])]
+        ahead, back = bidirectional_window(start + length // 2, length, count)
+        return [
+            (self._need("forward"), [first + i for i in ahead]),
+            (self._need("backward"), [first + i for i in back]),
+        ]
+
+    def _runs(self, kind: Kind) -> list[tuple[int, int]]:
+        """Return [first, end) of the frames, or of the fields, of each run between pauses."""
+        reader, flow = self._need(kind), int(kind != "rgb")
+        runs = between_pauses(reader.header.pauses, len(reader) + flow)
+        return [(first, end - flow) for first, end in runs if end - first > flow]
 
     def _need(self, kind: Kind) -> Reader:
         if kind not in self.readers:
@@ -379,11 +284,6 @@ def kinds_of(specs: Iterable[ModelSpec]) -> tuple[Kind, ...]:
     return tuple(sorted(kinds))
 
 
-def decoded_bytes(file: ClipFile, frames: range | None = None) -> int:
-    """Return how much memory a clip's decoded values take, or those of some frames of it."""
-    return len(_items(file, frames)) * file.header.empty(1).nbytes
-
-
 def flow_rms_px(clips: Clips, videos: Sequence[LabeledVideo], temporal: TemporalInput) -> float:
     """Return the root mean square of the flow the net will see, in pixels, for its normalisation.
 
@@ -393,6 +293,7 @@ def flow_rms_px(clips: Clips, videos: Sequence[LabeledVideo], temporal: Temporal
     squares = []
     for video in chosen:
         clip = clips[video.video_id]
-        stack = clip.stack(temporal, clip.num_positions(temporal) // 2)
+        seen = clip.seen_positions(temporal)
+        stack = clip.stack(temporal, seen[len(seen) // 2])
         squares.append(float(np.square(stack).mean()))
     return max(float(np.sqrt(np.mean(squares))), 1e-3)

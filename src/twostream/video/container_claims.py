@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice, pairwise
 from pathlib import Path
@@ -9,16 +10,20 @@ from typing import Any
 
 import av
 
-from twostream.video.indexed_rate import indexed_rate
-
 FALLBACK_FPS = 25.0
-MOST_FPS = 300.0
-LOOKED_AT = 200  # frames of an index
+MOST_FPS = 300.0  # that is believed where the times of the frames do not show it
+SAME_RATE = 0.05  # rates that differ by less are one, told in two ways
+# The usual interval is the mean of those within a tick of the clock, or a tenth, of the median: so
+# it is not rounded to the clock. Where these are too few (pulldown, jitter), of all but long ones.
+MOST_ARE_USUAL = 0.6
+LONG = 1.9  # times the median: two intervals in one
+SHORT_PAUSE_SECONDS = 1.0
+INDEXED_FRAMES = 2000  # of an index that are looked at
 MOST_DELAYED = 16  # frames that a decoder keeps back; AVI counts them as time
-# Raw streams: no container, no times but what the codec says.
-RAW = (
+# Raw streams and pictures one after the other: no times but what the codec says.
+WITHOUT_CLOCK = (
     *("h264", "hevc", "vvc", "obu", "m4v", "mpegvideo", "vc1", "cavsvideo", "avs2", "avs3"),
-    *("dirac", "h261", "h263", "mjpeg"),
+    *("dirac", "h261", "h263", "mjpeg", "mpjpeg", "image2pipe"),
 )
 # Their durations are from the first time to the last one; those of others count from time 0, where
 # of a recording in several files only the first one begins.
@@ -50,26 +55,80 @@ class VideoInfo:
     fps_told: bool = True
 
 
-def nominal_fps(container: Any, stream: Any, ticks: int) -> float:
-    """Return the base rate unless it is off the average by half, as in GIF and WebM (1000/s).
+def nominal_fps(container: Any, stream: Any, ticks: int, times: Sequence[int]) -> float:
+    """Return the usual rate of the frames by their times; FFmpeg's base rate, if it agrees.
 
-    The average alone counts frames that an edit list leaves out, and the time of pauses. Of a raw
-    stream it is FFmpeg's default, and the codec's own word is taken. An AVI's may count ticks.
+    The base rate holds every time: one odd interval doubles it, and jitter makes it 1000/s. The
+    average counts pauses, and frames that an edit list leaves out. Of a raw stream both are a
+    default, and the codec's own word is taken. An AVI's may count ticks.
 
     Args:
         container, stream: of av.
         ticks: what ``frame_ticks`` returns.
+        times: of the first frames or of all, in the stream's clock and in the order of decoding;
+            what ``index_times`` returns, for one.
     """
     average = float(stream.average_rate or 0)
     base = float(stream.guessed_rate or 0)
     told = float(stream.codec_context.framerate or 0)
-    if container.format.name in RAW and 1 <= told <= MOST_FPS:
+    if container.format.name in WITHOUT_CLOCK and 1 <= told <= MOST_FPS:
         return told
     if ticks > 1:
         return average / ticks
-    if average > 0 and base > 0:
-        return base if 0.5 < base / average < 2 else indexed_rate(stream) or average
-    return average or base or FALLBACK_FPS
+    usual = usual_interval(times, float(stream.time_base or 0))
+    if usual is None:
+        agrees = average > 0 and 0.5 < base / average < 2
+        claims = (base if agrees else average, told, base)
+        return next((rate for rate in claims if 0 < rate <= MOST_FPS), FALLBACK_FPS)
+    if _same(average, told) and _same(2 * average, 1 / usual):
+        return average  # of interlaced pictures each field is a packet
+    return base if _same(base, 1 / usual) else round(1 / usual, 9)
+
+
+def _same(rate: float, other: float) -> bool:
+    return other > 0 and abs(rate / other - 1) < SAME_RATE
+
+
+def index_times(stream: Any) -> list[int] | None:
+    """Return the times of the first frames, if the container's index holds every frame.
+
+    Args:
+        stream: of av.
+
+    Returns:
+        In the stream's clock; None where there is no such index, as in Matroska.
+    """
+    entries = stream.index_entries
+    if not entries or len(entries) != stream.frames:
+        return None
+    return [entry.timestamp for entry in islice(entries, INDEXED_FRAMES)]
+
+
+def usual_interval(times: Sequence[int], tick: float) -> float | None:
+    """Return what usually lies between two frames, in seconds: no pause and no odd one changes it.
+
+    Args:
+        times: in the order of decoding; where they fall, one recording follows another.
+        tick: of their clock, s.
+
+    Returns:
+        None where there are no two times.
+
+    >>> usual_interval([0, 40, 80, 100, 140, 5140, 5180], 0.001)
+    0.04
+    """
+    intervals = sorted(after - before for before, after in pairwise(times) if after > before)
+    if not intervals or not tick:
+        return None
+    if intervals[len(intervals) // 4] * tick < 1 / MOST_FPS:  # several waited, and came at once
+        usual = [each for each in intervals if each * tick <= SHORT_PAUSE_SECONDS]
+        return sum(usual) / len(usual) * tick
+    middle = intervals[(len(intervals) - 1) // 2]
+    close = max(min(1, middle / 3), middle / 10)
+    usual = [each for each in intervals if abs(each - middle) <= close]
+    if len(usual) < MOST_ARE_USUAL * len(intervals):
+        usual = [each for each in intervals if each < LONG * middle]
+    return sum(usual) / len(usual) * tick
 
 
 def frame_ticks(container: Any, stream: Any) -> int:
@@ -79,7 +138,7 @@ def frame_ticks(container: Any, stream: Any) -> int:
     """
     if container.format.name != "avi":
         return 1
-    entries = islice(stream.index_entries, LOOKED_AT)
+    entries = islice(stream.index_entries, INDEXED_FRAMES)
     times = [entry.timestamp for entry in entries if entry.size]
     steps = sorted(after - before for before, after in pairwise(times))
     if steps:
@@ -105,8 +164,10 @@ def claimed_length(
     seconds, frames, name = 0.0, round(stream.frames / ticks), container.format.name
     if stream.duration and stream.time_base:
         seconds = float(stream.duration * stream.time_base)
-    elif container.duration and not container.streams.audio:
+    elif container.duration:  # of the longest stream
         seconds = float(container.duration) / av.time_base
+        if container.streams.audio:
+            seconds = min(seconds, _tagged_seconds(stream))
     whole_mov = "mov" in name and frames
     if "mov" not in name:
         # AVI's duration shrinks with a cut file, its count does not. MP4's count includes what an
@@ -117,3 +178,12 @@ def claimed_length(
         seconds -= start
         frames = 0 if name == "avi" else frames  # empty ones came before
     return max(0.0, seconds), max(0, frames or round(seconds * fps))
+
+
+def _tagged_seconds(stream: Any) -> float:
+    """Return the length of a Matroska's stream, 00:00:02.000000000 in its tag; 0: it has none."""
+    try:
+        hours, minutes, seconds = map(float, stream.metadata.get("DURATION", "").split(":"))
+    except ValueError:
+        return 0.0
+    return 3600 * hours + 60 * minutes + seconds

@@ -29,7 +29,7 @@ CONTAINERS = (
 MAX_PIXELS = 8192 * 8192  # of a frame; 8K is half of it, and one of them in RGB is 200 MB
 # attached_pic, timed_thumbnails and still_image of AV_DISPOSITION
 STILL = 1 << 10 | 1 << 11 | 1 << 20
-LOOKED_AT = 1000  # packets, until a stream has shown that it moves
+PROBED_PACKETS = 1000  # until a stream has shown that it moves
 
 
 @contextmanager
@@ -148,7 +148,7 @@ def _first_that_moves(container: Any, streams: Sequence[Any]) -> int:
     """Return the index of the first stream with a second picture; the first one's if none has."""
     first, packets = streams[0].index, Counter[int]()
     try:
-        for packet in islice(container.demux(*streams), LOOKED_AT):
+        for packet in islice(container.demux(*streams), PROBED_PACKETS):
             packets[packet.stream.index] += packet.size > 0
             if packets[first] > 1:
                 break

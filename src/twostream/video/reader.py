@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import heapq
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterator
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Self
 
@@ -15,15 +14,24 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
 from twostream.types import Frame, VideoError
-from twostream.video.container_claims import VideoInfo, claimed_length, frame_ticks, nominal_fps
+from twostream.video.container_claims import (
+    VideoInfo,
+    claimed_length,
+    frame_ticks,
+    index_times,
+    nominal_fps,
+)
+from twostream.video.frame_order import REORDER_WINDOW, with_own_times
 from twostream.video.motion import export_motion, read_motion
 from twostream.video.opening import cause, nothing_decoded, open_video, reading
 from twostream.video.orientation import orientation, upright
 
 av.logging.set_level(None)  # libav's own lines on stderr; what matters is raised or in `warning`
 
-# B-frames displace timestamps by a few places at most in the files seen (packed B-frames: 2).
-REORDER_WINDOW = 4
+SET_BACK_SECONDS = 1.0  # a clock that falls by more begins anew
+# What is read ahead of a file without an index, for the times of its frames.
+AHEAD_PACKETS = 200
+AHEAD_BYTES = 16 << 20
 
 
 def stored_size(height: int, width: int, short_side: int | None) -> tuple[int, int]:
@@ -153,26 +161,30 @@ class VideoReader:
         if self._motion_vectors:
             export_motion(self.path, self._stream)
         self._ticks = frame_ticks(self._container, self._stream)
+        self._demuxed = self._demux()
+        times = index_times(self._stream)
+        if times is None:
+            times = self._look_ahead()
+        fps = nominal_fps(self._container, self._stream, self._ticks, times)
         self._decoded = self._decode()
         # Rotation travels with the frames, so the first one is decoded before info is known.
         first = next(self._decoded, None)
         if first is None:
             raise nothing_decoded(self.path, self._stream.codec_context, self._loss)
         self._first = first
-        self._describe(first)
+        self._describe(first, fps)
         self.size = stored_size(self.info.height, self.info.width, self._short_side)
         self._step_seconds = 1.0 / self.info.fps
         self._previous = -self._step_seconds
         self._reformatter = VideoReformatter()
 
-    def _describe(self, first: Any) -> None:
+    def _describe(self, first: Any, fps: float) -> None:
         rotation, mirrored = orientation(first)
         width, height = first.width, first.height
         if rotation in (90, 270):
             width, height = height, width
-        fps = nominal_fps(self._container, self._stream, self._ticks)
-        average, base = self._stream.average_rate, self._stream.guessed_rate
-        self._base_to_average = float(base / average) if average and base else 1.0
+        average = self._stream.average_rate
+        self._usual_to_average = fps / float(average) if average else 1.0
         start = self._seconds(first) or 0.0
         self.claimed_seconds, frames = claimed_length(
             self._container, self._stream, start, fps, self._ticks
@@ -234,7 +246,7 @@ class VideoReader:
         pts = seconds - self._origin
         if pts > self._previous:
             return pts
-        if pts < self._previous - 1.0:  # the clock was set back; else it is a repeated time
+        if pts < self._previous - SET_BACK_SECONDS:  # the clock was; else it is a repeated time
             self._origin += pts - expected
         return expected
 
@@ -243,7 +255,7 @@ class VideoReader:
         """Whether the frame rate varies, judged by the frames read so far and the container.
 
         True when more than 1% of the intervals are over a quarter off the usual one, or when the
-        container's average rate contradicts its base rate (frames were left out).
+        container's average rate contradicts the usual one (frames were left out).
         """
         intervals = self._intervals_ms.total()
         if intervals < 2:
@@ -253,7 +265,7 @@ class VideoReader:
         odd = sum(n for ms, n in self._intervals_ms.items() if abs(ms - usual) > tolerance)
         odd -= self.packets_lost  # their frames are missing, the rate is none the less even
         timed = self._origin is not None
-        return odd > 0.01 * intervals or (timed and 1.1 < self._base_to_average < 2.0)
+        return odd > 0.01 * intervals or (timed and 1.1 < self._usual_to_average < 2.0)
 
     def _decode(self) -> Iterator[Any]:
         """Yield av frames in display order; what cannot be decoded is counted and left out."""
@@ -275,7 +287,7 @@ class VideoReader:
         An empty packet, an AVI's way to say that a frame is shown longer, would be such an end.
         """
         try:
-            for packet in self._demuxed():
+            for packet in self._demuxed:
                 if not packet.size:
                     continue
                 if self._ticks > 1 and packet.dts is not None:
@@ -285,7 +297,7 @@ class VideoReader:
             self._loss, self._broke_off = error, True
         yield None
 
-    def _demuxed(self) -> Iterator[Any]:
+    def _demux(self) -> Iterator[Any]:
         while True:
             try:
                 yield from self._container.demux(self._stream)
@@ -293,28 +305,32 @@ class VideoReader:
                 continue
             return
 
+    def _look_ahead(self) -> list[int]:
+        """Return the times of the first packets, which the decoder gets afterwards."""
+        ahead, size, rest = list[Any](), 0, self._demuxed
+        failure: Exception | None = None
+        try:
+            for packet in islice(rest, AHEAD_PACKETS):
+                ahead.append(packet)
+                size += packet.size
+                if size > AHEAD_BYTES:
+                    break
+        except (av.FFmpegError, OSError) as error:
+            failure = error
+
+        def again() -> Iterator[Any]:
+            yield from ahead
+            if failure is not None:
+                raise failure
+            yield from rest
+
+        self._demuxed = again()
+        return [packet.dts for packet in ahead if packet.size and packet.dts is not None]
+
     def _timed(self) -> Iterator[tuple[Any, float | None]]:
-        """Yield av frames with their time in seconds, None where the file gives none.
-
-        Decoders give frames in display order, yet AVI files with packed B-frames (UCF-101's)
-        carry their timestamps in coding order. Sorted within a short window, each frame gets its
-        own again; a clean file is not changed by this.
-        """
-        pending: deque[Any] = deque()
-        times: list[float] = []
-
-        def next_timed() -> tuple[Any, float | None]:
-            raw = pending.popleft()
-            return raw, heapq.heappop(times) if raw.pts is not None else None
-
-        for raw in chain([self._first], self._decoded):
-            pending.append(raw)
-            if (seconds := self._seconds(raw)) is not None:
-                heapq.heappush(times, seconds)
-            if len(pending) > REORDER_WINDOW:
-                yield next_timed()
-        while pending:
-            yield next_timed()
+        """Yield av frames with their time in seconds, None where the file gives none."""
+        set_back = max(SET_BACK_SECONDS, REORDER_WINDOW * self._step_seconds)
+        return with_own_times(chain([self._first], self._decoded), self._seconds, set_back)
 
     def _seconds(self, raw: Any) -> float | None:
         """Return a frame's time as the file counts."""

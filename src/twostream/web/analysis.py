@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 from twostream.prediction import Prediction, Timeline, TwoStreamPredictor
 from twostream.prediction.timeline import EVERY_SECONDS, POSITIONS, WINDOW_SECONDS
 from twostream.prediction.window import Window, check_size, stretch
+from twostream.sampling import between_pauses
 from twostream.store.clip_file import ClipFile
-from twostream.store.clips import Clip, ClipReader
+from twostream.store.clip_readers import ClipReader
+from twostream.store.clips import Clip
 from twostream.store.coding import Kind
 from twostream.types import Progress, Stream, VideoError, no_progress
 from twostream.web.limits import Deadline
@@ -93,7 +95,7 @@ class Analysis:
         length, every = map(self.predictor.num_frames, (WINDOW_SECONDS, EVERY_SECONDS))
         spans = [
             (max(first, end - length), end)
-            for first, last in self.runs()
+            for first, last in between_pauses(self.pauses, self.frames)
             for end in (*range(first + length, last, every), last)
         ]
         windows = []
@@ -110,17 +112,13 @@ class Analysis:
             pauses=[(first / self.rate, end / self.rate) for first, end in self.pauses],
         )
 
-    def runs(self) -> list[tuple[int, int]]:
-        """Return [first, end) of the frames between pauses."""
-        firsts = [0, *(end for _, end in self.pauses)]
-        return list(zip(firsts, [*(first for first, _ in self.pauses), self.frames], strict=True))
-
     def moment(self, seconds: float) -> Moment:
         """Return what is seen at a moment; the nearest frame outside the video or in a pause."""
         wanted = seconds * self.rate
-        index = min(
-            (round(min(max(first, wanted), end - 1)) for first, end in self.runs()),
-            key=lambda near: abs(near - wanted),
+        runs = between_pauses(self.pauses, self.frames)
+        index, first, end = min(
+            ((round(min(max(first, wanted), end - 1)), first, end) for first, end in runs),
+            key=lambda near: abs(near[0] - wanted),
         )
         frame = self.clip.stack(None, index)[0].transpose(1, 2, 0)
         field = None
@@ -131,8 +129,9 @@ class Analysis:
         for name, stream in self.predictor.streams.items():
             temporal = stream.spec.temporal
             start = index - (temporal.length // 2 if temporal else 0)
-            last = self.clip.num_positions(temporal) - 1
-            stacks[name] = self.clip.stack(temporal, min(max(0, start), last))
+            seen = [each for each in self.clip.seen_positions(temporal) if first <= each < end]
+            position = min(seen, key=lambda each: abs(each - start), default=first)
+            stacks[name] = self.clip.stack(temporal, position)
         pixels = np.round(frame * 255).astype(np.uint8)
         return Moment(index / self.rate, pixels, field, stacks)
 

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from twostream.types import TwoStreamError, UsageError
 
 _LOOK_SECONDS = 0.2  # how soon one who waits sees that it is over
-MAX_PIXELS = 8192 * 4320  # of a frame: a few of them decoded are a gigabyte
+VISITOR_PIXELS = 8192 * 4320  # of a frame: a few of them decoded are a gigabyte
 
 
 class RefusedError(TwoStreamError):
@@ -71,7 +71,7 @@ class Limits:
 
     def check_pixels(self, width: int, height: int) -> None:
         """Refuse frames of a size that no camera has."""
-        if width * height > MAX_PIXELS:
+        if width * height > VISITOR_PIXELS:
             raise RefusedError(f"frames of {width}x{height} px are too large: shrink them", 422)
 
 
