@@ -12,7 +12,7 @@ from twostream.datasets import SplitChoice, load_dataset
 from twostream.datasets.labelled_recordings import exclusive, within, without
 from twostream.extraction import extract
 from twostream.labels import Bout, Recording
-from twostream.labels.stretches import have_in_common, span_id, span_of, stored_id
+from twostream.labels.stretch_ids import have_in_common, span_id, span_of, stored_id
 from twostream.recipes import make_recipe
 from twostream.run import RunSettings, train_run
 from twostream.store.clips import ClipCache

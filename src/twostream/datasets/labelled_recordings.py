@@ -24,7 +24,7 @@ from twostream.foreign import is_foreign
 from twostream.labels import FORMATS, Labels, Recording, read_labels
 from twostream.labels.label_text import text_start
 from twostream.labels.recordings import OTHER, Span, joined
-from twostream.labels.stretches import span_id
+from twostream.labels.stretch_ids import span_id
 from twostream.types import VIDEO_SUFFIXES, DataError, LabeledVideo, VideoError
 
 PIECE_SECONDS = 2.0  # as the windows of a time line

@@ -21,7 +21,7 @@ from twostream.extraction.idle_threads import Helpers
 from twostream.extraction.one_video import extract_clip
 from twostream.flow.device import choose_device, make_on_device
 from twostream.flow.opencv import one_opencv_thread
-from twostream.labels.stretches import stored_id
+from twostream.labels.stretch_ids import stored_id
 from twostream.store.flow_store import FlowStore, Kind, StoreSettings
 from twostream.threads import StoppedError, num_cores, sentence, work_through
 from twostream.types import LabeledVideo, Progress, StoreError, VideoError, no_progress

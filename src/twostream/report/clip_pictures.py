@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from twostream.display.colours import flow_picture, flow_to_rgb, to_uri
 from twostream.flow import make_estimator
-from twostream.labels.stretches import span_of
+from twostream.labels.stretch_ids import span_of
 from twostream.report.run_contents import part
 from twostream.store.clip_readers import Reader
 from twostream.store.clips import ClipCache

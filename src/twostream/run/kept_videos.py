@@ -15,7 +15,7 @@ from pathlib import Path
 
 from twostream.datasets import Dataset, SplitChoice
 from twostream.files import read_json, write_json
-from twostream.labels.stretches import have_in_common
+from twostream.labels.stretch_ids import have_in_common
 from twostream.schema import from_json
 from twostream.threads import num_cores
 from twostream.types import DataError, DatasetSplit, LabeledVideo, RunError, VideoError

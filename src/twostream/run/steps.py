@@ -15,7 +15,7 @@ from typing import Any
 from twostream.checkpoint import StreamModel
 from twostream.extraction import extract
 from twostream.initialise import NetSettings, initial_model
-from twostream.labels.stretches import stored_id
+from twostream.labels.stretch_ids import stored_id
 from twostream.loader import TrainingBatches
 from twostream.run.data_settings import common_rate
 from twostream.scoring import evaluate

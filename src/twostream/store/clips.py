@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twostream.inputs import flow_stack, rgb_stack
-from twostream.labels.stretches import stored_id
+from twostream.labels.stretch_ids import stored_id
 from twostream.sampling import (
     between_pauses,
     bidirectional_window,

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from twostream.labels.stretches import span_of, stored_id
+from twostream.labels.stretch_ids import span_of, stored_id
 from twostream.types import Codec, StoreError
 
 Kind = Literal["rgb", "forward", "backward"]
