@@ -212,8 +212,8 @@ def test_a_slow_camera_is_not_silent() -> None:
     told: list[Gap] = []
     breaks = Breaks(told.append, 0)
     for i in range(1, 20):
-        breaks.look(10 * i - 0.1)
-        breaks.frame(10 * i)
+        breaks.look(20 * i - 0.1)
+        breaks.frame(20 * i)
     assert len(told) <= 4  # until it is known to be slow
 
 
