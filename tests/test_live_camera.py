@@ -20,7 +20,8 @@ from twostream.prediction import Prediction, TwoStreamPredictor
 from twostream.prediction.live import Gap, Live, LivePrediction
 from twostream.prediction.live_events import Breaks
 from twostream.types import Frame, UsageError, VideoError
-from twostream.video.live_sources import NetworkSource, StreamStart, open_source, without_password
+from twostream.video.addresses import without_password
+from twostream.video.live_sources import NetworkSource, StreamStart, open_source
 from untrained import CLASSES, INPUTS, make_models, own_threads, save_run
 
 ADDRESS = "rtsp://admin:se/cr@et@camera:554/live"

@@ -9,7 +9,7 @@ from pathlib import Path
 from twostream.files import check_writable
 from twostream.foreign import is_foreign
 from twostream.types import VIDEO_SUFFIXES, DataError, UsageError
-from twostream.video.live_sources import is_address, without_password
+from twostream.video.addresses import is_address, without_password
 
 
 def find_videos(paths: Sequence[Path]) -> dict[Path, Path]:
