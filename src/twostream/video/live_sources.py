@@ -216,7 +216,7 @@ class NetworkSource(_Source):
                 base = raw.time_base or stream.time_base
                 yield raw, None if raw.pts is None else float(raw.pts * base)
 
-        for raw, seconds in in_order(decoded()):
+        for raw, seconds in in_order(decoded(), times.step_seconds):
             if (rgb := self._to_rgb(raw)) is not None:
                 shown = float(raw.duration * (raw.time_base or stream.time_base))
                 yield Frame(rgb, times.shown(seconds, shown))
