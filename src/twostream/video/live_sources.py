@@ -23,7 +23,7 @@ from twostream.types import Frame, UsageError, VideoError
 from twostream.video.addresses import SCHEMES, without_password
 from twostream.video.container_claims import RAW, claimed_length, frame_ticks, nominal_fps
 from twostream.video.frame_times import FrameTimes, in_order
-from twostream.video.opening import CONTAINERS, cause, prepare, video_streams
+from twostream.video.opening import cause, is_file, prepare, video_streams
 from twostream.video.orientation import orientation, upright
 from twostream.video.reader import VideoReader, shrink, stored_size
 
@@ -149,7 +149,7 @@ class NetworkSource(_Source):
         with self._connection() as container:
             stream = video_streams(self.name, container)[0]
             prepare(self.name, stream)
-            if _is_file(container, stream):
+            if is_file(container, stream):
                 yield from self._file(container, stream, clock)
                 return
             yield from self._live(container, stream, clock)
@@ -375,17 +375,6 @@ def _why(error: Exception) -> str:
     if isinstance(error, av.error.ExitError):  # its interrupt after the timeout
         return f"nothing came for {TIMEOUT_SECONDS:.0f} s"
     return cause(error)
-
-
-def _is_file(container: Any, stream: Any) -> bool:
-    """Whether a video ends: its server says how large it is, or the video how long.
-
-    A playlist has a size too, and its video may have no end; pictures of a camera have none,
-    whatever it says.
-    """
-    names = set(container.format.name.split(",")) & set(CONTAINERS.split(","))
-    sized = container.size > 0 and bool(names - {"mpjpeg"})
-    return sized or (container.duration or 0) > 0 or stream.frames > 0
 
 
 def paced(frames: Iterator[Frame], clock: Clock) -> Iterator[Frame]:
