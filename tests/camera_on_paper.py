@@ -43,6 +43,8 @@ def _picture(number: int, size: tuple[int, int]) -> np.ndarray:
 class Packet:
     """One picture, 50 of which come in turn; a damaged one raises as av does."""
 
+    size, dts = 1, 0
+
     def __init__(
         self, number: int, seconds: float, size: tuple[int, int] = (64, 48), *, good: bool = True
     ) -> None:
@@ -65,10 +67,13 @@ class Container:
         self._packets = packets
         self.format = SimpleNamespace(name=format_name)
         self.duration = round(seconds * av.time_base)
-        context = SimpleNamespace(width=64, height=48)
-        stream = SimpleNamespace(codec_context=context, frames=0, average_rate=25)
-        stream.disposition = SimpleNamespace(value=0)
-        self.streams = SimpleNamespace(video=[stream])
+        self.size = -1  # no server says it
+        context = SimpleNamespace(width=64, height=48, framerate=None)
+        stream = SimpleNamespace(codec_context=context, frames=0, average_rate=25, duration=None)
+        stream.index_entries, stream.time_base, stream.metadata = [], 1 / 1000, {}
+        stream.guessed_rate, stream.disposition = 25, SimpleNamespace(value=0)
+        stream.decode = lambda packet: packet.decode() if packet else []
+        self.streams = SimpleNamespace(video=[stream], audio=[])
 
     def __enter__(self) -> Container:
         return self

@@ -71,7 +71,7 @@ def predict(
     from twostream.prediction import TwoStreamPredictor
     from twostream.prediction.videos import find_videos
     from twostream.types import UsageError
-    from twostream.video.live_sources import without_password
+    from twostream.video.addresses import without_password
 
     shown = Shown(as_json=as_json)
     device = CUDA[accelerator]

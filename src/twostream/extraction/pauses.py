@@ -17,40 +17,51 @@ from twostream.types import Frame
 
 PAUSE_SECONDS = 1.0  # without a frame; shorter ones are filled as a slower video's
 PAUSE_FRAMES = 3  # so many usual intervals are none yet: some videos are slow
-INTERVALS = 5  # the last ones tell what is usual
+_INTERVALS = 5  # the last ones tell what is usual
 # of one clip; what is beyond is left out: a broken clock must not fill the disk
 MAX_FILLED_SECONDS = 300.0
 
 
 class PauseWatch:
-    """Tells which frames come after a pause.
+    """Tells which frames come after a pause: what is longer than ``PAUSE_FRAMES`` usual intervals.
 
     Args:
         fps: usual rate of the frames, until the last intervals show a slower one; None: they alone
             tell it.
+        least: so many seconds are none yet, however quickly the frames come.
+        most: more than so many seconds are one, however slowly they come.
     """
 
-    def __init__(self, fps: float | None) -> None:
+    def __init__(
+        self, fps: float | None, *, least: float = PAUSE_SECONDS, most: float = MAX_GAP_SECONDS
+    ) -> None:
         self._usual = 1 / fps if fps else None
-        self._intervals: deque[float] = deque(maxlen=INTERVALS)
+        self._least, self._most = least, most
+        self._intervals: deque[float] = deque(maxlen=_INTERVALS)
         self._last: float | None = None
+
+    def lasts_at(self, seconds: float) -> bool:
+        """Whether there is a pause at a time, before which no further frame came."""
+        if self._last is None:
+            return False
+        longest = min(max(self._least, PAUSE_FRAMES * self._usual_seconds()), self._most)
+        return seconds - self._last > longest
 
     def ends_at(self, seconds: float) -> bool:
         """Take the time of the next frame; whether there was a pause before it."""
-        last, self._last = self._last, seconds
-        if last is None:
-            return False
-        longest = min(max(PAUSE_SECONDS, PAUSE_FRAMES * self._usual_seconds()), MAX_GAP_SECONDS)
-        self._intervals.append(seconds - last)
-        return seconds - last > longest
+        paused = self.lasts_at(seconds)
+        if self._last is not None:
+            self._intervals.append(seconds - self._last)
+        self._last = seconds
+        return paused
 
     def _usual_seconds(self) -> float:
         known = self._intervals
         if self._usual is None:
             return statistics.median(known) if known else PAUSE_SECONDS
-        return (
-            max(self._usual, statistics.median(known)) if len(known) == INTERVALS else self._usual
-        )
+        if len(known) < _INTERVALS:
+            return self._usual
+        return max(self._usual, statistics.median(known))
 
 
 def unbroken(frames: Iterable[Frame], fps: float | None) -> Iterator[tuple[float, Iterator[Frame]]]:

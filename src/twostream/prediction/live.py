@@ -39,7 +39,7 @@ class Source(Protocol):
         name: for people.
         reconnects: whether a break is worth another try.
 
-    It may count its frames that were too old to be decoded (``dropped``) or could not be
+    It may count its frames that were too old to be shown (``dropped``) or could not be decoded
     (``damaged``).
     """
 

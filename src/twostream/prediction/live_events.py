@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import statistics
+import math
 import threading
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from twostream.extraction.pauses import INTERVALS, PAUSE_FRAMES
+from twostream.extraction.pauses import PauseWatch
 from twostream.prediction.prediction import TOP, Prediction
 from twostream.prediction.timeline import rounded
 
@@ -106,7 +105,9 @@ class Breaks:
         self.count = 0
         self._tell = tell
         self._started = self._last = started
-        self._intervals: deque[float] = deque(maxlen=INTERVALS)
+        # nothing is too long here: a camera may give a frame a minute
+        self._silence = PauseWatch(None, least=SILENT_SECONDS, most=math.inf)
+        self._silence.ends_at(started)
         self._open: Gap | None = None
         self._ended = False
         self._lock = threading.Lock()
@@ -141,12 +142,11 @@ class Breaks:
             gap, self._open = self._open, None
             if gap is not None:
                 self._tell(replace(gap, seconds=now - self._started - gap.at_seconds))
-            self._intervals.append(now - self._last)
+            self._silence.ends_at(now)
             self._last = now
 
     def _look(self, now: float) -> None:
-        usual = statistics.median(self._intervals) if self._intervals else 0.0
-        if now - self._last > max(SILENT_SECONDS, PAUSE_FRAMES * usual):
+        if self._silence.lasts_at(now):
             self._begin("no frames come")
 
     def _begin(self, cause: str) -> None:

@@ -12,7 +12,7 @@ from twostream.datasets import frame_folders, is_one_video
 from twostream.files import check_writable
 from twostream.foreign import is_foreign
 from twostream.types import VIDEO_SUFFIXES, DataError, UsageError
-from twostream.video.live_sources import is_address, without_password
+from twostream.video.addresses import is_address, without_password
 
 logger = logging.getLogger(__name__)
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import math
-import re
 import threading
 import time
 from collections.abc import Iterator
@@ -21,8 +20,17 @@ from av.video.reformatter import Interpolation
 from numpy.typing import NDArray
 
 from twostream.types import Frame, UsageError, VideoError
+from twostream.video.addresses import SCHEMES, without_password
+from twostream.video.container_claims import (
+    WITHOUT_CLOCK,
+    claimed_length,
+    frame_ticks,
+    index_times,
+    nominal_fps,
+)
 from twostream.video.frame_folder import open_reader
-from twostream.video.opening import cause, prepare, video_streams
+from twostream.video.frame_times import FrameTimes, in_order
+from twostream.video.opening import cause, is_file, prepare, video_streams
 from twostream.video.orientation import orientation, upright
 from twostream.video.reader import shrink, stored_size
 
@@ -32,13 +40,10 @@ DRIFT = 1e-3  # of a second, that the clocks of a camera and of this machine par
 _WAITED_SECONDS = 1e-3  # a packet that came sooner was there already
 _BACKLOG = 8  # so many of these in a row are old
 _MOST_ERRORS = 100  # of a container in a row, without a packet
-# formats without times of their own, whose frames FFmpeg counts as 25 a second
-_WITHOUT_CLOCK = ("mpjpeg", "mjpeg", "h264", "hevc", "m4v", "mpegvideo", "image2pipe")
-_SECRETS = re.compile(r"([?&](?:pass\w*|pwd|token|key|auth|secret)=)[^&#]*", re.IGNORECASE)
+# Formats of whole pictures. Like raw streams they have no times; FFmpeg counts 25 frames a second.
+_PICTURES = ("mpjpeg", "mjpeg", "mjpeg_2000")
 _PROTOCOLS = "http,https,httpproxy,tcp,tls,udp,rtp,rtsp,rtmp,hls,crypto"
-_SCHEMES = ("http", "https", "rtsp", "rtsps", "rtmp", "udp", "tcp")
 _STEP_SECONDS = 1e-3  # between frames whose times are the same
-_SET_BACK_SECONDS = 1.0
 
 logger = logging.getLogger(__name__)
 
@@ -101,7 +106,7 @@ class _Source:
         name: for people, without a password.
         reconnects: whether a break is worth another try.
         damaged: frames that could not be decoded, so far.
-        dropped: frames that were too old to be decoded, so far.
+        dropped: frames that were too old to be shown, so far.
     """
 
     reconnects = True
@@ -149,25 +154,13 @@ class NetworkSource(_Source):
                 at one place is not worth another try.
         """
         with self._connection() as container:
-            seconds = _claimed_seconds(container)
-            if not seconds:  # it never ends by itself
-                yield from self._decoded(container, clock, live=True)
-                raise VideoError(self.name, "the stream ended")
-            last = 0.0
-            broke = f"broke off before {seconds:.1f} s"
-            try:
-                for frame in paced(self._decoded(container, clock, live=False), clock):
-                    last = frame.pts_seconds
-                    yield frame
-            except VideoError as error:
-                broke = error.cause
-            if clock.stopped or last >= seconds - 1:
+            stream = video_streams(self.name, container)[0]
+            prepare(self.name, stream)
+            if is_file(container, stream):
+                yield from self._file(container, stream, clock)
                 return
-            if abs(last - self._broke_at) < 1:
-                self.reconnects = False
-                raise VideoError(self.name, f"{broke}, at {last:.1f} s for the second time")
-            self._broke_at = last
-            raise VideoError(self.name, f"{broke}, at {last:.1f} s")
+            yield from self._live(container, stream, clock)
+            raise VideoError(self.name, "the stream ended")
 
     def _connection(self) -> Any:
         try:
@@ -180,32 +173,101 @@ class NetworkSource(_Source):
         except (av.FFmpegError, OSError) as error:
             raise VideoError(self.name, f"cannot be opened as a stream ({_why(error)})") from error
 
-    def _decoded(self, container: Any, clock: Clock, *, live: bool) -> Iterator[Frame]:
-        stream = video_streams(self.name, container)[0]
-        prepare(self.name, stream)
-        by_arrival = live and container.format.name.split(",")[0] in _WITHOUT_CLOCK
-        started = decodes = clock.now()
-        start, first, before = StreamStart(), None, -_STEP_SECONDS
-        for packet, arrived in self._packets(container, stream, clock, skip_old=by_arrival):
-            for raw, rgb in self._decode(packet):
+    def _file(self, container: Any, stream: Any, clock: Clock) -> Iterator[Frame]:
+        """Yield the frames of a file at its own speed; raises VideoError where it breaks off."""
+        ticks = frame_ticks(container, stream)
+        fps = nominal_fps(container, stream, ticks, index_times(stream) or ())
+        times, broke = FrameTimes(1 / fps), None
+        try:
+            yield from paced(self._file_frames(container, stream, clock, times, ticks), clock)
+        except VideoError as error:
+            broke = error.cause
+        if clock.stopped:
+            return
+        claimed, _ = claimed_length(container, stream, times.start or 0.0, fps, ticks)
+        missing, sized = times.missing(claimed), container.size > 0
+        if broke is None and (sized or not claimed):  # that is all there is
+            if missing:
+                logger.warning(
+                    f"{self.name}: ends after {times.end:.2f} s although the file claims "
+                    f"{claimed:.2f} s: it seems to be cut off"
+                )
+            return
+        if claimed and not missing and not (sized and times.end > claimed + 1):
+            return  # without a size, FFmpeg takes each end for a break
+        broke = broke or f"broke off before {claimed:.1f} s"
+        self.reconnects = abs(times.end - self._broke_at) >= 1
+        self._broke_at = times.end
+        again = "" if self.reconnects else " for the second time"
+        raise VideoError(self.name, f"{broke}, at {times.end:.1f} s{again}")
+
+    def _file_frames(
+        self, container: Any, stream: Any, clock: Clock, times: FrameTimes, ticks: int
+    ) -> Iterator[Frame]:
+        """Yield frames with the times that ``VideoReader`` gives them."""
+        broke: VideoError | None = None
+
+        def decoded() -> Iterator[tuple[Any, float | None]]:
+            nonlocal broke
+            try:
+                for packet, _, _ in self._packets(container, stream, clock):
+                    if ticks > 1 and packet.dts is not None:
+                        packet.pts = packet.dts  # FFmpeg takes the last frame to last one tick
+                    yield from timed(self._decode(stream, packet))
+            except VideoError as error:
+                broke = error
+                yield from timed(self._decode(stream, None))  # frames that waited for later ones
+
+        def timed(frames: list[Any]) -> Iterator[tuple[Any, float | None]]:
+            for raw in frames:
+                base = raw.time_base or stream.time_base
+                yield raw, None if raw.pts is None else float(raw.pts * base)
+
+        for raw, seconds in in_order(decoded(), times.step_seconds):
+            if (rgb := self._to_rgb(raw)) is not None:
+                shown = float(raw.duration * (raw.time_base or stream.time_base))
+                yield Frame(rgb, times.shown(seconds, shown))
+        if broke is not None:
+            raise broke
+
+    def _live(self, container: Any, stream: Any, clock: Clock) -> Iterator[Frame]:
+        """Yield frames as they come.
+
+        Where no times tell how late they are, the old ones of many that wait are left out.
+        """
+        name = container.format.name.split(",")[0]
+        pictures = name in _PICTURES or name.endswith("_pipe")
+        by_arrival = pictures or name in WITHOUT_CLOCK
+        connected = decodes = fresh = clock.now()
+        start, times = StreamStart(), FrameTimes(_STEP_SECONDS)
+        for packet, arrived, old in self._packets(container, stream, clock):
+            if old and by_arrival:
+                # of other formats, frames are made of those before them, shown or not
+                self.dropped += 1 if pictures else len(self._decode(stream, packet))
+                self._check_delay(arrived - fresh)
                 decodes = arrived
-                seconds = arrived - started if by_arrival or raw.time is None else raw.time
-                first = seconds if first is None else first
-                pts = seconds - first
-                if pts < before - _SET_BACK_SECONDS:
+                continue
+            fresh = arrived
+            for raw in self._decode(stream, packet):
+                decodes = arrived
+                seconds = arrived - connected if by_arrival or raw.time is None else raw.time
+                if times.set_back(seconds):
                     raise VideoError(self.name, "the stream's clock was set back")
-                before = max(pts, before + _STEP_SECONDS)
-                late = start.came(arrived, before)
-                if live and late > BEHIND_SECONDS:
-                    raise VideoError(self.name, f"it fell {late:.0f} s behind")
-                yield Frame(rgb, before)
+                if (rgb := self._to_rgb(raw)) is not None:
+                    pts = times.shown(seconds)
+                    self._check_delay(start.came(arrived, pts))
+                    yield Frame(rgb, pts)
             if arrived - decodes > TIMEOUT_SECONDS:
                 raise VideoError(self.name, f"no frame can be decoded for {TIMEOUT_SECONDS:.0f} s")
 
+    def _check_delay(self, late: float) -> None:
+        if late > BEHIND_SECONDS:
+            raise VideoError(self.name, f"it fell {late:.0f} s behind")
+
     def _packets(
-        self, container: Any, stream: Any, clock: Clock, *, skip_old: bool
-    ) -> Iterator[tuple[Any, float]]:
-        """Yield packets and when they came; of many that wait the old ones are left out."""
+        self, container: Any, stream: Any, clock: Clock
+    ) -> Iterator[tuple[Any, float, bool]]:
+        """Yield packets, when they came, and whether they are the old ones of many that waited."""
         packets = container.demux(stream)
         waiting = errors = 0
         while True:
@@ -225,29 +287,38 @@ class NetworkSource(_Source):
                 return
             errors, arrived = 0, clock.now()
             waiting = waiting + 1 if arrived - asked < _WAITED_SECONDS else 0
-            if skip_old and waiting > _BACKLOG:
-                self.dropped += 1
-                continue
-            yield packet, arrived
+            if packet.size or packet.dts is None:  # else AVI's way to show a frame longer
+                yield packet, arrived, waiting > _BACKLOG
 
-    def _decode(self, packet: Any) -> list[tuple[Any, NDArray[np.uint8]]]:
-        """Return the frames of a packet; none where it is damaged, which is counted."""
+    def _decode(self, stream: Any, packet: Any) -> list[Any]:
+        """Return the frames of a packet; none where it is damaged, which is counted.
+
+        Args:
+            packet: None: nothing more comes, which asks for frames that wait for later ones.
+        """
         try:
-            return [(raw, self._to_rgb(raw)) for raw in packet.decode()]
+            return list(stream.decode(packet))
         except (av.FFmpegError, OSError, ValueError) as error:
-            if isinstance(error, av.error.EOFError):
-                return []
-            if not self.damaged:
-                logger.warning(f"{self.name}: a damaged frame is left out ({_why(error)})")
-            self.damaged += 1
+            if not isinstance(error, av.error.EOFError):
+                self._count_damage(error)
             return []
 
-    def _to_rgb(self, raw: Any) -> NDArray[np.uint8]:
+    def _to_rgb(self, raw: Any) -> NDArray[np.uint8] | None:
+        """Return a frame's picture, upright; None where it is damaged, which is counted."""
         height, width = stored_size(raw.height, raw.width, self._short_side)
-        rgb = raw.reformat(
-            width=width, height=height, format="rgb24", interpolation=Interpolation.AREA
-        ).to_ndarray()
+        try:
+            rgb = raw.reformat(
+                width=width, height=height, format="rgb24", interpolation=Interpolation.AREA
+            ).to_ndarray()
+        except (av.FFmpegError, OSError, ValueError) as error:
+            self._count_damage(error)
+            return None
         return upright(rgb, *orientation(raw))
+
+    def _count_damage(self, error: Exception) -> None:
+        if not self.damaged:
+            logger.warning(f"{self.name}: a damaged frame is left out ({_why(error)})")
+        self.damaged += 1
 
 
 class CameraSource(_Source):
@@ -300,41 +371,10 @@ def open_source(
     scheme, separator, _ = name.partition("://")
     if not separator:
         return FileSource(name, short_side=short_side)
-    if scheme.lower() not in _SCHEMES:
+    if scheme.lower() not in SCHEMES:
         shown = without_password(name)
-        raise UsageError(f"{shown}: an address starts with one of {', '.join(_SCHEMES)}")
+        raise UsageError(f"{shown}: an address starts with one of {', '.join(SCHEMES)}")
     return NetworkSource(name, short_side=short_side)
-
-
-def is_address(path: Path) -> bool:
-    """Whether a path is an address that was taken for one: ``http:/camera/stream``.
-
-    >>> is_address(Path("http://camera/stream")), is_address(Path("clips/http/a.mp4"))
-    (True, False)
-    """
-    scheme, separator, _ = path.as_posix().partition(":/")
-    return bool(separator) and scheme.lower() in _SCHEMES
-
-
-def without_password(address: str) -> str:
-    """Return an address as it may be shown and logged: without what stands before its host.
-
-    >>> without_password("rtsp://admin:pass/word@10.0.0.7:554/live?channel=1")
-    'rtsp://***@10.0.0.7:554/live?channel=1'
-    >>> without_password("http://camera/video.cgi?user=a&pwd=b"), without_password("clip.mp4")
-    ('http://camera/video.cgi?user=a&pwd=***', 'clip.mp4')
-    """
-    scheme, separator, rest = address.partition(":/")
-    if not separator or len(scheme) < 2:  # a file, perhaps of a drive
-        return address
-    host = rest.lstrip("/")
-    path, question, query = host.partition("?")
-    if "@" not in path and "/" not in path and "@" in query:  # a password with a question mark
-        path, question, query = host, "", ""
-    _, at, after = path.rpartition("@")
-    path = f"***@{after}" if at else path
-    slashes = rest[: len(rest) - len(host)]
-    return f"{scheme}:/{slashes}{path}" + _SECRETS.sub(r"\1***", question + query)
 
 
 def _why(error: Exception) -> str:
@@ -342,17 +382,6 @@ def _why(error: Exception) -> str:
     if isinstance(error, av.error.ExitError):  # its interrupt after the timeout
         return f"nothing came for {TIMEOUT_SECONDS:.0f} s"
     return cause(error)
-
-
-def _claimed_seconds(container: Any) -> float:
-    """Return how long the video is; 0 for a stream that goes on and on.
-
-    The duration of an AVI shrinks with a file that is cut off, its number of frames does not.
-    """
-    seconds = (container.duration or 0) / av.time_base
-    for stream in container.streams.video[:1]:
-        seconds = max(seconds, stream.frames / float(stream.average_rate or 25))
-    return seconds
 
 
 def paced(frames: Iterator[Frame], clock: Clock) -> Iterator[Frame]:

@@ -157,6 +157,17 @@ def _first_that_moves(container: Any, streams: Sequence[Any]) -> int:
     return next((each.index for each in streams if packets[each.index] > 1), first)
 
 
+def is_file(container: Any, stream: Any) -> bool:
+    """Whether a video ends: its server says how large it is, or the video how long.
+
+    A playlist has a size too, and its video may have no end; pictures of a camera have none,
+    whatever it says.
+    """
+    names = set(container.format.name.split(",")) & set(CONTAINERS.split(","))
+    sized = container.size > 0 and bool(names - {"mpjpeg"})
+    return sized or (container.duration or 0) > 0 or stream.frames > 0
+
+
 def cause(error: Exception) -> str:
     """Return what libav says went wrong, without its error code."""
     return getattr(error, "strerror", None) or str(error)

@@ -21,14 +21,13 @@ from twostream.video.container_claims import (
     index_times,
     nominal_fps,
 )
-from twostream.video.frame_order import REORDER_WINDOW, with_own_times
+from twostream.video.frame_times import FrameTimes, in_order
 from twostream.video.motion import export_motion, read_motion
 from twostream.video.opening import cause, nothing_decoded, open_video, reading
 from twostream.video.orientation import orientation, upright
 
 av.logging.set_level(None)  # libav's own lines on stderr; what matters is raised or in `warning`
 
-SET_BACK_SECONDS = 1.0  # a clock that falls by more begins anew
 # What is read ahead of a file without an index, for the times of its frames.
 AHEAD_PACKETS = 200
 AHEAD_BYTES = 16 << 20
@@ -118,7 +117,6 @@ class VideoReader:
         warning: one sentence when parts of the video were damaged, or it broke off early, else
             None; complete once the iteration has ended.
         frames_read: number of frames given so far.
-        end_seconds: when the last frame given so far ends, from the first one on.
         claimed_seconds: how long the file says that it is; 0 where it says nothing.
         packets_lost: number of damaged packets so far; each is a frame, or a part of one.
 
@@ -147,8 +145,6 @@ class VideoReader:
         self._broke_off = False
         self._started = False
         self._intervals_ms: Counter[int] = Counter()
-        self._origin: float | None = None  # what the file counts where frames are at 0
-        self.end_seconds = 0.0
         with reading(self.path):
             self._container, self._stream = open_video(self.path)
             try:
@@ -174,8 +170,7 @@ class VideoReader:
         self._first = first
         self._describe(first, fps)
         self.size = stored_size(self.info.height, self.info.width, self._short_side)
-        self._step_seconds = 1.0 / self.info.fps
-        self._previous = -self._step_seconds
+        self._times = FrameTimes(1.0 / self.info.fps)
         self._reformatter = VideoReformatter()
 
     def _describe(self, first: Any, fps: float) -> None:
@@ -207,8 +202,11 @@ class VideoReader:
             self._container.close()
             self._open()
         self._started = True
+        previous: float | None = None
+        step = self._times.step_seconds
         with reading(self.path):
-            for raw, seconds in self._timed():
+            frames = ((raw, self._seconds(raw)) for raw in chain([self._first], self._decoded))
+            for raw, seconds in in_order(frames, step):
                 try:
                     rgb = to_rgb(raw, self.info, self.size, self._reformatter)
                 except (av.FFmpegError, ValueError) as error:
@@ -223,32 +221,17 @@ class VideoReader:
                 motion = None
                 if self._motion_vectors:
                     motion = read_motion(self.path, raw, info.rotation, info.mirrored)
-                pts = self._shown_at(seconds)
-                if self.frames_read:
-                    self._intervals_ms[round((pts - self._previous) * 1000)] += 1
-                self.frames_read += 1
-                self._previous = pts
-                self.end_seconds = pts + max(self._step_seconds, _shown_seconds(raw))
+                before, pts = previous, self._times.shown(seconds, _shown_seconds(raw))
+                if before is not None:
+                    self._intervals_ms[round((pts - before) * 1000)] += 1
+                self.frames_read, previous = self.frames_read + 1, pts
                 yield Frame(rgb, pts, motion)
             self.warning = self._what_is_missing()
 
-    def _shown_at(self, seconds: float | None) -> float:
-        """Return a frame's time from the first one on: later than the one before, in any case.
-
-        Args:
-            seconds: what the file says; None: nothing.
-        """
-        expected = self._previous + self._step_seconds  # 0 for the first one
-        if seconds is None:
-            return expected
-        if self._origin is None:
-            self._origin = seconds - expected
-        pts = seconds - self._origin
-        if pts > self._previous:
-            return pts
-        if pts < self._previous - SET_BACK_SECONDS:  # the clock was; else it is a repeated time
-            self._origin += pts - expected
-        return expected
+    @property
+    def end_seconds(self) -> float:
+        """When the last frame given so far ends, from the first one on."""
+        return self._times.end
 
     @property
     def variable_frame_rate(self) -> bool:
@@ -264,7 +247,7 @@ class VideoReader:
         tolerance = max(2.0, 0.25 * usual)
         odd = sum(n for ms, n in self._intervals_ms.items() if abs(ms - usual) > tolerance)
         odd -= self.packets_lost  # their frames are missing, the rate is none the less even
-        timed = self._origin is not None
+        timed = self._times.start is not None
         return odd > 0.01 * intervals or (timed and 1.1 < self._usual_to_average < 2.0)
 
     def _decode(self) -> Iterator[Any]:
@@ -327,11 +310,6 @@ class VideoReader:
         self._demuxed = again()
         return [packet.dts for packet in ahead if packet.size and packet.dts is not None]
 
-    def _timed(self) -> Iterator[tuple[Any, float | None]]:
-        """Yield av frames with their time in seconds, None where the file gives none."""
-        set_back = max(SET_BACK_SECONDS, REORDER_WINDOW * self._step_seconds)
-        return with_own_times(chain([self._first], self._decoded), self._seconds, set_back)
-
     def _seconds(self, raw: Any) -> float | None:
         """Return a frame's time as the file counts."""
         if raw.pts is None:
@@ -360,14 +338,13 @@ class VideoReader:
 
     def _cut_off(self) -> str | None:
         """Say so where the stream ended well before the duration that the container claims."""
-        if self.frames_read >= self.info.num_frames_claimed > 0 or self._origin is None:
+        if self.frames_read >= self.info.num_frames_claimed > 0 or self._times.start is None:
             return None
-        claimed = self.claimed_seconds
-        missing = claimed - self.end_seconds
-        if missing <= max(min(0.05 * claimed, 2.0), 2 * self._step_seconds):
+        if not self._times.missing(self.claimed_seconds):
             return None
         return (
-            f"ends after {self.end_seconds:.2f} s although the file claims {claimed:.2f} s: "
+            f"ends after {self.end_seconds:.2f} s although the file claims "
+            f"{self.claimed_seconds:.2f} s: "
             f"it seems to be cut off; its {self.frames_read} frames are used"
         )
 
