@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from twostream.foreign import is_foreign
+from twostream.datasets.reading import TODAY, Reading
 from twostream.frame_names import frame_number
 from twostream.types import VIDEO_SUFFIXES, DataError
 
@@ -67,13 +67,13 @@ class Folder:
 
 
 def scan(
-    path: Path, *, all_folders: bool = False, above: tuple[tuple[int, int], ...] = ()
+    path: Path, *, reading: Reading = TODAY, above: tuple[tuple[int, int], ...] = ()
 ) -> Folder:
     """Read a folder tree, hidden entries aside, in sorted order; links are followed, loops not.
 
     Args:
         path: the folder.
-        all_folders: take what systems put there too, but for __MACOSX.
+        reading: how.
         above: device and number of the folders that it lies in.
 
     Raises:
@@ -96,10 +96,10 @@ def scan(
             is_folder = False
         if name.startswith(".") or (is_folder and name == "__MACOSX"):
             found.others += not is_folder
-        elif is_folder and is_foreign(name) and not all_folders:
+        elif is_folder and reading.passes(name):
             found.foreign.append(name)
         elif is_folder:
-            below = scan(path / name, all_folders=all_folders, above=(*above, here))
+            below = scan(path / name, reading=reading, above=(*above, here))
             found.folders.append(below)
         elif os.path.splitext(name)[1].lower() in VIDEO_SUFFIXES:
             found.videos.append(printable(name, path))

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from twostream.datasets.reading import Reading
 from twostream.datasets.video_folders import SIDES
 from twostream.types import DataError
 
@@ -48,38 +49,38 @@ class Columns:
     notes: tuple[str, ...]
 
 
-def find_columns(file: Path, text: str, *, reading: int) -> Columns | None:
+def find_columns(file: Path, text: str, *, reading: Reading) -> Columns | None:
     """Return what the first line of a list says; None where it is no header.
 
     Args:
         file: the list, for errors.
         text: with line ends that are new lines.
-        reading: see ``load_dataset``; before 3 columns had one name each.
+        reading: how.
 
     Raises:
         DataError: two columns for one split.
     """
     lines = text.split("\n")
     first = next((i for i, line in enumerate(lines) if line.strip()), 0)
-    delimiters: str = DELIMITERS if reading > 2 else DELIMITERS[:3]
+    delimiters: str = DELIMITERS if reading.other_names else DELIMITERS[:3]
     sep = _SEP.fullmatch(lines[first])
-    if sep and reading > 2:  # Excel's word for the separator
+    if sep and reading.other_names:  # Excel's word for the separator
         delimiters = sep[1]
         first = next((i for i in range(first + 1, len(lines)) if lines[i].strip()), first)
     header = lines[first].strip("\ufeff ").lower()
     plain = next((d for d in delimiters if {"path", "label"} <= set(_cells(header, d))), None)
-    if plain is None and reading < 3:
+    if plain is None and not reading.other_names:
         return None
     for delimiter in [plain] if plain else delimiters:
         names = _cells(header, delimiter)
         path = next((name for name in PATHS if name in names), None)
         label = next((name for name in LABELS if name in names), None)
         if path and label:
-            splits = _split_columns(file, names, numbered=reading > 1)
+            splits = _split_columns(file, names, numbered=reading.lists_inside)
             notes = []
             if (path, label) != ("path", "label"):
                 notes.append(f"the columns {path} and {label} are read as path and label")
-            if reading > 2 and not splits:
+            if reading.other_names and not splits:
                 splits, said = _other_split(names, lines[first + 1 :], delimiter)
                 notes += said
             return Columns(

@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from twostream.datasets.reading import TODAY, Reading
 from twostream.frame_names import FEWEST, count_frames
 from twostream.types import VIDEO_SUFFIXES, DataError
 
@@ -20,20 +21,22 @@ class ListedFiles:
 
     Args:
         folder: that the names are relative to.
-        reading: see ``load_dataset``.
+        reading: how.
 
     Attributes:
         otherwise: names whose video has another suffix than they say, or that say none.
         frame_folders: those that were found.
     """
 
-    def __init__(self, folder: Path, *, reading: int = 4) -> None:
+    def __init__(self, folder: Path, *, reading: Reading = TODAY) -> None:
         self.folder = folder
         self.otherwise: list[str] = []
         self.frame_folders: list[Path] = []
-        self._letter_by_letter = reading < 3
-        self._looks: tuple[Callable[[str], Path | None], ...] = (self.named, self.like)
-        if reading > 3:
+        self._reading = reading
+        self._looks: tuple[Callable[[str], Path | None], ...] = (self.named,)
+        if reading.other_names:
+            self._looks += (self.like,)
+        if reading.frame_folders:
             self._looks += (self.frames,)
         self._stems: dict[str, dict[str, list[str]]] = {}
 
@@ -72,7 +75,7 @@ class ListedFiles:
         """Yield where a name may lie."""
         slashes = name.replace("\\", "/")
         names = [name, slashes, *(unicodedata.normalize(f, slashes) for f in ("NFC", "NFD"))]
-        if not self._letter_by_letter:
+        if self._reading.other_names:
             names.append(_ROOT.sub("", slashes, count=1))  # /walk/a.avi, below the list's folder
         yield from (self.folder / each for each in dict.fromkeys(names))
 
@@ -82,8 +85,6 @@ class ListedFiles:
         Raises:
             DataError: there are several.
         """
-        if self._letter_by_letter:
-            return None
         slashes = name.replace("\\", "/")
         stem, suffix = os.path.splitext(slashes)
         stems = [slashes, stem] if suffix.lower() in VIDEO_SUFFIXES else [slashes]

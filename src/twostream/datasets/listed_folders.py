@@ -9,13 +9,16 @@ from pathlib import Path
 
 from twostream.datasets.dataset import Dataset, GivenSplit
 from twostream.datasets.lists import Missing, read_list
+from twostream.datasets.reading import TODAY, Reading
 from twostream.datasets.video_folders import read_folder, unused_table
 from twostream.types import DataError, LabeledVideo
 
 LIST_NAME = "clips.csv"
 
 
-def read_listed_folder(root: Path, *, reading: int = 4, missing: Missing = "refuse") -> Dataset:
+def read_listed_folder(
+    root: Path, *, reading: Reading = TODAY, missing: Missing = "refuse"
+) -> Dataset:
     """Read a folder, and the groups and splits of the clips.csv in it.
 
     Videos, ids and classes are the folder's. The list counts only if it describes the folder: just
@@ -25,13 +28,14 @@ def read_listed_folder(root: Path, *, reading: int = 4, missing: Missing = "refu
 
     Args:
         root: the folder.
-        reading, missing: see ``load_dataset``.
+        reading: how.
+        missing: see ``load_dataset``.
 
     Raises:
         DataError: no class folder, or one class only, and no list either.
     """
     file = root / LIST_NAME
-    if not file.is_file():
+    if not (reading.lists_inside and file.is_file()):
         return read_folder(root, reading=reading)
     try:
         folder = read_folder(root, reading=reading)
@@ -48,7 +52,7 @@ def read_listed_folder(root: Path, *, reading: int = 4, missing: Missing = "refu
     return _joined(replace(folder, notes=notes), listed)
 
 
-def _list_alone(file: Path, of_folder: DataError, reading: int, missing: Missing) -> Dataset:
+def _list_alone(file: Path, of_folder: DataError, reading: Reading, missing: Missing) -> Dataset:
     """Read the list of a folder that is no data set without it."""
     try:
         listed = read_list(file, reading=reading, missing=missing)

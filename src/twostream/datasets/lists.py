@@ -20,6 +20,7 @@ from twostream.datasets.frame_folders import count_notes, rate_note
 from twostream.datasets.list_columns import LABELS, PATHS, Columns, find_columns
 from twostream.datasets.listed_files import ListedFiles, cut, missing_in_words
 from twostream.datasets.official_lists import group_of
+from twostream.datasets.reading import TODAY, Reading
 from twostream.datasets.video_folders import SIDES, given_by_side
 from twostream.types import DataError, LabeledVideo
 
@@ -42,12 +43,12 @@ class _Row:
     sides: Mapping[int, str] = field(default_factory=dict)  # number of the split -> side, or ""
 
 
-def read_list(file: Path, *, reading: int = 4, missing: Missing = "refuse") -> Dataset:
+def read_list(file: Path, *, reading: Reading = TODAY, missing: Missing = "refuse") -> Dataset:
     """Read a CSV or a plain list; paths in it are relative to the folder it lies in.
 
     Args:
         file: the list.
-        reading: see ``load_dataset``.
+        reading: how.
         missing: what becomes of videos that are not there, see ``load_dataset``.
 
     Raises:

@@ -7,13 +7,9 @@ from pathlib import Path
 from twostream.datasets.dataset import Dataset
 from twostream.datasets.listed_folders import read_listed_folder
 from twostream.datasets.lists import Missing, read_list
-from twostream.datasets.video_folders import ONE_VIDEO, read_folder
+from twostream.datasets.reading import READING, Reading
+from twostream.datasets.video_folders import ONE_VIDEO
 from twostream.types import VIDEO_SUFFIXES, DataError
-
-# 1 took no list inside a folder, and no column split1, split2, ...; 2 took names in lists letter by
-# letter, and a system's folders for classes; 3 knew no folders of frames: all are kept for what was
-# begun with them
-READING = 4
 
 
 def load_dataset(
@@ -30,7 +26,7 @@ def load_dataset(
 
     Args:
         root: a folder, or a CSV or list file.
-        reading: how; a RUN folder is read again as it was, so that nobody changes sides.
+        reading: number of a ``Reading``; a RUN folder is read again as it was.
         missing: what becomes of videos that a CSV or plain list names and that are not there:
             "refuse" raises an error that counts them, "leave out" does that and notes it, "keep"
             takes them for videos that cannot be read.
@@ -38,15 +34,13 @@ def load_dataset(
     Raises:
         DataError: nothing usable lies there; the sentence says what is wrong.
     """
-    root = Path(root)
+    root, how = Path(root), Reading.of(reading)
     if root.is_dir():
-        if reading == 1:
-            return read_folder(root, reading=reading)
-        return read_listed_folder(root, reading=reading, missing=missing)
+        return read_listed_folder(root, reading=how, missing=missing)
     if not root.exists():
         raise DataError(f"{root}: no such file or folder")
     if not root.is_file():  # a pipe or a device may have no end
         raise DataError(f"{root} is neither a folder nor a file: give a data set that lies on disk")
     if root.suffix.lower() in VIDEO_SUFFIXES:
         raise DataError(ONE_VIDEO.format(root))
-    return read_list(root, reading=reading, missing=missing)
+    return read_list(root, reading=how, missing=missing)

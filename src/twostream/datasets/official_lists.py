@@ -11,6 +11,7 @@ from pathlib import Path
 
 from twostream.datasets.dataset import Dataset, GivenSplit
 from twostream.datasets.folder_tree import HMDB_LIST, UCF_LIST, Folder, read_text
+from twostream.datasets.reading import Reading
 from twostream.types import DataError, LabeledVideo
 
 _UCF_NAME = re.compile(r"v_.+_(g\d+)_c\d+", re.IGNORECASE)
@@ -41,7 +42,7 @@ def read_official(
     lists: Sequence[Path],
     *,
     beside: bool,
-    letter_by_letter: bool = False,
+    reading: Reading,
 ) -> tuple[Dataset | None, tuple[str, ...]]:
     """Read UCF-101 or HMDB-51.
 
@@ -50,8 +51,7 @@ def read_official(
         base: the folder of class folders in it.
         lists: the official lists.
         beside: they lie beside the folder that was given, and may be of other videos.
-        letter_by_letter: take names only as they stand in the lists; else also files of another
-            suffix, and lists with backslashes.
+        reading: how.
 
     Returns:
         The data set, and (); or None where the lists make no split of the videos that are here,
@@ -72,7 +72,7 @@ def read_official(
         for label, folder in enumerate(folders)
         for path in folder.paths()
     )
-    names = _ExactNames(videos) if letter_by_letter else _ListedNames(videos)
+    names = _ListedNames(videos) if reading.other_names else _ExactNames(videos)
     given, unused, unlisted = [], [], set(videos)
     listed = (_read_ucf_lists if ucf else _read_hmdb_lists)(lists)
     for number, sides in sorted(listed.items()):
@@ -81,13 +81,13 @@ def read_official(
         missing = [name for side in found for name, video in side.items() if video is None]
         unlisted.difference_update(train, test)
         if train and test:
-            if not letter_by_letter:
+            if reading.other_names:
                 train, test = _apart(number, train, test)
             notes = _missing_note(number, sum(map(len, found)), missing)
             given.append(GivenSplit(number, train, test, notes, tuple(missing)))
         else:
             unused.append(_unused_note(lists[0].parent, number, found))
-    if letter_by_letter and not given:
+    if not reading.other_names and not given:
         return None, ()
     if not given:
         if unused and len(unlisted) == len(videos) and not beside:
@@ -96,7 +96,7 @@ def read_official(
                 "have a split made"
             )
         return None, tuple(unused)
-    extra = [] if letter_by_letter else [*unused, *names.notes()]
+    extra = [*unused, *names.notes()] if reading.other_names else []
     if unlisted and ucf:
         extra.append(f"{len(unlisted)} videos are in none of the lists")
     classes = tuple(folder.path.name for folder in folders)

@@ -11,6 +11,7 @@ from twostream.datasets.dataset import Dataset, GivenSplit
 from twostream.datasets.folder_tree import Folder, scan
 from twostream.datasets.frame_folders import is_frames, with_frame_folders
 from twostream.datasets.official_lists import group_of, read_official
+from twostream.datasets.reading import TODAY, Reading
 from twostream.types import DataError, LabeledVideo
 
 SIDES = {  # what a folder or a column says -> the side
@@ -28,24 +29,23 @@ ONE_VIDEO = (
 )
 
 
-def read_folder(root: Path, *, reading: int = 4) -> Dataset:
+def read_folder(root: Path, *, reading: Reading = TODAY) -> Dataset:
     """Read a folder as UCF-101, HMDB-51 or class folders, whichever it is.
 
     Args:
         root: the folder.
-        reading: see ``load_dataset``.
+        reading: how.
 
     Raises:
         DataError: no class folder, one class only, or official lists that name nothing here.
     """
-    as_before = reading < 3
-    tree = scan(root, all_folders=as_before)
-    tree, of_frames = with_frame_folders(tree) if reading > 3 else (tree, ())
+    tree = scan(root, reading=reading)
+    tree, of_frames = with_frame_folders(tree) if reading.frame_folders else (tree, ())
     if not tree.has_videos():
         archives = sum(folder.archives for folder in tree.walk())
         if archives:
             raise DataError(f"{root} holds {archives} archives but no video: unpack them first")
-        if reading > 3 and is_frames(tree):
+        if reading.frame_folders and is_frames(tree):
             raise DataError(ONE_VIDEO.format(root))
         raise DataError(
             f"{root} holds no video: give a folder with one sub-folder of clips per class"
@@ -57,9 +57,7 @@ def read_folder(root: Path, *, reading: int = 4) -> Dataset:
     notes: tuple[str, ...] = ()
     if lists:
         beside = not tree.official_lists()
-        official, notes = read_official(
-            tree, base, lists, beside=beside, letter_by_letter=as_before
-        )
+        official, notes = read_official(tree, base, lists, beside=beside, reading=reading)
     found = official or _read_class_folders(tree, base)
     return replace(found, notes=(*found.notes, *notes, *of_frames, *_left_out(tree)))
 

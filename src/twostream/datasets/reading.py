@@ -1,0 +1,49 @@
+"""How data sets are read, today and before: what was begun is read as it was then.
+
+A RUN folder keeps the number of the reading it was begun with, so that no clip changes its class or
+its side when a newer version looks at the same folder. What a number means stands here alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+from twostream.foreign import is_foreign
+
+READING = 4  # today's
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """What is recognised in folders and lists; all of it today.
+
+    Attributes:
+        lists_inside: the clips.csv of a folder; columns split1, split2, ... (from 2 on).
+        other_names: files of another suffix, slash or root than a list writes; other headers and
+            separators of CSV files (from 3 on).
+        system_folders: those that systems make are no classes (from 3 on).
+        frame_folders: folders of numbered images are videos (from 4 on).
+    """
+
+    lists_inside: bool = True
+    other_names: bool = True
+    system_folders: bool = True
+    frame_folders: bool = True
+
+    @classmethod
+    def of(cls, number: int) -> Self:
+        """Return what a number means that a RUN folder keeps; older ones kept none, which is 1."""
+        return cls(
+            lists_inside=number > 1,
+            other_names=number > 2,
+            system_folders=number > 2,
+            frame_folders=number > 3,
+        )
+
+    def passes(self, folder: str) -> bool:
+        """Tell whether a folder of this name is not looked into."""
+        return is_foreign(folder) if self.system_folders else folder == "__MACOSX"
+
+
+TODAY = Reading()
