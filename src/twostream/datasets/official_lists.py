@@ -12,7 +12,7 @@ from pathlib import Path
 from twostream.datasets.dataset import Dataset, GivenSplit
 from twostream.datasets.folder_tree import HMDB_LIST, UCF_LIST, Folder, read_text
 from twostream.datasets.reading import Reading
-from twostream.types import DataError, LabeledVideo
+from twostream.types import VIDEO_SUFFIXES, DataError, LabeledVideo
 
 _UCF_NAME = re.compile(r"v_.+_(g\d+)_c\d+", re.IGNORECASE)
 _HMDB_NAME = re.compile(r"(.+)_[ulfh]_(?:cm|nm)_np\d+_(?:ba|fr|le|ri)_(?:goo|med|bad)_\d+")
@@ -72,7 +72,7 @@ def read_official(
         for label, folder in enumerate(folders)
         for path in folder.paths()
     )
-    names = _ListedNames(videos) if reading.other_names else _ExactNames(videos)
+    names = _ListedNames(videos, reading) if reading.other_names else _ExactNames(videos)
     given, unused, unlisted = [], [], set(videos)
     listed = (_read_ucf_lists if ucf else _read_hmdb_lists)(lists)
     for number, sides in sorted(listed.items()):
@@ -162,7 +162,8 @@ class _ExactNames:
 class _ListedNames:
     """Finds the videos that lists name, whatever their suffix, slashes, capitals and accents."""
 
-    def __init__(self, videos: Sequence[LabeledVideo]) -> None:
+    def __init__(self, videos: Sequence[LabeledVideo], reading: Reading) -> None:
+        self._known_suffixes = reading.known_suffixes
         self._exact = {video.video_id: video for video in videos}
         self._by_id: dict[str, list[LabeledVideo]] = defaultdict(list)
         self._by_stem: dict[str, list[LabeledVideo]] = defaultdict(list)
@@ -172,8 +173,9 @@ class _ListedNames:
         for video in videos:
             name = _folded(video.video_id)
             self._by_id[name].append(video)
-            self._by_stem[os.path.splitext(name)[0]].append(video)
-            self._by_file[os.path.splitext(name.rpartition("/")[2])[0]].append(video)
+            stem = self._stems(name)[-1]
+            self._by_stem[stem].append(video)
+            self._by_file[stem.rpartition("/")[2]].append(video)
 
     def find(self, name: str) -> LabeledVideo | None:
         """Return the video of a listed name; None where it is not here.
@@ -184,13 +186,24 @@ class _ListedNames:
         if name in self._exact:
             return self._exact[name]
         wanted = _folded(name)
-        stem, suffix = os.path.splitext(wanted)
+        stems = self._stems(wanted)
         found = self._one(name, self._by_id.get(wanted, []))
-        found = found or self._one(name, self._by_stem.get(stem, []))
-        found = found or self._one(name, self._in_other_folders(stem))
-        if found and _folded(found.path.suffix) != suffix:
+        for look in (lambda stem: self._by_stem.get(stem, []), self._in_other_folders):
+            for stem in stems:
+                found = found or self._one(name, look(stem))
+        if found and self._suffix(_folded(found.path.name)) != self._suffix(wanted):
             self._otherwise.append(name)
         return found
+
+    def _stems(self, name: str) -> list[str]:
+        """Return what a folded name may be without a suffix; the last is without one for sure."""
+        stem, suffix = os.path.splitext(name)
+        if not self._known_suffixes:
+            return [stem]
+        return [name, stem] if suffix in VIDEO_SUFFIXES else [name]
+
+    def _suffix(self, name: str) -> str:
+        return name.removeprefix(self._stems(name)[-1])
 
     def _in_other_folders(self, stem: str) -> list[LabeledVideo]:
         """Return the files of a listed name that lie deeper, or whose class folder is renamed."""

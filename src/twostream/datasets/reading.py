@@ -24,12 +24,15 @@ class Reading:
             separators of CSV files (from 3 on).
         system_folders: those that systems make are no classes (from 3 on).
         frame_folders: folders of numbered images are videos (from 4 on).
+        known_suffixes: in official lists only what videos' names end in is a suffix, so that 1.5 is
+            not a file 1 of another suffix (from 4 on).
     """
 
     lists_inside: bool = True
     other_names: bool = True
     system_folders: bool = True
     frame_folders: bool = True
+    known_suffixes: bool = True
 
     @classmethod
     def of(cls, number: int) -> Self:
@@ -39,6 +42,7 @@ class Reading:
             other_names=number > 2,
             system_folders=number > 2,
             frame_folders=number > 3,
+            known_suffixes=number > 3,
         )
 
     def passes(self, folder: str) -> bool:
