@@ -38,7 +38,7 @@ def group_of(name: str, cls: str) -> str | None:
 
 def read_official(
     tree: Folder,
-    base: Folder,
+    sides: Mapping[str, Folder],
     lists: Sequence[Path],
     *,
     beside: bool,
@@ -48,7 +48,8 @@ def read_official(
 
     Args:
         tree: the folder that was given.
-        base: the folder of class folders in it.
+        sides: the folders of class folders in it, by what they are called for: train, val, test;
+            {"": folder} where there is one.
         lists: the official lists.
         beside: they lie beside the folder that was given, and may be of other videos.
         reading: how.
@@ -63,20 +64,23 @@ def read_official(
     """
     ucf = [path for path in lists if UCF_LIST.fullmatch(path.name)]
     kind, lists = ("UCF-101", ucf) if ucf else ("HMDB-51", list(lists))
-    folders = [folder for folder in base.folders if folder.has_videos()]
+    folders = [f for above in sides.values() for f in above.folders if f.has_videos()]
     index = _class_index(lists) if ucf else {}
     # The folder names the class: UCF's HandstandPushups holds files called v_HandStandPushups_...
-    folders.sort(key=lambda f: (index.get(f.path.name.lower(), len(index)), f.path.name))
+    names = {folder.path.name for folder in folders}
+    classes = tuple(sorted(names, key=lambda cls: (index.get(cls.lower(), len(index)), cls)))
     videos = tuple(
-        LabeledVideo(_official_id(folder, path), path, label, group_of(path.name, folder.path.name))
-        for label, folder in enumerate(folders)
+        LabeledVideo(_official_id(folder, path), path, label, group_of(path.name, cls))
+        for label, cls in enumerate(classes)
+        for folder in folders
+        if folder.path.name == cls
         for path in folder.paths()
     )
-    names = _ListedNames(videos, reading) if reading.other_names else _ExactNames(videos)
+    finder = _ListedNames(videos, reading) if reading.other_names else _ExactNames(videos)
     given, unused, unlisted = [], [], set(videos)
     listed = (_read_ucf_lists if ucf else _read_hmdb_lists)(lists)
-    for number, sides in sorted(listed.items()):
-        found = [{name: names.find(name) for name in side} for side in sides]
+    for number, listed_sides in sorted(listed.items()):
+        found = [{name: finder.find(name) for name in side} for side in listed_sides]
         train, test = (tuple(v for v in side.values() if v is not None) for side in found)
         missing = [name for side in found for name, video in side.items() if video is None]
         unlisted.difference_update(train, test)
@@ -96,10 +100,9 @@ def read_official(
                 "have a split made"
             )
         return None, tuple(unused)
-    extra = [*unused, *names.notes()] if reading.other_names else []
+    extra = [*unused, *finder.notes()] if reading.other_names else []
     if unlisted and ucf:
         extra.append(f"{len(unlisted)} videos are in none of the lists")
-    classes = tuple(folder.path.name for folder in folders)
     others = sum(folder.others for folder in tree.walk())
     # anyone's data may come in these layouts; only the full set of classes is the data set itself
     official = len(classes) == {"UCF-101": 101, "HMDB-51": 51}[kind]

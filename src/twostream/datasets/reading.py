@@ -26,6 +26,7 @@ class Reading:
         frame_folders: folders of numbered images are videos (from 4 on).
         known_suffixes: in official lists only what videos' names end in is a suffix, so that 1.5 is
             not a file 1 of another suffix (from 4 on).
+        sides_beside_lists: train/ and test/ are no classes of UCF-101 and HMDB-51 (from 4 on).
     """
 
     lists_inside: bool = True
@@ -33,6 +34,7 @@ class Reading:
     system_folders: bool = True
     frame_folders: bool = True
     known_suffixes: bool = True
+    sides_beside_lists: bool = True
 
     @classmethod
     def of(cls, number: int) -> Self:
@@ -43,6 +45,7 @@ class Reading:
             system_folders=number > 2,
             frame_folders=number > 3,
             known_suffixes=number > 3,
+            sides_beside_lists=number > 3,
         )
 
     def passes(self, folder: str) -> bool:

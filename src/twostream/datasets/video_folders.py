@@ -57,7 +57,10 @@ def read_folder(root: Path, *, reading: Reading = TODAY) -> Dataset:
     notes: tuple[str, ...] = ()
     if lists:
         beside = not tree.official_lists()
-        official, notes = read_official(tree, base, lists, beside=beside, reading=reading)
+        sides = _sides(base) if reading.sides_beside_lists else {"": base}
+        official, notes = read_official(tree, sides, lists, beside=beside, reading=reading)
+        if official:
+            notes = (*notes, *_whose_split(official, sides))
     found = official or _read_class_folders(tree, base)
     return replace(found, notes=(*found.notes, *notes, *of_frames, *_left_out(tree)))
 
@@ -198,6 +201,25 @@ def _sides(base: Folder) -> dict[str, Folder]:
         if side is not None:
             by_side[side] = folder
     return by_side
+
+
+def _whose_split(official: Dataset, sides: Mapping[str, Folder]) -> list[str]:
+    """Return what is said where videos with official lists lie in train/ and test/ too."""
+    by_side = {
+        side: [video for video in official.videos if video.path.is_relative_to(folder.path)]
+        for side, folder in sides.items()
+    }
+    folders = ", ".join(folder.path.name for folder in sides.values())
+    for own in given_by_side(by_side)[0]:
+        train, test = set(own.train), set(own.test)
+        same = [g.number for g in official.given if train >= {*g.train} and test >= {*g.test}]
+        if same:
+            return [f"the folders {folders} are split {same[0]} of the official lists"]
+        return [
+            f"the splits are those of the official lists: the folders {folders} are none of them; "
+            "take the lists away to have the folders' split"
+        ]
+    return []
 
 
 def given_by_side(
