@@ -57,7 +57,7 @@ def test_missing_official_videos_are_left_out_and_counted(tmp_path: Path) -> Non
     split = data.split(1)
     assert ids(split.train) == ["A/v_A_g02_c01.avi", "B/v_B_g02_c01.avi"]
     assert any("2 of the 6 videos" in n and "A/v_A_g03_c01.avi" in n for n in split.notes)
-    assert any("1 videos are in none of the lists" in note for note in split.notes)
+    assert any("1 videos are in none of the official lists" in note for note in split.notes)
 
 
 def test_official_lists_that_name_nothing_here_are_no_ucf101(tmp_path: Path) -> None:

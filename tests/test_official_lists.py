@@ -82,3 +82,32 @@ def test_a_video_on_both_sides_is_refused_beside_lists_too(tmp_path: Path) -> No
     touch(ucf(tmp_path, "train", "train", "test"), "test/A/v_A_g01_c01.avi")
     with pytest.raises(DataError, match=r"video A/v_A_g01_c01\.avi is there twice"):
         load_dataset(tmp_path)
+
+
+def hmdb(root: Path, *listed: str) -> Path:
+    """Three classes of a clip that trains, one that is tested and one that is neither."""
+    for cls in ("clap", "jump", "wave"):
+        touch(root / cls, "a.avi", "b.avi", "c.avi")
+        if cls in listed:
+            write(root / "lists" / f"{cls}_test_split1.txt", "a.avi 1\nb.avi 2\nc.avi 0\n")
+    return root
+
+
+def test_a_lost_list_of_hmdb51_is_said(tmp_path: Path) -> None:
+    assert load_dataset(hmdb(tmp_path / "whole", "clap", "jump", "wave")).notes == ()
+    root = hmdb(tmp_path / "lost", "clap", "wave")
+    data = load_dataset(root)
+    assert data.classes == ("clap", "jump", "wave")
+    assert data.notes == (
+        "3 videos are in none of the official lists, the first is jump/a.avi",
+        "the official lists name no video of 1 class: jump; it has no clip in their splits, so put "
+        "its list there or move its folder away",
+    )
+    touch(root, "clap/d.avi")
+    assert "4 videos are in none of the official lists" in load_dataset(root).notes[0]
+
+
+def test_a_class_that_ucf101s_lists_do_not_name_is_said(tmp_path: Path) -> None:
+    notes = load_dataset(touch(ucf(tmp_path, "", "", ""), "C/x.avi", "D/x.avi")).notes
+    assert "2 videos are in none of the official lists, the first is C/x.avi" in notes
+    assert any("no video of 2 classes: C, D; they have no clip" in note for note in notes)

@@ -6,7 +6,7 @@ import os
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 
 from twostream.datasets.dataset import Dataset, GivenSplit
@@ -17,7 +17,8 @@ from twostream.types import VIDEO_SUFFIXES, DataError, LabeledVideo
 _UCF_NAME = re.compile(r"v_.+_(g\d+)_c\d+", re.IGNORECASE)
 _HMDB_NAME = re.compile(r"(.+)_[ulfh]_(?:cm|nm)_np\d+_(?:ba|fr|le|ri)_(?:goo|med|bad)_\d+")
 
-Sides = dict[int, tuple[list[str], list[str]]]  # split -> listed names that train, that are tested
+# split -> listed names that train, that are tested, that are neither
+Sides = dict[int, tuple[list[str], list[str], list[str]]]
 
 
 def group_of(name: str, cls: str) -> str | None:
@@ -79,11 +80,11 @@ def read_official(
     finder = _ListedNames(videos, reading) if reading.other_names else _ExactNames(videos)
     given, unused, unlisted = [], [], set(videos)
     listed = (_read_ucf_lists if ucf else _read_hmdb_lists)(lists)
-    for number, listed_sides in sorted(listed.items()):
+    for number, (*listed_sides, aside) in sorted(listed.items()):
         found = [{name: finder.find(name) for name in side} for side in listed_sides]
         train, test = (tuple(v for v in side.values() if v is not None) for side in found)
         missing = [name for side in found for name, video in side.items() if video is None]
-        unlisted.difference_update(train, test)
+        unlisted.difference_update(train, test, filter(None, map(finder.find, aside)))
         if train and test:
             if reading.other_names:
                 train, test = _apart(number, train, test)
@@ -101,14 +102,33 @@ def read_official(
             )
         return None, tuple(unused)
     extra = [*unused, *finder.notes()] if reading.other_names else []
-    if unlisted and ucf:
-        extra.append(f"{len(unlisted)} videos are in none of the lists")
+    extra += _unlisted_notes(classes, videos, unlisted)
     others = sum(folder.others for folder in tree.walk())
     # anyone's data may come in these layouts; only the full set of classes is the data set itself
     official = len(classes) == {"UCF-101": 101, "HMDB-51": 51}[kind]
     name = kind if official else tree.path.name
     data = Dataset(name, kind, tree.path, classes, videos, tuple(given), tuple(extra), others)
     return data, ()
+
+
+def _unlisted_notes(
+    classes: Sequence[str], videos: Sequence[LabeledVideo], unlisted: Set[LabeledVideo]
+) -> list[str]:
+    """Return what is said of videos, and of whole classes, that no list names."""
+    if not unlisted:
+        return []
+    first = min(video.video_id for video in unlisted)
+    notes = [f"{len(unlisted)} videos are in none of the official lists, the first is {first}"]
+    listed = {video.label for video in videos if video not in unlisted}
+    if names := [cls for label, cls in enumerate(classes) if label not in listed]:
+        one = len(names) == 1
+        notes.append(
+            f"the official lists name no video of {len(names)} class{'' if one else 'es'}: "
+            f"{', '.join(names)}; {'it has' if one else 'they have'} no clip in their splits, so "
+            f"put {'its list' if one else 'their lists'} there or move "
+            f"{'its folder' if one else 'their folders'} away"
+        )
+    return notes
 
 
 def _missing_note(number: int, listed: int, missing: Sequence[str]) -> tuple[str, ...]:
@@ -277,7 +297,7 @@ def _read_ucf_lists(lists: Sequence[Path]) -> Sides:
         match = UCF_LIST.fullmatch(path.name)
         if match is None or match[1] is None:
             continue
-        train_or_test = splits.setdefault(int(match[2]), ([], []))[match[1].lower() == "test"]
+        train_or_test = splits.setdefault(int(match[2]), ([], [], []))[match[1].lower() == "test"]
         # A trainlist line ends in the class number, a testlist line does not.
         train_or_test.extend(re.sub(r"\s+\d+$", "", line) for line in _lines(path))
     return splits
@@ -290,11 +310,10 @@ def _read_hmdb_lists(lists: Sequence[Path]) -> Sides:
         match = HMDB_LIST.fullmatch(path.name)
         if match is None:
             continue
-        sides = splits.setdefault(int(match[2]), ([], []))
+        sides = splits.setdefault(int(match[2]), ([], [], []))
         for line in _lines(path):
             name, side = line.rsplit(maxsplit=1) if " " in line or "\t" in line else (line, "")
             if side not in ("0", "1", "2"):
                 raise DataError(f"{path}: expected a line `file 0|1|2`, got {line!r}")
-            if side != "0":
-                sides[int(side) - 1].append(f"{match[1]}/{name}")
+            sides[int(side) - 1].append(f"{match[1]}/{name}")  # 0, unused, is the last
     return splits
