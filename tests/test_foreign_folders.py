@@ -19,6 +19,7 @@ CLIPS = {"run/a.avi", "run/b.avi", "walk/a.avi", "walk/b.avi"}
 FOREIGN = (
     "@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information", "lost+found", "@Recycle",
     "__MACOSX", ".AppleDouble", ".Trash-1000", "#snapshot", "RECYCLER",
+    "RECYCLED", "$Recycle.Bin", "@tmp", "@Recently-Snapshot", "@SynologyDrive", "@appstore",
 )  # fmt: skip
 
 
@@ -77,6 +78,16 @@ def test_a_run_begun_before_keeps_its_classes(tmp_path: Path) -> None:
 def test_a_class_may_begin_with_such_a_sign(tmp_path: Path) -> None:
     touch(tmp_path, "#1 run/a.avi", "$5 walk/a.avi", "#20/a.avi")
     assert load_dataset(tmp_path).classes == ("#1 run", "#20", "$5 walk")
+
+
+@pytest.mark.parametrize("name", ["recycled", "Recycler", "@home", "@work 2", "@"])
+def test_a_class_may_be_called_nearly_as_what_a_system_makes(tmp_path: Path, name: str) -> None:
+    touch(tmp_path, *CLIPS, f"{name}/a.avi")
+    data = load_dataset(tmp_path)
+    assert set(data.classes) == {name, "run", "walk"} and data.notes == ()
+    assert len(find_videos([tmp_path])) == 5
+    before = load_dataset(tmp_path, reading=3)  # a run of before keeps its classes
+    assert (name in before.classes) == (name == "@")
 
 
 def test_images_and_flow_pass_them_too(tmp_path: Path) -> None:

@@ -6,10 +6,14 @@ import re
 
 # they may hold previews and deleted clips, which are videos too
 _FOREIGN = re.compile(
-    r"__MACOSX|lost\+found|System Volume Information|\$RECYCLE\.BIN|RECYCLE[RD]|@.+|"
-    r"#recycle|#snapshot|~snapshot|Network Trash Folder|Temporary Items|TheVolumeSettingsFolder",
+    r"__MACOSX|lost\+found|System Volume Information|\$RECYCLE\.BIN|(?-i:RECYCLE[RD])|"
+    r"#recycle|#snapshot|~snapshot|Network Trash Folder|Temporary Items|TheVolumeSettingsFolder|"
+    r"@(?:eaDir|tmp|sharebin|sharesnap|app(?:conf|data|home|share|store|temp)|database|docker|"
+    r"S2S|cloudsync|iSCSI|img_bkp_cache|syno\w*(?:-log)?|"  # Synology
+    r"Recycle|Recently-Snapshot|Transcode)",  # QNAP
     re.IGNORECASE,
 )
+_ONCE = re.compile(r"@.+|RECYCLE[RD]", re.IGNORECASE)  # which may be people's classes
 
 
 def is_foreign(name: str) -> bool:
@@ -17,5 +21,12 @@ def is_foreign(name: str) -> bool:
 
     >>> [name for name in ("walk", ".git", "@eaDir", "lost+found", "#1 run") if is_foreign(name)]
     ['.git', '@eaDir', 'lost+found']
+    >>> [name for name in ("recycled", "RECYCLED", "@home", "@Recycle") if is_foreign(name)]
+    ['RECYCLED', '@Recycle']
     """
     return name.startswith(".") or bool(_FOREIGN.fullmatch(name))
+
+
+def was_foreign(name: str) -> bool:
+    """Tell what ``is_foreign`` told in reading 3 of data sets."""
+    return is_foreign(name) or bool(_ONCE.fullmatch(name))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Self
 
-from twostream.foreign import is_foreign
+from twostream.foreign import is_foreign, was_foreign
 
 READING = 4  # today's
 
@@ -23,6 +23,8 @@ class Reading:
         other_names: files of another suffix, slash or root than a list writes; other headers and
             separators of CSV files (from 3 on).
         system_folders: those that systems make are no classes (from 3 on).
+        known_systems: a name with @, or one like recycled, does not do to be taken for one (from 4
+            on).
         frame_folders: folders of numbered images are videos (from 4 on).
         known_suffixes: in official lists only what videos' names end in is a suffix, so that 1.5 is
             not a file 1 of another suffix (from 4 on).
@@ -32,6 +34,7 @@ class Reading:
     lists_inside: bool = True
     other_names: bool = True
     system_folders: bool = True
+    known_systems: bool = True
     frame_folders: bool = True
     known_suffixes: bool = True
     sides_beside_lists: bool = True
@@ -43,6 +46,7 @@ class Reading:
             lists_inside=number > 1,
             other_names=number > 2,
             system_folders=number > 2,
+            known_systems=number > 3,
             frame_folders=number > 3,
             known_suffixes=number > 3,
             sides_beside_lists=number > 3,
@@ -50,7 +54,9 @@ class Reading:
 
     def passes(self, folder: str) -> bool:
         """Tell whether a folder of this name is not looked into."""
-        return is_foreign(folder) if self.system_folders else folder == "__MACOSX"
+        if not self.system_folders:
+            return folder == "__MACOSX"
+        return is_foreign(folder) if self.known_systems else was_foreign(folder)
 
 
 TODAY = Reading()
