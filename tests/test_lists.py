@@ -183,9 +183,22 @@ def test_a_column_of_another_name_splits(tmp_path: Path) -> None:
     assert {video.video_id for video in data.split(1).test} == {"a.mp4", "c.mp4"}
     assert any("columns file and class are read as path and label" in n for n in data.notes)
     assert any("the column subset is read as split" in note for note in data.notes)
-    data = load_dataset(write(tmp_path / "clips.csv", text.replace("Training", "mine")))
+    file = write(tmp_path / "clips.csv", text.replace("Training", "tset"))
+    with pytest.raises(
+        DataError, match="line 5: subset must be train, val or test, got tset: mend"
+    ):
+        load_dataset(file)
+    assert load_dataset(file, reading=3).given == ()  # a run that began so goes on
+    for name, number in {"Training": "4", "train": "2", "test": "1"}.items():
+        text = text.replace(name, number)
+    data = load_dataset(write(tmp_path / "clips.csv", text))
     assert data.given == ()
-    assert any("subset is not used: 'mine' is none of train" in note for note in data.notes)
+    assert any("subset is not used: '1' is none of train" in note for note in data.notes)
+    lines = text.splitlines()
+    sides = ["partition", "train", "test", "train", "test"]
+    both = "\n".join(f"{line},{side}" for line, side in zip(lines, sides, strict=True))
+    data = load_dataset(write(tmp_path / "clips.csv", both))
+    assert {video.video_id for video in data.split().test} == {"b.mp4", "d.mp4"}
 
 
 def test_a_run_begun_before_reads_its_list_as_then(tmp_path: Path) -> None:

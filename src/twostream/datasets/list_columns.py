@@ -81,7 +81,7 @@ def find_columns(file: Path, text: str, *, reading: Reading) -> Columns | None:
             if (path, label) != ("path", "label"):
                 notes.append(f"the columns {path} and {label} are read as path and label")
             if reading.other_names and not splits:
-                splits, said = _other_split(names, lines[first + 1 :], delimiter)
+                splits, said = _other_split(names, lines[first + 1 :], delimiter, reading)
                 notes += said
             return Columns(
                 delimiter=delimiter,
@@ -116,20 +116,25 @@ def _split_columns(file: Path, columns: Sequence[str], *, numbered: bool) -> dic
 
 
 def _other_split(
-    names: Sequence[str], lines: Sequence[str], delimiter: str
+    names: Sequence[str], lines: Sequence[str], delimiter: str, reading: Reading
 ) -> tuple[dict[int, str], list[str]]:
-    """Return a column of another name that says who trains and who tests, and what is said."""
-    column = next((name for name in SPLITS if name in names), None)
-    if column is None:
-        return {}, []
-    place = names.index(column)
+    """Return a column of another name that says who trains and who tests, and what is said.
+
+    One such word makes it that column: another word in it is refused with its row.
+    """
     try:
         rows = list(csv.reader(lines, delimiter=delimiter, skipinitialspace=True))
     except csv.Error:  # which is said where the rows are read
         return {}, []
-    values = {cells[place].strip().lower() for cells in rows if len(cells) > place} - {""}
-    strange = sorted(values - set(SIDES))
-    if strange or not values:
+    notes: list[str] = []
+    for column in (name for name in SPLITS if name in names):
+        place = names.index(column)
+        values = {cells[place].strip().lower() for cells in rows if len(cells) > place} - {""}
+        strange = sorted(values - set(SIDES))
+        if values and (not strange or (reading.odd_marks and len(strange) < len(values))):
+            return {1: column}, [*notes, f"the column {column} is read as split"]
         why = f"{strange[0]!r} is none of train, val and test" if strange else "it is empty"
-        return {}, [f"the column {column} is not used: {why}"]
-    return {1: column}, [f"the column {column} is read as split"]
+        notes.append(f"the column {column} is not used: {why}")
+        if not reading.odd_marks:
+            break
+    return {}, notes

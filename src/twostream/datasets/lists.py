@@ -157,7 +157,8 @@ def _csv_rows(file: Path, text: str, columns: Columns, files: ListedFiles) -> li
             for number, value in marks.items():
                 if value and not sides[number]:
                     raise DataError(
-                        f"{where}: {columns.splits[number]} must be train, val or test, got {value}"
+                        f"{where}: {columns.splits[number]} must be train, val or test, got "
+                        f"{value}: mend it, leave it empty, or call the column otherwise"
                     )
             group, name = row.get("group") or None, row[columns.path]
             found = files.find(name)

@@ -26,6 +26,8 @@ class Reading:
         known_systems: a name with @, or one like recycled, does not do to be taken for one (from 4
             on).
         frame_folders: folders of numbered images are videos (from 4 on).
+        odd_marks: one word that is none of train, val and test does not turn a column of another
+            name off, such as subset: it is refused (from 4 on).
         known_suffixes: in official lists only what videos' names end in is a suffix, so that 1.5 is
             not a file 1 of another suffix (from 4 on).
         sides_beside_lists: train/ and test/ are no classes of UCF-101 and HMDB-51 (from 4 on).
@@ -36,6 +38,7 @@ class Reading:
     system_folders: bool = True
     known_systems: bool = True
     frame_folders: bool = True
+    odd_marks: bool = True
     known_suffixes: bool = True
     sides_beside_lists: bool = True
 
@@ -48,6 +51,7 @@ class Reading:
             system_folders=number > 2,
             known_systems=number > 3,
             frame_folders=number > 3,
+            odd_marks=number > 3,
             known_suffixes=number > 3,
             sides_beside_lists=number > 3,
         )
