@@ -28,6 +28,7 @@ class Reading:
         frame_folders: folders of numbered images are videos (from 4 on).
         odd_marks: one word that is none of train, val and test does not turn a column of another
             name off, such as subset: it is refused (from 4 on).
+        counted_words: `folder number-of-frames label` with labels of several words (from 4 on).
         known_suffixes: in official lists only what videos' names end in is a suffix, so that 1.5 is
             not a file 1 of another suffix (from 4 on).
         sides_beside_lists: train/ and test/ are no classes of UCF-101 and HMDB-51 (from 4 on).
@@ -39,6 +40,7 @@ class Reading:
     known_systems: bool = True
     frame_folders: bool = True
     odd_marks: bool = True
+    counted_words: bool = True
     known_suffixes: bool = True
     sides_beside_lists: bool = True
 
@@ -52,6 +54,7 @@ class Reading:
             known_systems=number > 3,
             frame_folders=number > 3,
             odd_marks=number > 3,
+            counted_words=number > 3,
             known_suffixes=number > 3,
             sides_beside_lists=number > 3,
         )
