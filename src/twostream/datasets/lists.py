@@ -26,11 +26,16 @@ from twostream.types import VIDEO_SUFFIXES, DataError, LabeledVideo
 
 Missing = Literal["refuse", "leave out", "keep"]
 
+_MARKS = "must be train, val or test"
 # A file of such a name is called after the folder it lies in: weizmann/clips.csv is "weizmann".
 _NAMELESS = {"clips", "videos", "list", "labels", "data", "dataset", "index", "annotations"}
 # `folder number-of-frames label`, as other tools write for folders of frames
 _FRAMES = re.compile(r".+?\s+\d+\s+\S+")
 _COUNTED = re.compile(r"(.+)\s+(\d+)\s+(.+)")  # the same with a label of any words
+
+
+class OddMarkError(DataError):
+    """A column of a split says train, val or test, and in one row something else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +145,8 @@ def _csv_rows(file: Path, text: str, columns: Columns, files: ListedFiles) -> li
         lines.readline()
     reader = csv.reader(lines, delimiter=columns.delimiter, skipinitialspace=True)
     rows: list[_Row] = []
+    odd: dict[int, str] = {}  # number of a split -> the first word in it that is no side
+    known: set[int] = set()  # those with words that are
     line = columns.header_line
     try:
         for cells in reader:
@@ -159,10 +166,11 @@ def _csv_rows(file: Path, text: str, columns: Columns, files: ListedFiles) -> li
             marks = {number: row.get(column) or "" for number, column in columns.splits.items()}
             sides = {number: SIDES.get(value.lower(), "") for number, value in marks.items()}
             for number, value in marks.items():
-                if value and not sides[number]:
-                    raise DataError(
-                        f"{where}: {columns.splits[number]} must be train, val or test, got "
-                        f"{value}: mend it, leave it empty, or call the column otherwise"
+                if sides[number]:
+                    known.add(number)
+                elif value:
+                    odd.setdefault(
+                        number, f"{where}: {columns.splits[number]} {_MARKS}, got {value}"
                     )
             group, name = row.get("group") or None, row[columns.path]
             found = files.find(name)
@@ -170,6 +178,9 @@ def _csv_rows(file: Path, text: str, columns: Columns, files: ListedFiles) -> li
             rows.append(_Row(line, name, row[columns.label], video, None, group, sides))
     except csv.Error as error:
         raise DataError(f"{file}, line {line}: not readable as CSV: {error}") from error
+    for number, said in odd.items():
+        wrong = OddMarkError if number in known else DataError
+        raise wrong(f"{said}: mend it, leave it empty, or call the column otherwise")
     return rows
 
 
@@ -227,8 +238,8 @@ def _counted(
     for row in rows:
         match = re.fullmatch(r"(\d+)\s+(.+)", row.label)
         parts = (row.path, *match.groups()) if match else None
-        if row.file is None and (line := _COUNTED.fullmatch(f"{row.path} {row.label}")):
-            parts = line.groups()
+        if row.file is None and (whole := _COUNTED.fullmatch(f"{row.path} {row.label}")):
+            parts = whole.groups()
         name = parts[0] if parts else row.path
         is_file = row.file not in folders
         files |= is_file and os.path.splitext(name)[1].lower() in VIDEO_SUFFIXES
