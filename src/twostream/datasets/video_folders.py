@@ -68,8 +68,8 @@ def read_folder(root: Path, *, reading: Reading = TODAY) -> Dataset:
         beside = not tree.official_lists()
         sides = _sides(base) if reading.sides_beside_lists else {"": base}
         official, notes = read_official(tree, sides, lists, beside=beside, reading=reading)
-        if official:
-            notes = (*notes, *_whose_split(official, sides))
+        if official and len(sides) > 1:
+            notes = _whose_split(official, sides)
     found = official or _read_class_folders(tree, base)
     left_out = [*_empty_note(empty), *_left_out(tree)]
     return replace(found, notes=(*found.notes, *notes, *of_frames, *left_out))
@@ -236,7 +236,7 @@ def _sides(base: Folder) -> dict[str, Folder]:
     return by_side
 
 
-def _whose_split(official: Dataset, sides: Mapping[str, Folder]) -> list[str]:
+def _whose_split(official: Dataset, sides: Mapping[str, Folder]) -> tuple[str, ...]:
     """Return what is said where videos with official lists lie in train/ and test/ too."""
     by_side = {
         side: [video for video in official.videos if video.path.is_relative_to(folder.path)]
@@ -247,12 +247,12 @@ def _whose_split(official: Dataset, sides: Mapping[str, Folder]) -> list[str]:
         train, test = set(own.train), set(own.test)
         same = [g.number for g in official.given if train >= {*g.train} and test >= {*g.test}]
         if same:
-            return [f"the folders {folders} are split {same[0]} of the official lists"]
-        return [
+            return (f"the folders {folders} are split {same[0]} of the official lists",)
+        return (
             f"the splits are those of the official lists: the folders {folders} are none of them; "
-            "take the lists away to have the folders' split"
-        ]
-    return []
+            "take the lists away to have the folders' split",
+        )
+    return ()
 
 
 def given_by_side(
