@@ -88,7 +88,7 @@ def test_planted_file_problems_are_all_named(healthy: Path) -> None:
         ("3.avi", "truncated"),
         ("copy of 0.avi", "duplicate"),
     ]
-    assert report.videos == 12  # one is a folder of frames
+    assert report.videos == 11
     assert "the file is empty" in report.problems[1].detail
     duplicate = detail(report, "duplicate")
     assert str(healthy / "run" / "0.avi") in duplicate
