@@ -175,7 +175,7 @@ def test_missing_official_videos_and_loose_files(tmp_path: Path) -> None:
         "left out",
     ]
     assert "1 videos (B/v_B_g03_c01.avi)" in detail(report, "missing videos")
-    assert "1 videos are in none of the lists" in detail(report, "left out")
+    assert "1 videos are in none of the official lists" in detail(report, "left out")
 
 
 def test_robustness_clips_without_class_folders(shared_data: Path) -> None:

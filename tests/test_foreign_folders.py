@@ -64,9 +64,24 @@ def test_what_lies_beside_the_clips_is_no_class(tmp_path: Path) -> None:
     assert load_dataset(tmp_path).classes == ("run", "walk")
 
 
+@pytest.mark.parametrize(
+    ("above", "beside"),
+    [("data", "thumbs"), ("my_clips", "flow"), ("UCF-101", "features"), ("x", "thumbnails")],
+)
+def test_a_folder_without_a_video_beside_the_class_folders_is_a_note(
+    tmp_path: Path, above: str, beside: str
+) -> None:
+    touch(tmp_path, *(f"{above}/{name}" for name in CLIPS), f"{beside}/a.jpg")
+    data = load_dataset(tmp_path)
+    assert data.classes == ("run", "walk")
+    assert data.notes == (f"1 folder holds no video and is left out: {beside}",)
+
+
 def test_one_class_and_empty_ones_are_still_refused(tmp_path: Path) -> None:
     touch(tmp_path, "walk/fast/a.avi", "walk/slowly/a.avi", "run/readme.txt")
-    with pytest.raises(DataError, match="only the class walk, since no video lies in run"):
+    with pytest.raises(
+        DataError, match=r"only the class walk, since no video lies in run.*; if the fold"
+    ):
         load_dataset(tmp_path)
 
 

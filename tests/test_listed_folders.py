@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from clip_folders import touch, write
 from twostream.datasets import Dataset, groups_on_both_sides, load_dataset
 from twostream.recipes import make_recipe
 from twostream.run import RunSettings, evaluate_run, train_run
@@ -190,3 +191,17 @@ def test_a_run_of_before_keeps_its_test_videos(
     recipe = make_recipe("quick", steps=10, test_positions=3, fit_folds=2)
     resumed = train_run(RunSettings(data=str(data), recipe=recipe), run, resume=True)
     assert resumed["test_videos"] == len(before)
+
+
+def test_a_typo_in_the_split_of_a_list_makes_no_other_split(tmp_path: Path) -> None:
+    clips = [f"{cls}/{i}.mp4" for cls in ("run", "walk") for i in (1, 2)]
+    touch(tmp_path, *clips)
+    sides = ("train", "test", "train", "tset")
+    rows = [f"{path},{path.split('/')[0]},{side}" for path, side in zip(clips, sides, strict=True)]
+    text = "\n".join(["path,label,split", *rows])
+    file = write(tmp_path / "clips.csv", text)
+    with pytest.raises(DataError, match="line 5: split must be train, val or test, got tset: mend"):
+        load_dataset(tmp_path)
+    assert load_dataset(tmp_path, reading=3).given == ()
+    write(file, text.replace("train", "1").replace("tset", "2").replace("test", "2"))
+    assert any("is not used" in note for note in load_dataset(tmp_path).notes)

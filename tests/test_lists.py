@@ -176,6 +176,46 @@ def test_lists_of_folders_of_frames_take_the_videos_of_that_name(
         load_dataset(tmp_path / "train.txt")
 
 
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_labels_of_some_words_after_the_number_of_frames(tmp_path: Path, kind: str) -> None:
+    """One label of two words among many of one; without the number each clip was a class."""
+    lines = []
+    for i in range(3):
+        for name, label in ((f"a {i}", "jump high"), (f"b{i}", "run")):
+            touch(
+                tmp_path,
+                *([f"{name}.mp4"] if kind == "file" else [f"{name}/{k}.jpg" for k in "12"]),
+            )
+            lines.append(f"{name} {2 + i} {label}")
+    file = write(tmp_path / "l.txt", "\n".join(lines))
+    data = load_dataset(file)
+    assert {name[0]: label for name, label in labelled(data).items()} == {
+        "a": "jump high",
+        "b": "run",
+    }
+    assert any("read as numbers of frames" in note for note in data.notes) == (kind == "file")
+    with pytest.raises(DataError, match=r"line 7: z 1 does not exist"):
+        load_dataset(write(file, "\n".join([*lines, "z 1 80 jump high"])))
+    touch(tmp_path, "c.mp4")
+    write(file, "\n".join([*lines, "c run"]))
+    if kind == "file":
+        assert any("line 7 has none: is it a number" in note for note in load_dataset(file).notes)
+        write(file, "\n".join(lines))
+        assert len(load_dataset(file, reading=3).classes) == 6
+
+
+def test_a_label_may_begin_with_a_number(tmp_path: Path) -> None:
+    """Beside names with a suffix it is no number of frames, nor where some labels have none."""
+    touch(tmp_path, "a.mp4", "b.mp4", "c.mp4", "d.mp4")
+    for text in (
+        "a.mp4 2 big steps\nb.mp4 3 steps\nc.mp4 2 big steps\nd 4 big steps\n",
+        "a 2 big steps\nb 3 steps\nc 2 big steps\nd walk\n",
+    ):
+        data = load_dataset(write(tmp_path / "l.txt", text))
+        assert {"2 big steps", "3 steps"} < set(data.classes)
+        assert not any("number" in note for note in data.notes)
+
+
 def test_a_column_of_another_name_splits(tmp_path: Path) -> None:
     touch(tmp_path, "a.mp4", "b.mp4", "c.mp4", "d.mp4")
     text = "file,class,subset\na.mp4,x,test\nb.mp4,x,train\nc.mp4,y,test\nd.mp4,y,Training\n"

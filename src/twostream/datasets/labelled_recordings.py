@@ -101,7 +101,7 @@ def read_recordings(labels: Labels, place: Path, *, missing: Missing = "refuse")
     classes = tuple(dict.fromkeys(name for name in (*labels.classes, OTHER) if name in names))
     if not names - {OTHER}:
         raise DataError(f"{place} labels nothing in its videos: label some bouts")
-    if together:
+    if together > 1e-6:
         every = together + sum(
             length(of) for by_label in spans.values() for of in by_label.values()
         )

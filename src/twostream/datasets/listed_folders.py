@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from twostream.datasets.dataset import Dataset, GivenSplit
-from twostream.datasets.lists import Missing, read_list
+from twostream.datasets.lists import Missing, OddMarkError, read_list
 from twostream.datasets.reading import TODAY, Reading
 from twostream.datasets.video_folders import read_folder, unused_table
 from twostream.types import DataError, LabeledVideo
@@ -32,7 +32,8 @@ def read_listed_folder(
         missing: see ``load_dataset``.
 
     Raises:
-        DataError: no class folder, or one class only, and no list either.
+        DataError: no class folder, or one class only, and no list either; or a list whose split
+            has a word in it that is neither train, val nor test.
     """
     file = root / LIST_NAME
     if not (reading.lists_inside and file.is_file()):
@@ -45,6 +46,8 @@ def read_listed_folder(
     try:
         listed = read_list(file, reading=reading, missing=missing)
     except DataError as error:
+        if isinstance(error, OddMarkError) and reading.odd_marks:
+            raise  # its split is meant, and another must not take its place
         said = unused_table(LIST_NAME, f"it is no list of its videos ({error})")
         return replace(folder, notes=(*notes, said))
     if why := _not_described(folder, listed):

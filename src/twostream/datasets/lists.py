@@ -9,7 +9,7 @@ import csv
 import io
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -22,14 +22,20 @@ from twostream.datasets.listed_files import ListedFiles, cut, missing_in_words
 from twostream.datasets.official_lists import group_of
 from twostream.datasets.reading import TODAY, Reading
 from twostream.datasets.video_folders import SIDES, given_by_side
-from twostream.types import DataError, LabeledVideo
+from twostream.types import VIDEO_SUFFIXES, DataError, LabeledVideo
 
 Missing = Literal["refuse", "leave out", "keep"]
 
+_MARKS = "must be train, val or test"
 # A file of such a name is called after the folder it lies in: weizmann/clips.csv is "weizmann".
 _NAMELESS = {"clips", "videos", "list", "labels", "data", "dataset", "index", "annotations"}
 # `folder number-of-frames label`, as other tools write for folders of frames
 _FRAMES = re.compile(r".+?\s+\d+\s+\S+")
+_COUNTED = re.compile(r"(.+)\s+(\d+)\s+(.+)")  # the same with a label of any words
+
+
+class OddMarkError(DataError):
+    """A column of a split says train, val or test, and in one row something else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +67,10 @@ def read_list(file: Path, *, reading: Reading = TODAY, missing: Missing = "refus
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     columns = find_columns(file, text, reading=reading)
     files = ListedFiles(file.parent, reading=reading)
-    rows = _csv_rows(file, text, columns, files) if columns else _plain_rows(file, text, files)
+    if columns:
+        rows, said = _csv_rows(file, text, columns, files), list(columns.notes)
+    else:
+        rows, said = _plain_rows(file, text, files, reading)
     if not rows:
         raise DataError(f"{file} lists no video: expected a line for each")
     rows, notes = _without_missing(file, rows, missing)
@@ -80,8 +89,8 @@ def read_list(file: Path, *, reading: Reading = TODAY, missing: Missing = "refus
         group = row.group or group_of(path.name, row.label)
         videos.append(LabeledVideo(video_id, path, number[row.label], group))
     given, odd = _given_splits(rows, videos)
-    folders = {row.file: row for row in rows if row.file in files.frame_folders}
-    told = [(row.path, path, row.frames) for path, row in folders.items() if path and row.frames]
+    folders = set(files.frame_folders)
+    told = [(r.path, r.file, r.frames) for r in rows if r.file and r.file in folders and r.frames]
     of_frames = [*rate_note(files.frame_folders), *count_notes(told)]
     folder = file.resolve().parent.name
     return Dataset(
@@ -91,7 +100,7 @@ def read_list(file: Path, *, reading: Reading = TODAY, missing: Missing = "refus
         classes=classes,
         videos=tuple(videos),
         given=given,
-        notes=(*(columns.notes if columns else ()), *files.notes(), *of_frames, *notes, *odd),
+        notes=(*said, *files.notes(), *of_frames, *notes, *odd),
     )
 
 
@@ -136,6 +145,8 @@ def _csv_rows(file: Path, text: str, columns: Columns, files: ListedFiles) -> li
         lines.readline()
     reader = csv.reader(lines, delimiter=columns.delimiter, skipinitialspace=True)
     rows: list[_Row] = []
+    odd: dict[int, str] = {}  # number of a split -> the first word in it that is no side
+    known: set[int] = set()  # those with words that are
     line = columns.header_line
     try:
         for cells in reader:
@@ -155,10 +166,11 @@ def _csv_rows(file: Path, text: str, columns: Columns, files: ListedFiles) -> li
             marks = {number: row.get(column) or "" for number, column in columns.splits.items()}
             sides = {number: SIDES.get(value.lower(), "") for number, value in marks.items()}
             for number, value in marks.items():
-                if value and not sides[number]:
-                    raise DataError(
-                        f"{where}: {columns.splits[number]} must be train, val or test, got "
-                        f"{value}: mend it, leave it empty, or call the column otherwise"
+                if sides[number]:
+                    known.add(number)
+                elif value:
+                    odd.setdefault(
+                        number, f"{where}: {columns.splits[number]} {_MARKS}, got {value}"
                     )
             group, name = row.get("group") or None, row[columns.path]
             found = files.find(name)
@@ -166,10 +178,15 @@ def _csv_rows(file: Path, text: str, columns: Columns, files: ListedFiles) -> li
             rows.append(_Row(line, name, row[columns.label], video, None, group, sides))
     except csv.Error as error:
         raise DataError(f"{file}, line {line}: not readable as CSV: {error}") from error
+    for number, said in odd.items():
+        wrong = OddMarkError if number in known else DataError
+        raise wrong(f"{said}: mend it, leave it empty, or call the column otherwise")
     return rows
 
 
-def _plain_rows(file: Path, text: str, files: ListedFiles) -> list[_Row]:
+def _plain_rows(
+    file: Path, text: str, files: ListedFiles, reading: Reading
+) -> tuple[list[_Row], list[str]]:
     """Read `path label` lines, both with spaces where the files tell, and `folder number label`."""
     lines = [(line, content.strip()) for line, content in enumerate(text.split("\n"), start=1)]
     lines = [(line, content) for line, content in lines if content]
@@ -187,34 +204,69 @@ def _plain_rows(file: Path, text: str, files: ListedFiles) -> list[_Row]:
         if alone:
             raise DataError(f"{file}, line {line}: expected `path label`, got {content!r}")
         path, label, found = cut(content, files)
-        if frames and found is None and not os.path.isdir(file.parent / path):
-            path = re.sub(r"\s+\d+$", "", path)
         number = None
+        bare = frames and found is None and not os.path.isdir(file.parent / path)
+        if bare and (match := re.fullmatch(r"(.+?)\s+(\d+)", path)):
+            path, number = match.groups()
         if frames and re.fullmatch(r"\d+\s+\S+", label):
             number, label = label.split()
         rows.append(_Row(line, path, label, found, int(number) if number else None))
-    return _counted(file, rows, files)
+    if not reading.counted_words:
+        return rows, []
+    folders = set(files.frame_folders)
+    counted, notes = _counted(file, rows, folders)
+    rows = [counted.get(row.line, row) for row in rows]
+    if any(row.frames is not None and row.file not in folders for row in rows):
+        notes.append("the numbers before the labels are read as numbers of frames")
+    return rows, notes
 
 
-def _counted(file: Path, rows: list[_Row], files: ListedFiles) -> list[_Row]:
-    """Take the number of frames off the labels of folders of frames, where all of them have one."""
-    open_ones = [r for r in rows if r.file in files.frame_folders and r.frames is None]
-    parts = {row.line: re.fullmatch(r"(\d+)\s+(.+)", row.label) for row in open_ones}
-    found = {line: match for line, match in parts.items() if match}
-    if len(found) < len(parts):
-        return rows
-    for line, match in found.items():
-        if re.fullmatch(r"\d+(\s+\d+)+", match[2]):
+def _counted(
+    file: Path, rows: Sequence[_Row], folders: Set[Path]
+) -> tuple[dict[int, _Row], list[str]]:
+    """Take the numbers of frames off labels of any words, where all rows have one.
+
+    Names with a video's suffix are of files: the label of `a.mp4 2 steps` is "2 steps". Beside
+    them only folders of frames have a number.
+
+    Returns:
+        Line -> row without its number, and what a user should know.
+    """
+    found: dict[int, _Row] = {}
+    alone: list[_Row] = []
+    files = False
+    for row in rows:
+        match = re.fullmatch(r"(\d+)\s+(.+)", row.label)
+        parts = (row.path, *match.groups()) if match else None
+        if row.file is None and (whole := _COUNTED.fullmatch(f"{row.path} {row.label}")):
+            parts = whole.groups()
+        name = parts[0] if parts else row.path
+        is_file = row.file not in folders
+        files |= is_file and os.path.splitext(name)[1].lower() in VIDEO_SUFFIXES
+        if row.frames is not None:
+            continue
+        if parts is None:
+            alone.append(row)
+        else:
+            found[row.line] = replace(row, path=name, label=parts[2], frames=int(parts[1]))
+    if files:
+        alone = [row for row in alone if row.file in folders]
+        found = {line: row for line, row in found.items() if row.file in folders}
+    labels = {row.line: row.label for row in rows if row.line in found}
+    if alone and len({row.label for row in found.values()}) == len(set(labels.values())):
+        return {}, []  # labels that begin with a number
+    for line, row in found.items():
+        if alone:
+            return {}, [
+                f"the number in line {line} is read as part of the label {labels[line]!r}, since "
+                f"line {alone[0].line} has none: is it a number of frames, give all lines theirs"
+            ]
+        if re.fullmatch(r"\d+(\s+\d+)+", row.label):
             raise DataError(
                 f"{file}, line {line}: expected `folder number-of-frames label`, got more numbers, "
-                f"{match[0]}: first frames and several labels are not read"
+                f"{labels[line]}: first frames and several labels are not read"
             )
-    return [
-        replace(row, label=found[row.line][2], frames=int(found[row.line][1]))
-        if row.line in found
-        else row
-        for row in rows
-    ]
+    return found, []
 
 
 def _is_header(line: str) -> bool:

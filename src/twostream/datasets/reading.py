@@ -29,6 +29,7 @@ class Reading:
         labels_in_time: label files are data sets of recordings (from 4 on).
         odd_marks: one word that is none of train, val and test does not turn a column of another
             name off, such as subset: it is refused (from 4 on).
+        counted_words: `folder number-of-frames label` with labels of several words (from 4 on).
         known_suffixes: in official lists only what videos' names end in is a suffix, so that 1.5 is
             not a file 1 of another suffix (from 4 on).
         sides_beside_lists: train/ and test/ are no classes of UCF-101 and HMDB-51 (from 4 on).
@@ -41,6 +42,7 @@ class Reading:
     frame_folders: bool = True
     labels_in_time: bool = True
     odd_marks: bool = True
+    counted_words: bool = True
     known_suffixes: bool = True
     sides_beside_lists: bool = True
 
@@ -55,6 +57,7 @@ class Reading:
             frame_folders=number > 3,
             labels_in_time=number > 3,
             odd_marks=number > 3,
+            counted_words=number > 3,
             known_suffixes=number > 3,
             sides_beside_lists=number > 3,
         )

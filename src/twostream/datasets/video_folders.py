@@ -21,7 +21,16 @@ SIDES = {  # what a folder or a column says -> the side
 }
 _LIST_FOLDERS = re.compile(r"ucf.*(?:list|splits).*|test_?train.*", re.IGNORECASE)
 # folders beside the folder of class folders that hold no videos, and are no classes
-_BESIDE = re.compile(r"annotations?|labels?|lists?|splits?|meta_?data|docs?", re.IGNORECASE)
+_BESIDE = re.compile(
+    r"annotations?|labels?|lists?|splits?|meta_?data|docs?|thumb(?:nail)?s?|previews?",
+    re.IGNORECASE,
+)
+# what the folder of class folders is called: a class whose clips lie in folders is not called so
+_ABOVE_CLASSES = re.compile(
+    r"(?:.*[\W_])?(?:data|data[\W_]?sets?|videos?|clips|movies|media|footage|recordings|classes|"
+    r"actions)(?:[\W_\d].*)?|ucf.*|hmdb.*",
+    re.IGNORECASE,
+)
 NAMED = 5  # of many folders, so many are named
 ONE_VIDEO = (
     "{} is one video, not a data set: give a folder with one sub-folder per class, or a CSV file "
@@ -51,7 +60,7 @@ def read_folder(root: Path, *, reading: Reading = TODAY) -> Dataset:
             f"{root} holds no video: give a folder with one sub-folder of clips per class"
             + "".join(f"; {note}" for note in of_frames)
         )
-    base = _class_root(tree)
+    base, empty = _class_root(tree)
     lists = tree.official_lists() or _lists_beside(root)
     official: Dataset | None = None
     notes: tuple[str, ...] = ()
@@ -59,10 +68,11 @@ def read_folder(root: Path, *, reading: Reading = TODAY) -> Dataset:
         beside = not tree.official_lists()
         sides = _sides(base) if reading.sides_beside_lists else {"": base}
         official, notes = read_official(tree, sides, lists, beside=beside, reading=reading)
-        if official:
-            notes = (*notes, *_whose_split(official, sides))
+        if official and len(sides) > 1:
+            notes = _whose_split(official, sides)
     found = official or _read_class_folders(tree, base)
-    return replace(found, notes=(*found.notes, *notes, *of_frames, *_left_out(tree)))
+    left_out = [*_empty_note(empty), *_left_out(tree)]
+    return replace(found, notes=(*found.notes, *notes, *of_frames, *left_out))
 
 
 def _left_out(tree: Folder) -> list[str]:
@@ -77,22 +87,46 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:NAMED]) + (", ..." if len(names) > NAMED else "")
 
 
-def _class_root(tree: Folder) -> Folder:
-    """Descend to the folder of class folders, past folders that hold one other folder only."""
+def _empty_note(names: Sequence[str]) -> list[str]:
+    if not names:
+        return []
+    hold, are = ("s hold", "are") if len(names) > 1 else (" holds", "is")
+    return [f"{len(names)} folder{hold} no video and {are} left out: {_some(sorted(names))}"]
+
+
+def _class_root(tree: Folder) -> tuple[Folder, list[str]]:
+    """Descend to the folder of class folders, past folders that hold one other folder only.
+
+    Returns:
+        It, and the names of folders without a video that are passed.
+    """
     below = tree
+    passed: list[str] = []
     while not below.videos:
         inner = [folder for folder in below.folders if not folder.is_list_folder()]
-        inner = [folder for folder in inner if folder.has_videos() or not _is_beside(folder)]
-        if len(inner) > 1:
-            return below
-        if not inner:
-            break
-        below = inner[0]
-    return tree
+        filled = _filled(below)
+        empty = [folder.path.name for folder in inner if folder not in filled]
+        if len(filled) > 1 or not (filled and _holds_classes(filled[0], empty)):
+            return below, passed
+        below = filled[0]
+        passed += empty
+    return tree, []
 
 
-def _is_beside(folder: Folder) -> bool:
-    return bool(_BESIDE.fullmatch(folder.path.name))
+def _holds_classes(folder: Folder, empty: Sequence[str]) -> bool:
+    """Tell whether the only folder with videos is the one of class folders, not a class.
+
+    Args:
+        folder: the folder.
+        empty: names of those beside it, which may be classes that have lost their clips.
+    """
+    if all(_BESIDE.fullmatch(name) for name in empty):
+        return True
+    return bool(_ABOVE_CLASSES.fullmatch(folder.path.name)) and len(_filled(folder)) > 1
+
+
+def _filled(folder: Folder) -> list[Folder]:
+    return [below for below in folder.folders if below.has_videos()]
 
 
 def _lists_beside(root: Path) -> list[Path]:
@@ -134,9 +168,12 @@ def _read_class_folders(tree: Folder, base: Folder) -> Dataset:
     empty = [name for name, found in by_class.items() if not _any_videos(found)]
     by_class = {name: found for name, found in by_class.items() if name not in empty}
     if len(by_class) < 2 and empty:
+        ((name, found),) = by_class.items()
+        deeper = any(len(_filled(folder)) > 1 for _, folder in found)
         raise DataError(
-            f"{base.path} has only the class {min(by_class)}, since no video lies in "
+            f"{base.path} has only the class {name}, since no video lies in "
             f"{_some(sorted(empty))}: recognition needs at least two classes, so add clips"
+            + (f"; if the folders in {name} are the classes, give that folder" if deeper else "")
         )
     by_side: dict[str, tuple[LabeledVideo, ...]] = dict.fromkeys(sides, ())
     for label, (name, found) in enumerate(sorted(by_class.items())):
@@ -154,11 +191,7 @@ def _read_class_folders(tree: Folder, base: Folder) -> Dataset:
             f"{len(loose)} videos lie outside the class folders and are left out, "
             f"the first is {min(loose)}"
         )
-    if empty:
-        notes.append(
-            f"{len(empty)} folder{'s hold' if len(empty) > 1 else ' holds'} no video and "
-            f"{'are' if len(empty) > 1 else 'is'} left out: {_some(sorted(empty))}"
-        )
+    notes += _empty_note(empty)
     notes += [unused_table(name) for name in tree.tables]
     return Dataset(
         name=tree.path.resolve().name,
@@ -203,7 +236,7 @@ def _sides(base: Folder) -> dict[str, Folder]:
     return by_side
 
 
-def _whose_split(official: Dataset, sides: Mapping[str, Folder]) -> list[str]:
+def _whose_split(official: Dataset, sides: Mapping[str, Folder]) -> tuple[str, ...]:
     """Return what is said where videos with official lists lie in train/ and test/ too."""
     by_side = {
         side: [video for video in official.videos if video.path.is_relative_to(folder.path)]
@@ -214,12 +247,12 @@ def _whose_split(official: Dataset, sides: Mapping[str, Folder]) -> list[str]:
         train, test = set(own.train), set(own.test)
         same = [g.number for g in official.given if train >= {*g.train} and test >= {*g.test}]
         if same:
-            return [f"the folders {folders} are split {same[0]} of the official lists"]
-        return [
+            return (f"the folders {folders} are split {same[0]} of the official lists",)
+        return (
             f"the splits are those of the official lists: the folders {folders} are none of them; "
-            "take the lists away to have the folders' split"
-        ]
-    return []
+            "take the lists away to have the folders' split",
+        )
+    return ()
 
 
 def given_by_side(
