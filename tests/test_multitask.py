@@ -6,6 +6,7 @@ import os
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -35,6 +36,8 @@ def split_of(name: str, classes: tuple[str, ...], per_class: int = 4) -> Dataset
 
 class Reader:
     """A file of fields that all move by the same number of pixels."""
+
+    header = SimpleNamespace(pauses=())
 
     def __init__(self, motion_px: float) -> None:
         self.motion_px = motion_px
