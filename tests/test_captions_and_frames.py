@@ -171,3 +171,15 @@ def test_feral_has_a_number_for_each_frame(tmp_path: Path) -> None:
         path.write_text(wrong)
         with pytest.raises(DataError, match=words):
             read_labels(path)
+
+
+def test_bouts_that_touch_are_one_in_frames_and_two_elsewhere(tmp_path: Path) -> None:
+    recording = Recording("", (Bout(0, 1, "walk"), Bout(1, 2, "walk")), 3, 25)
+    labels = Labels((recording,), ("walk",))
+    said = write_labels(labels, tmp_path / "a.csv", "frames")
+    assert said == (
+        "1 bout joined with others of the same label, which table of frames cannot tell apart",
+    )
+    assert read_labels(tmp_path / "a.csv", fps=25).recordings[0].bouts == (Bout(0, 2, "walk"),)
+    assert write_labels(labels, tmp_path / "a.boris") == ()
+    assert read_labels(tmp_path / "a.boris") == labels
