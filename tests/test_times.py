@@ -93,8 +93,9 @@ def test_a_pause_is_more_than_a_slow_rate() -> None:
 # --- rates
 
 
-@pytest.mark.parametrize("suffix", [".mp4", ".ts", ".mkv"])
-@pytest.mark.parametrize("odd", [[40], [20, 40, 60, 61]])
+@pytest.mark.parametrize(
+    ("suffix", "odd"), [(".mp4", [40]), (".mp4", [20, 40, 60, 61]), (".ts", [20, 40, 60, 61])]
+)
 def test_odd_intervals_do_not_change_the_rate(tmp_path: Path, suffix: str, odd: list[int]) -> None:
     """FFmpeg's base rate is that of the shortest interval: one half doubled it, and halved flow."""
     steps = [0.5 if i in odd else 1 for i in range(1, 100)]
@@ -182,7 +183,7 @@ def test_fields_are_no_frames() -> None:
     assert nominal_fps(container, stream, 1, range(200)) == 50
 
 
-@pytest.mark.parametrize("lengths", [(100, 50), (50, 100), (60, 60, 40)])
+@pytest.mark.parametrize("lengths", [(100, 50), (60, 60, 80)])
 def test_joined_recordings_follow_each_other(tmp_path: Path, lengths: tuple[int, ...]) -> None:
     """As recorders join transport streams: each part counts from its own beginning."""
     parts = [
