@@ -26,7 +26,7 @@ STREAMS = ("spatial", "temporal", "average", "svm", "fused")
 def row(run: Path) -> tuple[list[str], dict[str, float]]:
     """Return the cells of a run, and its accuracies in percent."""
     results, settings = read_json(run / "results.json"), read_json(run / "settings.json")
-    cells = [f"{settings['split']}, seed {settings['seed']}"]
+    cells = [f"{settings['recipe']['name']}, {settings['split']}, seed {settings['seed']}"]
     cells.append(f"{results['train_videos']} / {results['test_videos']}")
     found = {}
     for stream in STREAMS:
@@ -62,14 +62,15 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     seconds = read_json(options.runs[0] / "results.json")["seconds"]
-    header = ["split", "train / test", *STREAMS, "ECE of fused", "training clips, s / t"]
+    header = ["recipe, split", "train / test", *STREAMS, "ECE of fused", "training clips, s / t"]
     header.append(f"minutes: {' + '.join(seconds)}")
     rows, all_found = [], []
     for run in options.runs:
         cells, found = row(run)
         rows.append(cells)
         all_found.append(found)
-    if len(rows) > 1:
+    recipes = [read_json(run / "settings.json")["recipe"]["name"] for run in options.runs]
+    if len(rows) > 1 and len(set(recipes)) == 1:
         means = {key: np.mean([found[key] for found in all_found]) for key in all_found[0]}
         accuracies = [f"{means[stream]:.1f}" for stream in STREAMS]
         rows.append(
@@ -84,7 +85,7 @@ def main() -> None:
         lines = [header, ["---"] * len(header), *rows]
         options.out.write_text(
             "<!-- written by benchmarks/run_results.py -->\n"
-            f"# {settings['dataset']}, recipe {settings['recipe']['name']}\n\n"
+            f"# {settings['dataset']}, recipe {', '.join(dict.fromkeys(recipes))}\n\n"
             "Percent of the test clips, with 95% intervals by Wilson. ECE: expected calibration "
             "error; by chance: that of a model whose scores are the chances of being right. "
             f"{options.note}\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n",
