@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -11,11 +12,13 @@ from pathlib import Path
 import pytest
 
 from twostream import stopping
+from twostream.__main__ import run
 
 COMMAND = """
 import os, signal, sys, threading, time
 import twostream.__main__ as program
 from twostream import stopping
+from twostream.__main__ import run
 
 def command(arguments):
     {work}
@@ -183,3 +186,29 @@ def test_notes_that_nobody_reads_do_not_end_the_work() -> None:
         process.stderr.close()
         process.stdin.close()
         assert (process.stdout.read(), process.wait(60)) == ("done\n", 0)
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(errno.EIO, "Input/output error"), "the disk: input/output error: check it"),
+        (OSError(errno.ENOSPC, "No space left", b"/x/events"), "no space left for /x/events: free"),
+        (OSError(errno.EACCES, "Permission denied", "/x"), "/x: permission denied: check it"),
+    ],
+)
+def test_a_disk_that_refuses_is_one_sentence(
+    error: OSError,
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def refused(*arguments: object, **options: object) -> None:
+        raise error
+
+    monkeypatch.setattr("twostream.cli.app", refused)
+    assert run(["report", "RUN"]) == 1
+    assert capsys.readouterr().err.startswith(f"twostream: {said}")
+    monkeypatch.setattr(error, "errno", errno.ESRCH)  # no disk says so: a defect
+    monkeypatch.setattr(error, "filename", None)
+    with pytest.raises(OSError, match="."):
+        run(["report", "RUN"])

@@ -12,6 +12,9 @@ from typing import Any
 from twostream import stopping
 from twostream.terminal import printable
 
+# that a write may meet, which does not say where
+_OF_DISKS = (errno.EIO, errno.EROFS, errno.ENXIO, errno.ESTALE)
+
 
 def main() -> None:
     """Run the command line.
@@ -85,7 +88,7 @@ def _command(arguments: list[str]) -> int:
         name = os.fsdecode(error.filename2 or error.filename or "the disk")  # some name it in bytes
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             return _say(f"no space left for {name}: free some; what is finished is kept", 1)
-        if error.filename is None:  # not about a file: a defect
+        if error.filename is None and error.errno not in _OF_DISKS:  # not about a file: a defect
             raise
         reason = (error.strerror or type(error).__name__).lower()
         return _say(f"{name}: {reason}: check it, or choose another place", 1)
