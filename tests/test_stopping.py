@@ -210,5 +210,5 @@ def test_a_disk_that_refuses_is_one_sentence(
     assert capsys.readouterr().err.startswith(f"twostream: {said}")
     monkeypatch.setattr(error, "errno", errno.ESRCH)  # no disk says so: a defect
     monkeypatch.setattr(error, "filename", None)
-    with pytest.raises(OSError, match="."):
+    with pytest.raises(OSError, match=r"No such|Input|No space|Permission"):
         run(["report", "RUN"])
