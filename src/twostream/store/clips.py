@@ -24,6 +24,7 @@ from twostream.sampling import (
     even_indices,
     num_starts,
 )
+from twostream.store.clip_file import ClipFile
 from twostream.store.clip_readers import ClipReader, HeldReader, Reader, decoded_bytes
 from twostream.store.coding import (
     ZERO_CODE,
@@ -211,6 +212,7 @@ class ClipCache:
         self.kinds = tuple(kinds)
         self.budget_bytes = memory_bytes() // 8 if budget_bytes is None else budget_bytes
         self._clips: dict[str, Clip] = {}
+        self._files: dict[tuple[str, Kind], ClipFile] = {}
         self._bytes = 0
         self._lock = Lock()
         self._part: ClipCache | None = None
@@ -232,7 +234,7 @@ class ClipCache:
             if video_id in self._clips:
                 return self._clips[video_id]
         whole = stored_id(video_id)
-        files = {kind: self.store.clip(whole, kind) for kind in self.kinds}
+        files = {kind: self._file(whole, kind, keep=whole != video_id) for kind in self.kinds}
         frames = {kind: frames_of(video_id, file.header) for kind, file in files.items()}
         size = sum(decoded_bytes(file, frames[kind]) for kind, file in files.items())
         with self._lock:
@@ -248,6 +250,13 @@ class ClipCache:
                 self._clips[video_id] = clip
                 self._bytes += size
         return clip
+
+    def _file(self, whole: str, kind: Kind, *, keep: bool) -> ClipFile:
+        """Open a file; one of which stretches are wanted stays open: its index is long."""
+        file = self._files.get((whole, kind)) or self.store.clip(whole, kind)
+        if keep:
+            self._files[whole, kind] = file
+        return file
 
     def fps(self, video_id: str) -> float:
         """Return the frame rate of a stored clip, without decoding anything."""
