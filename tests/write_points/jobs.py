@@ -93,7 +93,6 @@ JOBS = (
         "import-flow",
         "{input}/images --store {work}/store --data {input}/clips --fps 25 --workers 1",
     ),
-    Job("curve", "{work}/run --clips 1,2", _with_run),
 )
 
 
