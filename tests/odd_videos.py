@@ -130,3 +130,16 @@ def huge_gif(width: int = 20000, height: int = 20000) -> bytes:
         + bytes([2, 2, 0x4C, 0x01, 0])
         + b";"
     )
+
+
+def with_empty_packets(path: Path) -> Path:
+    """Write 20 frames, of which the tenth is shown for six, in AVI's way: by empty packets."""
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("mjpeg", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuvj420p"
+        for i, rgb in enumerate(moving_square(20)):
+            frame = av.VideoFrame.from_ndarray(rgb, format="rgb24")
+            frame.pts = i + 5 * (i >= 10)  # the writer fills the gap with empty packets
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    return path

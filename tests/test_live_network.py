@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from camera_on_paper import PaperClock
-from odd_videos import MATRICES, encode, moving_square, set_matrix
+from odd_videos import MATRICES, encode, moving_square, set_matrix, with_empty_packets
 from twostream.__main__ import run
 from twostream.prediction import TwoStreamPredictor
 from twostream.prediction.live import Gap, Live, LivePrediction
@@ -206,15 +206,7 @@ def test_a_file_on_a_server_ends_once(name: str, tmp_path: Path, said: list[str]
 
 def test_empty_packets_of_a_file_on_a_server_end_nothing(tmp_path: Path) -> None:
     """AVI's way to show a frame longer."""
-    path = tmp_path / "a.avi"
-    with av.open(str(path), "w") as out:
-        stream = out.add_stream("mjpeg", rate=25)
-        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuvj420p"
-        for i, rgb in enumerate(moving_square(20)):
-            frame = av.VideoFrame.from_ndarray(rgb, format="rgb24")
-            frame.pts = i + 5 * (i >= 10)  # the writer fills the gap with empty packets
-            out.mux(stream.encode(frame))
-        out.mux(stream.encode(None))
+    path = with_empty_packets(tmp_path / "a.avi")
     with serving(path.read_bytes(), length=True) as port:
         source = NetworkSource(f"http://127.0.0.1:{port}/a.avi")
         times = [frame.pts_seconds for frame in source.frames(PaperClock())]

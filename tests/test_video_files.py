@@ -18,6 +18,7 @@ from odd_videos import (
     huge_gif,
     moving_square,
     set_matrix,
+    with_empty_packets,
     with_still_first,
 )
 from twostream.types import VIDEO_SUFFIXES, Frame, VideoError
@@ -265,15 +266,7 @@ class TestDamage:
 
     def test_an_empty_packet_is_a_frame_shown_longer(self, tmp_path: Path) -> None:
         """To the decoder it would be the end."""
-        path = tmp_path / "a.avi"
-        with av.open(str(path), "w") as out:
-            stream = out.add_stream("mjpeg", rate=25)
-            stream.width, stream.height, stream.pix_fmt = 96, 64, "yuvj420p"
-            for i, rgb in enumerate(moving_square(20)):
-                frame = av.VideoFrame.from_ndarray(rgb, format="rgb24")
-                frame.pts = i + 5 * (i >= 10)  # the writer fills the gap with empty packets
-                out.mux(stream.encode(frame))
-            out.mux(stream.encode(None))
+        path = with_empty_packets(tmp_path / "a.avi")
         frames, reader = read(path)
         assert (len(frames), reader.packets_lost, reader.warning) == (20, 0, None)
         gap = frames[10].pts_seconds - frames[9].pts_seconds
