@@ -29,7 +29,7 @@ from rich.progress import track
 from rich.table import Table
 
 from twostream.prediction import TwoStreamPredictor
-from twostream.prediction.timeline import EVERY_SECONDS, POSITIONS, WINDOW_SECONDS
+from twostream.prediction.timeline import LONG
 from twostream.video import VideoReader, VideoWriter
 
 FPS = 25
@@ -153,8 +153,8 @@ def page(minutes: float, run: Path | None, rows: dict[str, list[str]]) -> str:
 Written by `benchmarks/timeline.py`, not by hand. A real clip looped to {minutes:g} minutes of \
 {SIZE[0]}x{SIZE[1]} px at {FPS} frames/s, as a file;
 both streams, networks {nets}.
-The command's defaults: windows of {WINDOW_SECONDS:g} s every {EVERY_SECONDS:g} s, \
-{POSITIONS} positions of ten crops each.
+The command's defaults: windows of {LONG.seconds:g} s every {LONG.every_seconds:g} s, \
+{LONG.positions} positions of ten crops each.
 
 A machine of {os.cpu_count()} cores that others use too, {each};
 "cores busy" is how much of them the process was given. Memory is the peak of the whole process so

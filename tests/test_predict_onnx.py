@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from twostream.bout_model import BoutModel, read_bouts, write_bouts
 from twostream.export import export_onnx
 from twostream.log_linear import write_fusion
 from twostream.prediction import TwoStreamPredictor
@@ -20,6 +21,9 @@ from twostream.video import VideoReader
 from untrained import FUSION, INPUTS, SETTINGS, make_models, save_run, write_clip
 
 FLOW = TemporalInput(length=4)
+BOUTS = BoutModel(
+    FUSION.classes, *((value,) * len(FUSION.classes) for value in (0.2, 0.4, 0.1)), 99
+)
 HEAVY = ("torch", "torchvision", "lightning", "timm", "sklearn", "onnx", "onnxscript")
 
 
@@ -29,6 +33,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("exported")
     save_run(root / "run", make_models(FLOW))
     write_fusion(root / "run", FUSION)
+    write_bouts(root / "run", BOUTS)
     export_onnx(root / "run", root / "onnx")
     write_clip(root / "clip.avi", frames=40)
     return root
@@ -73,7 +78,7 @@ def test_a_learnt_fusion_answers_from_the_run_and_from_its_export(
     for stream, scores in old.streams.items():
         np.testing.assert_array_equal(wanted.streams[stream], FUSION.calibrated(stream, scores))
         assert wanted.streams[stream].argmax() == scores.argmax()
-    timeline = predictor.timeline(video, window_seconds=0.5, smooth_seconds=0)
+    timeline = predictor.timeline(video, window_seconds=0.5, positions=5, smooth_seconds=0)
     frames = VideoReader(video, short_side=SETTINGS.short_side)
     windows = list(predictor.stream(frames, fps=25, window_seconds=0.5, positions=5))
     np.testing.assert_allclose(timeline.scores[0], windows[0].scores, atol=1e-6)
@@ -83,8 +88,25 @@ def test_a_learnt_fusion_answers_from_the_run_and_from_its_export(
     np.testing.assert_allclose(found.scores, wanted.scores, atol=1e-5)
     for stream, scores in wanted.streams.items():
         np.testing.assert_allclose(found.streams[stream], scores, atol=1e-5)
-    again = exported.timeline(video, window_seconds=0.5, smooth_seconds=0)
+    again = exported.timeline(video, window_seconds=0.5, positions=5, smooth_seconds=0)
     np.testing.assert_allclose(again.scores, timeline.scores, atol=1e-5)
+
+
+def test_a_run_that_knows_how_long_bouts_last_looks_at_each_moment_once(folder: Path) -> None:
+    """Windows of one stack, 0.2 s apart; the export does as the run; without the file as before."""
+    predictor = TwoStreamPredictor.load(folder / "run")
+    exported = TwoStreamPredictor.load(folder / "onnx")
+    assert predictor.bouts == exported.bouts == BOUTS == read_bouts(folder / "run")
+    assert predictor.windows == exported.windows
+    assert predictor.windows.seconds == pytest.approx(5 / 25)  # four fields lie in five frames
+    timeline = predictor.timeline(folder / "clip.avi")
+    np.testing.assert_allclose(timeline.times[:-1], 0.1 + 0.2 * np.arange(len(timeline.times) - 1))
+    lasted = [s.end_seconds - s.start_seconds for s in timeline.segments[1:-1]]
+    assert all(seconds > 0.19 for seconds in lasted)
+    again = exported.timeline(folder / "clip.avi")
+    assert [s.title for s in again.segments] == [s.title for s in timeline.segments]
+    unaware = TwoStreamPredictor(list(predictor.streams.values()), FUSION)
+    assert unaware.windows.seconds == 2.0
 
 
 def test_the_contract_has_the_fusion_and_an_old_one_answers_with_the_mean(

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from twostream.bout_model import read_bouts
 from twostream.datasets import SplitChoice, load_dataset
 from twostream.datasets.labelled_recordings import exclusive, within, without
 from twostream.extraction import extract
@@ -15,6 +16,7 @@ from twostream.labels import Bout, Recording
 from twostream.labels.stretch_ids import have_in_common, span_id, span_of, stored_id
 from twostream.recipes import make_recipe
 from twostream.run import RunSettings, train_run
+from twostream.run.bout_durations import labelled_bouts
 from twostream.store.clips import ClipCache
 from twostream.store.flow_store import FlowStore, StoreSettings
 from twostream.types import DataError, LabeledVideo, StoreError, TemporalInput
@@ -205,3 +207,16 @@ def test_training_on_labels_in_time(tmp_path: Path) -> None:
     assert results["train_videos"] == 12 and results["test_videos"] == 6
     stored = sorted(path.name for path in (tmp_path / "run" / "flow" / "rgb").iterdir())
     assert stored == [f"r{i}.mp4.clip" for i in range(6)]
+    bouts = read_bouts(tmp_path / "run")
+    assert bouts is not None and bouts.bouts == 12 and bouts.shares == (1 / 3, 1 / 3, 1 / 3)
+    assert bouts.mean_seconds == pytest.approx((2.0, 2.0, 2.0))
+
+
+def test_pieces_of_a_bout_are_one_bout() -> None:
+    ids = ("a.mp4#0.000-1.667", "a.mp4#1.667-3.333", "a.mp4#3.333-5.000", "a.mp4#9.000-10.000")
+    pieces = [LabeledVideo(video_id, Path("a.mp4"), 1) for video_id in ids]
+    pieces.append(LabeledVideo("b.mp4#5.000-7.500", Path("b.mp4"), 1))
+    pieces.append(LabeledVideo("a.mp4#5.000-9.000", Path("a.mp4"), 0))
+    found = sorted(labelled_bouts(pieces, ("rest", "walk")))
+    assert [name for name, _ in found] == ["rest", "walk", "walk", "walk"]
+    assert [seconds for _, seconds in found] == pytest.approx([4.0, 1.0, 2.5, 5.0])

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from twostream.bout_model import BOUTS_NAME, read_bouts
 from twostream.checkpoint import AGAIN
 from twostream.files import staged, write_json, write_text
 from twostream.log_linear import FUSION_NAME, read_fusion
@@ -27,7 +28,8 @@ from twostream.types import STREAMS, ModelError, RunError, UsageError
 
 MODELS = tuple(f"{stream}.safetensors" for stream in STREAMS)
 JSON_FILES = ("results.json", "settings.json")
-FILES = (*MODELS, CARD_NAME, *JSON_FILES, FUSION_NAME)
+LEARNT = (FUSION_NAME, BOUTS_NAME)
+FILES = (*MODELS, CARD_NAME, *JSON_FILES, *LEARNT)
 _EXTRA = frozenset({".gitattributes"})  # the Hub's own
 _REPO = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
 _TOKEN = re.compile(r"hf_\w+")
@@ -147,7 +149,7 @@ def _collect(run: Path, stage: Path, name: str, license_id: str | None) -> None:
             f"{run} is not a finished run, it has no "
             f"{'results.json' if models else 'model file'}: finish it (twostream train --resume)"
         )
-    for path in (*models, run / FUSION_NAME):
+    for path in (*models, *(run / each for each in LEARNT)):
         if path.is_file():
             shutil.copyfile(path, stage / path.name)
     for each in JSON_FILES:
@@ -174,10 +176,11 @@ def _collect(run: Path, stage: Path, name: str, license_id: str | None) -> None:
 
 
 def _check_models(stage: Path, known_as: str, again: str) -> None:
-    """Read models and fusion; an error names the place that people know, and what they can do."""
+    """Read what predicts; an error names the place that people know, and what they can do."""
     try:
         load_models(stage)
         read_fusion(stage)
+        read_bouts(stage)
     except (ModelError, RunError) as error:
         words = str(error).replace(str(stage), known_as).replace(AGAIN, again)
         raise type(error)(words) from error

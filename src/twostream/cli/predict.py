@@ -164,10 +164,10 @@ def _watch(
     shown: Shown, predictor: TwoStreamPredictor, source: str, asked: dict[str, Any], top: int
 ) -> int:
     from twostream.cli.live_display import watch
-    from twostream.prediction.timeline import THRESHOLD, check_smoothing
+    from twostream.prediction.timeline import THRESHOLD, check_threshold
 
     threshold = asked.pop("threshold", THRESHOLD)
-    check_smoothing(0, threshold)
+    check_threshold(threshold)
     return watch(shown, predictor, source, asked, top=top, threshold=threshold)
 
 

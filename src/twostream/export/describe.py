@@ -7,6 +7,7 @@ from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any
 
+from twostream.bout_model import BoutModel
 from twostream.export.graph import OPSET, input_names, one_side_fits
 from twostream.export.parity import Parity
 from twostream.log_linear import LogLinear
@@ -22,6 +23,7 @@ def describe(
     quantization: dict[str, Any] | None,
     fusion: LogLinear | None,
     fused_parity: Parity | None,
+    bouts: BoutModel | None,
 ) -> dict[str, Any]:
     """Return the contract of an exported folder.
 
@@ -31,6 +33,7 @@ def describe(
         quantization: what int8 was calibrated on and what it costs; None: float32.
         fusion, fused_parity: what the run has learnt, and how its answer agreed with torch; None:
             the mean answers.
+        bouts: how long they last in a time line; None: the run does not know.
     """
     first = specs[0]
     learnt = None
@@ -43,6 +46,7 @@ def describe(
         "classes": list(first.classes),
         "video": _video(first),
         "fusion": learnt or AVERAGED,
+        **({"bouts": bouts.to_json()} if bouts else {}),
         "streams": {
             spec.stream: {
                 "file": f"{spec.stream}.onnx",

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from twostream.bout_model import BoutModel, read_bouts
 from twostream.checkpoint import StreamModel
 from twostream.datasets import READING, AskedData, SplitChoice, load_dataset, relabeled
 from twostream.export.describe import describe
@@ -78,6 +79,7 @@ def export_onnx(
     calibrate: Path | str | None = None,
     choice: SplitChoice | None = None,
     fusion: LogLinear | None = None,
+    bouts: BoutModel | None = None,
     progress: Progress = no_progress,
 ) -> ExportReport:
     """Write a run's networks as ONNX files, with labels and a contract; each is checked.
@@ -90,6 +92,7 @@ def export_onnx(
             test clips. None: the run's own data and split.
         choice: of that data's clips; None: the run's, where it is the run's data.
         fusion: of models that are in memory; a RUN folder has its own. None: their mean.
+        bouts: likewise, how long they last in a time line. None: nobody knows.
         progress: told how far calibration and measurement are.
 
     Raises:
@@ -102,7 +105,8 @@ def export_onnx(
     models = load_models(Path(run)) if isinstance(run, Path | str) else list(run)
     models = [model.cpu().eval() for model in models]
     specs = [model.spec for model in models]
-    fusion = read_fusion(Path(run)) if isinstance(run, Path | str) else fusion
+    if isinstance(run, Path | str):
+        fusion, bouts = read_fusion(Path(run)), read_bouts(Path(run))
     if fusion is not None:
         fusion = fusion.of([spec.stream for spec in specs], specs[0].classes)
     out = Path(out)
@@ -130,7 +134,7 @@ def export_onnx(
             )
         fused = check_fused(compared, fusion) if fusion else None
         quantization = _quantized(streams, sides, fusion, progress) if sides is not None else None
-        contract = describe(specs, parity, quantization, fusion, fused)
+        contract = describe(specs, parity, quantization, fusion, fused, bouts)
         text = json.dumps(contract, indent=1, ensure_ascii=False) + "\n"
         (folder / CONTRACT_NAME).write_text(text, encoding="utf-8")
         (folder / "labels.txt").write_text(labels_text(specs[0].classes), encoding="utf-8")

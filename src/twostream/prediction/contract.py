@@ -10,6 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from twostream.bout_model import BoutModel
 from twostream.log_linear import LogLinear
 from twostream.schema import parse_json
 from twostream.store.flow_store import StoreSettings
@@ -65,6 +66,20 @@ def exported_fusion(folder: Path) -> LogLinear | None:
         return LogLinear.from_json(text["fusion"])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ModelError(f"{path} cannot be read (fusion: {error}): export again") from error
+
+
+def exported_bouts(folder: Path) -> BoutModel | None:
+    """Read how long an exported run's bouts last; None: it does not know.
+
+    Raises:
+        ModelError: damaged, or of another version.
+    """
+    path = folder / CONTRACT_NAME
+    said = _read(path).get("bouts")
+    try:
+        return None if said is None else BoutModel.from_json(said)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ModelError(f"{path} cannot be read (bouts: {error}): export again") from error
 
 
 def _read(path: Path) -> dict[str, Any]:

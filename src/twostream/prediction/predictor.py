@@ -13,21 +13,25 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from twostream.bout_model import BoutModel, read_bouts
 from twostream.extraction import extract_to_memory
 from twostream.extraction.pauses import all_warnings, pause_warning
 from twostream.flow import make_estimator
 from twostream.log_linear import LogLinear, answer, read_fusion
-from twostream.prediction.contract import exported_fusion, is_exported, read_contract
+from twostream.prediction.contract import (
+    exported_bouts,
+    exported_fusion,
+    is_exported,
+    read_contract,
+)
 from twostream.prediction.prediction import Prediction, StreamScorer
 from twostream.prediction.timeline import (
-    EVERY_SECONDS,
-    POSITIONS,
-    SMOOTH_SECONDS,
+    LONG,
     THRESHOLD,
-    WINDOW_SECONDS,
     Timeline,
-    check_smoothing,
-    check_windows,
+    Windows,
+    check_threshold,
+    looks,
 )
 from twostream.prediction.window import RecentClip, Window, check_size
 from twostream.store.clip_readers import ClipReader
@@ -60,10 +64,11 @@ class TwoStreamPredictor:
     Args:
         streams: one or both streams' networks; they must agree on classes and storage.
         fusion: how their scores become one, as a run has learnt it; None: their average.
+        bouts: how long they last in a time line, as a run has learnt it; None: nobody knows.
 
     Attributes:
         streams: stream -> its network.
-        fusion: likewise.
+        fusion, bouts: likewise.
         spec: what they agree on, as the first stream's file says it.
 
     >>> import tempfile
@@ -82,7 +87,12 @@ class TwoStreamPredictor:
     (0.52, 1.0)
     """
 
-    def __init__(self, streams: Sequence[StreamScorer], fusion: LogLinear | None = None) -> None:
+    def __init__(
+        self,
+        streams: Sequence[StreamScorer],
+        fusion: LogLinear | None = None,
+        bouts: BoutModel | None = None,
+    ) -> None:
         first = streams[0].spec
         for other in streams[1:]:
             for name in ("classes", "store", "fps"):
@@ -94,6 +104,7 @@ class TwoStreamPredictor:
         self.streams: dict[Stream, StreamScorer] = {s.spec.stream: s for s in streams}
         self.spec = first
         self.fusion = fusion and fusion.of(list(self.streams), first.classes)
+        self.bouts = bouts and bouts.of(first.classes)
 
     @classmethod
     def load(cls, path: Path | str, *, device: str = "cpu") -> Self:
@@ -112,11 +123,13 @@ class TwoStreamPredictor:
             from twostream.prediction.onnx import OnnxStream
 
             networks = [OnnxStream(*network, device=device) for network in read_contract(path)]
-            loaded = cls(networks, exported_fusion(path))
+            loaded = cls(networks, exported_fusion(path), exported_bouts(path))
         else:
             from twostream.prediction.model_files import load_models
 
-            loaded = cls.from_models(load_models(path), device=device, fusion=read_fusion(path))
+            loaded = cls.from_models(
+                load_models(path), device=device, fusion=read_fusion(path), bouts=read_bouts(path)
+            )
         if len(loaded.streams) < len(STREAMS):
             (alone,) = loaded.streams
             logger.warning(f"{path} has the {alone} stream alone: its scores are the answer")
@@ -129,11 +142,20 @@ class TwoStreamPredictor:
         *,
         device: str = "cpu",
         fusion: LogLinear | None = None,
+        bouts: BoutModel | None = None,
     ) -> Self:
         """Take models that are in memory, such as training has just returned."""
         from twostream.prediction.model_files import TorchStream
 
-        return cls([TorchStream(model, device=device) for model in models], fusion)
+        return cls([TorchStream(model, device=device) for model in models], fusion, bouts)
+
+    @property
+    def windows(self) -> Windows:
+        """How a time line looks at a video, unless something else is asked for."""
+        if self.bouts is None:
+            return LONG
+        inputs = [each.spec.temporal for each in self.streams.values()]
+        return looks(max((each.length + 1 if each else 1) for each in inputs) / self.spec.fps)
 
     def predict(self, video: Path | str) -> Prediction:
         """Score a video file exactly as evaluation would.
@@ -239,10 +261,10 @@ class TwoStreamPredictor:
         self,
         video: Path | str,
         *,
-        window_seconds: float = WINDOW_SECONDS,
-        every_seconds: float = EVERY_SECONDS,
-        positions: int = POSITIONS,
-        smooth_seconds: float = SMOOTH_SECONDS,
+        window_seconds: float | None = None,
+        every_seconds: float | None = None,
+        positions: int | None = None,
+        smooth_seconds: float | None = None,
         threshold: float = THRESHOLD,
         progress: Progress = no_progress,
     ) -> Timeline:
@@ -253,10 +275,8 @@ class TwoStreamPredictor:
 
         Args:
             video: the file, or a folder of frames.
-            window_seconds: length of a window.
-            every_seconds: from one window to the next.
-            positions: how many frames and stacks of a window are scored.
-            smooth_seconds: scores are averaged over so much time; 0: not at all.
+            window_seconds, every_seconds, positions, smooth_seconds: see ``Windows``; None: as of
+                ``windows``.
             threshold: where the best score is below it, the label is None.
             progress: told how many seconds are done, of all as far as is known; they are equal at
                 the end alone.
@@ -265,10 +285,15 @@ class TwoStreamPredictor:
             UsageError: an option that is no number, or out of range.
             VideoError: the video cannot be decoded, or is smaller than the networks' crop.
         """
-        check_windows(window_seconds, every_seconds, positions)
-        check_smoothing(smooth_seconds, threshold)
-        recent = self.recent_clip(window_seconds, video)
-        every = self.num_frames(every_seconds)
+        asked = self.windows.changed(
+            seconds=window_seconds,
+            every_seconds=every_seconds,
+            positions=positions,
+            smooth_seconds=smooth_seconds,
+        )
+        check_threshold(threshold)
+        recent = self.recent_clip(asked.seconds, video)
+        every = self.num_frames(asked.every_seconds)
         windows: list[Prediction] = []
         seconds = 0.0
         with open_reader(
@@ -281,9 +306,9 @@ class TwoStreamPredictor:
             upcoming = ahead(recent.windows(reader, reader.info.fps, every), WINDOWS_AHEAD)
             with closing(upcoming):
                 for window in upcoming:
-                    windows.append(self.score(window, positions))
+                    windows.append(self.score(window, asked.positions))
                     seconds = window.end_seconds
-                    total = claimed if seconds < claimed else seconds + every_seconds
+                    total = claimed if seconds < claimed else seconds + asked.every_seconds
                     progress("seconds", seconds, total)
         progress("seconds", seconds, seconds)
         return Timeline.of_windows(
@@ -292,8 +317,9 @@ class TwoStreamPredictor:
             seconds=seconds,
             warning=all_warnings(reader.warning, pause_warning(video, recent.pauses)),
             pauses=recent.pauses,
-            smooth_seconds=smooth_seconds,
+            smooth_seconds=asked.smooth_seconds,
             threshold=threshold,
+            bouts=self.bouts,
         )
 
 

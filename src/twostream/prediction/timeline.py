@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any, Self
@@ -12,19 +13,64 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from twostream.bout_model import LOOK_SECONDS, BoutModel
 from twostream.prediction.prediction import Prediction
 from twostream.sampling import between_pauses
 from twostream.types import Stream, UsageError
 
-WINDOW_SECONDS = 2.0
-EVERY_SECONDS = 0.5
-POSITIONS = 5
-SMOOTH_SECONDS = 1.5
 THRESHOLD = 0.4
 NONE_LABEL = "none of these"
 UNSEEN_LABEL = "no frames"
 _TIME_TOLERANCE = 1e-6
 _DIGITS = 4  # of scores and seconds in JSON
+_STEP_SECONDS = 0.04  # to which the boundaries of bouts are found, between the windows too
+
+
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """How a video is cut into windows, and their scores joined.
+
+    Attributes:
+        seconds: length of a window.
+        every_seconds: from one to the next.
+        positions: how many frames and stacks of a window are scored.
+        smooth_seconds: scores are averaged over so much time; 0: not at all.
+
+    >>> LONG.changed(every_seconds=0.25, positions=None).every_seconds
+    0.25
+    """
+
+    seconds: float
+    every_seconds: float
+    positions: int
+    smooth_seconds: float
+
+    def changed(self, **asked: float | None) -> Windows:
+        """Return it with what was asked for; None: as it is.
+
+        Raises:
+            UsageError: an option that is no number, or out of range.
+        """
+        found = replace(self, **{k: v for k, v in asked.items() if v is not None})  # type: ignore[arg-type]
+        check_windows(found.seconds, found.every_seconds, found.positions)
+        check_smoothing(found.smooth_seconds)
+        return found
+
+
+# Nets that learnt from clips see windows about as long as these.
+LONG = Windows(2.0, 0.5, 5, 1.5)
+
+
+def looks(span_seconds: float) -> Windows:
+    """Return the windows of a run that knows how long bouts last: one frame and stack each.
+
+    Each moment is looked at once instead of from five windows that hold it, which takes half of
+    the networks' time and shows boundaries better.
+
+    Args:
+        span_seconds: what the longest stack spans.
+    """
+    return Windows(span_seconds, 0.2, 1, LOOK_SECONDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +134,9 @@ class Timeline:
         seconds: float,
         warning: str | None,
         pauses: Sequence[tuple[float, float]] = (),
-        smooth_seconds: float = SMOOTH_SECONDS,
+        smooth_seconds: float = LONG.smooth_seconds,
         threshold: float = THRESHOLD,
+        bouts: BoutModel | None = None,
     ) -> Self:
         """Join what the windows of a video say.
 
@@ -101,6 +148,7 @@ class Timeline:
             pauses: likewise, see above.
             smooth_seconds: scores are averaged over so much time; 0: not at all.
             threshold: where the best score is below it, the label is None.
+            bouts: how long they last; None: each window has the label of its best score.
         """
         times = np.array([(w.start_seconds + w.end_seconds) / 2 for w in windows])
         streams = {s: np.stack([w.streams[s] for w in windows]) for s in windows[0].streams}
@@ -111,7 +159,8 @@ class Timeline:
             if segments:
                 segments.append(Segment(segments[-1].end_seconds, start, None, None))
             smoothed.append(smooth(times[rows], scores[rows], smooth_seconds))
-            segments += find_segments(
+            find = find_segments if bouts is None else partial(find_bouts, bouts)
+            segments += find(
                 times[rows],
                 smoothed[-1],
                 classes,
@@ -222,6 +271,41 @@ def find_segments(
     return tuple(segments)
 
 
+def find_bouts(
+    model: BoutModel,
+    times: NDArray[np.float64],
+    scores: NDArray[np.float32],
+    classes: Sequence[str],
+    *,
+    threshold: float,
+    seconds: float,
+    start_seconds: float = 0.0,
+) -> tuple[Segment, ...]:
+    """Return the likeliest bouts; scores are interpolated, so that they may end between windows.
+
+    Args:
+        model: how long bouts last.
+        times, scores, classes, seconds, start_seconds: as of ``find_segments``.
+        threshold: a bout whose mean score is below it is "none of these".
+    """
+    count = max(1, round((seconds - start_seconds) / _STEP_SECONDS))
+    edges = np.linspace(start_seconds, seconds, count + 1)
+    moments = (edges[:-1] + edges[1:]) / 2
+    dense = np.stack([np.interp(moments, times, column) for column in scores.T], axis=1)
+    found = [
+        (classes[label] if score >= threshold else None, score, first, end)
+        for first, end, label in model.decode(dense, (seconds - start_seconds) / count)
+        for score in (float(dense[first:end, label].mean()),)
+    ]
+    segments = []
+    for name, group in groupby(found, key=lambda each: each[0]):
+        _, scored, firsts, ends = zip(*group, strict=True)
+        lasts = [end - first for first, end in zip(firsts, ends, strict=True)]
+        mean = float(np.average(scored, weights=lasts))
+        segments.append(Segment(float(edges[firsts[0]]), float(edges[ends[-1]]), name, mean))
+    return tuple(segments)
+
+
 def _edges(times: NDArray[np.float64], start: float, end: float) -> list[float]:
     """Return where windows begin and end: midway between their centres."""
     return [start, *((times[:-1] + times[1:]) / 2).tolist(), end]
@@ -248,9 +332,13 @@ def check_windows(window_seconds: float, every_seconds: float, positions: int) -
         raise UsageError(f"positions must be a whole number from 1 up, got {positions}")
 
 
-def check_smoothing(smooth_seconds: float, threshold: float) -> None:
-    """Raise a UsageError for what is no time, or no probability."""
+def check_smoothing(smooth_seconds: float) -> None:
+    """Raise a UsageError for what is no time."""
     if not (math.isfinite(smooth_seconds) and smooth_seconds >= 0):
         raise UsageError(f"smooth_seconds must be a number from 0 up, got {smooth_seconds}")
+
+
+def check_threshold(threshold: float) -> None:
+    """Raise a UsageError for what is no probability."""
     if not 0 <= threshold <= 1:
         raise UsageError(f"threshold must lie in 0..1, got {threshold}")

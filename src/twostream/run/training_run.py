@@ -17,11 +17,13 @@ from typing import Any
 
 from twostream.checkpoint import StreamModel, load_model, save_model
 from twostream.datasets import Dataset, Missing, load_dataset
+from twostream.datasets.dataset import RECORDINGS
 from twostream.files import ASKED, claimed, read_json, refuse_foreign, write_json
 from twostream.initialise import Start
 from twostream.log_linear import write_fusion
 from twostream.report import write_report
 from twostream.report.card import write_card
+from twostream.run.bout_durations import learn_bouts
 from twostream.run.cross_fitting import (
     drawn_folds,
     enough,
@@ -198,6 +200,8 @@ class TrainingRun:
             for each in fused(test, fit, fusion, seed=settings.seed):
                 save_scores(scores / f"{each.stream}-test.npz", each)
                 test.append(each)
+        if self.dataset.kind == RECORDINGS:
+            learn_bouts(out, self.split)
         heads = self.other_heads(others)
         fitted = settings.recipe.fit_scores if folds else "in-sample"
         results = outcome(self, own, test, train, heads, fitted, fusion)

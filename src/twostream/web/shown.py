@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from twostream.display.colours import flow_picture
 from twostream.prediction import Prediction, Timeline
-from twostream.prediction.timeline import SMOOTH_SECONDS
 from twostream.web.analysis import Analysis, Moment
 from twostream.web.explain import SEES, which_decided
 from twostream.web.pictures import fitted_uri, heat
@@ -77,7 +76,7 @@ def moment_shown(analysis: Analysis, timeline: Timeline, seconds: float) -> dict
         "why": which_decided(timeline.classes, fused, streams),
         "note": None if gradients else NO_SALIENCY,
         "pictures": {caption: fitted_uri(picture) for caption, picture in pictures.items()},
-        "smooth_seconds": SMOOTH_SECONDS,
+        "smooth_seconds": analysis.predictor.windows.smooth_seconds,
         "classes": shown,
         "others": len(timeline.classes) - len(shown),
     }

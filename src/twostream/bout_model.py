@@ -1,0 +1,282 @@
+"""From scores over time to bouts: how long those of each class last, and the likeliest order.
+
+A hidden semi-Markov model (Rabiner 1989, "A tutorial on hidden Markov models", section IV.D): a
+bout of a class lasts a shortest time and from there on ends at a constant rate, which another class
+follows, as often as it has bouts. Shortest and mean durations and these shares are those of the
+labels; what is seen at each moment are the networks' scores, whose classes were learnt alike often.
+The likeliest bouts are found by Viterbi's algorithm, in time and memory that grow with the length
+of the video alone. No torch here: exported runs answer with it too.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from twostream.files import write_json
+from twostream.schema import from_json, parse_json
+from twostream.types import ModelError, RunError
+
+BOUTS_NAME = "bouts.json"
+METHOD = "hidden semi-Markov"
+
+# Scores of neighbouring moments come of the same frames and do not count as often as they are
+# taken: a stack of ten fields at 25 frames/s spans this time, which counts as one look. Twice or
+# half of it gives the same bouts on held-out recordings.
+LOOK_SECONDS = 0.4
+# Below it a score says "not this class" and no more: one moment must not rule a class out.
+FLOOR = 1e-3
+# The shortest bout is half of what nine in ten labelled ones exceed: labels of new videos are not
+# bounded by those that happened to be seen.
+SHORT_QUANTILE, SHORT_PART = 0.1, 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class BoutModel:
+    """How long bouts last, learnt from labels.
+
+    Attributes:
+        classes: k names.
+        shortest_seconds: (k,) what a bout lasts at least, above 0.
+        mean_seconds: (k,) what it lasts on average, at least the shortest.
+        shares: (k,) of all bouts, each above 0; they sum to 1.
+        bouts: how many it was learnt from.
+    """
+
+    classes: tuple[str, ...]
+    shortest_seconds: tuple[float, ...]
+    mean_seconds: tuple[float, ...]
+    shares: tuple[float, ...]
+    bouts: int
+
+    def __post_init__(self) -> None:
+        columns = (self.shortest_seconds, self.mean_seconds, self.shares)
+        if not all(len(column) == len(self.classes) > 0 for column in columns):
+            raise ValueError(f"a duration and a share for each of {len(self.classes)} classes")
+        if not all(math.isfinite(value) and value > 0 for column in columns for value in column):
+            raise ValueError(f"durations and shares above 0, got {columns}")
+
+    def of(self, classes: Sequence[str]) -> BoutModel:
+        """Return it; raises ModelError where it was learnt for other classes."""
+        if tuple(classes) != self.classes:
+            raise ModelError(
+                f"{BOUTS_NAME} was learnt for {len(self.classes)} classes, the models know "
+                f"{len(classes)}, or others: they are not of one run; without it scores are "
+                "smoothed"
+            )
+        return self
+
+    def decode(
+        self, scores: NDArray[np.floating[Any]], step_seconds: float
+    ) -> list[tuple[int, int, int]]:
+        """Return the likeliest bouts of a stretch of video, which may begin and end within one.
+
+        Args:
+            scores: (n, k) probabilities at equal steps of time, n above 0.
+            step_seconds: from one to the next.
+
+        Returns:
+            (first, end, class): rows ``first`` up to ``end``, without it. Together they hold all
+            rows, and neighbours differ in class.
+
+        >>> model = BoutModel(("rest", "walk"), (1.0, 1.0), (3.0, 3.0), (0.5, 0.5), 9)
+        >>> walking = np.array([0.1, 0.1, 0.9, 0.1, 0.1, 0.9, 0.9, 0.8, 0.9])
+        >>> model.decode(np.stack([1 - walking, walking], axis=1), 0.5)
+        [(0, 5, 0), (5, 9, 1)]
+        """
+        path = _LikeliestPath(self, step_seconds)
+        evidence = np.log(np.maximum(scores, FLOOR)) * (step_seconds / LOOK_SECONDS)
+        return path.through(np.asarray(evidence, np.float64))
+
+    def in_words(self) -> str:
+        """Return what bouts are like, in one line."""
+        of_each = (
+            f"{name} {mean:.1f} s"
+            for name, mean in zip(self.classes, self.mean_seconds, strict=True)
+        )
+        return f"mean of {self.bouts} labelled bouts: {', '.join(of_each)}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values."""
+        rows = zip(self.shortest_seconds, self.mean_seconds, self.shares, strict=True)
+        return {
+            "method": METHOD,
+            "bouts": self.bouts,
+            "classes": {
+                name: {"shortest_seconds": shortest, "mean_seconds": mean, "share": share}
+                for name, (shortest, mean, share) in zip(self.classes, rows, strict=True)
+            },
+        }
+
+    @classmethod
+    def from_json(cls, text: Mapping[str, Any]) -> BoutModel:
+        """Read what ``to_json`` made.
+
+        Raises:
+            KeyError, TypeError, ValueError, AttributeError: something is missing or out of range.
+        """
+        if text["method"] != METHOD:
+            raise ValueError(f"it is {text['method']!r}, this version knows {METHOD!r}")
+        said = from_json(_Written, text, spare=True)
+        of_each = said.classes.values()
+        return cls(
+            classes=tuple(said.classes),
+            shortest_seconds=tuple(each.shortest_seconds for each in of_each),
+            mean_seconds=tuple(each.mean_seconds for each in of_each),
+            shares=tuple(each.share for each in of_each),
+            bouts=said.bouts,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _OfClass:
+    """What bouts.json says of a class."""
+
+    shortest_seconds: float
+    mean_seconds: float
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """What is read of bouts.json, see ``to_json``."""
+
+    bouts: int
+    classes: dict[str, _OfClass]
+
+
+class _LikeliestPath:
+    """Viterbi's algorithm for bouts of a shortest duration; everything in steps and logarithms.
+
+    Args:
+        model: of the bouts.
+        step_seconds: length of a step.
+    """
+
+    def __init__(self, model: BoutModel, step_seconds: float) -> None:
+        shortest = np.array(model.shortest_seconds) / step_seconds
+        self.least = np.maximum(1, np.floor(shortest + 1e-9)).astype(np.int64)
+        more = np.maximum(np.array(model.mean_seconds) / step_seconds - self.least, 1.0)
+        self.stay, self.leave = np.log(more / (more + 1)), -np.log(more + 1)
+        self.enter = np.log(np.array(model.shares))
+        self.every = np.arange(len(model.classes))
+
+    def through(self, evidence: NDArray[np.float64]) -> list[tuple[int, int, int]]:
+        """Return (first, end, class) of the likeliest bouts; (n, k) evidence is log probability."""
+        steps, count = evidence.shape
+        so_far = np.zeros((steps + 1, count))
+        np.cumsum(evidence, axis=0, out=so_far[1:])
+        since = np.zeros((steps + 1, count), np.int32)  # where the bout began that lasts
+        # the two best classes that end at a step: what follows is another one
+        value = np.full((steps + 1, 2), -np.inf)
+        value[0] = 0.0
+        whose = np.full((steps + 1, 2), -1, np.int32)
+        lasting = np.full(count, -np.inf)
+        for step in range(1, steps + 1):
+            first = np.maximum(step - self.least, 0)  # a bout may have begun before the video
+            begun = self._before(value, whose, first) + so_far[step] - so_far[first, self.every]
+            lasting = lasting + evidence[step - 1] + self.stay
+            shorter = begun > lasting
+            since[step] = np.where(shorter, first, since[step - 1])
+            lasting = np.where(shorter, begun, lasting)
+            ending = lasting + self.leave
+            for place in range(min(2, count)):
+                best = int(ending.argmax())
+                value[step, place], whose[step, place] = ending[best], best
+                ending[best] = -np.inf
+        return self._back(so_far, since, value, whose, lasting)
+
+    def _before(
+        self, value: NDArray[np.float64], whose: NDArray[np.int32], first: NDArray[np.int64]
+    ) -> NDArray[np.float64]:
+        """Return (k,) how likely what lies before a bout of each class is, and its beginning."""
+        same = whose[first, 0] == self.every
+        return np.where(same, value[first, 1], value[first, 0]) + self.enter
+
+    def _back(
+        self,
+        so_far: NDArray[np.float64],
+        since: NDArray[np.int32],
+        value: NDArray[np.float64],
+        whose: NDArray[np.int32],
+        lasting: NDArray[np.float64],
+    ) -> list[tuple[int, int, int]]:
+        """Follow the best path from its end, where a bout may be cut off by the video's."""
+        steps = len(so_far) - 1
+        label = int(lasting.argmax())
+        best, first = lasting[label], int(since[steps, label])
+        for length in range(1, min(int(self.least.max()), steps + 1)):
+            begin = np.full(len(self.every), steps - length)
+            cut = self._before(value, whose, begin) + so_far[steps] - so_far[steps - length]
+            cut[self.least <= length] = -np.inf
+            if cut.max() > best:
+                label = int(cut.argmax())
+                best, first = cut[label], steps - length
+        found, end = [], steps
+        while True:
+            found.append((first, end, label))
+            if first == 0:
+                return found[::-1]
+            end, place = first, int(whose[first, 0] == label)
+            label = int(whose[end, place])
+            first = int(since[end, label])
+
+
+def learn(classes: Sequence[str], bouts: Iterable[tuple[str, float]]) -> BoutModel:
+    """Learn durations and shares from labelled bouts.
+
+    Args:
+        classes: k names; each has a bout.
+        bouts: (class, seconds) of each, in seconds above 0.
+
+    Raises:
+        ValueError: a class without a bout.
+
+    >>> model = learn(("rest", "walk"), [("rest", 4.0), ("walk", 1.0), ("rest", 6.0)])
+    >>> model.mean_seconds, model.shortest_seconds
+    ((5.0, 1.0), (2.1, 0.5))
+    """
+    lasted = defaultdict[str, list[float]](list)
+    for label, seconds in bouts:
+        lasted[label].append(seconds)
+    of_each = [np.array(lasted[name]) for name in classes]
+    if not all(len(each) for each in of_each):
+        raise ValueError("a class without a bout has no duration")
+    total = sum(map(len, of_each))
+    return BoutModel(
+        tuple(classes),
+        tuple(SHORT_PART * float(np.quantile(each, SHORT_QUANTILE)) for each in of_each),
+        tuple(float(each.mean()) for each in of_each),
+        tuple(len(each) / total for each in of_each),
+        total,
+    )
+
+
+def write_bouts(run: Path, model: BoutModel) -> None:
+    """Write RUN/bouts.json, whole or not at all."""
+    write_json(run / BOUTS_NAME, model.to_json())
+
+
+def read_bouts(run: Path) -> BoutModel | None:
+    """Read RUN/bouts.json; None where there is none, and scores are smoothed.
+
+    Raises:
+        RunError: it is damaged, or of another version.
+    """
+    path = run / BOUTS_NAME
+    if not path.exists():
+        return None
+    try:
+        return BoutModel.from_json(parse_json(path.read_text(encoding="utf-8")))
+    except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise RunError(
+            f"{path} cannot be read ({type(error).__name__}: {error}): `twostream train ... "
+            "--resume` writes it again; without it scores are smoothed"
+        ) from error
