@@ -13,6 +13,7 @@ import pytest
 from twostream.bout_model import (
     FLOOR,
     LOOK_SECONDS,
+    Belief,
     BoutModel,
     learn,
     read_bouts,
@@ -89,6 +90,28 @@ def test_bouts_end_between_windows() -> None:
     (nothing,) = find_bouts(model, times, scores, model.classes, threshold=0.99, seconds=4.0)
     assert nothing.label is None
     assert (nothing.start_seconds, nothing.end_seconds) == (0, 4.0)
+
+
+def test_belief_is_the_forward_algorithm() -> None:
+    """Against the sum over all orders of classes, moment by moment."""
+    rng = np.random.default_rng(3)
+    scores, every = rng.dirichlet(np.ones(3), 5), LOOK_SECONDS / 2
+    belief = Belief(MODEL)
+    mean, shares = np.array(MODEL.mean_seconds), np.array(MODEL.shares)
+    ends = 1 - np.exp(-every / mean)
+    step = np.diag(1 - ends)
+    for one, other in itertools.permutations(range(3), 2):
+        step[one, other] = ends[one] * shares[other] / (1 - shares[one])
+    np.testing.assert_allclose(step.sum(axis=1), 1)
+    for moment, row in enumerate(scores):
+        found = belief.update(row, every * moment)
+        likely = np.zeros(3)
+        for path in itertools.product(range(3), repeat=moment + 1):
+            first = shares @ step[:, path[0]]
+            moves = [step[a, b] for a, b in itertools.pairwise(path)]
+            seen = [scores[at, label] ** 0.5 for at, label in enumerate(path)]
+            likely[path[-1]] += first * np.prod(moves) * np.prod(seen)
+        np.testing.assert_allclose(found, likely / likely.sum(), atol=1e-6)
 
 
 def test_durations_come_from_the_labels(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ import pytest
 
 from camera_on_paper import PaperClock
 from twostream.__main__ import run
+from twostream.bout_model import Belief, BoutModel
 from twostream.flow.opencv import Dis
 from twostream.prediction import TwoStreamPredictor
 from twostream.prediction.live import FRAMES_WAITING, Gap, Live, LivePrediction, Waiting
@@ -189,6 +190,32 @@ def test_windows_score_what_the_stream_scores(predictor: TwoStreamPredictor) -> 
     summary = live.summary()
     assert (summary.frames, summary.predictions, summary.dropped, summary.skipped) == (47, 4, 0, 0)
     assert own_threads() == 0
+
+
+def test_a_run_that_knows_its_bouts_believes_what_it_has_seen(
+    predictor: TwoStreamPredictor,
+) -> None:
+    """Looks of one stack; a break of the source is forgotten with what was before it."""
+    count = len(predictor.spec.classes)
+    columns = [(value,) * count for value in (0.2, 1.0, 1 / count)]
+    model = BoutModel(predictor.spec.classes, *columns, bouts=9)
+    aware = TwoStreamPredictor(list(predictor.streams.values()), predictor.fusion, model)
+    live = Live(aware, Camera(30, reconnects=False), clock=PaperClock())
+    live._events, live._frames = Waiting(100), Waiting(100)
+    events = predictions(list(live))
+    frames = [Frame(PICTURES[(i + 1) % 50], i / FPS) for i in range(30)]
+    seconds = aware.windows.seconds
+    looks = list(
+        predictor.stream(frames, fps=FPS, window_seconds=seconds, every_seconds=0.2, positions=1)
+    )
+    belief = Belief(model)
+    assert len(events) == len(looks) > 4
+    for found, look in zip(events, looks, strict=True):
+        wanted = belief.update(look.scores, found.prediction.end_seconds)
+        np.testing.assert_allclose(found.prediction.scores, wanted, atol=1e-6)
+        np.testing.assert_array_equal(
+            found.prediction.streams["temporal"], look.streams["temporal"]
+        )
 
 
 def test_a_slow_flow_drops_the_oldest_frames_and_counts_them(

@@ -229,6 +229,45 @@ class _LikeliestPath:
             first = int(since[end, label])
 
 
+class Belief:
+    """What is likely now, given all that was seen so far: the forward algorithm, for live video.
+
+    Only the past is known, so that a bout shows later than in a time line and may still turn out
+    to be a flicker; of the shortest durations nothing is used.
+
+    Args:
+        model: of the bouts.
+
+    >>> belief = Belief(BoutModel(("rest", "walk"), (1.0, 1.0), (3.0, 3.0), (0.5, 0.5), 9))
+    >>> for moment, walking in enumerate((0.1, 0.9, 0.9, 0.9)):
+    ...     now = belief.update(np.array([1 - walking, walking]), 0.2 * moment)
+    ...     print(now.round(2))
+    [0.75 0.25]
+    [0.46 0.54]
+    [0.22 0.78]
+    [0.1 0.9]
+    """
+
+    def __init__(self, model: BoutModel) -> None:
+        self._mean = np.array(model.mean_seconds)
+        shares = np.array(model.shares)
+        others = np.maximum(1 - shares, FLOOR)
+        # row: what ends; column: what follows it, another class
+        self._next = np.where(np.eye(len(shares), dtype=bool), 0.0, shares / others[:, None])
+        self._now = shares
+        self._at: float | None = None
+
+    def update(self, scores: NDArray[np.floating[Any]], seconds: float) -> NDArray[np.float32]:
+        """Return (k,) probabilities of a moment; ``seconds`` ascend from call to call."""
+        passed = LOOK_SECONDS / 2 if self._at is None else max(seconds - self._at, 0.0)
+        self._at = seconds
+        ended = 1 - np.exp(-passed / self._mean)
+        likely = self._now * (1 - ended) + (self._now * ended) @ self._next
+        likely = likely * np.maximum(scores, FLOOR) ** min(passed / LOOK_SECONDS, 1.0)
+        self._now = likely / likely.sum()
+        return np.asarray(self._now, np.float32)
+
+
 def learn(classes: Sequence[str], bouts: Iterable[tuple[str, float]]) -> BoutModel:
     """Learn durations and shares from labelled bouts.
 

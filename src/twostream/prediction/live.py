@@ -10,13 +10,15 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import groupby
 from typing import Generic, Protocol, TypeVar
 
+from twostream.bout_model import Belief
 from twostream.extraction.pauses import PauseWatch
 from twostream.prediction.live_events import Breaks, Gap, LivePrediction, LiveSummary
 from twostream.prediction.predictor import TwoStreamPredictor
-from twostream.prediction.timeline import check_windows
+from twostream.prediction.timeline import Windows, check_windows
 from twostream.prediction.window import Window, check_size
 from twostream.types import Frame, UsageError, VideoError
 from twostream.video.live_sources import Clock, StreamStart
@@ -123,9 +125,10 @@ class Live:
     Args:
         predictor: what runs on the windows.
         source: of frames.
-        window_seconds: that are scored at once.
+        window_seconds: that are scored at once; None: a look of a run that knows how long bouts
+            last, which then says what is likely after all that was seen; else 2 s.
         every_seconds: from one prediction to the next.
-        positions: how many frames and stacks of a window are scored.
+        positions: how many frames and stacks of a window are scored; None: likewise 1, else 3.
         seconds: after so many it ends; None: with the source, or when iteration is left.
         clock: the time.
 
@@ -139,12 +142,17 @@ class Live:
         predictor: TwoStreamPredictor,
         source: Source,
         *,
-        window_seconds: float = WINDOW_SECONDS,
+        window_seconds: float | None = None,
         every_seconds: float = EVERY_SECONDS,
-        positions: int = POSITIONS,
+        positions: int | None = None,
         seconds: float | None = None,
         clock: Clock | None = None,
     ) -> None:
+        as_a_rule = Windows(WINDOW_SECONDS, EVERY_SECONDS, POSITIONS, 0.0)
+        if predictor.bouts is not None:
+            as_a_rule = predictor.windows
+        window_seconds = as_a_rule.seconds if window_seconds is None else window_seconds
+        positions = as_a_rule.positions if positions is None else positions
         check_windows(window_seconds, every_seconds, positions)
         if seconds is not None and not 0 < seconds < float("inf"):
             raise UsageError(f"seconds must be a number above 0, got {seconds}")
@@ -167,6 +175,7 @@ class Live:
         self._start = StreamStart()
         self._started = self._ended = self.clock.now()
         self._breaks = Breaks(self._tell, self._started)
+        self._belief = self._no_belief()
         self._taken = self._predictions = 0
         self._longest_delay = 0.0
 
@@ -184,6 +193,7 @@ class Live:
                 event = self._events.get(_LOOK_SECONDS)
                 self._breaks.look(self.clock.now())
                 if isinstance(event, Gap):
+                    self._belief = self._no_belief()
                     yield event
                 elif event is not None:
                     yield self._predict(*event)
@@ -208,6 +218,11 @@ class Live:
             damaged=getattr(self.source, "damaged", 0),
         )
 
+    def _no_belief(self) -> Belief | None:
+        """Return what knows nothing yet; None: how long bouts last is not known."""
+        bouts = self.predictor.bouts
+        return None if bouts is None else Belief(bouts)
+
     def _over(self) -> bool:
         return self.seconds is not None and self.clock.now() - self._started >= self.seconds
 
@@ -215,6 +230,8 @@ class Live:
         offset = began - self._started
         start, end = window.start_seconds + offset, window.end_seconds + offset
         found = self.predictor.score(Window(window.clip, start, end), self.positions)
+        if self._belief is not None:
+            found = replace(found, scores=self._belief.update(found.scores, end))
         delay = self.clock.now() - began - window.end_seconds
         self._predictions += 1
         self._longest_delay = max(self._longest_delay, delay)
