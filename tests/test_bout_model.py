@@ -120,8 +120,9 @@ def test_durations_come_from_the_labels(tmp_path: Path) -> None:
     assert model.mean_seconds == (5.0, 3.0)
     assert model.shortest_seconds == pytest.approx((2.5, 0.6))  # half of the 10% quantile
     assert model.shares == (0.25, 0.75)
-    write_bouts(tmp_path, model)
-    assert read_bouts(tmp_path) == model
+    for each in (model, learn(("rest", "walk"), lasted, {"walk": ("go", "wave")})):
+        write_bouts(tmp_path, each)
+        assert read_bouts(tmp_path) == each
     assert model.of(("rest", "walk")) is model
     with pytest.raises(ModelError, match="not of one run"):
         model.of(("walk", "rest"))

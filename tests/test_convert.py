@@ -135,6 +135,32 @@ def test_segments_are_bouts_and_pauses_are_not_watched(tmp_path: Path) -> None:
     assert named == str(video.resolve())
 
 
+def test_a_class_of_labels_that_hold_at_once_is_a_bout_of_each(tmp_path: Path) -> None:
+    timeline = Timeline(
+        write_clip(tmp_path / "clip.avi", frames=30),
+        ("sit", "groom + sit", "other"),
+        np.array([1.0, 2.0]),
+        np.full((2, 3), 0.3, np.float32),
+        {},
+        (
+            Segment(0, 1, "sit", 0.9),
+            Segment(1, 4, "groom + sit", 0.5),
+            Segment(4, 5, "other", 0.9),
+            Segment(5, 6, "sit", 0.8),
+        ),
+        None,
+        6.0,
+        together={"groom + sit": ("groom", "sit")},
+    )
+    labels = timeline_labels(timeline, tmp_path)
+    assert labels.classes == ("sit", "groom")
+    assert labels.recordings[0].bouts == (
+        Bout(0, 4, "sit", confidence=0.6),  # (1 * .9 + 3 * .5) / 4
+        Bout(1, 4, "groom", confidence=0.5),
+        Bout(5, 6, "sit", confidence=0.8),
+    )
+
+
 def test_predict_writes_labels_that_open_again(
     run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from twostream.bout_model import read_bouts
 from twostream.datasets import SplitChoice, load_dataset
-from twostream.datasets.labelled_recordings import exclusive, within, without
+from twostream.datasets.labelled_recordings import stretches_of, within, without
 from twostream.extraction import extract
 from twostream.labels import Bout, Recording
 from twostream.labels.stretch_ids import have_in_common, span_id, span_of, stored_id
@@ -71,28 +72,33 @@ class TestSpans:
         assert within([(0, 2), (1, 5), (7, 8)], 4) == ((0, 4),)
 
 
-class TestExclusive:
+def stretches(seconds: float, *bouts: Bout, **options: Any) -> dict[str, tuple[Any, ...]]:
+    found = stretches_of(Recording("a", bouts, **options), seconds)
+    return {" ".join(sorted(of)): spans for of, spans in found.items()}
+
+
+class TestStretches:
     def test_the_rest_of_what_was_watched_is_other(self) -> None:
         bouts = (Bout(2, 4, "walk"), Bout(6, 7, "run"))
-        found, together = exclusive(Recording("a", bouts, watched=((1, 8),)), 10.0)
-        assert found == {
+        assert stretches(10.0, *bouts, watched=((1, 8),)) == {
             "walk": ((2, 4),),
             "run": ((6, 7),),
             "other": ((1, 2), (4, 6), (7, 8)),
         }
-        assert together == 0
 
-    def test_time_of_several_labels_is_nobodys(self) -> None:
-        bouts = (Bout(0, 4, "walk"), Bout(3, 6, "wave"), Bout(3.5, 4, "walk"))
-        found, together = exclusive(Recording("a", bouts), 10.0)
-        assert found == {"walk": ((0, 3),), "wave": ((4, 6),), "other": ((6, 10),)}
-        assert together == pytest.approx(1.0)
+    def test_labels_that_hold_at_once_stand_together(self) -> None:
+        bouts = (Bout(0, 4, "walk"), Bout(3, 6, "wave"), Bout(3.5, 4, "walk"), Bout(5, 7, "other"))
+        assert stretches(10.0, *bouts) == {
+            "walk": ((0, 3),),
+            "walk wave": ((3, 4),),
+            "wave": ((4, 6),),
+            "other": ((6, 10),),
+        }
 
     def test_a_point_event_is_a_second_and_ends_are_the_videos(self) -> None:
         bouts = (Bout(0.2, 0.2, "touch"), Bout(9, 15, "walk"), Bout(20, 30, "walk"))
-        found, _ = exclusive(Recording("a", bouts), 10.0)
-        assert found["touch"] == ((0, 0.7),) and found["walk"] == ((9, 10),)
-        assert found["other"] == ((0.7, 9),)
+        found = stretches(10.0, *bouts)
+        assert found == {"touch": ((0, 0.7),), "walk": ((9, 10),), "other": ((0.7, 9),)}
 
 
 class TestReading:
@@ -121,6 +127,24 @@ class TestReading:
         split = data.split(fold="1/3")
         assert not {v.group for v in split.train} & {v.group for v in split.test}
         assert any("blocks of time" in note for note in data.notes)
+
+    def test_labels_that_often_hold_at_once_are_a_class(self, tmp_path: Path) -> None:
+        """Twice 6 s of sit and groom, which never stands alone; 3 s of sit and sniff: too few."""
+        rows = []
+        for name in ("a", "b"):
+            write(tmp_path / f"{name}.mp4", 20)
+            rows += [f"{name}.mp4,sit,0,12", f"{name}.mp4,groom,4,10", f"{name}.mp4,walk,12,18"]
+        file = labels(tmp_path, *rows, "a.mp4,sniff,0,3")
+        data = load_dataset(file)
+        assert data.classes == ("sit", "walk", "groom + sit", "other")
+        assert data.together == {"groom + sit": ("groom", "sit")}
+        both = [v.video_id for v in data.videos if v.label == 2]
+        assert both[:3] == ["a.mp4#4.000-6.000", "a.mp4#6.000-8.000", "a.mp4#8.000-10.000"]
+        assert any("classes of their own: groom + sit" in note for note in data.notes)
+        assert any("7.5% of the watched time" in note for note in data.notes)
+        assert any("so not learnt: sniff" in note for note in data.notes)
+        before = load_dataset(file, reading=4)  # what was begun goes on as it was
+        assert before.classes == ("sit", "walk", "other") and not before.together
 
     def test_missing_videos_are_counted(self, tmp_path: Path) -> None:
         write(tmp_path / "a.mp4", 4)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,7 @@ class BoutModel:
         mean_seconds: (k,) what it lasts on average, at least the shortest.
         shares: (k,) of all bouts, each above 0; they sum to 1.
         bouts: how many it was learnt from.
+        together: class -> the labels that hold at once in it; other classes are one label.
     """
 
     classes: tuple[str, ...]
@@ -55,6 +56,7 @@ class BoutModel:
     mean_seconds: tuple[float, ...]
     shares: tuple[float, ...]
     bouts: int
+    together: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         columns = (self.shortest_seconds, self.mean_seconds, self.shares)
@@ -111,6 +113,7 @@ class BoutModel:
             "bouts": self.bouts,
             "classes": {
                 name: {"shortest_seconds": shortest, "mean_seconds": mean, "share": share}
+                | ({"labels": list(self.together[name])} if name in self.together else {})
                 for name, (shortest, mean, share) in zip(self.classes, rows, strict=True)
             },
         }
@@ -132,6 +135,7 @@ class BoutModel:
             mean_seconds=tuple(each.mean_seconds for each in of_each),
             shares=tuple(each.share for each in of_each),
             bouts=said.bouts,
+            together={name: each.labels for name, each in said.classes.items() if each.labels},
         )
 
 
@@ -142,6 +146,7 @@ class _OfClass:
     shortest_seconds: float
     mean_seconds: float
     share: float
+    labels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,12 +273,17 @@ class Belief:
         return np.asarray(self._now, np.float32)
 
 
-def learn(classes: Sequence[str], bouts: Iterable[tuple[str, float]]) -> BoutModel:
+def learn(
+    classes: Sequence[str],
+    bouts: Iterable[tuple[str, float]],
+    together: Mapping[str, tuple[str, ...]] | None = None,
+) -> BoutModel:
     """Learn durations and shares from labelled bouts.
 
     Args:
         classes: k names; each has a bout.
         bouts: (class, seconds) of each, in seconds above 0.
+        together: class -> the labels that hold at once in it.
 
     Raises:
         ValueError: a class without a bout.
@@ -295,6 +305,7 @@ def learn(classes: Sequence[str], bouts: Iterable[tuple[str, float]]) -> BoutMod
         tuple(float(each.mean()) for each in of_each),
         tuple(len(each) / total for each in of_each),
         total,
+        dict(together or {}),
     )
 
 

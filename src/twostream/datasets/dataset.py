@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +47,7 @@ class Dataset:
         notes: what was left out while reading, in sentences.
         ignored: hidden and other files that are no videos.
         list_name: of the list inside the folder that groups and splits are from; "" for none.
+        together: class -> the labels that hold at once in it, of recordings.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Dataset:
     notes: tuple[str, ...] = ()
     ignored: int = 0
     list_name: str = ""
+    together: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if len(self.classes) < 2:

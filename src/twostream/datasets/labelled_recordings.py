@@ -8,7 +8,7 @@ nobody watched is never used.
 from __future__ import annotations
 
 import os
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, pairwise
@@ -30,7 +30,11 @@ from twostream.types import VIDEO_SUFFIXES, DataError, LabeledVideo, VideoError
 PIECE_SECONDS = 2.0  # as the windows of a time line
 POINT_SECONDS = 1.0  # around a point event
 SHORTEST_SECONDS = 0.2  # of a piece; what is left of a bout between others may be shorter
+TOGETHER_SECONDS = 10.0  # that labels hold at once, to be learnt together
 BLOCKS, GAP_SECONDS = 6, 2.0  # of a recording that stands alone
+
+LabelSet = frozenset[str]
+_OTHER: LabelSet = frozenset([OTHER])
 
 
 @dataclass(frozen=True)
@@ -77,38 +81,31 @@ def _holds_video(folder: Path) -> bool:
     return any(os.path.splitext(name)[1].lower() in VIDEO_SUFFIXES for name in names)
 
 
-def read_recordings(labels: Labels, place: Path, *, missing: Missing = "refuse") -> Dataset:
+def read_recordings(
+    labels: Labels, place: Path, *, missing: Missing = "refuse", together: bool = True
+) -> Dataset:
     """Make a data set of recordings.
 
     Pieces are grouped by the recording's group, or by the recording; of one recording alone by
-    blocks of time with gaps in between, in which nothing is used. Time with several labels at once
-    is left out.
+    blocks of time with gaps in between, in which nothing is used. Labels that often hold at once
+    are a class of their own; other time with several of them is left out.
 
     Args:
         labels: what ``labels_in`` found in
         place: the file or folder; names of videos are relative to its folder.
         missing: what becomes of videos that are not there, see ``load_dataset``.
+        together: False: all time with several labels is left out.
 
     Raises:
         DataError: a video is missing, or nothing is labelled.
     """
     found, notes = _videos(labels, place, missing)
-    spans, together = {}, 0.0
-    for each in found:
-        spans[each.video_id], both = exclusive(each.recording, each.seconds)
-        together += both
-    names = {label for by_label in spans.values() for label, of in by_label.items() if of}
-    classes = tuple(dict.fromkeys(name for name in (*labels.classes, OTHER) if name in names))
-    if not names - {OTHER}:
+    stretches = {each.video_id: stretches_of(each.recording, each.seconds) for each in found}
+    names = _class_names(labels, found, stretches, together=together)
+    classes = tuple(names.values())
+    if not set(classes) - {OTHER}:
         raise DataError(f"{place} labels nothing in its videos: label some bouts")
-    if together > 1e-6:
-        every = together + sum(
-            length(of) for by_label in spans.values() for of in by_label.values()
-        )
-        notes.append(
-            f"{100 * together / every:.1f}% of the watched time has several labels at once, and is "
-            "left out: one class is learnt for each moment"
-        )
+    notes += _on_several(stretches, names)
     groups = {each.recording.group or each.video_id for each in found}
     if len(groups) == 1:
         notes.append(
@@ -117,7 +114,8 @@ def read_recordings(labels: Labels, place: Path, *, missing: Missing = "refuse")
         )
     videos, sides = [], defaultdict[str, list[LabeledVideo]](list)
     for each in found:
-        own = _pieces(each, spans[each.video_id], classes, alone=len(groups) == 1)
+        spans = {names[of]: spans for of, spans in stretches[each.video_id].items() if of in names}
+        own = _pieces(each, spans, classes, alone=len(groups) == 1)
         videos += own
         sides[each.recording.split] += own
     given, odd = given_by_side(sides)
@@ -129,18 +127,19 @@ def read_recordings(labels: Labels, place: Path, *, missing: Missing = "refuse")
         videos=tuple(videos),
         given=given,
         notes=(*labels.notes, *notes, *odd),
+        together={name: _in_order(of, labels) for of, name in names.items() if len(of) > 1},
     )
 
 
-def exclusive(recording: Recording, seconds: float) -> tuple[dict[str, tuple[Span, ...]], float]:
-    """Return where each class stands alone, "other" where nothing is labelled, in seconds.
+def stretches_of(recording: Recording, seconds: float) -> dict[LabelSet, tuple[Span, ...]]:
+    """Return where which labels hold at once, in seconds; "other" where none does.
 
     Args:
         recording: its bouts; a point event stands for ``POINT_SECONDS`` around it.
         seconds: length of its video.
 
     Returns:
-        Label -> stretches, apart and ascending; and how long several classes stand together.
+        Labels -> stretches, apart and ascending.
     """
     labelled = defaultdict[str, list[Span]](list)
     for bout in recording.bouts:
@@ -148,15 +147,73 @@ def exclusive(recording: Recording, seconds: float) -> tuple[dict[str, tuple[Spa
         start, end = bout.start_seconds - more, bout.end_seconds + more
         labelled[bout.label].append((max(start, 0.0), end))
     by_label = {label: within(spans, seconds) for label, spans in labelled.items()}
-    alone = {
-        label: without(spans, chain.from_iterable(by_label[o] for o in by_label if o != label))
+    changes = sorted(
+        (moment, begins, label)
         for label, spans in by_label.items()
-    }
-    anything = joined(chain.from_iterable(by_label.values()))
-    together = length(anything) - sum(map(length, alone.values()))
+        for span in spans
+        for moment, begins in zip(span, (True, False), strict=True)
+    )
+    found = defaultdict[LabelSet, list[Span]](list)
+    now = set[str]()
+    for (moment, begins, label), (following, _, _) in pairwise([*changes, (seconds, False, "")]):
+        (now.add if begins else now.discard)(label)
+        if now and following > moment:
+            found[frozenset(now - {OTHER}) or _OTHER].append((moment, following))
     watched = ((0.0, seconds),) if recording.watched is None else recording.watched
-    rest = without(within(watched, seconds), anything)
-    return alone | {OTHER: joined([*alone.get(OTHER, ()), *rest])}, together
+    found[_OTHER] += without(within(watched, seconds), chain.from_iterable(by_label.values()))
+    return {of: joined(spans) for of, spans in found.items() if spans}
+
+
+def _class_names(
+    labels: Labels,
+    found: Sequence[_Found],
+    stretches: Mapping[str, Mapping[LabelSet, Sequence[Span]]],
+    *,
+    together: bool,
+) -> dict[LabelSet, str]:
+    """Return what is learnt and its class: each label, those that often hold at once, "other"."""
+    lasting, groups = Counter[LabelSet](), defaultdict[LabelSet, set[str]](set)
+    for each in found:
+        for of, spans in stretches[each.video_id].items():
+            lasting[of] += length(spans)  # type: ignore[assignment]
+            groups[of].add(each.recording.group or each.video_id)
+    enough = min(2, len({each.recording.group or each.video_id for each in found}))
+    named = {frozenset([name]): name for name in labels.classes}
+    several = [
+        of
+        for of in lasting
+        if len(of) > 1 and lasting[of] >= TOGETHER_SECONDS and len(groups[of]) >= enough
+    ]
+    for of in sorted(several, key=lambda of: _in_order(of, labels)) if together else ():
+        if (name := " + ".join(_in_order(of, labels))) not in named.values():
+            named[of] = name
+    named.setdefault(_OTHER, OTHER)
+    return {of: name for of, name in named.items() if of in lasting}
+
+
+def _in_order(of: LabelSet, labels: Labels) -> tuple[str, ...]:
+    return tuple(name for name in labels.classes if name in of)
+
+
+def _on_several(
+    stretches: Mapping[str, Mapping[LabelSet, Sequence[Span]]], names: Mapping[LabelSet, str]
+) -> list[str]:
+    """Say which labels are learnt together, and what time is left out."""
+    notes = []
+    seen = {name for each in stretches.values() for of in each for name in of}
+    if never := sorted(seen - {name for of in names for name in of}):
+        notes.append(f"never without other labels, and so not learnt: {', '.join(never)}")
+    if learnt := [name for of, name in names.items() if len(of) > 1]:
+        notes.append(f"labels that hold at once are classes of their own: {', '.join(learnt)}")
+    lasting = [(of, length(spans)) for each in stretches.values() for of, spans in each.items()]
+    left = sum(seconds for of, seconds in lasting if of not in names)
+    if left > 1e-6:
+        share = 100 * left / sum(seconds for _, seconds in lasting)
+        notes.append(
+            f"{share:.1f}% of the watched time has several labels at once, too seldom together to "
+            "be learnt, and is left out"
+        )
+    return notes
 
 
 def within(spans: Iterable[Span], seconds: float) -> tuple[Span, ...]:

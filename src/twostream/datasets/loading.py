@@ -39,7 +39,7 @@ def load_dataset(
     root, how = Path(root), Reading.of(reading)
     if root.is_dir():
         if how.labels_in_time and (labels := labels_in(root)):
-            return read_recordings(labels, root, missing=missing)
+            return read_recordings(labels, root, missing=missing, together=how.labels_together)
         return read_listed_folder(root, reading=how, missing=missing)
     if not root.exists():
         raise DataError(f"{root}: no such file or folder")
@@ -48,5 +48,5 @@ def load_dataset(
     if root.suffix.lower() in VIDEO_SUFFIXES:
         raise DataError(ONE_VIDEO.format(root))
     if how.labels_in_time and (labels := labels_in(root)):
-        return read_recordings(labels, root, missing=missing)
+        return read_recordings(labels, root, missing=missing, together=how.labels_together)
     return read_list(root, reading=how, missing=missing)

@@ -11,7 +11,7 @@ from typing import Self
 
 from twostream.foreign import is_foreign, was_foreign
 
-READING = 4  # today's
+READING = 5  # today's
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +32,7 @@ class Reading:
         counted_words: `folder number-of-frames label` with labels of several words (from 4 on).
         known_suffixes: in official lists only what videos' names end in is a suffix, so that 1.5 is
             not a file 1 of another suffix (from 4 on).
+        labels_together: labels that often hold at once are a class (from 5 on).
         sides_beside_lists: train/ and test/ are no classes of UCF-101 and HMDB-51 (from 4 on).
     """
 
@@ -45,6 +46,7 @@ class Reading:
     counted_words: bool = True
     known_suffixes: bool = True
     sides_beside_lists: bool = True
+    labels_together: bool = True
 
     @classmethod
     def of(cls, number: int) -> Self:
@@ -60,6 +62,7 @@ class Reading:
             counted_words=number > 3,
             known_suffixes=number > 3,
             sides_beside_lists=number > 3,
+            labels_together=number > 4,
         )
 
     def passes(self, folder: str) -> bool:

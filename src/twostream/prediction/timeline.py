@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from itertools import groupby, pairwise
 from pathlib import Path
@@ -113,6 +113,7 @@ class Timeline:
         seconds: length of the video.
         pauses: (start, end) in seconds, ascending: times of which the video has no frames. No
             window and no smoothing reaches across one.
+        together: class -> the labels that hold at once in it; other classes are one label.
     """
 
     video: Path
@@ -124,6 +125,7 @@ class Timeline:
     warning: str | None
     seconds: float
     pauses: tuple[tuple[float, float], ...] = ()
+    together: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @classmethod
     def of_windows(
@@ -170,7 +172,10 @@ class Timeline:
             )
         fused = np.concatenate(smoothed)
         found = tuple(segments)
-        return cls(video, classes, times, fused, streams, found, warning, seconds, tuple(pauses))
+        together = bouts.together if bouts else {}
+        return cls(
+            video, classes, times, fused, streams, found, warning, seconds, tuple(pauses), together
+        )
 
     def spans(self) -> list[tuple[float, float]]:
         """Return which time each window stands for: (start, end), seconds, midway to the next."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from twostream.bout_model import learn, read_bouts, write_bouts
@@ -17,10 +17,10 @@ logger = logging.getLogger(__name__)
 _TOUCHING_SECONDS = 0.0015  # ids of pieces are rounded to milliseconds
 
 
-def learn_bouts(run: Path, split: DatasetSplit) -> None:
+def learn_bouts(run: Path, split: DatasetSplit, together: Mapping[str, tuple[str, ...]]) -> None:
     """Write RUN/bouts.json from the training side's labelled stretches, where it is not there."""
     if read_bouts(run) is None:
-        model = learn(split.classes, labelled_bouts(split.train, split.classes))
+        model = learn(split.classes, labelled_bouts(split.train, split.classes), together)
         write_bouts(run, model)
         logger.info(model.in_words())
 

@@ -201,7 +201,7 @@ class TrainingRun:
                 save_scores(scores / f"{each.stream}-test.npz", each)
                 test.append(each)
         if self.dataset.kind == RECORDINGS:
-            learn_bouts(out, self.split)
+            learn_bouts(out, self.split, self.dataset.together)
         heads = self.other_heads(others)
         fitted = settings.recipe.fit_scores if folds else "in-sample"
         results = outcome(self, own, test, train, heads, fitted, fusion)
