@@ -126,8 +126,9 @@ def test_durations_come_from_the_labels(tmp_path: Path) -> None:
     assert model.of(("rest", "walk")) is model
     with pytest.raises(ModelError, match="not of one run"):
         model.of(("walk", "rest"))
-    with pytest.raises(ValueError, match="without a bout"):
-        learn(("rest", "run"), lasted)
+    never = learn(("rest", "run", "walk"), lasted)  # as in a fold that has no bout of it
+    assert never.mean_seconds == (5.0, 3.5, 3.0) and never.shares == (0.2, 0.2, 0.6)
+    assert never.bouts == 4
 
 
 @pytest.mark.parametrize(

@@ -281,12 +281,9 @@ def learn(
     """Learn durations and shares from labelled bouts.
 
     Args:
-        classes: k names; each has a bout.
-        bouts: (class, seconds) of each, in seconds above 0.
+        classes: k names; one without a bout, of a fold that has none, is taken for what is usual.
+        bouts: (class, seconds) of each, at least one, in seconds above 0.
         together: class -> the labels that hold at once in it.
-
-    Raises:
-        ValueError: a class without a bout.
 
     >>> model = learn(("rest", "walk"), [("rest", 4.0), ("walk", 1.0), ("rest", 6.0)])
     >>> model.mean_seconds, model.shortest_seconds
@@ -295,16 +292,15 @@ def learn(
     lasted = defaultdict[str, list[float]](list)
     for label, seconds in bouts:
         lasted[label].append(seconds)
-    of_each = [np.array(lasted[name]) for name in classes]
-    if not all(len(each) for each in of_each):
-        raise ValueError("a class without a bout has no duration")
-    total = sum(map(len, of_each))
+    usual = [seconds for each in lasted.values() for seconds in each]
+    of_each = [np.array(lasted[name] or usual) for name in classes]
+    counts = [max(1, len(lasted[name])) for name in classes]
     return BoutModel(
         tuple(classes),
         tuple(SHORT_PART * float(np.quantile(each, SHORT_QUANTILE)) for each in of_each),
         tuple(float(each.mean()) for each in of_each),
-        tuple(len(each) / total for each in of_each),
-        total,
+        tuple(count / sum(counts) for count in counts),
+        len(usual),
         dict(together or {}),
     )
 
