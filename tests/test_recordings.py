@@ -17,7 +17,7 @@ from twostream.labels import Bout, Recording
 from twostream.labels.stretch_ids import have_in_common, span_id, span_of, stored_id
 from twostream.recipes import make_recipe
 from twostream.run import RunSettings, train_run
-from twostream.run.bout_durations import labelled_bouts
+from twostream.run.bout_durations import count_bouts, labelled_bouts
 from twostream.store.clips import ClipCache
 from twostream.store.flow_store import FlowStore, StoreSettings
 from twostream.types import DataError, LabeledVideo, StoreError, TemporalInput
@@ -244,3 +244,5 @@ def test_pieces_of_a_bout_are_one_bout() -> None:
     found = sorted(labelled_bouts(pieces, ("rest", "walk")))
     assert [name for name, _ in found] == ["rest", "walk", "walk", "walk"]
     assert [seconds for _, seconds in found] == pytest.approx([4.0, 1.0, 2.5, 5.0])
+    clips = [LabeledVideo(f"{i}.avi", Path(f"{i}.avi"), 0) for i in range(3)]
+    assert count_bouts(pieces) == 4 and count_bouts([*clips, *pieces]) == 7 and not count_bouts(())

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from twostream.bout_model import learn, read_bouts, write_bouts
-from twostream.labels.recordings import joined
+from twostream.labels.recordings import Span, joined
 from twostream.labels.stretch_ids import span_of, stored_id
 from twostream.types import DatasetSplit, LabeledVideo
 
@@ -25,6 +25,15 @@ def learn_bouts(run: Path, split: DatasetSplit, together: Mapping[str, tuple[str
         logger.info(model.in_words())
 
 
+def count_bouts(clips: Sequence[LabeledVideo]) -> int:
+    """Count clips, the pieces of a labelled bout as one: what epochs are counted in.
+
+    Pieces of one bout resemble each other: an hour of sleep teaches hardly more than a minute.
+    """
+    trimmed = sum(span_of(clip.video_id) is None for clip in clips)
+    return trimmed + sum(map(len, _bouts(clips).values()))
+
+
 def labelled_bouts(
     pieces: Sequence[LabeledVideo], classes: Sequence[str]
 ) -> list[tuple[str, float]]:
@@ -34,13 +43,18 @@ def labelled_bouts(
         pieces: labelled stretches of recordings.
         classes: k names.
     """
-    spans = defaultdict[tuple[str, int], list[tuple[float, float]]](list)
+    return [
+        (classes[label], end - start - _TOUCHING_SECONDS)
+        for (_, label), of_class in _bouts(pieces).items()
+        for start, end in of_class
+    ]
+
+
+def _bouts(pieces: Sequence[LabeledVideo]) -> dict[tuple[str, int], tuple[Span, ...]]:
+    """Return (recording, class) -> its bouts, each a little longer than it is."""
+    spans = defaultdict[tuple[str, int], list[Span]](list)
     for piece in pieces:
         if (span := span_of(piece.video_id)) is not None:
             start, end = span
             spans[stored_id(piece.video_id), piece.label].append((start, end + _TOUCHING_SECONDS))
-    return [
-        (classes[label], end - start - _TOUCHING_SECONDS)
-        for (_, label), of_class in spans.items()
-        for start, end in joined(of_class)
-    ]
+    return {of: joined(found) for of, found in spans.items()}

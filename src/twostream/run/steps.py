@@ -17,6 +17,7 @@ from twostream.extraction import extract
 from twostream.initialise import NetSettings, initial_model
 from twostream.labels.stretch_ids import stored_id
 from twostream.loader import TrainingBatches
+from twostream.run.bout_durations import count_bouts
 from twostream.run.data_settings import common_rate
 from twostream.scoring import evaluate
 from twostream.store.clips import ClipCache, Clips, kinds_of
@@ -175,7 +176,7 @@ def train_stream(
     fine_tuning = net.start.fine_tunes(net.stream)
     recipe = net.recipe.of(net.stream)
     if fine_tuning:
-        recipe = recipe.lasting(len(data.split.train)).fine_tuning()
+        recipe = recipe.lasting(count_bouts(data.split.train)).fine_tuning()
     clips = seen_by(data.clips, net.kinds)
     options = options or TrainerOptions()
     model = initial_model(net, data.split, clips)
