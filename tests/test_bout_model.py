@@ -47,7 +47,7 @@ def test_the_likeliest_of_all_orders_is_found(seed: int) -> None:
     rng = np.random.default_rng(seed)
     scores = rng.dirichlet(np.full(3, 0.4), 8)
     for step in (0.4, 0.2):
-        found = MODEL.decode(scores, step)
+        found = MODEL.decode([scores[:3], scores[3:]], step)
         path = tuple(label for first, end, label in found for _ in range(first, end))
         best = max(
             likelihood(MODEL, scores, step, each) for each in itertools.product(range(3), repeat=8)
@@ -62,7 +62,7 @@ def test_a_flicker_is_no_bout_and_a_bout_is_one() -> None:
     walking = np.full(40, 0.05)
     walking[5:7] = 0.95
     walking[20:30] = 0.95
-    assert model.decode(np.stack([1 - walking, walking], axis=1), 0.2) == [
+    assert model.decode([np.stack([1 - walking, walking], axis=1)], 0.2) == [
         (0, 20, 0),
         (20, 30, 1),
         (30, 40, 0),
@@ -71,8 +71,8 @@ def test_a_flicker_is_no_bout_and_a_bout_is_one() -> None:
 
 def test_a_single_class_lasts_all_the_time() -> None:
     alone = BoutModel(("walk",), (1.0,), (3.0,), (1.0,), 9)
-    assert alone.decode(np.ones((7, 1)), 0.2) == [(0, 7, 0)]
-    assert MODEL.decode(np.array([[0.1, 0.8, 0.1]]), 0.2) == [(0, 1, 1)]
+    assert alone.decode([np.ones((7, 1))], 0.2) == [(0, 7, 0)]
+    assert MODEL.decode([np.array([[0.1, 0.8, 0.1]])], 0.2) == [(0, 1, 1)]
 
 
 def test_bouts_end_between_windows() -> None:

@@ -76,26 +76,29 @@ class BoutModel:
         return self
 
     def decode(
-        self, scores: NDArray[np.floating[Any]], step_seconds: float
+        self, scores: Iterable[NDArray[np.floating[Any]]], step_seconds: float
     ) -> list[tuple[int, int, int]]:
         """Return the likeliest bouts of a stretch of video, which may begin and end within one.
 
         Args:
-            scores: (n, k) probabilities at equal steps of time, n above 0.
+            scores: (m, k) probabilities at equal steps of time, some after the other; at least one.
             step_seconds: from one to the next.
 
         Returns:
-            (first, end, class): rows ``first`` up to ``end``, without it. Together they hold all
-            rows, and neighbours differ in class.
+            (first, end, class): steps ``first`` up to ``end``, without it. Together they hold all
+            steps, and neighbours differ in class.
 
         >>> model = BoutModel(("rest", "walk"), (1.0, 1.0), (3.0, 3.0), (0.5, 0.5), 9)
         >>> walking = np.array([0.1, 0.1, 0.9, 0.1, 0.1, 0.9, 0.9, 0.8, 0.9])
-        >>> model.decode(np.stack([1 - walking, walking], axis=1), 0.5)
+        >>> model.decode([np.stack([1 - walking, walking], axis=1)], 0.5)
         [(0, 5, 0), (5, 9, 1)]
         """
         path = _LikeliestPath(self, step_seconds)
-        evidence = np.log(np.maximum(scores, FLOOR)) * (step_seconds / LOOK_SECONDS)
-        return path.through(np.asarray(evidence, np.float64))
+        for some in scores:
+            evidence = np.log(np.maximum(some, FLOOR)) * (step_seconds / LOOK_SECONDS)
+            for row in np.asarray(evidence, np.float64):
+                path.add(row)
+        return path.bouts()
 
     def in_words(self) -> str:
         """Return what bouts are like, in one line."""
@@ -160,6 +163,9 @@ class _Written:
 class _LikeliestPath:
     """Viterbi's algorithm for bouts of a shortest duration; everything in steps and logarithms.
 
+    What is kept of each step are the two best classes that may end there, whose bouts began where:
+    of any class the best that another one can follow is one of them.
+
     Args:
         model: of the bouts.
         step_seconds: length of a step.
@@ -171,67 +177,65 @@ class _LikeliestPath:
         more = np.maximum(np.array(model.mean_seconds) / step_seconds - self.least, 1.0)
         self.stay, self.leave = np.log(more / (more + 1)), -np.log(more + 1)
         self.enter = np.log(np.array(model.shares))
-        self.every = np.arange(len(model.classes))
+        count = len(model.classes)
+        self.every = np.arange(count)
+        self.steps = 0
+        # of the last steps, as many as the longest shortest bout: sums of what was seen, and how
+        # likely all is up to there for who follows the best class, and for who is the best class
+        self.so_far = np.zeros((int(self.least.max()) + 1, count))
+        self.value = np.zeros((len(self.so_far), 2))
+        self.whose = np.full((len(self.so_far), 2), -1)
+        # of every step: the two best classes, and where their bouts began
+        self.ended = [((-1, 0), (-1, 0))]
+        self.lasting = np.full(count, -np.inf)
+        self.since = np.zeros(count, np.int64)
 
-    def through(self, evidence: NDArray[np.float64]) -> list[tuple[int, int, int]]:
-        """Return (first, end, class) of the likeliest bouts; (n, k) evidence is log probability."""
-        steps, count = evidence.shape
-        so_far = np.zeros((steps + 1, count))
-        np.cumsum(evidence, axis=0, out=so_far[1:])
-        since = np.zeros((steps + 1, count), np.int32)  # where the bout began that lasts
-        # the two best classes that end at a step: what follows is another one
-        value = np.full((steps + 1, 2), -np.inf)
-        value[0] = 0.0
-        whose = np.full((steps + 1, 2), -1, np.int32)
-        lasting = np.full(count, -np.inf)
-        for step in range(1, steps + 1):
-            first = np.maximum(step - self.least, 0)  # a bout may have begun before the video
-            begun = self._before(value, whose, first) + so_far[step] - so_far[first, self.every]
-            lasting = lasting + evidence[step - 1] + self.stay
-            shorter = begun > lasting
-            since[step] = np.where(shorter, first, since[step - 1])
-            lasting = np.where(shorter, begun, lasting)
-            ending = lasting + self.leave
-            for place in range(min(2, count)):
-                best = int(ending.argmax())
-                value[step, place], whose[step, place] = ending[best], best
-                ending[best] = -np.inf
-        return self._back(so_far, since, value, whose, lasting)
+    def add(self, evidence: NDArray[np.float64]) -> None:
+        """Go on by a step of which (k,) log probabilities are known."""
+        last, self.steps = self.steps % len(self.so_far), self.steps + 1
+        here = self.steps % len(self.so_far)
+        now = self.so_far[last] + evidence
+        first = np.maximum(self.steps - self.least, 0)  # a bout may have begun before the video
+        begun = self._before(first) + now - self.so_far[first % len(self.so_far), self.every]
+        self.lasting += evidence + self.stay
+        shorter = begun > self.lasting
+        self.since = np.where(shorter, first, self.since)
+        self.lasting = np.where(shorter, begun, self.lasting)
+        ending = self.lasting + self.leave
+        best = int(ending.argmax())
+        value, ending[best] = ending[best], -np.inf
+        second = int(ending.argmax())
+        self.so_far[here] = now
+        self.value[here] = value, ending[second]
+        self.whose[here] = best, second
+        self.ended.append(((best, int(self.since[best])), (second, int(self.since[second]))))
 
-    def _before(
-        self, value: NDArray[np.float64], whose: NDArray[np.int32], first: NDArray[np.int64]
-    ) -> NDArray[np.float64]:
+    def _before(self, first: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return (k,) how likely what lies before a bout of each class is, and its beginning."""
-        same = whose[first, 0] == self.every
-        return np.where(same, value[first, 1], value[first, 0]) + self.enter
+        rows = first % len(self.so_far)
+        same = self.whose[rows, 0] == self.every
+        return np.where(same, self.value[rows, 1], self.value[rows, 0]) + self.enter
 
-    def _back(
-        self,
-        so_far: NDArray[np.float64],
-        since: NDArray[np.int32],
-        value: NDArray[np.float64],
-        whose: NDArray[np.int32],
-        lasting: NDArray[np.float64],
-    ) -> list[tuple[int, int, int]]:
+    def bouts(self) -> list[tuple[int, int, int]]:
         """Follow the best path from its end, where a bout may be cut off by the video's."""
-        steps = len(so_far) - 1
-        label = int(lasting.argmax())
-        best, first = lasting[label], int(since[steps, label])
-        for length in range(1, min(int(self.least.max()), steps + 1)):
-            begin = np.full(len(self.every), steps - length)
-            cut = self._before(value, whose, begin) + so_far[steps] - so_far[steps - length]
+        label = int(self.lasting.argmax())
+        best, first = self.lasting[label], int(self.since[label])
+        now = self.so_far[self.steps % len(self.so_far)]
+        for length in range(1, min(int(self.least.max()), self.steps + 1)):
+            begin = self.steps - length
+            cut = self._before(np.full(len(self.every), begin))
+            cut += now - self.so_far[begin % len(self.so_far)]
             cut[self.least <= length] = -np.inf
             if cut.max() > best:
                 label = int(cut.argmax())
-                best, first = cut[label], steps - length
-        found, end = [], steps
+                best, first = cut[label], begin
+        found, end = [], self.steps
         while True:
             found.append((first, end, label))
             if first == 0:
                 return found[::-1]
-            end, place = first, int(whose[first, 0] == label)
-            label = int(whose[end, place])
-            first = int(since[end, label])
+            one, other = self.ended[first]
+            end, (label, first) = first, other if one[0] == label else one
 
 
 class Belief:

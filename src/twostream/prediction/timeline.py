@@ -24,6 +24,7 @@ UNSEEN_LABEL = "no frames"
 _TIME_TOLERANCE = 1e-6
 _DIGITS = 4  # of scores and seconds in JSON
 _STEP_SECONDS = 0.04  # to which the boundaries of bouts are found, between the windows too
+_STEPS = 10_000  # of which the scores are in memory at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,11 +297,15 @@ def find_bouts(
     count = max(1, round((seconds - start_seconds) / _STEP_SECONDS))
     edges = np.linspace(start_seconds, seconds, count + 1)
     moments = (edges[:-1] + edges[1:]) / 2
-    dense = np.stack([np.interp(moments, times, column) for column in scores.T], axis=1)
+
+    def between(some: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.stack([np.interp(some, times, column) for column in scores.T], axis=1)
+
+    parts = (between(moments[i : i + _STEPS]) for i in range(0, count, _STEPS))
     found = [
         (classes[label] if score >= threshold else None, score, first, end)
-        for first, end, label in model.decode(dense, (seconds - start_seconds) / count)
-        for score in (float(dense[first:end, label].mean()),)
+        for first, end, label in model.decode(parts, (seconds - start_seconds) / count)
+        for score in (float(np.interp(moments[first:end], times, scores[:, label]).mean()),)
     ]
     segments = []
     for name, group in groupby(found, key=lambda each: each[0]):
