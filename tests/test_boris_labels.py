@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from twostream.labels import Bout, Labels, Recording, read_labels, write_labels
+from twostream.labels import Bout, Labels, Recording, label_text, read_labels, write_labels
 from twostream.labels.formats import recognise
 from twostream.types import DataError
 
@@ -300,3 +301,37 @@ def test_two_observations_may_measure_one_video_differently(path: Path) -> None:
     other["media_info"]["length"] = {"/data/day1.mp4": 90.0}
     with pytest.raises(DataError, match=r"has the seconds 60\.0 and 90\.0: keep one"):
         read_labels(project(path, eva=observation(), kim=other))
+
+
+# --- packed projects
+
+
+def test_a_packed_project_is_the_same(tmp_path: Path) -> None:
+    bouts = (Bout(1, 2, "walk"), Bout(3, 3, "jump"))
+    labels = Labels((Recording("a.mp4", bouts, 10, 25),), ("walk", "jump"))
+    plain, packed = tmp_path / "a.boris", tmp_path / "b.boris.gz"
+    write_labels(labels, plain)
+    write_labels(labels, packed)
+    assert gzip.decompress(packed.read_bytes()) == plain.read_bytes()
+    assert recognise(packed) == "boris" and read_labels(packed) == labels
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (gzip.compress(b"{}" * 4000)[:-9], "it ends before what is packed in it does"),
+        (b"\x1f\x8b and no more", "is damaged: it cannot be unpacked"),
+        (
+            gzip.compress(b" " * (1 << 20)),
+            "has more when it is unpacked, and a label file may have 0 MiB",
+        ),
+    ],
+)
+def test_what_is_packed_is_not_trusted(
+    data: bytes, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(label_text, "MOST_BYTES", 1 << 19)
+    path = tmp_path / "c.boris.gz"
+    path.write_bytes(data)
+    with pytest.raises(DataError, match=words):
+        read_labels(path, "boris")

@@ -1,4 +1,4 @@
-"""BORIS projects (.boris): JSON with an ethogram and observations, whose events are rows.
+"""BORIS projects (.boris, packed .boris.gz): JSON with an ethogram and observations, whose events are rows.
 
 A row is [time, subject, behaviour code, modifiers, comment] and, since version 8.11, the frame. A
 "Point event" is one row; a "State event" two, which begin and end it. Read are projects of the
@@ -7,6 +7,7 @@ versions 4 to 9 ("project_format_version" up to 7.0, which BORIS 7 to 9 write).
 
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 from typing import Any
@@ -34,9 +35,10 @@ from twostream.labels.label_text import (
 from twostream.labels.recordings import Bout, Labels, Recording, one_line
 from twostream.types import DataError
 
+PACKED = ".boris.gz"  # BORIS writes it since 7.9.15
 HOLDS = Holds(
     title="BORIS project",
-    suffixes=(".boris",),
+    suffixes=(".boris", PACKED),
     times="milliseconds",
     subjects=True,
     annotators=True,
@@ -57,7 +59,8 @@ def recognised(path: Path, start: str) -> bool:
     """Tell by the suffix, or by keys that only a project has."""
     marks = ('"behaviors_conf"', '"subjects_conf"', '"project_format_version"', '"observations"')
     has = sum(mark in start for mark in marks)
-    return start.lstrip().startswith("{") and (path.suffix.lower() == ".boris" or has > 1)
+    named = path.name.lower().endswith(HOLDS.suffixes)
+    return start.lstrip().startswith("{") and (named or has > 1)
 
 
 def read(path: Path, *, fps: float | None = None) -> Labels:
@@ -194,7 +197,7 @@ def _events(
     return events
 
 
-def text(labels: Labels, suffix: str = ".boris") -> str:
+def text(labels: Labels, suffix: str = ".boris") -> str | bytes:
     """Return a project that BORIS 7 to 9 opens: an observation for each video and annotator."""
     recordings = [kept_recording(recording, HOLDS) for recording in labels.recordings]
     annotators = [sorted({bout.annotator for bout in each.bouts} or {""}) for each in recordings]
@@ -227,7 +230,8 @@ def text(labels: Labels, suffix: str = ".boris") -> str:
         "converters": {},
         "observations": observations,
     }
-    return json.dumps(project, indent=1) + "\n"  # ASCII: BORIS reads it as its system has it
+    text = json.dumps(project, indent=1) + "\n"  # ASCII: BORIS reads it as its system has it
+    return gzip.compress(text.encode(), mtime=0) if suffix == PACKED else text
 
 
 def _variables() -> dict[str, Any]:

@@ -144,14 +144,25 @@ def joined_labels(where: Path, parts: Sequence[Labels], notes: Sequence[str] = (
     return Labels(tuple(recordings), classes, points, (*notes, *said))
 
 
+def suffix_of(path: Path, holds: Holds) -> str:
+    """Return which suffix of a format a name has, which may have two points; "" for none."""
+    name = path.name.lower()
+    return next((suffix for suffix in holds.suffixes if name.endswith(suffix)), "")
+
+
 def format_for(path: Path) -> str:
     """Return the format that a name's suffix asks for; raises a UsageError where it does not."""
-    suffix = path.suffix.lower()
-    names = [name for name, each in FORMATS.items() if suffix == each.HOLDS.suffixes[0]]
-    if suffix not in _UNCLEAR and (len(names) == 1 or _OWN in names):
+    names = [name for name, each in FORMATS.items() if _asks_for(path, each.HOLDS)]
+    if path.suffix.lower() not in _UNCLEAR and (len(names) == 1 or _OWN in names):
         return _OWN if _OWN in names else names[0]
     known = ", ".join(names or FORMATS)
     raise UsageError(f"{path} does not say which format it is to be: name one of {known}")
+
+
+def _asks_for(path: Path, holds: Holds) -> bool:
+    """Tell whether a name has a format's first suffix, or one of two parts, as nobody else has."""
+    suffix = suffix_of(path, holds)
+    return suffix == holds.suffixes[0] or suffix.count(".") > 1
 
 
 def write_labels(labels: Labels, path: Path, format: str | None = None) -> tuple[str, ...]:
@@ -181,13 +192,12 @@ def write_labels(labels: Labels, path: Path, format: str | None = None) -> tuple
                 )
     told = lost(labels, holds)
     if holds.several or len(labels.recordings) == 1:
-        suffix = path.suffix.lower()
-        known = suffix if suffix in holds.suffixes else holds.suffixes[0]
-        _write(path, module.text(labels, known))
+        suffix = suffix_of(path, holds) or holds.suffixes[0]
+        _write(path, module.text(labels, suffix))
         return told
     if not labels.recordings:
         raise DataError(f"there is no recording, so {holds.title} has nothing to write")
-    if path.is_file() or path.suffix.lower() in holds.suffixes:
+    if path.is_file() or suffix_of(path, holds):
         raise DataError(
             f"{path} can hold one recording, and there are {len(labels.recordings)}: name a folder"
         )

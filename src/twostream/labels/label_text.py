@@ -6,6 +6,7 @@ import csv
 import io
 import math
 import re
+import zlib
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from pathlib import Path
@@ -21,10 +22,13 @@ _CLOCK = re.compile(r"(?:(\d{1,6}):)?(\d{1,6}):(\d{1,6}(?:[.,]\d*)?)")
 _NUMBER = re.compile(r"[+-]?(?:\d+[.,]?\d*|[.,]\d+)(?:[eE][+-]?\d{1,3})?")
 _CONFIDENCE = re.compile(r"confidence (\d+(?:\.\d+)?)(?:;|$)")
 _FORMULA = re.compile(r"'*[=+\-@]")
+_GZIP = b"\x1f\x8b"  # what its files begin with
 
 
 def read_text(path: Path) -> str:
     """Return a file's text: UTF-8, or UTF-16 with its mark; line ends are new lines.
+
+    What gzip has packed is unpacked, as far as a label file may be large.
 
     Raises:
         DataError: it cannot be read, is larger than ``MOST_BYTES``, or is no such text.
@@ -32,26 +36,46 @@ def read_text(path: Path) -> str:
     try:
         size = path.stat().st_size
         if size > MOST_BYTES:
-            raise DataError(
-                f"{path} has {size >> 20} MiB, more than the {MOST_BYTES >> 20} that a label file "
-                "may have: split it"
-            )
+            raise _too_large(path, f"{size >> 20} MiB")
         data = path.read_bytes()
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
-    return _decoded(path, data)
+    return _decoded(path, _unpacked(path, data) if data.startswith(_GZIP) else data)
+
+
+def _too_large(path: Path, size: str) -> DataError:
+    return DataError(
+        f"{path} has {size}, and a label file may have {MOST_BYTES >> 20} MiB: split it"
+    )
+
+
+def _unpacked(path: Path, data: bytes) -> bytes:
+    """Return what gzip has packed, and no more of it than a label file may have."""
+    packed = zlib.decompressobj(zlib.MAX_WBITS | 16)
+    try:
+        found = packed.decompress(data, MOST_BYTES + 1)
+    except zlib.error as error:
+        raise DataError(f"{path} is damaged: it cannot be unpacked ({error})") from error
+    if len(found) > MOST_BYTES:
+        raise _too_large(path, "more when it is unpacked")
+    if not packed.eof:
+        raise DataError(f"{path} is damaged: it ends before what is packed in it does")
+    return found
 
 
 def text_start(path: Path) -> str:
-    """Return the first characters of a file, as ``read_text`` does; "" where it is no text."""
+    """Return the first characters of a file, as ``read_text`` does; "" where it is none."""
     try:
         with open(path, "rb") as file:
             data = file.read(4 * START_CHARACTERS)
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
     try:
+        if data.startswith(_GZIP):
+            packed = zlib.decompressobj(zlib.MAX_WBITS | 16)
+            data = packed.decompress(data, 4 * START_CHARACTERS)
         text = _decoded(path, data, errors="ignore")
-    except DataError:
+    except (DataError, zlib.error):
         return ""
     return "" if "\0" in text else text[:START_CHARACTERS]
 
