@@ -1,8 +1,8 @@
-"""BORIS projects (.boris, packed .boris.gz): JSON with an ethogram and observations, whose events are rows.
+"""BORIS projects (.boris, packed .boris.gz): JSON with an ethogram and observations of events.
 
-A row is [time, subject, behaviour code, modifiers, comment] and, since version 8.11, the frame. A
-"Point event" is one row; a "State event" two, which begin and end it. Read are projects of the
-versions 4 to 9 ("project_format_version" up to 7.0, which BORIS 7 to 9 write).
+An event is a row [time, subject, behaviour code, modifiers, comment] and, since version 8.11, the
+frame. A "Point event" is one row; a "State event" two, which begin and end it. Read are projects of
+the versions 4 to 9 ("project_format_version" up to 7.0, which BORIS 7 to 9 write).
 """
 
 from __future__ import annotations

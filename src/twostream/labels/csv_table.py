@@ -32,7 +32,7 @@ from twostream.labels.label_text import (
     seconds,
     table_text,
 )
-from twostream.labels.recordings import SPLITS, Bout, Labels, Recording, used_classes
+from twostream.labels.recordings import Bout, Labels, Recording, split_called, used_classes
 from twostream.types import DataError
 
 HOLDS = Holds(
@@ -57,7 +57,6 @@ OF_RECORDINGS = ("group", "split", "seconds", "fps")
 POINT, NOTHING = "point event", "no bout"
 SEGMENTS = ("video", "start_seconds", "end_seconds", "label", "score")
 _AS_HERE = ("path", "start", "end", "label", "confidence")
-_SIDES = {"training": "train", "valid": "val", "validation": "val", "testing": "test"}
 
 
 def recognised(path: Path, start: str) -> bool:
@@ -111,9 +110,8 @@ def read(path: Path, *, fps: float | None = None) -> Labels:
 
 def _take(path: Path, where: str, row: dict[str, str], found: Gathered) -> None:
     """Take a row that is about a recording."""
-    split = row["split"].lower()
-    split = _SIDES.get(split, split)
-    if split not in SPLITS:
+    split = split_called(row["split"])
+    if split is None:
         raise DataError(f"{path}, {where}: split must be train, val or test, got {row['split']}")
     found.recording(
         row["path"],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import math
 import re
 import zlib
@@ -22,6 +23,7 @@ _CLOCK = re.compile(r"(?:(\d{1,6}):)?(\d{1,6}):(\d{1,6}(?:[.,]\d*)?)")
 _NUMBER = re.compile(r"[+-]?(?:\d+[.,]?\d*|[.,]\d+)(?:[eE][+-]?\d{1,3})?")
 _CONFIDENCE = re.compile(r"confidence (\d+(?:\.\d+)?)(?:;|$)")
 _FORMULA = re.compile(r"'*[=+\-@]")
+_FIRST_OBJECT = re.compile(r"\s*\[\s*\{")
 _GZIP = b"\x1f\x8b"  # what its files begin with
 
 
@@ -117,6 +119,22 @@ def read_json(path: Path) -> Any:
         raise DataError(f"{path} is not readable as JSON: {error}") from error
 
 
+def first_object(start: str) -> dict[str, Any] | None:
+    """Return the first entry of a JSON list, of a file's first characters; None: there is none.
+
+    >>> first_object('[{"label": "walk"}, {"lab')
+    {'label': 'walk'}
+    """
+    begin = _FIRST_OBJECT.match(start)
+    if begin is None:
+        return None
+    try:
+        value, _ = json.JSONDecoder().raw_decode(start, begin.end() - 1)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
 def an_object(path: Path, what: str, value: Any) -> dict[str, Any]:
     """Return a JSON value that is an object; None is an empty one; raises DataError for another."""
     if value is None:
@@ -136,10 +154,12 @@ def a_list(path: Path, what: str, value: Any) -> list[Any]:
 
 
 def a_text(value: Any) -> str:
-    """Return a JSON value as a text: numbers as they are written, nothing and objects as ""."""
+    """Return a JSON value as a text: numbers in full, nothing and objects as ""."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return ""
-    return value if isinstance(value, str) else f"{value:g}" if value == value else ""
+    if isinstance(value, float):
+        return plain(value) if math.isfinite(value) else ""
+    return str(value)
 
 
 def a_number(value: Any) -> float | None:

@@ -17,6 +17,7 @@ from twostream.schema import check_number
 Span = tuple[float, float]
 Split = Literal["", "train", "val", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
+_SIDES = {"training": "train", "valid": "val", "validation": "val", "testing": "test"}
 OTHER = "other"  # what nets call watched time without a label, as a class of its own
 MOST_SECONDS = 1e7  # 115 days: what lies beyond is a mistake
 
@@ -161,6 +162,16 @@ def one_line(text: str) -> str:
     plain = text.encode("utf-8", "replace").decode("utf-8")
     plain = "".join(" " if each < " " or "\x7f" <= each <= "\x9f" else each for each in plain)
     return " ".join(plain.replace("\ufffe", "\ufffd").replace("\uffff", "\ufffd").split())
+
+
+def split_called(name: str) -> str | None:
+    """Return the split that a word means, "" for none; None where it is no split.
+
+    >>> split_called("Validation"), split_called("test"), split_called("fold 3")
+    ('val', 'test', None)
+    """
+    split = _SIDES.get(name.lower(), name.lower())
+    return split if split in SPLITS else None
 
 
 def joined(spans: Iterable[Span]) -> tuple[Span, ...]:

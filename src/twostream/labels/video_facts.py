@@ -1,4 +1,4 @@
-"""What a label file does not say, and its video does: how many frames a second has."""
+"""What a label file does not say, and its video does: its frame rate and its length."""
 
 from __future__ import annotations
 
@@ -6,25 +6,70 @@ from dataclasses import replace
 from pathlib import Path, PureWindowsPath
 
 from twostream.labels.recordings import Labels
-from twostream.types import DataError, VideoError
+from twostream.types import VIDEO_SUFFIXES, DataError, VideoError
 
 
 def find_video(name: str, folder: Path) -> Path | None:
     """Return where a video lies that a label file names: there, or under its name in the folder.
 
     Args:
-        name: as the label file names it; maybe a path of another machine.
+        name: as the label file names it; maybe a path of another machine, or without a suffix.
         folder: of the label file.
     """
     if not name:
         return None
-    for place in (folder / name, folder / PureWindowsPath(name).name):
+    base = PureWindowsPath(name).name
+    bare = PureWindowsPath(base).suffix.lower() not in VIDEO_SUFFIXES
+    names = (name, base, *(f"{base}{suffix}" for suffix in sorted(VIDEO_SUFFIXES) if bare))
+    for place in (folder / each for each in names):
         try:
             if place.is_file():
                 return place
         except (OSError, ValueError):  # no name that a file may have
             continue
     return None
+
+
+def rate_of(name: str, folder: Path) -> float:
+    """Return how many frames a second a video has that a label file names.
+
+    Raises:
+        DataError: it is not there, or cannot be read.
+    """
+    return _facts(_there(name, folder))[0]
+
+
+def length_of(name: str, folder: Path) -> float | None:
+    """Return how many seconds a video says that it has; None: it is not there or does not say."""
+    video = find_video(name, folder)
+    if video is None:
+        return None
+    try:
+        return _facts(video)[1] or None
+    except DataError:  # extraction says what is wrong with it
+        return None
+
+
+def _there(name: str, folder: Path) -> Path:
+    video = find_video(name, folder)
+    if video is None:
+        missing = name or "the video, which the labels do not name,"
+        raise DataError(
+            f"{missing} is not in {folder}, and without it the frame rate is not known: put it "
+            "there, or say the rate with --fps"
+        )
+    return video
+
+
+def _facts(video: Path) -> tuple[float, float]:
+    """Return the frame rate, and the length that the file claims in seconds."""
+    from twostream.video import VideoReader
+
+    try:
+        with VideoReader(video) as reader:
+            return reader.info.fps, reader.claimed_seconds
+    except VideoError as error:
+        raise DataError(f"{error}: say the frame rate with --fps") from error
 
 
 def with_rates(labels: Labels, folder: Path, *, fps: float | None = None) -> Labels:
@@ -38,23 +83,5 @@ def with_rates(labels: Labels, folder: Path, *, fps: float | None = None) -> Lab
     Raises:
         DataError: a video is not there or cannot be read, and no rate was given.
     """
-    made = []
-    for recording in labels.recordings:
-        rate = recording.fps or fps
-        if rate is None:
-            video = find_video(recording.video, folder)
-            if video is None:
-                missing = recording.video or "the video, which the labels do not name,"
-                raise DataError(
-                    f"{missing} is not in {folder}, and without it the frame rate is not known: "
-                    "put it there, or say the rate with --fps"
-                )
-            from twostream.video import VideoReader
-
-            try:
-                with VideoReader(video) as reader:
-                    rate = reader.info.fps
-            except VideoError as error:
-                raise DataError(f"{error}: say the frame rate with --fps") from error
-        made.append(replace(recording, fps=rate))
+    made = [replace(r, fps=r.fps or fps or rate_of(r.video, folder)) for r in labels.recordings]
     return replace(labels, recordings=tuple(made))
