@@ -11,7 +11,10 @@ from twostream.cli.console import Shown
 from twostream.cli.options import own
 
 # the names in labels.FORMATS, which would import PyAV for every --help
-FORMAT = "csv, boris, boris-tabular, boris-aggregated, elan, frames, feral, srt, vtt, audacity"
+FORMAT = (
+    "csv, boris, boris-tabular, boris-aggregated, elan, via, cvat, label-studio, activitynet, "
+    "create-ml, frames, feral, srt, vtt, audacity"
+)
 
 
 def convert(

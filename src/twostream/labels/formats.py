@@ -12,15 +12,20 @@ from typing import Protocol
 from twostream import files
 from twostream.foreign import is_foreign
 from twostream.labels import (
+    activitynet,
     audacity,
     boris_aggregated,
     boris_project,
     boris_tabular,
+    create_ml,
     csv_table,
+    cvat,
     elan,
     feral,
     frame_table,
+    label_studio,
     srt,
+    via,
     vtt,
 )
 from twostream.labels.holds import Holds, file_stems, lost
@@ -54,6 +59,11 @@ FORMATS: dict[str, Format] = {
     "boris-tabular": boris_tabular,
     "boris-aggregated": boris_aggregated,
     "elan": elan,
+    "via": via,
+    "cvat": cvat,
+    "label-studio": label_studio,
+    "activitynet": activitynet,
+    "create-ml": create_ml,
     "frames": frame_table,
     "feral": feral,
     "srt": srt,
