@@ -153,6 +153,16 @@ def test_tags_and_shapes_of_frames_in_a_row_are_bouts(path: Path) -> None:
     )
 
 
+def test_a_skeleton_is_seen_while_one_of_its_points_is(path: Path) -> None:
+    shapes = []
+    for frame, *states in ((0, 0, 1), (10, 1, 1), (20, 0, 0), (25, 1, 1)):
+        points = "".join(f'<points label="{i}" outside="{o}"/>' for i, o in enumerate(states))
+        shapes.append(f'<skeleton frame="{frame}" keyframe="1" z_order="0">{points}</skeleton>')
+    written(path, task("", more=whole(0, 99), size=100), track("walk", *shapes))
+    (recording,) = read_labels(path, fps=10).recordings
+    assert recording.bouts == (Bout(0, 1, "walk"), Bout(2, 2.5, "walk"))
+
+
 def test_a_project_numbers_the_frames_of_a_subset_on(path: Path) -> None:
     """Two tasks of one subset, and one of another, as the project's export counts them."""
     tasks = "".join(

@@ -270,7 +270,10 @@ def _of_track(
 
 
 def _outside(shape: Element) -> bool:
-    return shape.get("outside", "0").lower() in ("1", "true")
+    """Tell whether a shape is not seen; a skeleton is not when none of its points is."""
+    points = [each for each in shape if each.get("outside") is not None]
+    states = points if shape.get("outside") is None and points else [shape]
+    return all(each.get("outside", "0").lower() in ("1", "true") for each in states)
 
 
 def _of_image(
