@@ -166,9 +166,13 @@ def test_a_skeleton_is_seen_while_one_of_its_points_is(path: Path) -> None:
 def test_a_project_numbers_the_frames_of_a_subset_on(path: Path) -> None:
     """Two tasks of one subset, and one of another, as the project's export counts them."""
     tasks = "".join(
-        f"<task><id>{i}</id><size>{size}</size><subset>{subset}</subset>{whole(0, size - 1)}"
+        f"<task><id>{i}</id><size>{size}</size><subset>{subset}</subset>{more}"
         f"<assignee><username>{who}</username></assignee><source>{i}.mp4</source></task>"
-        for i, size, subset, who in ((1, 50, "a", "ann"), (2, 30, "a", ""), (3, 40, "b", ""))
+        for i, size, subset, who, more in (
+            (1, 20, "a", "ann", f"{whole(10, 49)}<frame_filter>step=2</frame_filter>"),
+            (2, 30, "a", "", whole(0, 29)),
+            (3, 40, "b", "", whole(0, 39)),
+        )
     )
     written(
         path,
@@ -180,10 +184,11 @@ def test_a_project_numbers_the_frames_of_a_subset_on(path: Path) -> None:
     )
     labels = read_labels(path, fps=10)
     assert [(r.video, r.bouts, r.seconds) for r in labels.recordings] == [
-        ("1.mp4", (Bout(1, 2, "walk", annotator="ann"),), 5),
+        ("1.mp4", (Bout(1, 2, "walk", annotator="ann"),), None),
         ("2.mp4", (Bout(1, 2, "walk"),), 3),
         ("3.mp4", (Bout(3.5, 4, "walk"),), 4),
     ]
+    assert labels.recordings[0].watched == ((1, 5),)
     assert labels.notes == (f"{path}: track 0: it belongs to no task of the file: left out",)
 
 

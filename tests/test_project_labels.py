@@ -10,6 +10,7 @@ import pytest
 
 from twostream.labels import Bout, Labels, Recording, read_labels, write_labels
 from twostream.labels.formats import recognise
+from twostream.labels.video_facts import find_video, with_rates
 from twostream.types import DataError
 from untrained import write_clip
 
@@ -205,6 +206,15 @@ def test_results_have_scores_and_numbers_order_classes(path: Path) -> None:
     ]
     body = {"database": {"v1": {"subset": "Test", "annotations": numbered}}}
     assert read_labels(saved(path, body)).classes == ("zoom", "walk")
+
+
+def test_a_video_is_found_by_its_id(path: Path) -> None:
+    """ActivityNet names videos without a suffix."""
+    body = {"database": {"v1": {"annotations": [{"segment": [0, 1], "label": "walk"}]}}}
+    video = write_clip(path.with_name("v1.avi"))  # 25 frames a second
+    assert find_video("v1", path.parent) == video and find_video("v2", path.parent) is None
+    rated = with_rates(read_labels(saved(path, body)), path.parent)
+    assert rated.recordings[0].fps == 25
 
 
 def test_what_is_written_is_truth_and_predictions_of_its_own(path: Path) -> None:
