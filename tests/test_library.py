@@ -30,6 +30,7 @@ PUBLIC = [
     "fuse",
     "load_dataset",
     "predict",
+    "timelines",
     "train",
     "train_run",
 ]

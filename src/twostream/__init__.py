@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from twostream.datasets import load_dataset
     from twostream.export import export_onnx
     from twostream.fusion import fuse
-    from twostream.library import evaluate, extract, predict, train
+    from twostream.library import evaluate, extract, predict, timelines, train
     from twostream.prediction import Prediction, TwoStreamPredictor
     from twostream.run import RunSettings, train_run
     from twostream.types import DatasetSplit, TemporalInput, TwoStreamError, VideoScores
@@ -35,6 +35,7 @@ _HOMES = {
     "fuse": "twostream.fusion",
     "load_dataset": "twostream.datasets",
     "predict": "twostream.library",
+    "timelines": "twostream.library",
     "train": "twostream.library",
     "train_run": "twostream.run",
 }
@@ -53,6 +54,7 @@ __all__ = [
     "fuse",
     "load_dataset",
     "predict",
+    "timelines",
     "train",
     "train_run",
 ]

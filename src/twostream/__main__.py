@@ -54,9 +54,14 @@ def run(arguments: list[str]) -> int:
         return _unread()
     if status == 130:
         hint = " (with --resume)" if arguments[:1] in (["train"], ["pretrain"]) else ""
-        goes_on = "" if arguments[:1] == ["predict"] else f", the same command goes on{hint}"
+        ends = arguments[:1] == ["predict"] and not _has(arguments, "--out")
+        goes_on = "" if ends else f", the same command goes on{hint}"
         return _say(f"stopped; what is finished is kept{goes_on}", stopping.exit_status())
     return status
+
+
+def _has(arguments: list[str], option: str) -> bool:
+    return any(each.partition("=")[0] == option for each in arguments)
 
 
 def _command(arguments: list[str]) -> int:

@@ -1,4 +1,4 @@
-"""The public functions of the main path, in plain arguments: extract, train, evaluate, predict.
+"""The public functions of the main path, in plain arguments, from extract to timelines.
 
 Each is a thin layer over the steps of a run (``run.steps``), for a split and a store of one's own.
 ``load_dataset``, ``fuse`` and ``export_onnx`` are the rooms' own.
@@ -20,7 +20,9 @@ from twostream.extraction import ExtractSummary
 from twostream.extraction import extract as extract_videos
 from twostream.initialise import NetSettings, Start
 from twostream.prediction import Prediction, TwoStreamPredictor
+from twostream.prediction.many_timelines import ManyTimelines, write_timelines
 from twostream.prediction.predictor import stored_as
+from twostream.prediction.videos import find_videos
 from twostream.recipes import default_recipe, make_recipe
 from twostream.run import common_rate, extract_split, score, store_for, train_stream
 from twostream.run.data_settings import adapted, shared_rate
@@ -259,6 +261,38 @@ def predict(
     elif not isinstance(model, TwoStreamPredictor):
         model = TwoStreamPredictor.from_models(model, device=device)
     return model.predict(video)
+
+
+def timelines(
+    run: Path | str,
+    videos: Path | str | Sequence[Path | str],
+    *,
+    out: Path | str,
+    device: str = "cpu",
+    progress: Progress = no_progress,
+    **options: Any,
+) -> ManyTimelines:
+    """Tell what happens when in many videos; what OUT has already is kept.
+
+    Args:
+        run: a RUN folder, or an exported folder. For one video, and with trained models in memory,
+            see ``TwoStreamPredictor.timeline``.
+        videos: files, folders of frames, and folders of these.
+        out: folder for a time line of each video and two tables of all (docs/use.md).
+        device: "cpu", "cuda" or "auto".
+        progress: told how many seconds of video are done, of those that are to be done now.
+        **options: of ``TwoStreamPredictor.timeline``: ``window_seconds=1.0``, ``threshold=0.5``.
+
+    Returns:
+        What was done; videos that could not be read are named in ``failed``.
+
+    Raises:
+        RunError: OUT is in use, was begun with other models or options, or holds something else.
+        UsageError: two videos have one name, or an option is wrong.
+    """
+    paths = [videos] if isinstance(videos, Path | str) else videos
+    found = find_videos([Path(path) for path in paths])
+    return write_timelines(Path(run), found, Path(out), device=device, progress=progress, **options)
 
 
 def _split(data: Data) -> DatasetSplit:

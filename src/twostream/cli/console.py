@@ -7,7 +7,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -114,6 +114,11 @@ class Shown(logging.Handler):
             sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
             sys.stdout.flush()
 
+    @property
+    def has_bars(self) -> bool:
+        """Whether progress is shown as bars, with the time left."""
+        return self._bars is not None
+
     @contextmanager
     def progress(self) -> Iterator[Shown]:
         """Show progress while a command runs; without a terminal a line every few seconds."""
@@ -163,3 +168,41 @@ def percent(value: float | None) -> str:
     ('93.1%', '-')
     """
     return "-" if value is None else f"{100 * value:.1f}%"
+
+
+def duration(seconds: float) -> str:
+    """Return a time as people say it.
+
+    >>> duration(42.4), duration(754), duration(18_725), duration(200_000)
+    ('42 s', '13 min', '5 h 12 min', '55 h 33 min')
+    """
+    if seconds < 99.5:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"
+
+
+class TimeLeft:
+    """The time that is left, from how much was done since the first news.
+
+    Args:
+        clock: seconds that pass.
+
+    >>> times = iter([0.0, 10.0])
+    >>> left = TimeLeft(lambda: next(times))
+    >>> left.after(0, 600), left.after(60, 600)
+    ('', '90 s left')
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._first: tuple[float, float] | None = None
+
+    def after(self, done: float, total: float) -> str:
+        """Return the time left in words; "" where that is not known yet."""
+        now = self._clock()
+        self._first = self._first or (now, done)
+        began, before = self._first
+        if not before < done < total:
+            return ""
+        return f"{duration((total - done) * (now - began) / (done - before))} left"

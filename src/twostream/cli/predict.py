@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from twostream.cli import options
-from twostream.cli.console import Shown
+from twostream.cli.console import Shown, TimeLeft, duration
 from twostream.cli.convert import FORMAT
 from twostream.cli.options import CUDA, own
 
@@ -61,12 +61,20 @@ def predict(
     labels_format: str = own(
         None, f"Another format of it: {FORMAT}.", WRITTEN, "--labels-format", metavar="FORMAT"
     ),
+    out: Path = own(
+        None,
+        "Of --timeline: a folder for many videos, with tables of all of them. Stopped, it goes on.",
+        WRITTEN,
+        "--out",
+        metavar="OUT",
+    ),
     accelerator: options.Device = "auto",
     as_json: bool = own(False, "Print one JSON list as the last line.", None, "--json"),
 ) -> int:
     """Label videos: flow is computed inside, with what the model files say.
 
-    Of several videos, --csv, --scores, --srt, --video and --labels name folders.
+    Of several videos, --csv, --scores, --srt, --video and --labels name folders. Of many and long
+    ones, --out OUT keeps what is done and writes one table of all.
     """
     from twostream.prediction import TwoStreamPredictor
     from twostream.prediction.videos import find_videos
@@ -80,7 +88,7 @@ def predict(
     if timeline and live is not None:
         raise UsageError("--timeline is for videos and --live for a source: give one of them")
     _refuse({"seconds": seconds}, live is not None, "--live")
-    _refuse({"smooth": smooth, **files}, timeline, "--timeline")
+    _refuse({"smooth": smooth, "out": out, **files}, timeline, "--timeline")
     _refuse(common, timeline or live is not None, "--timeline or --live")
     asked: dict[str, Any] = {
         "window_seconds": window,
@@ -99,6 +107,9 @@ def predict(
     if not videos:
         raise UsageError("predict needs a VIDEO, or --live SOURCE")
     found = find_videos(videos)
+    if out is not None:
+        _refuse_beside_out(files)
+        return _many(shown, run, found, out, device, asked)
     if not timeline:
         predictor = TwoStreamPredictor.load(run, device=device)
         return _each(shown, list(found), lambda video, _: _labels(shown, predictor, video, top))
@@ -158,6 +169,61 @@ def _refuse(asked: dict[str, Any], wanted: bool, switch: str) -> None:
     for name, value in asked.items():
         if value is not None and not wanted:
             raise UsageError(f"--{name} is for {switch}: add it")
+
+
+def _refuse_beside_out(files: Mapping[str, Path | None]) -> None:
+    """Raise a UsageError for an option whose files a job that goes on would not keep track of."""
+    from twostream.types import UsageError
+
+    instead = {
+        "csv": "its table of all videos is OUT/segments.csv",
+        "scores": "they are in OUT/scores",
+        "srt": "make them of its table (twostream convert OUT/segments.csv --to srt --out FOLDER)",
+        "labels": "make them of its table (twostream convert OUT/segments.csv --to FORMAT --out "
+        "LABELS)",
+        "video": "draw films in a command of their own, without --out",
+    }
+    for name, value in files.items():
+        if value is not None:
+            raise UsageError(f"--{name} is not for --out: {instead[name]}")
+
+
+def _many(
+    shown: Shown,
+    run: Path,
+    found: dict[Path, Path],
+    out: Path,
+    device: str,
+    asked: dict[str, Any],
+) -> int:
+    """Make the time lines of many videos, and say how far it is by seconds of video."""
+    from twostream.prediction.many_timelines import TASK, write_timelines
+    from twostream.prediction.timeline_tables import BUDGET_NAME, SEGMENTS_NAME
+
+    left = TimeLeft()
+
+    def told(task: str, done: float, total: float, detail: str = "") -> None:
+        if task == TASK and not shown.has_bars:  # which say it themselves
+            detail = f"{detail} {left.after(done, total)}".strip()
+        shown.step(task, int(done), math.ceil(total), detail)
+
+    with shown.progress():
+        result = write_timelines(run, found, out, device=device, progress=told, **asked)
+    hours = {"hours": result.seconds, "hours now": result.done_seconds}
+    speed = result.times_real_time
+    value = {
+        "videos": result.videos,
+        "done now": result.done,
+        "done before": result.before,
+        "failed": len(result.failed),
+        **{name: f"{seconds / 3600:.2f}" for name, seconds in hours.items()},
+        "took": duration(result.took_seconds),
+        "times real time": "-" if speed is None else f"{speed:.1f}",
+    }
+    status = shown.summary(str(out), value, result.failed, "no time line")
+    shown.say(f"tables of all: {out / SEGMENTS_NAME}, {out / BUDGET_NAME}")
+    shown.result(result.to_json())
+    return status
 
 
 def _watch(

@@ -1,4 +1,4 @@
-"""Count, durations, latency and share of time of each label: the time budget, of both files."""
+"""Count, durations, latency and share of time of each label: the time budget of label files."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 
 from twostream.judging.bout_measures import as_segments
 from twostream.judging.stretches import Compared, Stretch, compared
-from twostream.labels import Bout, Labels
+from twostream.labels import Bout, Labels, Recording
 from twostream.labels.label_text import as_cell, table_text
 
 ALL_VIDEOS = "(all)"
@@ -33,6 +33,53 @@ class Budget:
     share: float | None
 
 
+BUDGET_COLUMNS = tuple(field.name for field in fields(Budget))
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What a budget is made of; that of several recordings is the sum of theirs.
+
+    Attributes:
+        count: bouts or point events.
+        seconds: of the bouts.
+        watched_seconds: of the recordings.
+        latency_seconds: to the first bout, summed over the recordings that have one,
+        begun: of which there are so many.
+    """
+
+    count: int = 0
+    seconds: float = 0.0
+    watched_seconds: float = 0.0
+    latency_seconds: float = 0.0
+    begun: int = 0
+
+    def __add__(self, other: Tally) -> Tally:
+        return Tally(
+            self.count + other.count,
+            self.seconds + other.seconds,
+            self.watched_seconds + other.watched_seconds,
+            self.latency_seconds + other.latency_seconds,
+            self.begun + other.begun,
+        )
+
+    def budget(self, *, is_point: bool = False) -> Budget:
+        """Return what follows; point events have a count and a latency.
+
+        >>> Tally(count=2, seconds=3.0, watched_seconds=12.0, latency_seconds=4.0, begun=1).budget()
+        Budget(count=2, total_seconds=3.0, mean_seconds=1.5, latency_seconds=4.0, share=0.25)
+        """
+        return Budget(
+            count=self.count,
+            total_seconds=None if is_point else self.seconds,
+            mean_seconds=self.seconds / self.count if self.count and not is_point else None,
+            latency_seconds=self.latency_seconds / self.begun if self.begun else None,
+            share=self.seconds / self.watched_seconds
+            if self.watched_seconds and not is_point
+            else None,
+        )
+
+
 def time_budget(true: Labels, predicted: Labels) -> str:
     """Return a CSV table: a row a video and label, then one a label over all videos if several.
 
@@ -43,8 +90,7 @@ def time_budget(true: Labels, predicted: Labels) -> str:
         DataError: as ``compare_labels``.
     """
     sides = compared(true, predicted)
-    names = [field.name for field in fields(Budget)]
-    head = [f"{side}_{name}" for name in names for side in ("true", "predicted")]
+    head = [f"{side}_{name}" for name in BUDGET_COLUMNS for side in ("true", "predicted")]
     rows: list[list[object]] = [["video", "label", *head]]
     places: list[tuple[str, list[int]]] = [(v, [i]) for i, v in enumerate(sides.videos)]
     if len(places) > 1:
@@ -52,40 +98,47 @@ def time_budget(true: Labels, predicted: Labels) -> str:
     for video, recordings in places:
         for label in (*sides.classes, *sides.points):
             budgets = [_budget(sides, recordings, label, side) for side in (0, 1)]
-            cells = [_shown(getattr(each, name)) for name in names for each in budgets]
+            cells = [budget_cell(getattr(each, n)) for n in BUDGET_COLUMNS for each in budgets]
             rows.append([as_cell(video), as_cell(label), *cells])
     return table_text(rows)
 
 
+def tallies(recording: Recording, classes: Sequence[str]) -> list[Tally]:
+    """Return what is counted of each class in one recording, none of which is a point event.
+
+    Args:
+        recording: with a length above 0, some of which was watched.
+        classes: each label of the recording is one of them.
+    """
+    alone = Labels((recording,), tuple(classes))
+    sides = compared(alone, alone)
+    return [_in_recording(sides, 0, label, 0, is_point=False) for label in classes]
+
+
+def budget_cell(value: float | None) -> object:
+    """Return a cell of the table."""
+    return f"{value:.4f}" if isinstance(value, float) else value
+
+
 def _budget(sides: Compared, recordings: Sequence[int], label: str, side: int) -> Budget:
     is_point = label in sides.points
-    each = [_in_recording(sides, number, label, side, is_point) for number in recordings]
-    count, total, watched = (sum(values) for values in list(zip(*each, strict=True))[:3])
-    latencies = [latency for *_, latency in each if latency is not None]
-    return Budget(
-        count=int(count),
-        total_seconds=None if is_point else total,
-        mean_seconds=total / count if count and not is_point else None,
-        latency_seconds=sum(latencies) / len(latencies) if latencies else None,
-        share=total / watched if watched and not is_point else None,
-    )
+    each = (_in_recording(sides, number, label, side, is_point) for number in recordings)
+    return sum(each, Tally()).budget(is_point=is_point)
 
 
-def _in_recording(
-    sides: Compared, number: int, label: str, side: int, is_point: bool
-) -> tuple[int, float, float, float | None]:
-    """Return bouts, their seconds, watched seconds, and seconds to the first bout."""
+def _in_recording(sides: Compared, number: int, label: str, side: int, is_point: bool) -> Tally:
     stretches = [stretch for stretch in sides.stretches if stretch.recording == number]
     bouts = [
         bout
         for stretch in stretches
         for bout in _of(label, _side(stretch, side, is_point), joined=not is_point)
     ]
-    return (
+    return Tally(
         len(bouts),
         sum((bout.end_seconds - bout.start_seconds for bout in bouts), 0.0),
         sum((stretch.seconds for stretch in stretches), 0.0),
-        bouts[0].start_seconds - stretches[0].start_seconds if bouts else None,
+        bouts[0].start_seconds - stretches[0].start_seconds if bouts else 0.0,
+        int(bool(bouts)),
     )
 
 
@@ -98,7 +151,3 @@ def _side(stretch: Stretch, side: int, is_point: bool) -> tuple[Bout, ...]:
 def _of(label: str, bouts: Iterable[Bout], *, joined: bool) -> list[Bout]:
     found = [bout for bout in bouts if bout.label == label]
     return as_segments(found) if joined else found
-
-
-def _shown(value: float | None) -> object:
-    return f"{value:.4f}" if isinstance(value, float) else value

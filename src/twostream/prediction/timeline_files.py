@@ -23,17 +23,21 @@ def segments_csv(timeline: Timeline) -> str:
     Where the video has no frames, label and score are empty. A spreadsheet takes what begins with
     = + - @ for a formula: such a name has a ' before it.
     """
-    rows = [
+    return _table([SEGMENT_COLUMNS, *segment_rows(timeline.video, timeline.segments)])
+
+
+def segment_rows(video: Path, segments: Sequence[Segment]) -> list[tuple[str | None, ...]]:
+    """Return the cells of ``segments_csv`` for a video, without the header."""
+    return [
         (
-            _as_text(str(timeline.video)),
+            _as_text(str(video)),
             f"{s.start_seconds:.3f}",
             f"{s.end_seconds:.3f}",
             _as_text(s.label or ""),
             None if s.score is None else f"{s.score:.4f}",
         )
-        for s in timeline.segments
+        for s in segments
     ]
-    return _table([SEGMENT_COLUMNS, *rows])
 
 
 def scores_csv(timeline: Timeline) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 
@@ -29,49 +30,96 @@ def timeline_labels(timeline: Timeline, folder: Path) -> Labels:
     """
     with open_reader(timeline.video) as reader:
         fps = reader.info.fps
-    length = round(timeline.seconds, SECONDS_DIGITS)
-
-    def rounded(segment: Segment) -> tuple[float, float]:
-        return (
-            min(round(segment.start_seconds, SECONDS_DIGITS), length),
-            min(round(segment.end_seconds, SECONDS_DIGITS), length),
-        )
-
-    watched = joined(rounded(each) for each in timeline.segments if each.score is not None)
-    classes = [name for name in timeline.classes if name != OTHER]
-    names = {
-        name: one_line(name) or "-"
-        for each in classes
-        for name in timeline.together.get(each, (each,))
-    }
-    bouts = tuple(bout for name in names for bout in _bouts(timeline, name, names[name], length))
-    recording = Recording(
+    names = label_names(timeline.classes, timeline.together)
+    recording = segments_recording(
         _named(timeline.video, folder),
-        bouts,
-        length,
+        timeline.segments,
+        timeline.seconds,
+        names,
+        timeline.together,
         fps,
-        watched if timeline.pauses else None,
     )
-    return Labels((recording,), tuple(dict.fromkeys(names.values())))
+    if not timeline.pauses:
+        recording = replace(recording, watched=None)
+    return Labels((recording,), ethogram(names))
 
 
-def _bouts(timeline: Timeline, label: str, name: str, length: float) -> Iterator[Bout]:
+def label_names(
+    classes: Iterable[str], together: Mapping[str, tuple[str, ...]]
+) -> dict[str, str]:
+    """Return the labels that a run's classes are made of, and each as a label file may have it.
+
+    Args:
+        classes: of the run.
+        together: class -> the labels that hold at once in it.
+    """
+    known = [name for name in classes if name != OTHER]
+    return {name: one_line(name) or "-" for each in known for name in together.get(each, (each,))}
+
+
+def ethogram(names: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the classes of a label file, of ``label_names``."""
+    return tuple(dict.fromkeys(names.values()))
+
+
+def segments_recording(
+    video: str,
+    segments: Sequence[Segment],
+    seconds: float,
+    names: Mapping[str, str],
+    together: Mapping[str, tuple[str, ...]],
+    fps: float | None = None,
+) -> Recording:
+    """Return the segments of a video as bouts; what lies in a pause was not watched.
+
+    Args:
+        video: its name.
+        segments: in order.
+        seconds: length of the video.
+        names: of ``label_names``.
+        together: class -> the labels that hold at once in it.
+        fps: frame rate of the video.
+    """
+    length = round(seconds, SECONDS_DIGITS)
+    watched = joined(
+        (_edge(each.start_seconds, length), _edge(each.end_seconds, length))
+        for each in segments
+        if each.score is not None
+    )
+    bouts = tuple(
+        bout
+        for label, name in names.items()
+        for bout in _bouts(segments, together, label, name, length)
+    )
+    return Recording(video, bouts, length, fps, watched)
+
+
+def _bouts(
+    segments: Sequence[Segment],
+    together: Mapping[str, tuple[str, ...]],
+    label: str,
+    name: str,
+    length: float,
+) -> Iterator[Bout]:
     """Yield the bouts of a label: where it stands alone and with others, one after the other."""
 
     def holds(segment: Segment) -> bool:
-        of = timeline.together.get(segment.label or "", (segment.label,))
+        of = together.get(segment.label or "", (segment.label,))
         return segment.score is not None and label in of
 
-    for found, group in groupby(timeline.segments, key=holds):
+    for found, group in groupby(segments, key=holds):
         if not found:
             continue
-        segments = list(group)
-        lasting = [segment.end_seconds - segment.start_seconds for segment in segments]
-        scores = [segment.score or 0.0 for segment in segments]
+        held = list(group)
+        lasting = [segment.end_seconds - segment.start_seconds for segment in held]
+        scores = [segment.score or 0.0 for segment in held]
         mean = sum(s * t for s, t in zip(scores, lasting, strict=True)) / sum(lasting)
-        edges = (segments[0].start_seconds, segments[-1].end_seconds)
-        start, end = (min(round(seconds, SECONDS_DIGITS), length) for seconds in edges)
+        start, end = _edge(held[0].start_seconds, length), _edge(held[-1].end_seconds, length)
         yield Bout(start, end, name, confidence=min(1.0, round(mean, CONFIDENCE_DIGITS)))
+
+
+def _edge(seconds: float, length: float) -> float:
+    return min(round(seconds, SECONDS_DIGITS), length)
 
 
 def _named(video: Path, folder: Path) -> str:

@@ -1,0 +1,356 @@
+"""Time lines of many videos into one folder, where a job that was stopped goes on.
+
+    OUT/asked.json                what it was begun with: the models' fingerprint, and all options
+    OUT/timelines/<video>.json    segments, and the fingerprint of the video: this video is done
+    OUT/scores/<video>.csv        its scores over time
+    OUT/segments.csv              all segments of all videos
+    OUT/time-budget.csv           count, durations, latency and share of time of each class
+    OUT/results.json              how many there are, which failed and why; written last
+    OUT/fatal.json                videos over which a process died, while there are any
+    OUT/.lock                     held while a process uses the folder
+
+The tables are about the videos that the command names, and about all of them but those that failed:
+they are removed before the first video, and written after the last one. So a run that was stopped
+in the middle and goes on leaves the same bytes as one that was not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import logging
+import os
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from twostream import files
+from twostream.log_linear import FUSION_NAME
+from twostream.prediction.contract import CONTRACT_NAME, is_exported, read_contract
+from twostream.prediction.fatal_videos import FatalVideos
+from twostream.prediction.kept_timelines import KeptTimeline, kept_timeline, timeline_of
+from twostream.prediction.predictor import TwoStreamPredictor
+from twostream.prediction.timeline import check_smoothing, check_windows
+from twostream.prediction.timeline_files import scores_csv
+from twostream.prediction.timeline_tables import BUDGET_NAME, SEGMENTS_NAME, write_tables
+from twostream.schema import parse_json
+from twostream.threads import costs_one_video, sentence
+from twostream.types import (
+    STREAMS,
+    Progress,
+    RunError,
+    UsageError,
+    VideoError,
+    no_progress,
+)
+from twostream.video import open_reader
+from twostream.video.fingerprint import source_hash
+
+logger = logging.getLogger(__name__)
+
+TIMELINES, SCORES = "timelines", "scores"
+RESULTS_NAME, FATAL_NAME = "results.json", "fatal.json"
+TASK = "seconds"  # of video
+FORMAT = 1  # to be raised where a video's time line comes out otherwise, or is kept otherwise
+LONGEST_NAME = 255  # bytes, on nearly all disks
+
+
+@dataclass
+class ManyTimelines:
+    """What became of many videos.
+
+    Attributes:
+        out: the folder with the tables.
+        videos: how many were asked for.
+        before: of these, how many were done before.
+        done: how many were done now.
+        seconds: length of all that are done.
+        done_seconds: of those that were done now,
+        took_seconds: and how long that took.
+        failed: video -> why it has no time line.
+        warnings: video -> what is odd about it (cut off, pauses).
+    """
+
+    out: Path
+    videos: int
+    before: int = 0
+    done: int = 0
+    seconds: float = 0.0
+    done_seconds: float = 0.0
+    took_seconds: float = 0.0
+    failed: dict[str, str] = field(default_factory=dict)
+    warnings: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def times_real_time(self) -> float | None:
+        """Seconds of video for each second of work; None where nothing was done now."""
+        return self.done_seconds / self.took_seconds if self.done and self.took_seconds else None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return everything in plain values."""
+        return asdict(self) | {"out": str(self.out), "times_real_time": self.times_real_time}
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """A video's name, and the files that are written for it."""
+
+    name: str
+    kept: Path
+    scores: Path
+
+
+@dataclass(frozen=True, slots=True)
+class _ToDo:
+    """A video without a time line: its fingerprint ("" where it cannot be read), its length."""
+
+    fingerprint: str
+    seconds: float
+
+
+def write_timelines(
+    run: Path,
+    videos: Mapping[Path, Path],
+    out: Path,
+    *,
+    device: str = "cpu",
+    progress: Progress = no_progress,
+    **options: Any,
+) -> ManyTimelines:
+    """Tell what happens when in many videos; what OUT has already is kept.
+
+    Memory does not grow with the number of videos, nor with their length.
+
+    Args:
+        run: a RUN folder, or an exported one.
+        videos: from ``find_videos``: each video, and what it is called.
+        out: the folder; made where it does not exist.
+        device: where the networks run.
+        progress: told how many seconds of video are done, of those that are to be done now.
+        **options: of ``TwoStreamPredictor.timeline``.
+
+    Returns:
+        What became of them; a video that cannot be read is in ``failed``, and tried again the next
+        time.
+
+    Raises:
+        UsageError: two videos have one name, or an option is out of range.
+        RunError: OUT is in use, was begun with other models or options, or holds something else.
+        OSError: the disk refuses; what is done is kept.
+    """
+    asked = _asked(options)
+    places = _places(videos, out)
+    predictor = TwoStreamPredictor.load(run, device=device)
+    models = _models_hash(run)
+    _refuse_others(run, out, models)
+    settings = {"timelines": FORMAT, "models": models, **asked}
+    with files.claimed(out, settings, resume=True, what="set of time lines"):
+        result = ManyTimelines(out, len(places))
+        fatal = FatalVideos(out / FATAL_NAME)
+        to_do = _looked_at(places, fatal, predictor.spec.fps, progress)
+        _say_others(places, out)
+        for name in (RESULTS_NAME, SEGMENTS_NAME, BUDGET_NAME):
+            (out / name).unlink(missing_ok=True)
+        result.before = len(places) - len(to_do)
+        _work(predictor, places, to_do, fatal, asked, result, progress)
+        write_tables(out, _all_kept(places, result))
+        about = ("videos", "seconds", "failed", "warnings")
+        files.write_json(out / RESULTS_NAME, {name: getattr(result, name) for name in about})
+    return result
+
+
+def _asked(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return all options of a time line, those that are not given by their defaults; checked."""
+    known = {
+        name: parameter.default
+        for name, parameter in inspect.signature(TwoStreamPredictor.timeline).parameters.items()
+        if name not in ("self", "video", "progress")
+    }
+    if unknown := sorted(set(options) - set(known)):
+        raise UsageError(f"a time line has no option {unknown[0]}, but {', '.join(known)}")
+    asked = known | dict(options)
+    check_windows(asked["window_seconds"], asked["every_seconds"], asked["positions"])
+    check_smoothing(asked["smooth_seconds"], asked["threshold"])
+    return asked
+
+
+def _places(videos: Mapping[Path, Path], out: Path) -> dict[Path, _Place]:
+    """Return where each video's files go; a name keeps its suffix, whatever comes beside it."""
+    found: dict[Path, _Place] = {}
+    names = set[Path]()
+    for video, name in videos.items():
+        if name in names:
+            raise UsageError(
+                f"several videos are called {name}, and {out} can hold only one: give their common "
+                "folder instead"
+            )
+        names.add(name)
+        if len(os.fsencode(name.name)) + len(".json") > LONGEST_NAME:
+            raise UsageError(f"the name of {video} is too long for files beside it: shorten it")
+        found[video] = _Place(
+            name.as_posix(),
+            out / TIMELINES / name.with_name(f"{name.name}.json"),
+            out / SCORES / name.with_name(f"{name.name}.csv"),
+        )
+    return found
+
+
+def _models_hash(run: Path) -> str:
+    """Return the fingerprint of all files that a run or an export answers with."""
+    if is_exported(run):
+        chosen = [run / CONTRACT_NAME, *(file for file, _ in read_contract(run))]
+    else:
+        chosen = [*(run / f"{stream}.safetensors" for stream in STREAMS), run / FUSION_NAME]
+    digest = hashlib.sha256()
+    for path in chosen:
+        if path.is_file():
+            with open(path, "rb") as file:
+                content = hashlib.file_digest(file, "sha256").hexdigest()
+            digest.update(f"{path.name} {content}\n".encode())
+    return digest.hexdigest()
+
+
+def _refuse_others(run: Path, out: Path, models: str) -> None:
+    """Raise a RunError where a folder was begun by another command, or with other models."""
+    path = out / files.ASKED
+    if not path.is_file():
+        return
+    try:
+        before = parse_json(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path} cannot be read ({error}): choose another --out") from error
+    if not isinstance(before, dict) or "timelines" not in before:
+        raise RunError(f"{out} holds something else, not a set of time lines: choose another --out")
+    if before.get("models") != models:
+        raise RunError(
+            f"{out} was begun with other models than those of {run}: go on with the RUN that it "
+            "was begun with, or choose another --out"
+        )
+
+
+def _looked_at(
+    places: Mapping[Path, _Place], fatal: FatalVideos, fps: float, progress: Progress
+) -> dict[Path, _ToDo]:
+    """Return the videos without a time line of what they hold now; fatal ones come last."""
+    to_do: dict[Path, _ToDo] = {}
+    for number, (video, place) in enumerate(places.items()):
+        progress("look at videos", number, len(places), place.name)
+        try:
+            fingerprint = source_hash(video)
+        except VideoError:  # said when its turn comes
+            fingerprint = ""
+        if fingerprint and timeline_of(place.kept, video, place.name, fingerprint):
+            continue
+        seconds = 0.0
+        if fingerprint and not fatal.times(fingerprint):
+            with fatal.written_down(fingerprint, video):
+                seconds = _claimed_seconds(video, fps)
+        to_do[video] = _ToDo(fingerprint, seconds)
+    progress("look at videos", len(places), len(places))
+    return dict(sorted(to_do.items(), key=lambda item: fatal.times(item[1].fingerprint)))
+
+
+def _claimed_seconds(video: Path, fps: float) -> float:
+    """Return how long a video says that it is; 0 where it does not."""
+    try:
+        with open_reader(video, fps=fps) as reader:
+            return reader.claimed_seconds
+    except Exception as error:  # said when its turn comes
+        if not costs_one_video(error):
+            raise
+        return 0.0
+
+
+def _say_others(places: Mapping[Path, _Place], out: Path) -> None:
+    """Say how many time lines of a folder are not asked for, before hours of work begin."""
+    asked = {place.kept for place in places.values()}
+    others = sum(path not in asked for path in (out / TIMELINES).rglob("*.json"))
+    if others:
+        logger.info(
+            f"{out} has time lines of {others} other videos: they stay there, and are not in the "
+            "tables, which are about the videos of this command"
+        )
+
+
+def _work(
+    predictor: TwoStreamPredictor,
+    places: Mapping[Path, _Place],
+    to_do: Mapping[Path, _ToDo],
+    fatal: FatalVideos,
+    options: Mapping[str, Any],
+    result: ManyTimelines,
+    progress: Progress,
+) -> None:
+    """Make the time lines that are missing, one after the other."""
+    rest = sum(max(each.seconds, 1.0) for each in to_do.values())  # 1: there is something left
+    began = time.monotonic()
+    for number, (video, each) in enumerate(to_do.items(), start=1):
+        rest -= max(each.seconds, 1.0)
+        detail = f"{places[video].name} ({number} of {len(to_do)})"
+        part = _part_of(progress, result.done_seconds, rest, detail)
+        part(TASK, 0.0, max(each.seconds, 1.0))
+        try:
+            kept = _made(predictor, video, places[video], fatal, options, part)
+        except Exception as error:  # of the video, or of its flow
+            if not costs_one_video(error):
+                raise
+            result.failed[str(video)] = sentence(error, video)
+            logger.warning(f"no time line: {result.failed[str(video)]}")
+            continue
+        result.done += 1
+        result.done_seconds += kept.seconds
+        if kept.warning:
+            logger.warning(kept.warning)
+    result.took_seconds = time.monotonic() - began
+    if to_do:
+        progress(TASK, result.done_seconds, result.done_seconds)
+
+
+def _part_of(progress: Progress, finished: float, rest: float, name: str) -> Progress:
+    """Return what is told of one video's seconds, as a part of those of all."""
+
+    def part(task: str, done: float, total: float, detail: str = "") -> None:
+        if done < total:  # the end of one is not the end of all
+            progress(TASK, finished + done, finished + total + rest, name)
+
+    return part
+
+
+def _made(
+    predictor: TwoStreamPredictor,
+    video: Path,
+    place: _Place,
+    fatal: FatalVideos,
+    options: Mapping[str, Any],
+    progress: Progress,
+) -> KeptTimeline:
+    """Make a time line and write its files; the one that says that it is done comes last."""
+    fingerprint = source_hash(video)
+    with fatal.written_down(fingerprint, video):
+        timeline = predictor.timeline(video, **options, progress=progress)
+    if source_hash(video) != fingerprint:
+        raise VideoError(
+            video, "has changed while it was read: run the same command when it is complete"
+        )
+    kept = KeptTimeline.of(timeline, place.name, fingerprint)
+    files.write_text(place.scores, scores_csv(timeline))
+    kept.write(place.kept)
+    return kept
+
+
+def _all_kept(
+    places: Mapping[Path, _Place], result: ManyTimelines
+) -> Iterator[tuple[Path, KeptTimeline]]:
+    """Yield what is kept of each video that has not failed, one at a time, and add them up."""
+    for video, place in places.items():
+        if str(video) in result.failed:
+            continue
+        kept = kept_timeline(place.kept)
+        if kept is None or kept.name != place.name:
+            raise RunError(f"{place.kept} has been changed meanwhile: run the same command again")
+        result.seconds += kept.seconds
+        if kept.warning:
+            result.warnings[str(video)] = kept.warning
+        yield video, kept
