@@ -109,6 +109,7 @@ def predict(
     found = find_videos(videos)
     if out is not None:
         _refuse_beside_out(files)
+        _labels_format(None, labels_format)
         return _many(shown, run, found, out, device, asked)
     if not timeline:
         predictor = TwoStreamPredictor.load(run, device=device)
@@ -209,21 +210,25 @@ def _many(
 
     with shown.progress():
         result = write_timelines(run, found, out, device=device, progress=told, **asked)
-    hours = {"hours": result.seconds, "hours now": result.done_seconds}
+    if result.failed:
+        shown.table("no time line", ("video", "why"), list(result.failed.items()), text_columns=2)
     speed = result.times_real_time
-    value = {
-        "videos": result.videos,
-        "done now": result.done,
-        "done before": result.before,
-        "failed": len(result.failed),
-        **{name: f"{seconds / 3600:.2f}" for name, seconds in hours.items()},
-        "took": duration(result.took_seconds),
-        "times real time": "-" if speed is None else f"{speed:.1f}",
-    }
-    status = shown.summary(str(out), value, result.failed, "no time line")
+    rows = [
+        (
+            "done now",
+            result.done,
+            duration(result.done_seconds),
+            duration(result.took_seconds),
+            "-" if speed is None else f"{speed:.1f}",
+        ),
+        ("done before", result.before, duration(result.seconds - result.done_seconds), "-", "-"),
+        ("no time line", len(result.failed), "-", "-", "-"),
+    ]
+    columns = ("", "videos", "length", "took", "times real time")
+    shown.table(f"{out}: {result.videos} videos", columns, rows)
     shown.say(f"tables of all: {out / SEGMENTS_NAME}, {out / BUDGET_NAME}")
     shown.result(result.to_json())
-    return status
+    return 1 if result.failed else 0
 
 
 def _watch(

@@ -27,12 +27,13 @@ from pathlib import Path
 from typing import Any
 
 from twostream import files
+from twostream.bout_model import BOUTS_NAME
 from twostream.log_linear import FUSION_NAME
 from twostream.prediction.contract import CONTRACT_NAME, is_exported, read_contract
 from twostream.prediction.fatal_videos import FatalVideos
 from twostream.prediction.kept_timelines import KeptTimeline, kept_timeline, timeline_of
 from twostream.prediction.predictor import TwoStreamPredictor
-from twostream.prediction.timeline import check_smoothing, check_windows
+from twostream.prediction.timeline import check_threshold
 from twostream.prediction.timeline_files import scores_csv
 from twostream.prediction.timeline_tables import BUDGET_NAME, SEGMENTS_NAME, write_tables
 from twostream.schema import parse_json
@@ -53,7 +54,9 @@ logger = logging.getLogger(__name__)
 TIMELINES, SCORES = "timelines", "scores"
 RESULTS_NAME, FATAL_NAME = "results.json", "fatal.json"
 TASK = "seconds"  # of video
+PREDICTING = (*(f"{stream}.safetensors" for stream in STREAMS), FUSION_NAME, BOUTS_NAME)
 FORMAT = 1  # to be raised where a video's time line comes out otherwise, or is kept otherwise
+SECONDS_IF_UNKNOWN = 1.0  # above 0: there is something left
 LONGEST_NAME = 255  # bytes, on nearly all disks
 
 
@@ -140,9 +143,9 @@ def write_timelines(
         RunError: OUT is in use, was begun with other models or options, or holds something else.
         OSError: the disk refuses; what is done is kept.
     """
-    asked = _asked(options)
     places = _places(videos, out)
     predictor = TwoStreamPredictor.load(run, device=device)
+    asked = _asked(predictor, options)
     models = _models_hash(run)
     _refuse_others(run, out, models)
     settings = {"timelines": FORMAT, "models": models, **asked}
@@ -161,8 +164,8 @@ def write_timelines(
     return result
 
 
-def _asked(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return all options of a time line, those that are not given by their defaults; checked."""
+def _asked(predictor: TwoStreamPredictor, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return all options of a time line, those that are not given as they will be; checked."""
     known = {
         name: parameter.default
         for name, parameter in inspect.signature(TwoStreamPredictor.timeline).parameters.items()
@@ -171,9 +174,16 @@ def _asked(options: Mapping[str, Any]) -> dict[str, Any]:
     if unknown := sorted(set(options) - set(known)):
         raise UsageError(f"a time line has no option {unknown[0]}, but {', '.join(known)}")
     asked = known | dict(options)
-    check_windows(asked["window_seconds"], asked["every_seconds"], asked["positions"])
-    check_smoothing(asked["smooth_seconds"], asked["threshold"])
-    return asked
+    check_threshold(asked["threshold"])
+    windows = asdict(
+        predictor.windows.changed(
+            seconds=asked["window_seconds"],
+            every_seconds=asked["every_seconds"],
+            positions=asked["positions"],
+            smooth_seconds=asked["smooth_seconds"],
+        )
+    )
+    return asked | {"window_seconds": windows.pop("seconds"), **windows}
 
 
 def _places(videos: Mapping[Path, Path], out: Path) -> dict[Path, _Place]:
@@ -202,7 +212,7 @@ def _models_hash(run: Path) -> str:
     if is_exported(run):
         chosen = [run / CONTRACT_NAME, *(file for file, _ in read_contract(run))]
     else:
-        chosen = [*(run / f"{stream}.safetensors" for stream in STREAMS), run / FUSION_NAME]
+        chosen = [run / name for name in PREDICTING]
     digest = hashlib.sha256()
     for path in chosen:
         if path.is_file():
@@ -284,13 +294,14 @@ def _work(
     progress: Progress,
 ) -> None:
     """Make the time lines that are missing, one after the other."""
-    rest = sum(max(each.seconds, 1.0) for each in to_do.values())  # 1: there is something left
+    rest = sum(each.seconds or SECONDS_IF_UNKNOWN for each in to_do.values())
     began = time.monotonic()
     for number, (video, each) in enumerate(to_do.items(), start=1):
-        rest -= max(each.seconds, 1.0)
+        claimed = each.seconds or SECONDS_IF_UNKNOWN
+        rest -= claimed
         detail = f"{places[video].name} ({number} of {len(to_do)})"
         part = _part_of(progress, result.done_seconds, rest, detail)
-        part(TASK, 0.0, max(each.seconds, 1.0))
+        part(TASK, 0.0, claimed)
         try:
             kept = _made(predictor, video, places[video], fatal, options, part)
         except Exception as error:  # of the video, or of its flow
@@ -304,7 +315,7 @@ def _work(
         if kept.warning:
             logger.warning(kept.warning)
     result.took_seconds = time.monotonic() - began
-    if to_do:
+    if result.done:
         progress(TASK, result.done_seconds, result.done_seconds)
 
 
@@ -313,7 +324,7 @@ def _part_of(progress: Progress, finished: float, rest: float, name: str) -> Pro
 
     def part(task: str, done: float, total: float, detail: str = "") -> None:
         if done < total:  # the end of one is not the end of all
-            progress(TASK, finished + done, finished + total + rest, name)
+            progress(TASK, finished + done, finished + total + max(rest, 0.0), name)
 
     return part
 
@@ -336,6 +347,8 @@ def _made(
         )
     kept = KeptTimeline.of(timeline, place.name, fingerprint)
     files.write_text(place.scores, scores_csv(timeline))
+    with open(place.scores, "r+b") as scores:  # what says that they are there must not come first
+        os.fsync(scores.fileno())
     kept.write(place.kept)
     return kept
 
