@@ -14,6 +14,7 @@ from weakref import ref
 import numpy as np
 import pytest
 
+from frame_images import moving_frames, write_images
 from twostream import timelines
 from twostream.__main__ import run
 from twostream.cli.console import TimeLeft, duration
@@ -69,7 +70,7 @@ class Seen:
         """What a predictor's method gives."""
         self.videos.append(f"{video.parent.name}/{video.name}")
         self.before(video)
-        if video.read_bytes().startswith(b"no"):
+        if video.is_file() and video.read_bytes().startswith(b"no"):
             raise VideoError(video, "is no video")
         rows = self.segments.get(self.videos[-1], [(0.0, 1.0, "a", 0.5)])
         return Timeline(
@@ -411,6 +412,18 @@ def test_nothing_of_a_video_is_kept_in_memory(
     monkeypatch.setattr(seen, "timeline", watched.__get__(seen))
     timelines(run_folder, clips, out=tmp_path / "out")
     assert len(alive) == 3
+
+
+def test_a_folder_of_frames_has_its_own_name_wherever_one_stands(
+    seen: Seen, run_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frames = tmp_path / "frames"
+    write_images(frames, moving_frames(3))
+    monkeypatch.chdir(frames)
+    for place in (".", frames, f"{frames}/../frames"):
+        found = timelines(run_folder, place, out=tmp_path / "out")
+    assert found.before == 1 and found.failed == {}
+    assert (tmp_path / "out" / "timelines" / "frames.json").is_file()
 
 
 # --- what is refused

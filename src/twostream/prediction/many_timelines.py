@@ -191,6 +191,8 @@ def _places(videos: Mapping[Path, Path], out: Path) -> dict[Path, _Place]:
     found: dict[Path, _Place] = {}
     names = set[Path]()
     for video, name in videos.items():
+        if name.name in ("", ".."):  # "predict RUN ." in a folder of frames
+            name = Path(video.resolve().name)
         if name in names:
             raise UsageError(
                 f"several videos are called {name}, and {out} can hold only one: give their common "
@@ -254,7 +256,9 @@ def _looked_at(
         if fingerprint and timeline_of(place.kept, video, place.name, fingerprint):
             continue
         seconds = 0.0
-        if fingerprint and not fatal.times(fingerprint):
+        if fatal.times(fingerprint):
+            logger.warning(f"{video} comes last: a process ended while it was at work on it")
+        elif fingerprint:
             with fatal.written_down(fingerprint, video):
                 seconds = _claimed_seconds(video, fps)
         to_do[video] = _ToDo(fingerprint, seconds)
