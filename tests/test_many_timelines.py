@@ -30,7 +30,6 @@ from twostream.video.fingerprint import source_hash
 from untrained import make_models, save_run, write_clip
 
 OPTIONS: dict[str, Any] = {"window_seconds": 0.8, "every_seconds": 0.2, "positions": 1}
-TABLES = ("segments.csv", "time-budget.csv", "results.json")
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -75,13 +74,14 @@ class Seen:
         rows = self.segments.get(self.videos[-1], [(0.0, 1.0, "a", 0.5)])
         return Timeline(
             video,
-            ("a", "b", "other"),
+            ("a", "b", "other", "a and b"),
             np.array([0.5]),
-            np.array([[0.5, 0.25, 0.25]], np.float32),
-            {"spatial": np.array([[0.5, 0.25, 0.25]], np.float32)},
+            np.full((1, 4), 0.25, np.float32),
+            {"spatial": np.full((1, 4), 0.25, np.float32)},
             tuple(Segment(*row) for row in rows),
             None,
             rows[-1][1],
+            together={"a and b": ("a", "b")},
         )
 
 
@@ -112,7 +112,7 @@ def test_the_tables_have_the_numbers_of_all_videos(
             (5.0, 6.0, None, 0.25),
             (6.0, 16.0, None, None),  # a pause: nobody watched
             (16.0, 19.0, "a", 0.875),
-            (19.0, 20.0, "b", 0.625),
+            (19.0, 20.0, "a and b", 0.625),
         ],
         "a/two.avi": [(0.0, 5.0, "b", 0.5)],
         "b/one.avi": [(0.0, 1.0, None, 0.25), (1.0, 5.0, "a", 0.5)],
@@ -128,7 +128,7 @@ def test_the_tables_have_the_numbers_of_all_videos(
         "a/one.avi,5.000,6.000,,0.2500",
         "a/one.avi,6.000,16.000,,",
         "a/one.avi,16.000,19.000,a,0.8750",
-        "a/one.avi,19.000,20.000,b,0.6250",
+        "a/one.avi,19.000,20.000,a and b,0.6250",
         "a/two.avi,0.000,5.000,b,0.5000",
         "b/one.avi,0.000,1.000,,0.2500",
         "b/one.avi,1.000,5.000,a,0.5000",
@@ -136,22 +136,29 @@ def test_the_tables_have_the_numbers_of_all_videos(
     budget = (tmp_path / "out" / "time-budget.csv").read_text().replace(f"{clips}/", "")
     assert budget.splitlines() == [
         "video,label,count,total_seconds,mean_seconds,latency_seconds,share",
-        "a/one.avi,a,2,6.0000,3.0000,2.0000,0.6000",  # of the 10 seconds with frames
+        "a/one.avi,a,2,7.0000,3.5000,2.0000,0.7000",  # of the 10 seconds with frames
         "a/one.avi,b,1,1.0000,1.0000,19.0000,0.1000",
         "a/two.avi,a,0,0.0000,,,0.0000",
         "a/two.avi,b,1,5.0000,5.0000,0.0000,1.0000",
         "b/one.avi,a,1,4.0000,4.0000,1.0000,0.8000",
         "b/one.avi,b,0,0.0000,,,0.0000",
-        "(all),a,3,10.0000,3.3333,1.5000,0.5000",  # latency: of those that have a bout
+        "(all),a,3,11.0000,3.6667,1.5000,0.5500",  # latency: of those that have a bout
         "(all),b,2,6.0000,3.0000,9.5000,0.3000",
     ]
-    # what reads labels reads the table, and judges it alike
-    labels = read_labels(tmp_path / "out" / "segments.csv")
-    judged = [row.split(",") for row in time_budget(labels, labels).splitlines()]
-    judged = [[*row[:2], *row[2::2]] for row in judged if row[1] != "other"]
-    assert [row[1:] for row in judged[1:]] == [
-        row.split(",")[1:] for row in budget.splitlines()[1:]
+    labels = read_labels(tmp_path / "out" / "labels.csv")
+    assert labels.classes == ("a", "b")
+    first = labels.recordings[0]
+    assert (first.video, first.seconds, first.fps) == (str(clips / "a/one.avi"), 20.0, 25.0)
+    assert first.watched == ((0.0, 6.0), (16.0, 20.0))
+    assert [(b.start_seconds, b.end_seconds, b.label, b.confidence) for b in first.bouts] == [
+        (2.0, 5.0, "a", 0.5),
+        (16.0, 20.0, "a", 0.8125),  # three seconds alone, one with b
+        (19.0, 20.0, "b", 0.625),
     ]
+    # who judges label files comes to the same numbers
+    judged = [row.split(",") for row in time_budget(labels, labels).splitlines()]
+    ours = [row.split(",") for row in budget.splitlines()]
+    assert [[row[1], *row[2::2]] for row in judged[1:]] == [row[1:] for row in ours[1:]]
 
 
 def test_real_videos_have_the_time_lines_that_each_has_alone(

@@ -179,9 +179,8 @@ def _refuse_beside_out(files: Mapping[str, Path | None]) -> None:
     instead = {
         "csv": "its table of all videos is OUT/segments.csv",
         "scores": "they are in OUT/scores",
-        "srt": "make them of its table (twostream convert OUT/segments.csv --to srt --out FOLDER)",
-        "labels": "make them of its table (twostream convert OUT/segments.csv --to FORMAT --out "
-        "LABELS)",
+        "srt": "make them of its labels (twostream convert OUT/labels.csv --to srt --out FOLDER)",
+        "labels": "make them of its own (twostream convert OUT/labels.csv --to FORMAT --out TO)",
         "video": "draw films in a command of their own, without --out",
     }
     for name, value in files.items():
@@ -199,7 +198,7 @@ def _many(
 ) -> int:
     """Make the time lines of many videos, and say how far it is by seconds of video."""
     from twostream.prediction.many_timelines import TASK, write_timelines
-    from twostream.prediction.timeline_tables import BUDGET_NAME, SEGMENTS_NAME
+    from twostream.prediction.timeline_tables import TABLES
 
     left = TimeLeft()
 
@@ -226,7 +225,7 @@ def _many(
     ]
     columns = ("", "videos", "length", "took", "times real time")
     shown.table(f"{out}: {result.videos} videos", columns, rows)
-    shown.say(f"tables of all: {out / SEGMENTS_NAME}, {out / BUDGET_NAME}")
+    shown.say(f"tables of all videos: {', '.join(str(out / name) for name in TABLES)}")
     shown.result(result.to_json())
     return 1 if result.failed else 0
 

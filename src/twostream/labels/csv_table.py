@@ -16,7 +16,7 @@ was watched.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from twostream.labels.gathered import Gathered
@@ -159,14 +159,10 @@ def _number(path: Path, where: str, row: dict[str, str], name: str) -> float | N
 
 def text(labels: Labels, suffix: str = ".csv") -> str:
     """Return the table; columns that no row fills are left out."""
-    rows = [row for recording in labels.recordings for row in _rows(recording)]
+    rows = [row for recording in labels.recordings for row in recording_rows(recording)]
     used = {name for row in rows for name, value in row.items() if value}
     if labels.classes != used_classes(labels.recordings) or labels.points - _used(labels):
-        ethogram = [
-            {"label": as_cell(name), "comment": POINT if name in labels.points else ""}
-            for name in labels.classes
-        ]
-        rows = ethogram + rows
+        rows = ethogram_rows(labels.classes, labels.points) + rows
         used |= {"comment"} if labels.points else set()
     columns = [*NEEDED, *(name for name in (*OF_BOUTS, *OF_RECORDINGS) if name in used)]
     cells = [[row.get(name, "") for name in columns] for row in rows]
@@ -177,7 +173,15 @@ def _used(labels: Labels) -> set[str]:
     return {bout.label for recording in labels.recordings for bout in recording.bouts}
 
 
-def _rows(recording: Recording) -> Iterable[dict[str, str]]:
+def ethogram_rows(classes: Iterable[str], points: Collection[str] = ()) -> list[dict[str, str]]:
+    """Return the rows that name the classes, column -> cell."""
+    return [
+        {"label": as_cell(name), "comment": POINT if name in points else ""} for name in classes
+    ]
+
+
+def recording_rows(recording: Recording) -> list[dict[str, str]]:
+    """Return the rows of a recording, column -> cell."""
     facts = {
         "path": as_cell(recording.video),
         "group": as_cell(recording.group),

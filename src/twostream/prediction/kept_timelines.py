@@ -29,8 +29,10 @@ class KeptTimeline:
         path: where it lay.
         hash: ``source_hash`` of it.
         seconds: its length.
+        fps: its frame rate.
         classes: of the run.
         segments: of the time line.
+        together: class -> the labels that hold at once in it.
         warning: a sentence when the video broke off early or has pauses.
     """
 
@@ -38,20 +40,24 @@ class KeptTimeline:
     path: str
     hash: str
     seconds: float
+    fps: float
     classes: tuple[str, ...]
     segments: tuple[Segment, ...]
+    together: dict[str, tuple[str, ...]]
     warning: str | None = None
 
     @classmethod
-    def of(cls, timeline: Timeline, name: str, fingerprint: str) -> Self:
+    def of(cls, timeline: Timeline, name: str, fingerprint: str, fps: float) -> Self:
         """Take what is kept of a time line."""
         return cls(
             name,
             os.path.abspath(timeline.video),
             fingerprint,
             timeline.seconds,
+            fps,
             timeline.classes,
             timeline.segments,
+            dict(timeline.together),
             timeline.warning,
         )
 

@@ -4,6 +4,7 @@
     OUT/timelines/<video>.json    segments, and the fingerprint of the video: this video is done
     OUT/scores/<video>.csv        its scores over time
     OUT/segments.csv              all segments of all videos
+    OUT/labels.csv                their bouts, as a label file
     OUT/time-budget.csv           count, durations, latency and share of time of each class
     OUT/results.json              how many there are, which failed and why; written last
     OUT/fatal.json                videos over which a process died, while there are any
@@ -35,7 +36,7 @@ from twostream.prediction.kept_timelines import KeptTimeline, kept_timeline, tim
 from twostream.prediction.predictor import TwoStreamPredictor
 from twostream.prediction.timeline import check_threshold
 from twostream.prediction.timeline_files import scores_csv
-from twostream.prediction.timeline_tables import BUDGET_NAME, SEGMENTS_NAME, write_tables
+from twostream.prediction.timeline_tables import TABLES, write_tables
 from twostream.schema import parse_json
 from twostream.threads import costs_one_video, sentence
 from twostream.types import (
@@ -154,7 +155,7 @@ def write_timelines(
         fatal = FatalVideos(out / FATAL_NAME)
         to_do = _looked_at(places, fatal, predictor.spec.fps, progress)
         _say_others(places, out)
-        for name in (RESULTS_NAME, SEGMENTS_NAME, BUDGET_NAME):
+        for name in (RESULTS_NAME, *TABLES):
             (out / name).unlink(missing_ok=True)
         result.before = len(places) - len(to_do)
         _work(predictor, places, to_do, fatal, asked, result, progress)
@@ -349,7 +350,9 @@ def _made(
         raise VideoError(
             video, "has changed while it was read: run the same command when it is complete"
         )
-    kept = KeptTimeline.of(timeline, place.name, fingerprint)
+    with open_reader(video, fps=predictor.spec.fps) as reader:
+        fps = reader.info.fps
+    kept = KeptTimeline.of(timeline, place.name, fingerprint, fps)
     files.write_text(place.scores, scores_csv(timeline))
     with open(place.scores, "r+b") as scores:  # what says that they are there must not come first
         os.fsync(scores.fileno())

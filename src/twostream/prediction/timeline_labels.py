@@ -32,7 +32,7 @@ def timeline_labels(timeline: Timeline, folder: Path) -> Labels:
         fps = reader.info.fps
     names = label_names(timeline.classes, timeline.together)
     recording = segments_recording(
-        _named(timeline.video, folder),
+        video_named(timeline.video, folder),
         timeline.segments,
         timeline.seconds,
         names,
@@ -44,9 +44,7 @@ def timeline_labels(timeline: Timeline, folder: Path) -> Labels:
     return Labels((recording,), ethogram(names))
 
 
-def label_names(
-    classes: Iterable[str], together: Mapping[str, tuple[str, ...]]
-) -> dict[str, str]:
+def label_names(classes: Iterable[str], together: Mapping[str, tuple[str, ...]]) -> dict[str, str]:
     """Return the labels that a run's classes are made of, and each as a label file may have it.
 
     Args:
@@ -122,7 +120,7 @@ def _edge(seconds: float, length: float) -> float:
     return min(round(seconds, SECONDS_DIGITS), length)
 
 
-def _named(video: Path, folder: Path) -> str:
+def video_named(video: Path, folder: Path) -> str:
     """Return the path of a video from a folder that it lies in, else its whole path."""
     video, folder = Path(os.path.abspath(video)), Path(os.path.abspath(folder))
     path = video.relative_to(folder) if video.is_relative_to(folder) else video

@@ -1,4 +1,4 @@
-"""Two tables of the time lines of many videos: all segments, and the time budget."""
+"""Tables of the time lines of many videos: all segments, their bouts as labels, the time budget."""
 
 from __future__ import annotations
 
@@ -8,43 +8,71 @@ from typing import BinaryIO
 
 from twostream.files import whole
 from twostream.judging.time_budget import ALL_VIDEOS, BUDGET_COLUMNS, Tally, budget_cell, tallies
+from twostream.labels.csv_table import NEEDED, ethogram_rows, recording_rows
 from twostream.labels.label_text import as_cell, table_text
 from twostream.prediction.kept_timelines import KeptTimeline
 from twostream.prediction.timeline_files import SEGMENT_COLUMNS, segment_rows
-from twostream.prediction.timeline_labels import ethogram, segments_recording
+from twostream.prediction.timeline_labels import (
+    ethogram,
+    label_names,
+    segments_recording,
+    video_named,
+)
 
-SEGMENTS_NAME, BUDGET_NAME = "segments.csv", "time-budget.csv"
+TABLES = SEGMENTS_NAME, LABELS_NAME, BUDGET_NAME = "segments.csv", "labels.csv", "time-budget.csv"
+LABEL_COLUMNS = (*NEEDED, "confidence", "comment", "seconds", "fps")
 
 
 def write_tables(out: Path, timelines: Iterable[tuple[Path, KeptTimeline]]) -> None:
-    """Write OUT/segments.csv and OUT/time-budget.csv, with one video in memory at a time.
+    """Write the tables, with one video in memory at a time.
 
-    The first has the rows of ``segments_csv``. The second has a row a video and class (video,
-    label, and the columns of ``Budget``), and one a class over all videos if several; times without
-    frames are not watched, and "other" is no class.
+    - segments.csv: the rows of ``segments_csv``;
+    - labels.csv: a label file of our own format, with what ``timeline_labels`` says of each video;
+    - time-budget.csv: a row a video and label (video, label, and the columns of ``Budget``), and
+      one a label over all videos if several. What has no frames was not watched.
 
     Args:
         out: the folder.
-        timelines: the videos as they are named in the tables, and what is kept of each.
+        timelines: the videos as they are named in the tables, and what is kept of each; all of one
+            run.
 
     Raises:
         OSError: the disk refuses; what stood there is still there.
     """
     in_all: dict[str, Tally] = {}
     videos = 0
-    with whole(out / SEGMENTS_NAME) as segments, whole(out / BUDGET_NAME) as budget:
+    with (
+        whole(out / SEGMENTS_NAME) as segments,
+        whole(out / LABELS_NAME) as labels,
+        whole(out / BUDGET_NAME) as budget,
+    ):
         _write(segments, [SEGMENT_COLUMNS])
+        _write(labels, [LABEL_COLUMNS])
         _write(budget, [("video", "label", *BUDGET_COLUMNS)])
         for video, kept in timelines:
-            videos += 1
+            names = label_names(kept.classes, kept.together)
+            classes = ethogram(names)
+            recording = segments_recording(
+                video_named(video, out),
+                kept.segments,
+                kept.seconds,
+                names,
+                kept.together,
+                kept.fps,
+            )
             _write(segments, segment_rows(video, kept.segments))
-            classes = ethogram(kept.classes)
-            recording = segments_recording(str(video), kept.segments, kept.seconds)
+            _write_labels(labels, [] if videos else ethogram_rows(classes))
+            _write_labels(labels, recording_rows(recording))
             found = dict(zip(classes, tallies(recording, classes), strict=True))
             _write(budget, _budget_rows(str(video), found))
             in_all = {name: in_all.get(name, Tally()) + found[name] for name in classes}
+            videos += 1
         if videos > 1:
             _write(budget, _budget_rows(ALL_VIDEOS, in_all))
+
+
+def _write_labels(file: BinaryIO, rows: Iterable[dict[str, str]]) -> None:
+    _write(file, [[row.get(name, "") for name in LABEL_COLUMNS] for row in rows])
 
 
 def _budget_rows(video: str, found: dict[str, Tally]) -> list[list[object]]:
