@@ -402,6 +402,11 @@ def test_the_tables_are_of_the_videos_that_are_asked_for(
     assert any("has time lines of 2 other videos: they stay there" in line for line in said)
     with pytest.raises(UsageError, match=r"several videos are called one\.avi"):
         timelines(run_folder, [clips / "a", clips / "b"], out=out)
+    seen.before = lambda video: left.extend(out.glob("*.csv"))  # of before, while there is work
+    left: list[Path] = []
+    timelines(run_folder, clips / "a", out=out)
+    timelines(run_folder, [clips / "a", write_clip(tmp_path / "new.avi", frames=5)], out=out)
+    assert seen.videos[-1].endswith("new.avi") and left == []
 
 
 def test_nothing_of_a_video_is_kept_in_memory(
