@@ -16,22 +16,6 @@ if TYPE_CHECKING:
     from twostream.judging import Agreement
     from twostream.labels import Labels
 
-OVERALL = {  # the words of people
-    "precision": "precision of time, mean over labels",
-    "recall": "recall of time, mean over labels",
-    "f1": "F1 of time, mean over labels",
-    "agreed": "time that agrees",
-    "kappa": "Cohen's kappa",
-    "mean_kappa": "Cohen's kappa, mean over labels",
-    "f1@10": "F1@10 of bouts",
-    "f1@25": "F1@25 of bouts",
-    "f1@50": "F1@50 of bouts",
-    "edit": "edit score",
-    "map": "mAP, mean over tIoU 0.3 to 0.7",
-    "boundary_seconds": "boundary error, median, s",
-    "false_bouts_an_hour": "false bouts an hour of background",
-}
-
 
 def agreement(
     true: Path = typer.Argument(
@@ -67,7 +51,7 @@ def agreement(
     found = compare_labels(ours, theirs, tolerance_seconds=tolerance)
     for note in found.notes:
         shown.say(note)
-    _show(shown, found)
+    show_agreement(shown, found)
     if csv:
         try:
             files.write_text(csv, time_budget(ours, theirs))
@@ -104,7 +88,10 @@ def _named(labels: Labels, path: Path) -> Labels:
     return replace(labels, recordings=named)
 
 
-def _show(shown: Shown, found: Agreement) -> None:
+def show_agreement(shown: Shown, found: Agreement) -> None:
+    """Print every measure, a label and overall."""
+    from twostream.judging.agreement import IN_WORDS
+
     if found.classes:
         _show_time(shown, found)
         _show_bouts(shown, found)
@@ -113,7 +100,7 @@ def _show(shown: Shown, found: Agreement) -> None:
     if found.classes:
         rows = [
             (words, _number(measure.value), _interval(measure.low, measure.high))
-            for name, words in OVERALL.items()
+            for name, words in IN_WORDS.items()
             if (measure := found.overall.get(name))
         ]
         shown.table("overall", ("measure", "value", "95% interval"), rows)

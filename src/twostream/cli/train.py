@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from twostream.cli import options
+from twostream.cli.agreement import show_agreement
 from twostream.cli.console import Shown, percent
 from twostream.cli.options import (
     DATA,
@@ -232,6 +233,13 @@ def show_results(shown: Shown, results: dict[str, Any]) -> None:
     seen = results.get("train_scored") or trained
     seen_of = "training clips" if seen == trained else f"training clips ({seen} of {trained})"
     shown.table(title, ("stream", "test", seen_of), rows)
+    if "recordings" in results:
+        from twostream.judging import Agreement
+
+        found = Agreement.from_json(results["recordings"])
+        for note in found.notes:
+            shown.say(note)
+        show_agreement(shown, found)
     if results["unreadable"]:
         shown.say(f"{len(results['unreadable'])} videos could not be read: {results['unreadable']}")
     report = Path(results["run"]) / "report.html"

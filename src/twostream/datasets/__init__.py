@@ -10,6 +10,7 @@ common, `image_folders` reads folders of images for pre-training.
 
 from twostream.datasets.asked import AskedData
 from twostream.datasets.dataset import (
+    RECORDINGS,
     Dataset,
     GivenSplit,
     SplitChoice,
@@ -18,6 +19,7 @@ from twostream.datasets.dataset import (
 )
 from twostream.datasets.frame_folders import NOTED, frame_folders, is_one_video
 from twostream.datasets.image_folders import ImageSplit, LabeledImages, load_images
+from twostream.datasets.labelled_recordings import TestedRecordings, tested_recordings
 from twostream.datasets.lists import Missing
 from twostream.datasets.loading import load_dataset
 from twostream.datasets.reading import READING
@@ -27,6 +29,7 @@ from twostream.datasets.video_folders import unlabeled_videos
 __all__ = [
     "NOTED",
     "READING",
+    "RECORDINGS",
     "AskedData",
     "Dataset",
     "GivenSplit",
@@ -34,6 +37,7 @@ __all__ = [
     "LabeledImages",
     "Missing",
     "SplitChoice",
+    "TestedRecordings",
     "frame_folders",
     "groups_on_both_sides",
     "is_one_video",
@@ -43,5 +47,6 @@ __all__ = [
     "refuse_shared_videos",
     "relabeled",
     "shared_videos",
+    "tested_recordings",
     "unlabeled_videos",
 ]

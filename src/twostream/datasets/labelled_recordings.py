@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, pairwise
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from twostream.foreign import is_foreign
 from twostream.labels import FORMATS, Labels, Recording, read_labels
 from twostream.labels.label_text import text_start
 from twostream.labels.recordings import OTHER, Span, joined
-from twostream.labels.stretch_ids import span_id
+from twostream.labels.stretch_ids import span_id, span_of, stored_id
 from twostream.types import VIDEO_SUFFIXES, DataError, LabeledVideo, VideoError
 
 PIECE_SECONDS = 2.0  # as the windows of a time line
@@ -45,6 +45,21 @@ class _Found:
     video_id: str
     seconds: float
     recording: Recording
+
+
+@dataclass(frozen=True)
+class TestedRecordings:
+    """What a time line of the recordings that are tested is compared with.
+
+    Attributes:
+        labels: their bouts; watched is the time that is tested; called by their video ids.
+        videos: video id -> the file.
+        seconds: video id -> its length, as far as is known before it is decoded.
+    """
+
+    labels: Labels
+    videos: dict[str, Path]
+    seconds: dict[str, float]
 
 
 def labels_in(place: Path) -> Labels | None:
@@ -129,6 +144,61 @@ def read_recordings(
         notes=(*labels.notes, *notes, *odd),
         together={name: _in_order(of, labels) for of, name in names.items() if len(of) > 1},
     )
+
+
+def tested_recordings(dataset: Dataset, test: Sequence[LabeledVideo]) -> TestedRecordings:
+    """Return the recordings that stretches are tested of, with what their label file says now.
+
+    All that was watched of a recording is tested if none of its stretches is used otherwise. Where
+    others train (one recording alone), the blocks of time are that have tested stretches, without
+    the gaps. "Other" is no label, as in the training.
+
+    Args:
+        dataset: of recordings; its stretches tell which of them are used otherwise.
+        test: the stretches that are tested.
+
+    Raises:
+        DataError: the labels or all their videos are gone.
+    """
+    if (labels := labels_in(dataset.root)) is None:
+        raise DataError(f"{dataset.root} has no labels in time any more: put them back")
+    tested, chosen = defaultdict[str, list[float]](list), {video.video_id for video in test}
+    for video in test:
+        start, _ = span_of(video.video_id) or (0.0, 0.0)
+        tested[stored_id(video.video_id)].append(start)
+    mixed = {stored_id(v.video_id) for v in dataset.videos if v.video_id not in chosen}
+    found = [e for e in _videos(labels, dataset.root, "leave out")[0] if e.video_id in tested]
+    recordings = []
+    for each in found:
+        old = each.recording
+        watched = old.watched
+        if each.video_id in mixed:
+            blocks = _blocks(each.seconds, tested[each.video_id])
+            every = ((0.0, each.seconds),) if watched is None else watched
+            watched = without(every, without(every, blocks))
+        bouts = tuple(bout for bout in old.bouts if bout.label != OTHER)
+        recordings.append(replace(old, video=each.video_id, bouts=bouts, watched=watched))
+    classes = tuple(label for label in labels.classes if label != OTHER)
+    return TestedRecordings(
+        Labels(tuple(recordings), classes, labels.points - {OTHER}, labels.notes),
+        {each.video_id: each.path for each in found},
+        {each.video_id: each.seconds for each in found},
+    )
+
+
+def _blocks(seconds: float, starts: Sequence[float]) -> tuple[Span, ...]:
+    """Return the blocks of a recording in which stretches start, without the gaps.
+
+    >>> _blocks(60.0, [3.0, 35.0])
+    ((0.0, 9.0), (31.0, 39.0))
+    """
+    edges = np.linspace(0, seconds, BLOCKS + 1).tolist()
+    gaps = [0.0, *[GAP_SECONDS / 2] * (BLOCKS - 1), 0.0]
+    inside = [
+        (a + g, b - h) for (a, b), (g, h) in zip(pairwise(edges), pairwise(gaps), strict=True)
+    ]
+    numbers = {sum(edge < start for edge in edges[1:-1]) for start in starts}
+    return joined(inside[n] for n in numbers if inside[n][0] < inside[n][1])
 
 
 def stretches_of(recording: Recording, seconds: float) -> dict[LabelSet, tuple[Span, ...]]:

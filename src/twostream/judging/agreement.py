@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,10 +35,26 @@ from twostream.judging.time_measures import (
     share,
 )
 from twostream.labels import Labels
+from twostream.schema import from_json
 from twostream.types import UsageError
 
 Numbers = NDArray[np.float64]
 TOLERANCE_SECONDS = 0.5
+IN_WORDS = {  # the measures of ``Agreement.overall``, as people read them
+    "precision": "precision of time, mean over labels",
+    "recall": "recall of time, mean over labels",
+    "f1": "F1 of time, mean over labels",
+    "agreed": "time that agrees",
+    "kappa": "Cohen's kappa",
+    "mean_kappa": "Cohen's kappa, mean over labels",
+    "f1@10": "F1@10 of bouts",
+    "f1@25": "F1@25 of bouts",
+    "f1@50": "F1@50 of bouts",
+    "edit": "edit score",
+    "map": "mAP, mean over tIoU 0.3 to 0.7",
+    "boundary_seconds": "boundary error, median, s",
+    "false_bouts_an_hour": "false bouts an hour of background",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +128,11 @@ class Agreement:
     def to_json(self) -> dict[str, Any]:
         """Return plain values for JSON, with the thresholds that lists of values belong to."""
         return asdict(self) | {"overlaps": list(OVERLAPS), "tious": list(TIOUS)}
+
+    @classmethod
+    def from_json(cls, values: Any) -> Self:
+        """Return what ``to_json`` was given of; raises ValueError where it is something else."""
+        return from_json(cls, values, spare=True)
 
 
 def compare_labels(

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from twostream.judging.stretches import Compared, Stretch
 
 Numbers = NDArray[np.float64]
-_ROUNDING = 0.05  # seconds that neighbouring bouts of exclusive labels may overlap by rounding
+ROUNDING = 0.05  # seconds that neighbouring bouts of exclusive labels may overlap by rounding
 NO_LABEL = "(none)"
 
 
@@ -74,14 +74,14 @@ def count_time(compared: Compared) -> TimeCounts:
     cells: dict[tuple[int, str, str], float] = {}
     exclusive = True
     for stretch in compared.stretches:
-        seconds, labels = _pieces(stretch, classes)
-        exclusive = exclusive and max(map(_longest_overlap, labels, [seconds] * 2)) <= _ROUNDING
+        seconds, labels = pieces(stretch, classes)
+        exclusive = exclusive and max(map(_longest_overlap, labels, [seconds] * 2)) <= ROUNDING
         sides = [np.column_stack([each, ~each.any(axis=1)]).astype(float) for each in labels]
         for i, true in enumerate((1 - sides[0], sides[0])):
             for j, predicted in enumerate((1 - sides[1], sides[1])):
                 present[stretch.recording, :, i, j] += seconds @ (true * predicted)
         if exclusive:
-            names = [[_state(row, classes) for row in each] for each in labels]
+            names = [[state_of(row, classes) for row in each] for each in labels]
             for length, true_state, predicted_state in zip(seconds.tolist(), *names, strict=True):
                 key = (stretch.recording, true_state, predicted_state)
                 cells[key] = cells.get(key, 0.0) + length
@@ -96,7 +96,7 @@ def count_time(compared: Compared) -> TimeCounts:
     return TimeCounts(present, tuple(states), confusion)
 
 
-def _pieces(stretch: Stretch, classes: tuple[str, ...]) -> tuple[Numbers, list[NDArray[np.bool_]]]:
+def pieces(stretch: Stretch, classes: tuple[str, ...]) -> tuple[Numbers, list[NDArray[np.bool_]]]:
     """Return the lengths of n pieces in seconds, and (n, k) which labels hold, in each file."""
     sides = (stretch.true, stretch.predicted)
     times = [t for side in sides for bout in side for t in (bout.start_seconds, bout.end_seconds)]
@@ -119,7 +119,8 @@ def _longest_overlap(labels: NDArray[np.bool_], seconds: Numbers) -> float:
     return max((sum(length for _, length in run) for several, run in runs if several), default=0.0)
 
 
-def _state(row: NDArray[np.bool_], classes: tuple[str, ...]) -> str:
+def state_of(row: NDArray[np.bool_], classes: tuple[str, ...]) -> str:
+    """Return what holds at a time, of (k,) which labels do: one, several with " + ", or none."""
     return " + ".join(classes[i] for i in np.flatnonzero(row)) or NO_LABEL
 
 

@@ -59,16 +59,19 @@ def confusion_matrix(counts: NDArray[np.int64], classes: Sequence[str]) -> dict[
         {"label": label, "n": sum(row), "counts": row[: len(columns)]}
         for label, row in zip(classes, counts.tolist(), strict=True)
     ]
-    layout = None
-    if len(rows) > TABLE_CLASSES:
-        longest = min(_LONGEST_LABEL, max(map(len, classes)))
-        short = [c if len(c) <= longest else c[: longest - 1] + "…" for c in columns]
-        layout = {
-            "cell": _CELL_PX,
-            "margin": round(longest * _CELL_PX * 0.56) + 10,
-            "labels": short,
-        }
-    return {"columns": columns, "rows": rows, "map": layout}
+    return {"columns": columns, "rows": rows, "map": matrix_layout(classes, columns)}
+
+
+def matrix_layout(classes: Sequence[str], columns: Sequence[str]) -> dict[str, Any] | None:
+    """Return the layout of a matrix too large to hold numbers: sizes in px, short labels."""
+    if len(classes) <= TABLE_CLASSES:
+        return None
+    longest = min(_LONGEST_LABEL, max(map(len, classes)))
+    return {
+        "cell": _CELL_PX,
+        "margin": round(longest * _CELL_PX * 0.56) + 10,
+        "labels": [c if len(c) <= longest else c[: longest - 1] + "…" for c in columns],
+    }
 
 
 def curve_plot(

@@ -81,6 +81,30 @@ def clip_picture(store: FlowStore, video_id: str) -> ClipPicture:
     return found
 
 
+def frames_of_stretch(
+    store: FlowStore | str, video_id: str, count: int
+) -> tuple[list[tuple[str, float]], str]:
+    """Return frames of a stretch of a stored recording, evenly spaced, or none and why.
+
+    Args:
+        store: or why it is not there.
+        video_id: of the stretch.
+        count: how many at most; frame i is in the middle of the i-th part.
+
+    Returns:
+        Each as a data URI, with its place in the stretch in 0..1; and a sentence, or "".
+    """
+    if isinstance(store, str):
+        return [], store
+    try:
+        rgb = _reader(store, video_id, "rgb")
+        rows = list(dict.fromkeys((2 * i + 1) * len(rgb) // (2 * count) for i in range(count)))
+        uris = [to_uri(_shrunk(frame)) for frame in rgb.frames(rows)]
+        return list(zip(uris, ((row + 0.5) / len(rgb) for row in rows), strict=True)), ""
+    except (StoreError, IndexError) as error:
+        return [], str(error)
+
+
 def _reader(store: FlowStore, video_id: str, kind: Kind) -> Reader:
     return ClipCache(store, (kind,), budget_bytes=0)[video_id].readers[kind]
 

@@ -9,6 +9,7 @@ from typing import Any
 from twostream.files import write_text
 from twostream.report.clip_pictures import colour_wheel, open_store, picture_of
 from twostream.report.filter_pictures import FilterPicture, filter_picture
+from twostream.report.found_bouts import found_bouts
 from twostream.report.hard_clips import hard_clips
 from twostream.report.measures import CALIBRATION_BINS, hardest
 from twostream.report.model_results import (
@@ -82,6 +83,7 @@ def report_page(
         tested=len(scores.video_ids),
         verdict=verdict(contents),
         notes=contents.notes(),
+        bouts=found_bouts(contents.recordings, store),
         accuracy=accuracies(contents, len(tested)),
         fusion=fusion_gains(contents),
         learnt=contents.learnt,

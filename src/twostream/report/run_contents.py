@@ -10,6 +10,7 @@ from typing import Any
 
 from twostream.fusion import fuse, match, pooled
 from twostream.log_linear import FUSED, LogLinear, read_fusion
+from twostream.report.recording_results import RecordingResults, read_recordings
 from twostream.report.wording import percent
 from twostream.schema import check_json, parse_json
 from twostream.scoring import load_scores
@@ -37,6 +38,7 @@ class RunContents:
         history: stream -> history.json.
         curve: what `twostream curve` found, curve.json; empty where it is missing.
         paired: whether all of ``test`` is on the same clips, and so in the same order.
+        recordings: how well bouts are found, where the data are recordings.
         problems: sentences about what could not be used.
     """
 
@@ -49,6 +51,7 @@ class RunContents:
     history: dict[str, dict[str, Any]]
     curve: dict[str, Any]
     paired: bool
+    recordings: RecordingResults | None
     problems: tuple[str, ...]
 
     @property
@@ -195,6 +198,7 @@ def read_run(run: Path) -> RunContents:
         {stream: _history(run, stream, problems) for stream in STREAMS if stream in test},
         _json(run / "curve.json", problems),
         paired,
+        read_recordings(run, problems),
         tuple(problems),
     )
 

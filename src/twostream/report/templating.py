@@ -14,7 +14,7 @@ from jinja2.nodes import EvalContext
 from markupsafe import Markup
 
 from twostream.report.charts import at, spans
-from twostream.report.wording import clips, duration, markdown, percent, setting
+from twostream.report.wording import clips, clock, duration, markdown, percent, setting
 
 # Control characters, and the lone surrogates that file names come with where they are not UTF-8:
 # no HTML file can hold them.
@@ -37,7 +37,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    words = (at, clips, duration, markdown, percent, setting, spans)
+    words = (at, clips, clock, duration, markdown, percent, setting, spans)
     found.filters |= {function.__name__: function for function in words}
     return found
 

@@ -41,6 +41,19 @@ def duration(seconds: Any) -> str:
     return f"{hours} h {minutes} min"
 
 
+def clock(seconds: float, digits: int = 0) -> str:
+    """Return a moment of a video as players show it.
+
+    >>> clock(75.26, 1), clock(3661), clock(59.96, 1)
+    ('1:15.3', '1:01:01', '1:00.0')
+    """
+    units = 10**digits
+    minutes, rest = divmod(round(seconds * units), 60 * units)
+    hours, minutes = divmod(minutes, 60)
+    shown = f"{rest / units:0{3 + digits if digits else 2}.{digits}f}"
+    return f"{hours}:{minutes:02d}:{shown}" if hours else f"{minutes}:{shown}"
+
+
 def markdown(text: Any) -> str:
     """Return one line of plain text as Markdown shows it: no HTML, no links, no pictures.
 

@@ -20,8 +20,10 @@ from twostream.datasets import (
 )
 from twostream.files import check_writable, locked, write_json
 from twostream.log_linear import read_fusion
+from twostream.report import write_report
 from twostream.run.cross_fitting import fused
 from twostream.run.description import read_results
+from twostream.run.judged_recordings import FOLDER, judge_recordings
 from twostream.run.kept_videos import as_begun, data_of, kept_videos, say_known
 from twostream.run.steps import extract_split, score
 from twostream.scoring import load_scores, save_scores
@@ -102,8 +104,13 @@ def evaluate_run(
             scores += fused(scores, training_scores(run), read_fusion(run), seed=seed)
         for each in scores:
             save_scores(folder / f"{each.stream}-test.npz", each)
+        evaluated = time.perf_counter()
+        place = run if again and out is None else folder
+        judged = judge_recordings(
+            run, dataset, test, place / FOLDER, device=options.device(), **how
+        )
     done = {
-        **results,
+        **{name: value for name, value in results.items() if name != FOLDER},
         "run": str(run),
         "data": str(data or asked.data),
         "test_videos": len(videos),
@@ -111,12 +118,17 @@ def evaluate_run(
         "seconds": {
             "extract": round(extracted - start, 2),
             "train": 0.0,
-            "evaluate": round(time.perf_counter() - extracted, 2),
+            "evaluate": round(evaluated - extracted, 2),
         },
         "unreadable": found.unusable,
         "scores": str(folder),
     }
+    if judged:
+        done[FOLDER] = judged
+        done["seconds"]["time lines"] = round(time.perf_counter() - evaluated, 2)
     write_json(folder / "results.json", done)
+    if judged and place == run:
+        write_report(run, videos={video.video_id: video for video in test})
     return done
 
 

@@ -38,6 +38,7 @@ from twostream.run.cross_fitting import (
 from twostream.run.data_settings import adapted, shared_rate
 from twostream.run.description import description, outcome
 from twostream.run.flow_choice import CHOICE_NAME, TRIALS, chosen_flow, keep_the_chosen
+from twostream.run.judged_recordings import judged
 from twostream.run.kept_videos import as_begun, keep_videos, kept_videos
 from twostream.run.mirror_images import mirror_images
 from twostream.run.other_data import OtherData, load_others, train_with_others
@@ -204,7 +205,8 @@ class TrainingRun:
             learn_bouts(out, self.split, self.dataset.together)
         heads = self.other_heads(others)
         fitted = settings.recipe.fit_scores if folds else "in-sample"
-        results = outcome(self, own, test, train, heads, fitted, fusion)
+        found = judged(self)
+        results = outcome(self, own, test, train, heads, fitted, fusion) | found
         write_json(out / "results.json", results)
         write_report(out, videos={video.video_id: video for video in self.split.videos()})
         write_card(out)
