@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,13 @@ import numpy as np
 import pytest
 
 from twostream.bout_model import read_bouts
-from twostream.datasets import SplitChoice, load_dataset
+from twostream.datasets import SplitChoice, load_dataset, recordings_under_test
 from twostream.datasets.labelled_recordings import stretches_of, within, without
 from twostream.extraction import extract
 from twostream.labels import Bout, Recording
 from twostream.labels.stretch_ids import have_in_common, span_id, span_of, stored_id
 from twostream.recipes import make_recipe
-from twostream.run import RunSettings, train_run
+from twostream.run import RunSettings, evaluate_run, train_run
 from twostream.run.bout_durations import count_bouts, labelled_bouts
 from twostream.store.clips import ClipCache
 from twostream.store.flow_store import FlowStore, StoreSettings
@@ -175,6 +176,36 @@ class TestReading:
         assert load_dataset(file).kind == "recordings"
 
 
+class TestTested:
+    def test_all_that_was_watched_of_a_recording_that_trains_nowhere(self, tmp_path: Path) -> None:
+        for name in ("a", "b"):
+            write(tmp_path / f"{name}.mp4", 10)
+        rows = ("a.mp4,walk,2,7", "b.mp4,run,0,4", "b.mp4,,0,8", "b.mp4,other,5,6")
+        data = load_dataset(labels(tmp_path, *rows))
+        tested = recordings_under_test(data, data.split(test_groups=["b.mp4"]).test)
+        (one,) = tested.labels.recordings
+        assert one.video == "b.mp4" and one.watched == ((0, 8),)
+        assert one.bouts == (Bout(0, 4, "run"),)  # "other" is no label
+        assert set(tested.labels.classes) == {"run", "walk"}
+        assert tested.videos == {"b.mp4": tmp_path / "b.mp4"}
+        (whole,) = recordings_under_test(
+            data, data.split(test_groups=["a.mp4"]).test
+        ).labels.recordings
+        assert whole.watched is None
+
+    def test_of_one_recording_the_blocks_that_are_tested(self, tmp_path: Path) -> None:
+        write(tmp_path / "a.mp4", 60)
+        rows = [f"a.mp4,{'walk' if i % 2 else 'run'},{2 * i},{2 * i + 2}" for i in range(30)]
+        data = load_dataset(labels(tmp_path, *rows, "a.mp4,,0,8", "a.mp4,,12,60"))
+        parts = [f"a.mp4, part {i} of 6" for i in (1, 4)]
+        (one,) = recordings_under_test(data, data.split(test_groups=parts).test).labels.recordings
+        # blocks of 10 s, a second of gap on both sides of a border, and nobody watched 8 to 12
+        assert one.watched == ((0, 8), (31, 39)) and len(one.bouts) == 30
+        trained = data.split(test_groups=parts).train
+        for start, end in filter(None, (span_of(v.video_id) for v in trained)):
+            assert all(end <= a or start >= b for a, b in one.watched)
+
+
 class TestStored:
     @pytest.fixture
     def store(self, tmp_path: Path) -> FlowStore:
@@ -229,11 +260,32 @@ def test_training_on_labels_in_time(tmp_path: Path) -> None:
     results = train_run(settings, tmp_path / "run")
     assert results["classes"] == ["run", "walk", "other"]
     assert results["train_videos"] == 12 and results["test_videos"] == 6
-    stored = sorted(path.name for path in (tmp_path / "run" / "flow" / "rgb").iterdir())
+    run = tmp_path / "run"
+    stored = sorted(path.name for path in (run / "flow" / "rgb").iterdir())
     assert stored == [f"r{i}.mp4.clip" for i in range(6)]
-    bouts = read_bouts(tmp_path / "run")
+    bouts = read_bouts(run)
     assert bouts is not None and bouts.bouts == 12 and bouts.shares == (1 / 3, 1 / 3, 1 / 3)
     assert bouts.mean_seconds == pytest.approx((2.0, 2.0, 2.0))
+
+    # the time lines of the two recordings that are tested, beside their labels
+    found = results["recordings"]
+    assert json.loads((run / "results.json").read_text())["recordings"] == json.loads(
+        (run / "recordings" / "agreement.json").read_text()
+    )
+    assert len(found["recordings"]) == 2 and found["watched_seconds"] == pytest.approx(12.0)
+    assert sum(map(sum, found["confusion"]["seconds"])) == pytest.approx(12.0)
+    assert [(c["label"], c["true_bouts"], c["true_seconds"]) for c in found["classes"]] == [
+        ("run", 2, pytest.approx(4.0)),
+        ("walk", 2, pytest.approx(4.0)),
+    ]
+    assert 'id="bouts"' in (run / "report.html").read_text()
+    told = sorted((run / "recordings" / "predicted").iterdir())
+    assert [path.stem + ".mp4" for path in told] == sorted(found["recordings"])
+    # `evaluate` says the same without a time line more
+    before = [path.stat().st_mtime_ns for path in told]
+    again = evaluate_run(run)
+    assert json.loads(json.dumps(again["recordings"])) == json.loads(json.dumps(found))
+    assert [path.stat().st_mtime_ns for path in told] == before
 
 
 def test_pieces_of_a_bout_are_one_bout() -> None:

@@ -19,7 +19,7 @@ from twostream.datasets.dataset import (
 )
 from twostream.datasets.frame_folders import NOTED, frame_folders, is_one_video
 from twostream.datasets.image_folders import ImageSplit, LabeledImages, load_images
-from twostream.datasets.labelled_recordings import TestedRecordings, tested_recordings
+from twostream.datasets.labelled_recordings import RecordingsUnderTest, recordings_under_test
 from twostream.datasets.lists import Missing
 from twostream.datasets.loading import load_dataset
 from twostream.datasets.reading import READING
@@ -36,17 +36,17 @@ __all__ = [
     "ImageSplit",
     "LabeledImages",
     "Missing",
+    "RecordingsUnderTest",
     "SplitChoice",
-    "TestedRecordings",
     "frame_folders",
     "groups_on_both_sides",
     "is_one_video",
     "load_dataset",
     "load_images",
     "of_equal_size",
+    "recordings_under_test",
     "refuse_shared_videos",
     "relabeled",
     "shared_videos",
-    "tested_recordings",
     "unlabeled_videos",
 ]

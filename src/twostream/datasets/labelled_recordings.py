@@ -48,7 +48,7 @@ class _Found:
 
 
 @dataclass(frozen=True)
-class TestedRecordings:
+class RecordingsUnderTest:
     """What a time line of the recordings that are tested is compared with.
 
     Attributes:
@@ -146,7 +146,7 @@ def read_recordings(
     )
 
 
-def tested_recordings(dataset: Dataset, test: Sequence[LabeledVideo]) -> TestedRecordings:
+def recordings_under_test(dataset: Dataset, test: Sequence[LabeledVideo]) -> RecordingsUnderTest:
     """Return the recordings that stretches are tested of, with what their label file says now.
 
     All that was watched of a recording is tested if none of its stretches is used otherwise. Where
@@ -179,7 +179,7 @@ def tested_recordings(dataset: Dataset, test: Sequence[LabeledVideo]) -> TestedR
         bouts = tuple(bout for bout in old.bouts if bout.label != OTHER)
         recordings.append(replace(old, video=each.video_id, bouts=bouts, watched=watched))
     classes = tuple(label for label in labels.classes if label != OTHER)
-    return TestedRecordings(
+    return RecordingsUnderTest(
         Labels(tuple(recordings), classes, labels.points - {OTHER}, labels.notes),
         {each.video_id: each.path for each in found},
         {each.video_id: each.seconds for each in found},

@@ -19,7 +19,7 @@ from twostream.store.flow_store import FlowStore
 
 SHOWN = 8  # stretches with pictures
 _FRAMES = 3  # of each
-_AROUND = 30.0  # seconds that are drawn at least on both sides of a stretch's middle
+_AROUND = 15.0  # seconds that are drawn at least on both sides of a stretch's middle
 _WORTH = 0.1  # share of a stretch from which what it was taken for is told
 _MOST_BARS = 20_000  # in all drawings: what a browser scrolls well
 _UNFOLDED = 6  # recordings that are seen at once
@@ -73,17 +73,20 @@ def _measure(found: Agreement, name: str, words: str) -> dict[str, str] | None:
     measure = found.overall.get(name)
     if measure is None:
         return None
-    interval = ""
+    shown, interval = _rate if name == "false_bouts_an_hour" else _number, ""
     if measure.low is not None and measure.high is not None:
-        interval = f"{_number(measure.low)} {DASH} {_number(measure.high)}"
-    return {"words": words, "value": _number(measure.value), "interval": interval}
+        interval = f"{shown(measure.low)} {DASH} {shown(measure.high)}"
+    return {"words": words, "value": shown(measure.value), "interval": interval}
 
 
 def _number(value: float | None) -> str:
-    """Return a measure as people read it: three digits of a share, none of what is large."""
-    if value is None:
-        return DASH
-    return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.3f}"
+    """Return a share, or seconds, as people read them."""
+    return DASH if value is None else f"{value:.3f}"
+
+
+def _rate(value: float | None) -> str:
+    """Return how often an hour."""
+    return DASH if value is None else f"{value:.1f}"
 
 
 def _drawings(results: RecordingResults, apart: Sequence[Difference]) -> dict[str, Any]:
@@ -154,10 +157,11 @@ def _card(
     """Return a stretch in which both differ: pictures, and what is said around it."""
     sides, video = results.sides, results.sides.videos[worst.recording]
     middle = (worst.start_seconds + worst.end_seconds) / 2
-    reach = max(_AROUND, worst.seconds)
-    start = max(0.0, 5 * math.floor((middle - reach) / 5))
     own = [each for each in apart if each.recording == worst.recording]
     near = [each for each in sides.stretches if each.recording == worst.recording]
+    reach = max(_AROUND, worst.seconds)
+    last = max(each.end_seconds for each in near)
+    start = max(0.0, 5 * math.floor(min(middle - reach, last + 5 - 2 * reach) / 5))
     video_id = span_id(video, worst.start_seconds, worst.end_seconds)
     frames, missing = frames_of_stretch(store, video_id, _FRAMES)
     return {
@@ -187,7 +191,8 @@ def _class_cells(each: ClassAgreement) -> dict[str, Any]:
         *map(_number, (each.precision, each.recall, each.f1, each.kappa)),
         *map(_number, each.segmental_f1),
         _number(sum(known) / len(known) if known else None),
-        *map(_number, (each.boundary_seconds, each.false_bouts_an_hour)),
+        _number(each.boundary_seconds),
+        _rate(each.false_bouts_an_hour),
     ]
     return {"label": each.label, "cells": cells}
 
@@ -197,6 +202,7 @@ def _point_cells(each: Any) -> dict[str, Any]:
         str(each.true_points),
         str(each.predicted_points),
         *map(_number, (each.precision, each.recall, each.f1)),
-        *map(_number, (each.error_seconds, each.false_an_hour)),
+        _number(each.error_seconds),
+        _rate(each.false_an_hour),
     ]
     return {"label": each.label, "cells": cells}

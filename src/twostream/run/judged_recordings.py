@@ -14,7 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from twostream.datasets import RECORDINGS, Dataset, TestedRecordings, tested_recordings
+from twostream.datasets import RECORDINGS, Dataset, RecordingsUnderTest, recordings_under_test
 from twostream.files import read_json, write_json, write_text
 from twostream.judging import compare_labels, time_budget
 from twostream.labels import Labels, Recording, csv_table, write_labels
@@ -102,7 +102,7 @@ def judge_recordings(
         return None
     (folder / AGREEMENT).unlink(missing_ok=True)  # of before: it must not be taken for today's
     try:
-        tested = tested_recordings(dataset, test)
+        tested = recordings_under_test(dataset, test)
         predicted = _predicted(run, tested, folder, device, skip_unreadable, progress)
         found = compare_labels(tested.labels, predicted).to_json()
         write_labels(tested.labels, folder / TRUE, "csv")
@@ -116,7 +116,7 @@ def judge_recordings(
 
 def _predicted(
     run: Path,
-    tested: TestedRecordings,
+    tested: RecordingsUnderTest,
     folder: Path,
     device: str,
     skip_unreadable: bool,
