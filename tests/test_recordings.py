@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from twostream.__main__ import run as command
 from twostream.bout_model import read_bouts
 from twostream.datasets import SplitChoice, load_dataset, recordings_under_test
 from twostream.datasets.labelled_recordings import stretches_of, within, without
@@ -17,7 +18,7 @@ from twostream.extraction import extract
 from twostream.labels import Bout, Recording
 from twostream.labels.stretch_ids import have_in_common, span_id, span_of, stored_id
 from twostream.recipes import make_recipe
-from twostream.run import RunSettings, evaluate_run, train_run
+from twostream.run import RunSettings, train_run
 from twostream.run.bout_durations import count_bouts, labelled_bouts
 from twostream.store.clips import ClipCache
 from twostream.store.flow_store import FlowStore, StoreSettings
@@ -242,7 +243,7 @@ class TestStored:
             cache["a.mp4#4.000-5.000"]
 
 
-def test_training_on_labels_in_time(tmp_path: Path) -> None:
+def test_training_on_labels_in_time(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """From a table of bouts to scores, the recordings kept apart and stored once."""
     rows = []
     for i in range(6):
@@ -283,8 +284,10 @@ def test_training_on_labels_in_time(tmp_path: Path) -> None:
     assert [path.stem + ".mp4" for path in told] == sorted(found["recordings"])
     # `evaluate` says the same without a time line more
     before = [path.stat().st_mtime_ns for path in told]
-    again = evaluate_run(run)
-    assert json.loads(json.dumps(again["recordings"])) == json.loads(json.dumps(found))
+    assert command(["evaluate", str(run), "--accelerator", "cpu", "--json"]) == 0
+    said = capsys.readouterr()
+    assert json.loads(said.out)["recordings"] == json.loads(json.dumps(found))
+    assert "time: 2 recordings, 12.0 s watched" in said.err and "boundary error" in said.err
     assert [path.stat().st_mtime_ns for path in told] == before
 
 

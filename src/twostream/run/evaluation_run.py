@@ -72,7 +72,7 @@ def evaluate_run(
     options = options or TrainerOptions()
     options.check()
     results, asked = read_results(run), AskedData.of(run)
-    files = [run / f"{stream}.safetensors" for stream in STREAMS]
+    files = (run / f"{stream}.safetensors" for stream in STREAMS)
     models = [load_model(path) for path in files if path.is_file()]
     if not models:
         raise RunError(f"{run} holds no trained model: train first (twostream train DATA)")
@@ -110,7 +110,7 @@ def evaluate_run(
             run, dataset, test, place / FOLDER, device=options.device(), **how
         )
     done = {
-        **{name: value for name, value in results.items() if name != FOLDER},
+        **results,
         "run": str(run),
         "data": str(data or asked.data),
         "test_videos": len(videos),
@@ -123,13 +123,22 @@ def evaluate_run(
         "unreadable": found.unusable,
         "scores": str(folder),
     }
-    if judged:
-        done[FOLDER] = judged
-        done["seconds"]["time lines"] = round(time.perf_counter() - evaluated, 2)
+    done = with_recordings(done, judged, time.perf_counter() - evaluated)
     write_json(folder / "results.json", done)
     if judged and place == run:
         write_report(run, videos={video.video_id: video for video in test})
     return done
+
+
+def with_recordings(
+    done: dict[str, Any], judged: dict[str, Any] | None, seconds: float
+) -> dict[str, Any]:
+    """Return results with how well bouts are found, instead of what training said of it."""
+    done = {name: value for name, value in done.items() if name != FOLDER}
+    if not judged:
+        return done
+    spent = done["seconds"] | {"time lines": round(seconds, 2)}
+    return done | {"seconds": spent, FOLDER: judged}
 
 
 def tested(
