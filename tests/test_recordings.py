@@ -193,6 +193,9 @@ class TestTested:
             data, data.split(test_groups=["a.mp4"]).test
         ).labels.recordings
         assert whole.watched is None
+        (tmp_path / "b.mp4").unlink()
+        left = recordings_under_test(data, data.videos).labels
+        assert len(left.recordings) == 1 and "labels are gone: b.mp4" in left.notes[-1]
 
     def test_of_one_recording_the_blocks_that_are_tested(self, tmp_path: Path) -> None:
         write(tmp_path / "a.mp4", 60)

@@ -179,8 +179,10 @@ def recordings_under_test(dataset: Dataset, test: Sequence[LabeledVideo]) -> Rec
         bouts = tuple(bout for bout in old.bouts if bout.label != OTHER)
         recordings.append(replace(old, video=each.video_id, bouts=bouts, watched=watched))
     classes = tuple(label for label in labels.classes if label != OTHER)
+    gone = sorted(tested.keys() - {each.video_id for each in found})
+    notes = [f"not compared, the video or its labels are gone: {', '.join(gone)}"] if gone else []
     return RecordingsUnderTest(
-        Labels(tuple(recordings), classes, labels.points - {OTHER}, labels.notes),
+        Labels(tuple(recordings), classes, labels.points - {OTHER}, (*labels.notes, *notes)),
         {each.video_id: each.path for each in found},
         {each.video_id: each.seconds for each in found},
     )
