@@ -135,9 +135,12 @@ def test_where_they_differ_longest_is_shown(run: Path) -> None:
     assert [round(float(p.mean())) for p in page.images("frame of day/a.mp4")[:3]] == [35, 45, 55]
 
 
-def test_overlapping_labels_have_no_matrix(run: Path) -> None:
+def test_labels_that_hold_at_once_are_a_state_of_the_matrix(run: Path) -> None:
     text = judged(run, *both((*TRUE, Bout(5, 20, NASTY)))).text("bouts")
-    assert "several labels hold at once" in text and "of the time both say" not in text
+    assert "of the time both say" not in text  # there is no one label at a time
+    # 0 to 5 walk; 5 to 10 both, taken for walk; 10 to 20 and 30 to 60 the other, 12 s for walk
+    assert f"walk 5.0 5.0 100% {NASTY} 40.0 12.0 30% 28.0 70% other 10.0 10.0 100%" in text
+    assert f"walk + {NASTY} 5.0 5.0 100%" in text
 
 
 def test_a_recording_that_could_not_be_read_is_drawn_without_prediction(run: Path) -> None:

@@ -1,14 +1,16 @@
-"""Where two label files say different things, stretch by stretch: what to look at first."""
+"""Where two label files say different things, stretch by stretch, and what is taken for what."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from twostream.judging.stretches import Compared, Stretch
-from twostream.judging.time_measures import pieces, state_of
+from twostream.judging.time_measures import NO_LABEL, pieces, state_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,28 @@ class Difference:
 def differences(sides: Compared) -> tuple[Difference, ...]:
     """Return where both files differ, in the order of recordings and time; points do not count."""
     return tuple(each for stretch in sides.stretches for each in _in(stretch, sides.classes))
+
+
+def seconds_of_states(sides: Compared) -> tuple[tuple[str, ...], NDArray[np.float64]]:
+    """Return what holds at a time, in either file, and for how long what with what.
+
+    Unlike ``Agreement.confusion`` also where labels overlap: those that hold at once are a state.
+
+    Returns:
+        States, labels in the order of the classes, ``NO_LABEL``, then labels together; and (s, s)
+        seconds of the true state and the predicted one.
+    """
+    cells = Counter[tuple[str, str]]()
+    for stretch in sides.stretches:
+        seconds, (true, predicted) = pieces(stretch, sides.classes)
+        for length, *rows in zip(seconds.tolist(), true, predicted, strict=True):
+            ours, theirs = (state_of(row, sides.classes) for row in rows)
+            cells[ours, theirs] += length
+    found = {state for pair in cells for state in pair}
+    states = [state for state in (*sides.classes, NO_LABEL) if state in found]
+    states += sorted(found - set(states))
+    lasting = [[cells[true, predicted] for predicted in states] for true in states]
+    return tuple(states), np.array(lasting, float)
 
 
 def _in(stretch: Stretch, classes: tuple[str, ...]) -> Iterator[Difference]:

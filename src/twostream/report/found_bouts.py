@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from twostream.judging.agreement import IN_WORDS, Agreement, ClassAgreement
-from twostream.judging.differences import Difference, differences
+from twostream.judging.differences import Difference, differences, seconds_of_states
+from twostream.judging.stretches import Compared
 from twostream.judging.time_measures import NO_LABEL
 from twostream.labels.stretch_ids import span_id
 from twostream.report.bout_lines import COLOURS, NARROW, drawn_line, drawn_lines
@@ -55,7 +56,7 @@ def found_bouts(results: RecordingResults | None, store: FlowStore | str) -> dic
         "legend": [(number % COLOURS, label) for number, label in enumerate(labels)],
         "repeated": len(labels) > COLOURS,
         **_drawings(results, apart),
-        "matrix": _matrix(found),
+        "matrix": _matrix(sides),
         **_longest(results, apart, store),
         "classes": [_class_cells(each) for each in found.classes],
         "points": [_point_cells(each) for each in found.points],
@@ -115,14 +116,13 @@ def _drawings(results: RecordingResults, apart: Sequence[Difference]) -> dict[st
     return {"figures": figures[:_UNFOLDED], "folded": figures[_UNFOLDED:], "not_drawn": left}
 
 
-def _matrix(found: Agreement) -> dict[str, Any] | None:
-    """Return the confusion in seconds, as the matrices of clips are drawn; None: labels overlap."""
-    if found.confusion is None:
-        return None
-    states = [_state(each) for each in found.confusion.states]
+def _matrix(sides: Compared) -> dict[str, Any]:
+    """Return the confusion in seconds, as the matrices of clips are drawn."""
+    names, seconds = seconds_of_states(sides)
+    states = [_state(each) for each in names]
     rows = [
         {"label": label, "n": round(sum(row), 1), "counts": [round(each, 1) for each in row]}
-        for label, row in zip(states, found.confusion.seconds, strict=True)
+        for label, row in zip(states, seconds.tolist(), strict=True)
     ]
     return {
         "name": "seconds",
