@@ -30,7 +30,7 @@ class Bar:
 
     Attributes:
         x, width: in shares of the line; a width of 0: a point event.
-        y, height: in shares of the row: of bouts at the same time each has a lane.
+        lane: from 0, downwards: bouts at the same time lie below each other.
         colour: number of its class's colour.
         label: name of its class; "" where there is no room for it.
         told: all about it, in words.
@@ -38,8 +38,7 @@ class Bar:
 
     x: float
     width: float
-    y: float
-    height: float
+    lane: int
     colour: int
     label: str
     told: str
@@ -91,7 +90,7 @@ def drawn_line(
 
     Returns:
         start, end; ticks: (place, words); judged, apart: (place, width); rows: (name, bars) of
-        both files; told: in words.
+        both files; lanes: of a row; told: in words.
     """
     length = end - start
 
@@ -103,13 +102,14 @@ def drawn_line(
     judged = [place(s.start_seconds, s.end_seconds) for s in near]
     differ = [place(d.start_seconds, d.end_seconds) for d in apart]
     order = {label: number for number, label in enumerate((*sides.classes, *sides.points))}
-    rows = []
+    rows, most = [], 1
     for name, unsorted in (
         ("true", [b for s in near for b in (*s.true, *s.true_points)]),
         ("predicted", [b for s in near for b in (*s.predicted, *s.predicted_points)]),
     ):
         bouts = sorted(unsorted, key=lambda bout: bout.order)
-        lanes, count = _lanes(bouts)
+        lanes = _lanes(bouts)
+        most = max(most, 1 + max(lanes, default=0))
         bars = []
         for bout, lane in zip(bouts, lanes, strict=True):
             at = place(bout.start_seconds, bout.end_seconds)
@@ -119,7 +119,7 @@ def drawn_line(
                 room = at[1] * width >= min(_LETTER * len(bout.label) + _MARGIN, _ENOUGH)
                 label = bout.label if room else ""
                 colour = order[bout.label] % COLOURS
-                bars.append(Bar(*at, lane / count, 1 / count, colour, label, _told(name, bout)))
+                bars.append(Bar(*at, lane, colour, label, _told(name, bout)))
         rows.append((name, bars))
     parts = 5 if 300 <= length <= 900 else 6  # full minutes, full seconds
     times = [start + length * i / parts for i in range(parts + 1)]
@@ -130,22 +130,23 @@ def drawn_line(
         "judged": [each for each in judged if each],
         "apart": [each for each in differ if each],
         "rows": rows,
+        "lanes": most,
         "told": f"from {clock(start)} to {clock(end)}",
     }
 
 
-def _lanes(bouts: Sequence[Bout]) -> tuple[list[int], int]:
-    """Return a lane for each bout, so that no two in one lane overlap, and how many there are.
+def _lanes(bouts: Sequence[Bout]) -> list[int]:
+    """Return a lane for each bout, so that no two in one lane overlap.
 
     >>> _lanes([Bout(0, 4, "a"), Bout(1, 2, "b"), Bout(2, 3, "c")])
-    ([0, 1, 1], 2)
+    [0, 1, 1]
     """
     ends, lanes = list[float](), list[int]()
     for bout in bouts:
         free = (i for i, end in enumerate(ends) if end <= bout.start_seconds + ROUNDING)
         lanes.append(next(free, len(ends)))
         ends[lanes[-1] : lanes[-1] + 1] = [bout.end_seconds]
-    return lanes, max(1, len(ends))
+    return lanes
 
 
 def _told(side: str, bout: Bout) -> str:
