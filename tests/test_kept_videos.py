@@ -87,6 +87,15 @@ def test_clips_that_come_in_change_no_sides(
         assert "6 videos are new since the run began" in told(capsys)
     assert run(["curve", str(out), "--clips", "1,2"]) == 0
     assert scored(out) == test
+    before = read_json(out / "results.json")
+    for video in train:  # nothing is made again: not the folds either, which no clip is left for
+        (data / video).write_text("this is no video any more")
+    assert run([*command(data, out), "--resume"]) == 0
+    after = read_json(out / "results.json")
+    for each in (before, after):
+        each.pop("seconds")
+    assert before == after and not after["unreadable"]
+    assert f"{len(train)} videos cannot be used any more" in told(capsys)
 
 
 def test_what_is_gone_or_other_than_then_is_named(

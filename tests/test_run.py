@@ -112,6 +112,7 @@ def test_unreadable_videos_are_named_and_counted_as_wrong(
     data = tmp_path / "clips"
     shutil.copytree(tiny_data, data)
     split = load_dataset(data).split(1)
+    whole = {video: video.path.read_bytes() for video in split.videos()[:1] + split.test[:1]}
     for video in (split.test[0], split.train[0]):
         video.path.write_text("this is no video")
     settings = RunSettings(data=str(data), recipe=tiny_recipe(), streams=("spatial",))
@@ -122,6 +123,22 @@ def test_unreadable_videos_are_named_and_counted_as_wrong(
     assert len(scores.video_ids) == 14 and list(scores.unreadable) == [split.test[0].video_id]
     skipping = evaluate_run(tmp_path / "run", skip_unreadable=True, out=tmp_path / "scores")
     assert skipping["accuracy"]["spatial"] == pytest.approx(scores.correct().sum() / 13)
+
+    # a finished run shows what was made then, so it names what could not be read then
+    for video, content in whole.items():
+        video.path.write_bytes(content)
+    gone = (split.train[1], split.test[1])
+    for video in gone:
+        video.path.write_text("nor is this")
+    said.clear()
+    again = train_run(settings, tmp_path / "run", resume=True)
+    same = ("accuracy", "train_accuracy", "unreadable", "train_scored")
+    assert {key: again[key] for key in same} == {key: results[key] for key in same}
+    names = [", ".join(sorted(v.video_id for v in videos)) for videos in (gone, whole)]
+    now, then = (line for line in said if line.startswith("2 videos can"))
+    assert "cannot be used any more" in now and names[0] in now
+    assert "could not when" in then and names[1] in then
+    assert not any("are left out" in line for line in said)
 
 
 def test_evaluation_again_gives_the_same_scores(tiny_run: Path, tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ def notes_on_data(job: TrainingRun, stored: StoreSettings) -> list[str]:
 
 def outcome(
     job: TrainingRun,
-    own: StoredSplit,
+    unreadable: Mapping[str, str],
     test: Sequence[VideoScores],
     train: Sequence[VideoScores],
     heads: Mapping[str, VideoScores],
@@ -62,7 +62,7 @@ def outcome(
 
     Args:
         job: the run.
-        own: its videos, and which cannot be used.
+        unreadable: video id -> why it could not be used, of both sides.
         test, train: scores of each stream and fusion; of the training clips that were scored.
         heads: of the other data sets, on their own test videos.
         fitted: what fusion learnt from.
@@ -81,7 +81,7 @@ def outcome(
         "split": job.split.name,
         "fit_scores": fitted,
         "fusion": fusion and fusion.to_json(),
-        "unreadable": own.unusable,
+        "unreadable": dict(unreadable),
         "others": {
             name: {"test_videos": len(scores.video_ids), "accuracy": scores.accuracy()}
             for name, scores in heads.items()

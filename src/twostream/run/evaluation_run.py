@@ -25,6 +25,7 @@ from twostream.run.cross_fitting import fused
 from twostream.run.description import read_results
 from twostream.run.judged_recordings import FOLDER, judge_recordings
 from twostream.run.kept_videos import as_begun, data_of, kept_videos, say_known
+from twostream.run.readable_videos import unreadable
 from twostream.run.steps import extract_split, score
 from twostream.scoring import load_scores, save_scores
 from twostream.store.clips import kinds_of
@@ -120,7 +121,7 @@ def evaluate_run(
             "train": 0.0,
             "evaluate": round(evaluated - extracted, 2),
         },
-        "unreadable": found.unusable,
+        "unreadable": unreadable(found.unusable, scores),
         "scores": str(folder),
     }
     done = with_recordings(done, judged, time.perf_counter() - evaluated)

@@ -42,6 +42,7 @@ from twostream.run.judged_recordings import judged
 from twostream.run.kept_videos import as_begun, keep_videos, kept_videos
 from twostream.run.mirror_images import mirror_images
 from twostream.run.other_data import OtherData, load_others, train_with_others
+from twostream.run.readable_videos import as_made, unreadable
 from twostream.run.request import check_classes, check_request
 from twostream.run.settings import RunSettings
 from twostream.run.steps import StoredSplit, extract_split, score, store_for, train_stream
@@ -171,7 +172,9 @@ class TrainingRun:
         settings, out = self.settings, self.out
         with self.clock("extract"):
             own = self.extracted(self.split, settings.store_folder(out), settings.kinds())
-            self.check_readable(own)
+            own, finished = as_made(out, self.made(), self.split, own)
+            if not finished:
+                self.check_readable(own)
             others = [
                 self.extracted(other.split, other.store, settings.net("temporal").kinds)
                 for other in self.others
@@ -205,8 +208,8 @@ class TrainingRun:
             learn_bouts(out, self.split, self.dataset.together)
         heads = self.other_heads(others)
         fitted = settings.recipe.fit_scores if folds else "in-sample"
-        found = judged(self)
-        results = outcome(self, own, test, train, heads, fitted, fusion) | found
+        could_not = unreadable(own.unusable, [*test, *train, *(fit if fuses else ())])
+        results = outcome(self, could_not, test, train, heads, fitted, fusion) | judged(self)
         write_json(out / "results.json", results)
         write_report(out, videos={video.video_id: video for video in self.split.videos()})
         write_card(out)
@@ -231,6 +234,13 @@ class TrainingRun:
             device=self.options.flow_device(),
             progress=self.progress,
         )
+
+    def made(self) -> list[Path]:
+        """Return the nets and scores that a finished run has."""
+        nets = [self.out / f"{stream}.safetensors" for stream in self.settings.streams]
+        sides = ("test", "train") if self.settings.score_train else ("test",)
+        names = [f"{stream}-{side}.npz" for stream in self.settings.streams for side in sides]
+        return [*nets, *(self.out / "scores" / name for name in names)]
 
     def check_readable(self, own: StoredSplit) -> None:
         """Refuse to train where a class has no readable clip left; say what is left out."""
