@@ -156,6 +156,9 @@ def test_feral_has_a_number_for_each_frame(tmp_path: Path) -> None:
     a = Recording("a.mp4", bouts, 0.5, 10, split="train")
     b = Recording("b.mp4", (Bout(0, 0.1, "jump"),), 0.1, 10, split="test")
     assert labels == Labels((a, b), ("walk", "jump"))
+    path.write_text(FERAL.replace('"test"', '"tset"'))
+    (note,) = read_labels(path, fps=10).notes
+    assert "splits has tset, which is none of train, val, test" in note
     both = Labels(
         (Recording("a.mp4", (Bout(0, 0.2, "x"), Bout(0.1, 0.2, "y")), 0.3, 10),), ("x", "y")
     )

@@ -140,6 +140,50 @@ def test_classes_may_be_called_train_and_test(tmp_path: Path) -> None:
     assert load_dataset(tmp_path).classes == ("plane", "test", "train")
 
 
+@pytest.mark.parametrize(
+    ("names", "calls"),
+    [
+        (("train", "Test_set"), "train and test"),
+        (("trian", "test"), "train and test"),
+        (("train", "validation1"), "train and val"),
+        (("tset", "Training data"), "train and test"),
+        (("trainval", "UCF-TestSet"), "train and test"),
+        (("train_part1", "train_part2", "tests"), "train and test"),
+    ],
+)
+def test_sides_under_other_names_become_no_classes(
+    names: tuple[str, ...], calls: str, tmp_path: Path
+) -> None:
+    touch(tmp_path, *(f"{name}/{label}/a.mp4" for name in names for label in ("walk", "run")))
+    with pytest.raises(DataError, match=f"{names[0]}.* call them {calls} and"):
+        load_dataset(tmp_path)
+    assert load_dataset(tmp_path, reading=5).classes == tuple(sorted(names))  # a RUN of before
+
+
+def test_a_side_under_another_name_beside_classes_is_said(tmp_path: Path) -> None:
+    touch(tmp_path, "trian/a/1.mp4", "trian/b/1.mp4", "test/a/1.mp4", "test/b/1.mp4", "c/1.mp4")
+    data = load_dataset(tmp_path)
+    assert data.classes == ("c", "test", "trian")
+    assert any("test, trian, which look like the sides of a split" in each for each in data.notes)
+
+
+@pytest.mark.parametrize(
+    "clips",
+    [
+        ("train/s1/a.mp4", "train/s2/a.mp4", "car/s1/a.mp4", "van/s1/a.mp4", "van/s2/a.mp4"),
+        ("rest/s1/a.mp4", "rest/s2/a.mp4", "rain/s1/a.mp4", "rain/s2/a.mp4"),
+        ("test1/s1/a.mp4", "test1/s2/a.mp4", "test2/s1/a.mp4", "test2/s2/a.mp4"),
+        ("test drive/s1/a.mp4", "train station/s3/a.mp4"),
+        ("trail/a.mp4", "test/a.mp4"),
+    ],
+)
+def test_names_alone_make_no_sides(clips: tuple[str, ...], tmp_path: Path) -> None:
+    touch(tmp_path, *clips)
+    data = load_dataset(tmp_path)
+    assert data.classes == tuple(sorted({clip.partition("/")[0] for clip in clips}))
+    assert not any("sides of a split" in note for note in data.notes)
+
+
 def test_loose_videos_and_unused_tables_are_said(tmp_path: Path) -> None:
     touch(tmp_path, "walk/a.mp4", "run/a.mp4", "z.mp4", "y.mp4", "clips.csv")
     notes = " ".join(load_dataset(tmp_path).notes)

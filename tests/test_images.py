@@ -122,6 +122,14 @@ def test_wrong_folders_are_one_sentence(tmp_path: Path) -> None:
         load_images(foreign)
 
 
+@pytest.mark.parametrize("name", ["test", "Val", "validation", "vla"])
+def test_a_side_under_another_name_becomes_no_class(name: str, tmp_path: Path) -> None:
+    plain(tmp_path / "train", a=2, b=2)
+    plain(tmp_path / name, a=1, b=1)
+    with pytest.raises(DataError, match=r"train.* look like the sides.* call them train and val"):
+        load_images(tmp_path)
+
+
 def test_a_share_must_make_sense(tmp_path: Path) -> None:
     plain(tmp_path, a=4, b=4)
     for share in (0.0, 1.0, -0.1, float("nan")):

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from twostream.datasets.side_folders import meant_as_sides
 from twostream.foreign import is_foreign
 from twostream.types import DataError, UsageError
 
@@ -112,6 +113,12 @@ def load_images(root: Path, *, val_share: float | None = None, seed: int = 0) ->
         return _given_split(root)
     folder = root / "train" if inner == {"train"} else root
     classes, images, notes = _read_side(folder)
+    said, certain = meant_as_sides(
+        folder, {name: _class_folders(folder / name) for name in classes}, calls="train and val"
+    )
+    if certain:
+        raise DataError(said)
+    notes += [said] if said else []
     share = VAL_SHARE if val_share is None else val_share
     rng = np.random.default_rng(np.random.SeedSequence(seed))
     held: list[int] = []
@@ -128,6 +135,14 @@ def load_images(root: Path, *, val_share: float | None = None, seed: int = 0) ->
     name = f"{share:g} of each class held out, seed {seed}"
     train, val = images.select(rest), images.select(sorted(held))
     return ImageSplit(root.resolve().name, name, classes, train, val, tuple(notes))
+
+
+def _class_folders(folder: Path) -> set[str]:
+    """Return the names of the folders in a folder; none where images lie in it directly."""
+    here = [each for each in os.scandir(folder) if not is_foreign(each.name)]
+    if any(each.name.lower().endswith(_SUFFIXES) for each in here):
+        return set()
+    return {each.name for each in here if each.is_dir()}
 
 
 def _given_split(root: Path) -> ImageSplit:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from twostream.datasets.reading import Reading
-from twostream.datasets.video_folders import SIDES
+from twostream.datasets.side_folders import SIDES
 from twostream.types import DataError
 
 DELIMITERS = ",;\t|"

@@ -21,7 +21,8 @@ from twostream.datasets.list_columns import LABELS, PATHS, Columns, find_columns
 from twostream.datasets.listed_files import ListedFiles, cut, missing_in_words
 from twostream.datasets.official_lists import group_of
 from twostream.datasets.reading import TODAY, Reading
-from twostream.datasets.video_folders import SIDES, given_by_side
+from twostream.datasets.side_folders import SIDES
+from twostream.datasets.video_folders import given_by_side
 from twostream.types import VIDEO_SUFFIXES, DataError, LabeledVideo
 
 Missing = Literal["refuse", "leave out", "keep"]

@@ -12,13 +12,9 @@ from twostream.datasets.folder_tree import Folder, scan
 from twostream.datasets.frame_folders import is_frames, with_frame_folders
 from twostream.datasets.official_lists import group_of, read_official
 from twostream.datasets.reading import TODAY, Reading
+from twostream.datasets.side_folders import SIDES, meant_as_sides
 from twostream.types import DataError, LabeledVideo
 
-SIDES = {  # what a folder or a column says -> the side
-    **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("val", "valid", "validation"), "val"),
-    **dict.fromkeys(("test", "testing"), "test"),
-}
 _LIST_FOLDERS = re.compile(r"ucf.*(?:list|splits).*|test_?train.*", re.IGNORECASE)
 # folders beside the folder of class folders that hold no videos, and are no classes
 _BESIDE = re.compile(
@@ -70,7 +66,7 @@ def read_folder(root: Path, *, reading: Reading = TODAY) -> Dataset:
         official, notes = read_official(tree, sides, lists, beside=beside, reading=reading)
         if official and len(sides) > 1:
             notes = _whose_split(official, sides)
-    found = official or _read_class_folders(tree, base)
+    found = official or _read_class_folders(tree, base, reading)
     left_out = [*_empty_note(empty), *_left_out(tree)]
     return replace(found, notes=(*found.notes, *notes, *of_frames, *left_out))
 
@@ -153,8 +149,9 @@ def unlabeled_videos(root: Path | str) -> tuple[LabeledVideo, ...]:
     return tuple(LabeledVideo(name, tree.path / name, -1) for name in tree.videos)
 
 
-def _read_class_folders(tree: Folder, base: Folder) -> Dataset:
+def _read_class_folders(tree: Folder, base: Folder, reading: Reading) -> Dataset:
     sides = _sides(base)
+    slips = _slips(base) if reading.slips_of_sides and len(sides) == 1 else ""
     by_class: dict[str, list[tuple[str, Folder]]] = {}
     for side, above in sides.items():
         for folder in above.folders:
@@ -191,7 +188,7 @@ def _read_class_folders(tree: Folder, base: Folder) -> Dataset:
             f"{len(loose)} videos lie outside the class folders and are left out, "
             f"the first is {min(loose)}"
         )
-    notes += _empty_note(empty)
+    notes += _empty_note(empty) + ([slips] if slips else [])
     notes += [unused_table(name) for name in tree.tables]
     return Dataset(
         name=tree.path.resolve().name,
@@ -203,6 +200,18 @@ def _read_class_folders(tree: Folder, base: Folder) -> Dataset:
         notes=tuple(notes),
         ignored=sum(folder.others for folder in tree.walk()),
     )
+
+
+def _slips(base: Folder) -> str:
+    """Return the note on folders that may be sides under other names; raise where they must be."""
+    inner = {
+        folder.path.name: set() if folder.videos else {f.path.name for f in _filled(folder)}
+        for folder in _filled(base)
+    }
+    said, certain = meant_as_sides(base.path, inner)
+    if certain:
+        raise DataError(said)
+    return said
 
 
 def _any_videos(found: Sequence[tuple[str, Folder]]) -> bool:
@@ -227,7 +236,7 @@ def _sides(base: Folder) -> dict[str, Folder]:
         if side is None and folder.has_videos():
             raise DataError(
                 f"{folder.path} lies beside the folder {min(nested)} but is no part of a split: "
-                "move it away"
+                "move it away, or call it train, val or test"
             )
         if side in by_side:
             raise DataError(f"{by_side[side].path} and {folder.path} are both for {side}: keep one")

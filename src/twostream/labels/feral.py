@@ -37,6 +37,7 @@ HOLDS = Holds(
 OTHER = "other"
 _NONE = (OTHER, BACKGROUND)
 _SIDES = ("train", "val", "test")
+_UNSEEN = "inference"  # the videos that are only to be labelled
 
 
 def recognised(path: Path, start: str) -> bool:
@@ -65,11 +66,16 @@ def read(path: Path, *, fps: float | None = None) -> Labels:
     in_order = [names[str(i)] for i in range(len(names))]
     if len(set(in_order)) < len(in_order):
         raise DataError(f"{path}: class_names names a class twice")
+    splits = an_object(path, "splits", body.get("splits"))
     sides = {
-        a_text(video): side
-        for side in _SIDES
-        for video in a_list(path, side, an_object(path, "splits", body.get("splits")).get(side))
+        a_text(video): side for side in _SIDES for video in a_list(path, side, splits.get(side))
     }
+    strange = [side for side in splits if side not in (*_SIDES, _UNSEEN) and splits[side]]
+    notes = [
+        f"{path}: splits has {one_line(side)}, which is none of {', '.join((*_SIDES, _UNSEEN))}: "
+        "its videos stand on no side"
+        for side in strange
+    ]
     frames = {
         video: _flags(path, video, a_list(path, video, values), len(in_order))
         for video, values in an_object(path, "labels", body.get("labels")).items()
@@ -81,7 +87,7 @@ def read(path: Path, *, fps: float | None = None) -> Labels:
         _recording(video, columns, in_order, rate.fps or 0.0, sides.get(video, ""))
         for (video, columns), rate in zip(frames.items(), rates, strict=True)
     ]
-    return Labels(tuple(recordings), classes)
+    return Labels(tuple(recordings), classes, notes=tuple(notes))
 
 
 def _flags(path: Path, video: str, values: list[Any], count: int) -> list[list[bool]]:
@@ -135,7 +141,7 @@ def text(labels: Labels, suffix: str = ".json") -> str:
     overlap = any(sum(frame) > 1 for frames in rows.values() for frame in frames)
     sides = {
         side: [r.video for r in labels.recordings if r.split == (side if side in _SIDES else "")]
-        for side in (*_SIDES, "inference")
+        for side in (*_SIDES, _UNSEEN)
     }
     body = {
         "is_multilabel": overlap,
