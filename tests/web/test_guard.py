@@ -28,6 +28,7 @@ from twostream.web.allowed_names import Names
 from twostream.web.app import open_app
 from twostream.web.guard import Guard
 from twostream.web.guesses import FREE, SECONDS_EACH, Guesses
+from twostream.web.known_visitors import KnownVisitors
 from twostream.web.limits import Limits, RefusedError
 from twostream.web.patience import PatientProtocol
 from twostream.web.uploads import Uploads
@@ -111,6 +112,32 @@ def test_passwords_cannot_be_guessed_by_the_thousand() -> None:
     assert tries == [401] * FREE + [429] * 5
     assert asked(guard, authorization="Basic YW5uYTpzZWNyZXQ=").status_code == 429  # nor looked at
     assert asked(guard).status_code == 401  # who has not tried is only asked
+
+
+def test_who_has_said_the_password_does_not_wait_for_others_guesses() -> None:
+    """Behind a proxy all have one address; a guesser gets no more guesses than before."""
+    guard = Guard(answering, Names("127.0.0.1"), "anna:secret")
+    right, wrong = {"authorization": "Basic YW5uYTpzZWNyZXQ="}, {"authorization": "Basic eA=="}
+    first = asked(guard, **right)
+    cookie = first.headers["set-cookie"].partition(";")[0]
+    assert "HttpOnly" in first.headers["set-cookie"] and first.status_code == 200
+    assert "secret" not in cookie and "set-cookie" not in asked(guard, **wrong).headers
+    while asked(guard, **wrong).status_code != 429:
+        pass
+    assert asked(guard, **right).status_code == 429  # else the guesser would know it
+    again = asked(guard, cookie=f"theme=dark; {cookie}", **right)
+    assert again.status_code == 200 and "set-cookie" not in again.headers
+    forged = f"{cookie[:-1]}{'0' if cookie[-1] != '0' else '1'}"
+    of_another_server = Guard(answering, Names("127.0.0.1"), "anna:secret")
+    foreign = asked(of_another_server, **right).headers["set-cookie"].partition(";")[0]
+    for other in (forged, foreign, cookie.partition(".")[0]):
+        assert asked(guard, cookie=other, **right).status_code == 429
+    assert not KnownVisitors().visitor("twostream-visitor=\xe9.\xe9")  # bytes that are no text
+    # it replaces no password, and with it as many may be guessed as from an address
+    assert asked(guard, cookie=cookie).status_code == 401
+    tries = [asked(guard, cookie=cookie, **wrong).status_code for _ in range(FREE + 2)]
+    assert tries == [401] * FREE + [429] * 2
+    assert "set-cookie" not in asked(Guard(answering, Names("127.0.0.1"))).headers
 
 
 def test_who_sends_three_bytes_and_waits_keeps_nobody(
@@ -216,6 +243,7 @@ def test_the_next_start_removes_what_a_killed_server_left(
     code = """
 import os
 from twostream.web.app import open_app
+from twostream.web.known_visitors import KnownVisitors
 from twostream.web.limits import Limits
 with open_app(None, "run", limits=Limits()) as app:
     (app.app.state.service.uploads.folder / "visitor.avi").write_bytes(b"private")

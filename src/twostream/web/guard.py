@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse
 from twostream.types import UsageError
 from twostream.web.allowed_names import Names
 from twostream.web.guesses import Guesses
+from twostream.web.known_visitors import KnownVisitors
 
 HEADERS = {
     # the browser itself runs, loads and asks nothing but this server's own files and routes
@@ -42,6 +43,7 @@ class Guard:
         self._names = names
         self._auth = None if auth is None else base64.b64encode(auth.encode())
         self._guesses = Guesses()
+        self._known = KnownVisitors()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer or pass on a request."""
@@ -49,14 +51,21 @@ class Guard:
             await self.app(scope, receive, send)
             return
 
+        headers = Headers(scope=scope)
+        visitor = self._known.visitor(headers.get("cookie", ""))
+        client = visitor or (scope.get("client") or ("",))[0]
+        refusal = self._stranger(scope["method"], headers) or self._unknown(client, headers)
+        first = self._auth is not None and not (visitor or refusal)
+
         async def send_with_headers(message: Any) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(HEADERS)
+                answered = MutableHeaders(scope=message)
+                answered.update(HEADERS)
+                if first:
+                    secure = scope.get("scheme") == "https"
+                    answered.append("set-cookie", self._known.cookie(secure=secure))
             await send(message)
 
-        headers = Headers(scope=scope)
-        client = (scope.get("client") or ("",))[0]
-        refusal = self._stranger(scope["method"], headers) or self._unknown(client, headers)
         await (refusal or self.app)(scope, receive, send_with_headers)
 
     def _stranger(self, method: str, headers: Headers) -> JSONResponse | None:
@@ -74,7 +83,12 @@ class Guard:
         return None
 
     def _unknown(self, client: str, headers: Headers) -> JSONResponse | None:
-        """Return the answer to who does not say the password."""
+        """Return the answer to who does not say the password.
+
+        Args:
+            client: whose wrong passwords are counted together: a known visitor, or an address.
+            headers: of the request.
+        """
         if self._auth is None:
             return None
         kind, _, given = headers.get("authorization", "").partition(" ")

@@ -1,4 +1,7 @@
-"""Wrong passwords, which one client may try a few of, and then one every few seconds."""
+"""Wrong passwords, which one client may try a few of, and then one every few seconds.
+
+Past these a right one is refused too: were it answered, each request would be a guess that counts.
+"""
 
 from __future__ import annotations
 
