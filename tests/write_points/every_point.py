@@ -2,22 +2,29 @@
 
     python tests/write_points/every_point.py --out docs/write-points.md [--jobs extract,fuse]
 
+A job that was stopped goes on with --work of before: what held is not tried again, unless the
+command's calls have changed. Of the table the rows of other jobs stay.
+
 For each point (tests/write_points/shim.c counts them) and each of three ends (killed there; the
 call fails with ENOSPC, and all that need space after it; with EIO) a process runs the command in a
 fresh folder, ends as it ends, and another one runs the same command again. Held means: the first
 ended by the kill, with one sentence and status 1 or 2, or well; the second ended well; what it left
 is what an uninterrupted command leaves, byte for byte but for clocks; nothing else lies there. This
-is how SQLite tests itself. Processes are forked from one that has everything imported.
+is how SQLite tests itself. Processes are forked from one that has imported all, and run nothing.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import ctypes
 import errno
+import gc
 import importlib
+import json
 import os
 import pkgutil
+import re
 import shutil
 import signal
 import subprocess
@@ -34,6 +41,12 @@ HERE = Path(__file__).resolve().parent
 ENDS = {"kill": -1, "ENOSPC": errno.ENOSPC, "EIO": errno.EIO}
 LIMIT_SECONDS = 120
 PARTIAL = ".partial"
+# modules that verbs import when they need them
+LATER = (
+    *("sklearn.svm", "torch.utils.tensorboard", "pandas", "pydantic.main"),
+    *("multiprocessing.pool", "huggingface_hub.repocard_data"),
+)
+HEADER = "<!-- written by tests/write_points/every_point.py -->"
 
 
 @dataclass
@@ -111,10 +124,13 @@ def whole_job(shim: Shim, job: Job, chosen: range | None) -> Found:
     reference = contents(work)
     calls = shim.points.read_text().splitlines()
     found.points = len(calls)
+    kept = Kept(shim.folder / f"held-{job.verb}.jsonl", calls)
     numbers = range(1, len(calls) + 1)
     for number in numbers if chosen is None else [n for n in numbers if n in chosen]:
         for name, way in ENDS.items():
-            wrong = interrupted(shim, job, number, way, reference, calls[number - 1])
+            wrong = ""
+            if (number, name) not in kept.held:
+                wrong = interrupted(shim, job, number, way, reference, calls[number - 1])
             if wrong:
                 found.failures.append(
                     f"{job.verb}, point {number} ({calls[number - 1]}), {name}: {wrong}"
@@ -122,9 +138,37 @@ def whole_job(shim: Shim, job: Job, chosen: range | None) -> Found:
                 print(found.failures[-1], flush=True)
             else:
                 found.held[name] += 1
+                kept.add(number, name)
         if number % 20 == 0:
             print(f"{job.verb}: {number}/{len(calls)}", flush=True)
     return found
+
+
+class Kept:
+    """The points and ends of a job that have held, in a file, so that a stopped job goes on.
+
+    Args:
+        file: where.
+        calls: of the uninterrupted command. Where they are others now, nothing is known.
+    """
+
+    def __init__(self, file: Path, calls: Sequence[str]) -> None:
+        self.held: set[tuple[int, str]] = set()
+        kinds = [call.partition(" ")[0] for call in calls]  # some names are drawn
+        lines = file.read_text().splitlines() if file.is_file() else []
+        if lines and json.loads(lines[0]) == kinds:
+            self.held = {(number, end) for number, end in map(json.loads, lines[1:])}
+            print(f"{file.name}: {len(self.held)} ends held before", flush=True)
+        else:
+            file.write_text(json.dumps(kinds) + "\n")
+        self._file = file
+
+    def add(self, number: int, end: str) -> None:
+        """Keep that a point held."""
+        if (number, end) not in self.held:
+            self.held.add((number, end))
+            with self._file.open("a") as file:
+                file.write(json.dumps([number, end]) + "\n")
 
 
 def interrupted(
@@ -160,27 +204,52 @@ def differences(reference: dict[str, object], work: Path) -> str:
     return "; ".join(wrong[:3])
 
 
-def import_everything() -> None:
-    """Import the package, so that forked processes begin at once."""
+def ready_to_fork() -> None:
+    """Import the package and compile its templates, so that forked processes begin at once.
+
+    Only what a process would read anyway is here before it is forked: modules and templates. No
+    command has run, no net has been trained, and no thread was started, which a fork would lose; so
+    threads, loader processes and signal handlers are each command's own.
+    """
     import twostream
+    from twostream.report.templating import _environment
 
     for module in pkgutil.walk_packages(twostream.__path__, "twostream."):
         if not module.name.startswith(("twostream.web", "twostream.__main__")):
             importlib.import_module(module.name)
-    import sklearn.svm  # noqa: F401
+    for name in LATER:
+        with contextlib.suppress(ImportError):  # a module of another version's
+            importlib.import_module(name)
+    templates = _environment()
+    for name in templates.list_templates(filter_func=lambda name: name.endswith(".j2")):
+        templates.get_template(name)
+    threads = len(os.listdir("/proc/self/task"))
+    if threads > 1:
+        raise RuntimeError(f"{threads} threads run before the first fork, which would lose them")
+    gc.collect()
+    gc.freeze()  # a forked process looks through its own objects only
 
 
-def table(rows: dict[str, Found]) -> str:
-    """Return the table, and what did not hold."""
-    lines = [
-        f"| verb | points | {' | '.join(f'{end}: held' for end in ENDS)} |",
-        "|---|---|---|---|---|",
-    ]
+def table(rows: dict[str, Found], before: str = "") -> str:
+    """Return the table, and what did not hold; rows and failures of other jobs are as before."""
+    others = [line for line in before.splitlines() if _job(line) not in (None, *rows)]
+    lines = [line for line in others if line.startswith("|")]
     for name, found in rows.items():
         cells = [str(found.held[end]) for end in ENDS]
         lines.append(f"| `{name}` | {found.points} | {' | '.join(cells)} |")
     failures = [failure.splitlines()[0] for found in rows.values() for failure in found.failures]
-    return "\n".join(lines + ["", *(f"- {each}" for each in failures)])
+    head = [
+        f"| verb | points | {' | '.join(f'{end}: held' for end in ENDS)} |",
+        "|---|---|---|---|---|",
+    ]
+    failed = [line for line in others if line.startswith("-")]
+    return "\n".join([*head, *lines, "", *failed, *(f"- {each}" for each in failures)])
+
+
+def _job(line: str) -> str | None:
+    """Return which job a line of the table is about."""
+    found = re.match(r"\| `([\w-]+)` \||- ([\w-]+), point ", line)
+    return found and (found[1] or found[2])
 
 
 def preloaded(folder: Path) -> None:
@@ -205,7 +274,7 @@ def main() -> None:
     shutil.rmtree(options.work / "input", ignore_errors=True)
     options.work.mkdir(parents=True, exist_ok=True)
     preloaded(options.work)
-    import_everything()
+    ready_to_fork()
     shim = Shim(options.work.resolve())
     shim.inputs.mkdir()
     prepare(shim.inputs, lambda arguments: shim.run(arguments, None))
@@ -215,11 +284,11 @@ def main() -> None:
         chosen = range(first, last + 1)
     jobs = {job.verb: job for job in JOBS}
     rows = {name: whole_job(shim, jobs[name], chosen) for name in options.jobs.split(",")}
-    made = table(rows)
+    written = options.out and options.out.is_file()
+    made = table(rows, options.out.read_text("utf-8") if written else "")
     print(made)
     if options.out:
-        header = "<!-- written by tests/write_points/every_point.py -->\n"
-        options.out.write_text(f"{header}{made}\n", encoding="utf-8")
+        options.out.write_text(f"{HEADER}\n{made}\n", encoding="utf-8")
     sys.exit(any(found.failures for found in rows.values()))
 
 
