@@ -10,6 +10,8 @@ from typing import Any
 
 import av
 
+from twostream.video.cut_ends import asf_seconds, ends_in_a_packet
+
 FALLBACK_FPS = 25.0
 MOST_FPS = 300.0  # that is believed where the times of the frames do not show it
 SAME_RATE = 0.05  # rates that differ by less are one, told in two ways
@@ -168,6 +170,8 @@ def claimed_length(
         seconds = float(container.duration) / av.time_base
         if container.streams.audio:
             seconds = min(seconds, _tagged_seconds(stream))
+    elif name == "asf" and (path := on_disk(container)):
+        seconds = asf_seconds(path)
     whole_mov = "mov" in name and frames
     if "mov" not in name:
         # AVI's duration shrinks with a cut file, its count does not. MP4's count includes what an
@@ -178,6 +182,18 @@ def claimed_length(
         seconds -= start
         frames = 0 if name == "avi" else frames  # empty ones came before
     return max(0.0, seconds), max(0, frames or round(seconds * fps))
+
+
+def cut_off(container: Any) -> bool:
+    """Tell whether a file ends within one of its packets; what is no file of this disk does not."""
+    path = on_disk(container)
+    return path is not None and ends_in_a_packet(path, container.format.name)
+
+
+def on_disk(container: Any) -> Path | None:
+    """Return which file of this disk a container is; None: it comes from elsewhere."""
+    path = Path(container.name.removeprefix("file:"))
+    return path if path.is_file() else None
 
 
 def _tagged_seconds(stream: Any) -> float:

@@ -17,6 +17,7 @@ from twostream.types import Frame, VideoError
 from twostream.video.container_claims import (
     VideoInfo,
     claimed_length,
+    cut_off,
     frame_ticks,
     index_times,
     nominal_fps,
@@ -337,10 +338,17 @@ class VideoReader:
         return f"{self.path}: {'; '.join(found)}" if found else None
 
     def _cut_off(self) -> str | None:
-        """Say so where the stream ended well before the duration that the container claims."""
-        if self.frames_read >= self.info.num_frames_claimed > 0 or self._times.start is None:
-            return None
-        if not self._times.missing(self.claimed_seconds):
+        """Say so where the stream ended well before the duration that the container claims.
+
+        Or within a packet, in containers that claim none.
+        """
+        whole = self.frames_read >= self.info.num_frames_claimed > 0 or self._times.start is None
+        if whole or not self._times.missing(self.claimed_seconds):
+            if cut_off(self._container):
+                return (
+                    "its last packet is not whole: it seems to be cut off; its "
+                    f"{self.frames_read} frames are used"
+                )
             return None
         return (
             f"ends after {self.end_seconds:.2f} s although the file claims "
