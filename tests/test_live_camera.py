@@ -287,6 +287,12 @@ def wait_for_others(live: Live, clock: PaperClock) -> None:
     clock.idle = idle
 
 
+def objects() -> int:
+    """How many there are that may hold others; what nobody holds is gone before."""
+    gc.collect()
+    return len(gc.get_objects())
+
+
 def watch(models: list[Any], monkeypatch: pytest.MonkeyPatch, seconds: int) -> None:
     clock = PaperClock()
     live = Live(
@@ -310,8 +316,9 @@ def watch(models: list[Any], monkeypatch: pytest.MonkeyPatch, seconds: int) -> N
         else:
             assert isinstance(event, LivePrediction)
             delays.append(event.delay_seconds)
-            if len(delays) % 50 == 0:
-                sizes.append(len(gc.get_objects()))
+            if len(delays) == 50 or len(delays) % 5000 == 0:
+                sizes.append(objects() - len(gaps))
+    sizes.append(objects() - len(gaps))
     summary = live.summary()
     # each gap is told when it begins and when it ends
     begun = [gap for gap in gaps if gap.seconds is None]
@@ -331,7 +338,7 @@ def watch(models: list[Any], monkeypatch: pytest.MonkeyPatch, seconds: int) -> N
     assert max(delays) < 8 and np.mean(delays[-50:]) < np.mean(delays[:50]) + 0.5
     assert summary.damaged == pytest.approx(day.damaged, abs=2) and day.damaged > day.number / 45
     assert len(delays) + summary.skipped > 0.85 * summary.frames
-    assert sizes[-1] - sizes[0] < 3000
+    assert sizes[-1] - sizes[0] < 1000, sizes  # of a day: it has 1728 breaks and 64,000 windows
     assert own_threads() == 0
 
 
