@@ -39,7 +39,9 @@ from jobs import JOBS, Job, contents, prepare
 
 HERE = Path(__file__).resolve().parent
 ENDS = {"kill": -1, "ENOSPC": errno.ENOSPC, "EIO": errno.EIO}
-LIMIT_SECONDS = 120
+HANGS_SECONDS = 60  # without any work: what waits so long for nothing waits for ever
+MOST_SECONDS = 120  # of work; a whole job takes two
+TICKS = os.sysconf("SC_CLK_TCK")
 PARTIAL = ".partial"
 # modules that verbs import when they need them
 LATER = (
@@ -74,12 +76,15 @@ class Shim:
                 self._run_here(arguments, work, at, way)
             finally:
                 os._exit(99)  # never back into the parent's code
-        deadline = time.monotonic() + LIMIT_SECONDS
-        while time.monotonic() < deadline:
+        worked, alive = 0.0, time.monotonic()
+        while worked < MOST_SECONDS and time.monotonic() - alive < HANGS_SECONDS:
             done, status = os.waitpid(process, os.WNOHANG)
             if done:
                 return os.waitstatus_to_exitcode(status)
-            time.sleep(0.005)
+            before, (worked, waits) = worked, work_of(process)
+            if worked > before or not waits:  # on a busy machine it may wait for its turn long
+                alive = time.monotonic()
+            time.sleep(0.01)
         os.kill(process, signal.SIGKILL)
         os.waitpid(process, 0)
         return 124
@@ -112,6 +117,21 @@ class Shim:
         work.mkdir()
         job.before(self.inputs, work)
         return work
+
+
+def work_of(process: int) -> tuple[float, bool]:
+    """Return the seconds that a process has computed, and whether all its threads wait."""
+    folder = Path(f"/proc/{process}")
+    of_all = _stat(folder)
+    states = []
+    for thread in (folder / "task").iterdir():
+        with contextlib.suppress(OSError):  # one that has just ended
+            states.append(_stat(thread)[0])
+    return (int(of_all[11]) + int(of_all[12])) / TICKS, not {"R", "D"} & set(states)
+
+
+def _stat(folder: Path) -> list[str]:
+    return (folder / "stat").read_text().rpartition(")")[2].split()
 
 
 def whole_job(shim: Shim, job: Job, chosen: range | None) -> Found:
