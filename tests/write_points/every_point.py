@@ -224,25 +224,35 @@ def differences(reference: dict[str, object], work: Path) -> str:
     return "; ".join(wrong[:3])
 
 
-def ready_to_fork() -> None:
-    """Import the package and compile its templates, so that forked processes begin at once.
+def of_the_package() -> list[str]:
+    """Return the modules that the jobs may need."""
+    import twostream
+
+    found = (module.name for module in pkgutil.walk_packages(twostream.__path__, "twostream."))
+    return [n for n in found if not n.startswith(("twostream.web", "twostream.__main__"))]
+
+
+def ready_to_fork(names: Sequence[str]) -> None:
+    """Import what the jobs need, so that forked processes begin at once.
 
     Only what a process would read anyway is here before it is forked: modules and templates. No
     command has run, no net has been trained, and no thread was started, which a fork would lose; so
     threads, loader processes and signal handlers are each command's own.
-    """
-    import twostream
-    from twostream.report.templating import _environment
 
-    for module in pkgutil.walk_packages(twostream.__path__, "twostream."):
-        if not module.name.startswith(("twostream.web", "twostream.__main__")):
-            importlib.import_module(module.name)
-    for name in LATER:
-        with contextlib.suppress(ImportError):  # a module of another version's
-            importlib.import_module(name)
-    templates = _environment()
-    for name in templates.list_templates(filter_func=lambda name: name.endswith(".j2")):
-        templates.get_template(name)
+    Args:
+        names: of modules; none: all of the package, its templates, and what it imports later.
+    """
+    for name in names or of_the_package():
+        importlib.import_module(name)
+    if not names:
+        for name in LATER:
+            with contextlib.suppress(ImportError):  # of another version, or not installed
+                importlib.import_module(name)
+        from twostream.report.templating import _environment
+
+        templates = _environment()
+        for name in templates.list_templates(filter_func=lambda name: name.endswith(".j2")):
+            templates.get_template(name)
     threads = len(os.listdir("/proc/self/task"))
     if threads > 1:
         raise RuntimeError(f"{threads} threads run before the first fork, which would lose them")
@@ -294,16 +304,18 @@ def main() -> None:
     shutil.rmtree(options.work / "input", ignore_errors=True)
     options.work.mkdir(parents=True, exist_ok=True)
     preloaded(options.work)
-    ready_to_fork()
+    jobs = {job.verb: job for job in JOBS}
+    asked = [jobs[name] for name in options.jobs.split(",")]
+    narrow = all(job.imports for job in asked)
+    ready_to_fork([name for job in asked for name in job.imports] if narrow else [])
     shim = Shim(options.work.resolve())
     shim.inputs.mkdir()
-    prepare(shim.inputs, lambda arguments: shim.run(arguments, None))
+    prepare(shim.inputs, lambda arguments: shim.run(arguments, None), scores_alone=narrow)
     chosen = None
     if options.points:
         first, last = map(int, options.points.split("-"))
         chosen = range(first, last + 1)
-    jobs = {job.verb: job for job in JOBS}
-    rows = {name: whole_job(shim, jobs[name], chosen) for name in options.jobs.split(",")}
+    rows = {job.verb: whole_job(shim, job, chosen) for job in asked}
     written = options.out and options.out.is_file()
     made = table(rows, options.out.read_text("utf-8") if written else "")
     print(made)

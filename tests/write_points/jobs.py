@@ -27,11 +27,13 @@ class Job:
         verb: of ``twostream``.
         options: what follows it; {work} is the job's folder, {input} what lies beside it.
         before: fills a job's folder, of the input and the folder.
+        imports: modules that it needs; none: all of the package, and a trained run as input.
     """
 
     verb: str
     options: str
     before: Callable[[Path, Path], object] = lambda inputs, work: None
+    imports: tuple[str, ...] = ()
 
     def command(self, inputs: Path, work: Path) -> list[str]:
         """Return the command line."""
@@ -39,13 +41,17 @@ class Job:
         return [self.verb, *options]
 
 
-def prepare(inputs: Path, run: Callable[[Sequence[str]], int]) -> None:
+def prepare(inputs: Path, run: Callable[[Sequence[str]], int], *, scores_alone: bool) -> None:
     """Make what the jobs start from: clips, a trained run, its store, an export, folders of images.
 
     Args:
         inputs: an empty folder.
         run: runs a command line.
+        scores_alone: the jobs need no more than score files.
     """
+    _invent_scores(inputs)
+    if scores_alone:
+        return
     _render(inputs / "clips", groups=4)
     _render(inputs / "few", groups=3)  # as few as can be tested and cross-fitted
     done = (
@@ -55,6 +61,19 @@ def prepare(inputs: Path, run: Callable[[Sequence[str]], int]) -> None:
     for job in done:
         if run(job.command(inputs, inputs)):
             raise RuntimeError(f"twostream {job.verb} failed")
+
+
+def _invent_scores(folder: Path) -> None:
+    """Write the scores of two streams, as a run leaves them."""
+    from twostream.scoring import save_scores
+    from twostream.types import STREAMS, VideoScores
+
+    labels = np.arange(6) % 2
+    for seed, stream in enumerate(STREAMS):
+        scores = np.random.default_rng(seed).dirichlet((1, 1), 6).astype(np.float32)
+        ids = tuple(f"{number}.mp4" for number in range(6))
+        found = VideoScores(ids, labels, ("right", "up"), scores, stream=stream)
+        save_scores(folder / f"{stream}.npz", found)
 
 
 def _render(folder: Path, groups: int) -> None:
@@ -79,14 +98,17 @@ def _with_run(inputs: Path, work: Path) -> None:
 
 
 VIDEO = "{input}/clips/up/v_up_g02_c01.mp4"
-SCORES = "{input}/run/scores/spatial-test.npz {input}/run/scores/temporal-test.npz"
 FILES = "--csv {work}/t.csv --srt {work}/t.srt --scores {work}/t.npz --video {work}/t.mp4"
 JOBS = (
     Job("extract", f"{{input}}/clips --store {{work}}/store --short-side 24 {SIZES}"),
     Job("train", f"{{input}}/few --out {{work}}/run --recipe quick --resume {FEW} {SIZES}"),
     Job("evaluate", "{work}/run --out {work}/scores", _with_run),
     Job("report", "{work}/run", _with_run),
-    Job("fuse", f"{SCORES} --out {{work}}/fused.npz"),
+    Job(
+        "fuse",
+        "{input}/spatial.npz {input}/temporal.npz --out {work}/fused.npz",
+        imports=("twostream.cli.verbs", "twostream.fusion", "twostream.scoring"),
+    ),
     Job("predict", f"{{input}}/run {VIDEO} --timeline {FILES}"),
     Job("export", "{input}/run --out {work}/export"),
     Job("export-flow", "--store {input}/run/flow --out {work}/images"),
