@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -81,6 +82,19 @@ def tiny_data(shared_folder: Path) -> Path:
 
     clips = shared_folder / "clips"
     return made_once(clips, lambda: render_dataset(clips, seed=1, groups=4))
+
+
+@pytest.fixture(scope="session")
+def few_data(tiny_data: Path, shared_folder: Path) -> Path:
+    """Its first two classes: 12 clips to train, 4 to test."""
+    clips = shared_folder / "few"
+    names = sorted(path.name for path in tiny_data.iterdir() if path.is_dir())[:2]
+
+    def copy() -> None:
+        for name in names:
+            shutil.copytree(tiny_data / name, clips / name, dirs_exist_ok=True)
+
+    return made_once(clips, copy)
 
 
 @pytest.fixture(scope="session")

@@ -92,37 +92,37 @@ class TestNames:
 
 class TestTraining:
     def test_train_takes_an_imported_store(
-        self, tiny_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+        self, few_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
         """Import with DATA, train and evaluate; one video has no flow, another no frames."""
         folder, store, out = tmp_path / "flow", tmp_path / "s", tmp_path / "run"
-        clips = sorted(tiny_data.glob("*/*.avi"))
+        clips = sorted(few_data.glob("*/*.avi"))
         for i, clip in enumerate(clips[1:]):
             frames = pictures(9 if i else 0, 72, 96)
             LAYOUTS["tsn"][1](folder, clip.stem, fields(8, i, 72, 96), frames)
         LAYOUTS["tsn"][1](folder, "stranger", fields(2), pictures(3))
-        command = ["import-flow", str(folder), "--store", str(store), "--data", str(tiny_data)]
+        command = ["import-flow", str(folder), "--store", str(store), "--data", str(few_data)]
         assert run([*command, "--json"]) == 0
         captured = capsys.readouterr()
         result = json.loads(captured.out.splitlines()[-1])
         assert result["done"] == len(clips) - 1
         assert result["unmatched"] == {"stranger": "no video is called so"}
-        missing = clips[0].relative_to(tiny_data).as_posix()
+        missing = clips[0].relative_to(few_data).as_posix()
         assert result["without_flow"] == [missing]
         assert f"{len(clips) - 1} of {len(clips)} folders stand for" in captured.err
         opened = FlowStore.open(store)
-        header = opened.clip(clips[1].relative_to(tiny_data).as_posix(), "forward").header
+        header = opened.clip(clips[1].relative_to(few_data).as_posix(), "forward").header
         assert header.fps == 25 and header.source_hash
 
         before = {p: p.stat().st_mtime_ns for p in store.glob("forward/**/*.clip")}
         options = ["--store", str(store), "--steps", "2", "--crop-size", "48", "--json"]
-        assert run(["train", str(tiny_data), "--out", str(out), *options]) == 0
+        assert run(["train", str(few_data), "--out", str(out), *options]) == 0
         captured = capsys.readouterr()
         unreadable = json.loads(captured.out.splitlines()[-1])["unreadable"]
         assert list(unreadable) == [missing] and "run twostream import-flow" in unreadable[missing]
         assert "holds imported flow" in captured.err
         assert {p: p.stat().st_mtime_ns for p in store.glob("forward/**/*.clip")} == before
-        assert opened.has(clips[1].relative_to(tiny_data).as_posix(), "rgb")  # decoded now
+        assert opened.has(clips[1].relative_to(few_data).as_posix(), "rgb")  # decoded now
         assert run(["evaluate", str(out), "--json"]) == 0
         capsys.readouterr()
         assert run(["predict", str(out), str(clips[3])]) == 2

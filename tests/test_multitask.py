@@ -259,9 +259,10 @@ def joint_run(tiny_data: Path, other: Path, out: Path, **changes: object) -> dic
 
 
 def test_multitask_run_evaluates_every_head_on_its_own_data(
-    tiny_data: Path, other_data: Path, tmp_path: Path
+    tiny_data: Path, tiny_run: Path, other_data: Path, tmp_path: Path
 ) -> None:
-    results = joint_run(tiny_data, other_data, tmp_path / "run", others_whole=False)
+    changes = {"others_whole": False, "store": str(tiny_run / "flow")}
+    results = joint_run(tiny_data, other_data, tmp_path / "run", **changes)
     own = load_model(tmp_path / "run" / "temporal.safetensors")
     folder = tmp_path / "run" / "others" / "others"
     head = load_model(folder / "temporal.safetensors")

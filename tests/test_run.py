@@ -60,9 +60,10 @@ def test_cross_fitted_scores_cover_each_training_clip_once(tiny_run: Path) -> No
 
 
 def test_a_killed_run_goes_on_and_ends_as_an_uninterrupted_one(
-    tiny_data: Path, tmp_path: Path
+    tiny_data: Path, tiny_run: Path, tmp_path: Path
 ) -> None:
-    settings = RunSettings(data=str(tiny_data), recipe=tiny_recipe())
+    store = str(tiny_run / "flow")  # what is extracted is killed elsewhere
+    settings = RunSettings(data=str(tiny_data), recipe=tiny_recipe(), store=store)
     whole = train_run(settings, tmp_path / "whole")
 
     class KilledError(Exception):
@@ -235,10 +236,14 @@ def test_evaluation_on_other_data_matches_classes_by_name(
     ids=["trajectory", "bi-directional", "rgb-stack"],
 )
 def test_every_temporal_input_trains_and_predicts(
-    temporal: TemporalInput, tiny_data: Path, tmp_path: Path
+    temporal: TemporalInput, tiny_data: Path, tiny_run: Path, tmp_path: Path
 ) -> None:
     settings = RunSettings(
-        data=str(tiny_data), recipe=tiny_recipe(steps=2), streams=("temporal",), temporal=temporal
+        data=str(tiny_data),
+        recipe=tiny_recipe(steps=2),
+        streams=("temporal",),
+        temporal=temporal,
+        store=None if temporal.bidirectional else str(tiny_run / "flow"),  # that has no backward
     )
     results = train_run(settings, tmp_path / "run")
     from twostream.prediction import TwoStreamPredictor

@@ -328,9 +328,9 @@ def test_filters_lie_channels_last_and_come_back_from_a_file(
         torch.testing.assert_close(again(crops), model(crops))
 
 
-def test_slow_fusion_trains_from_the_command_line(tiny_data: Path, tmp_path: Path) -> None:
+def test_slow_fusion_trains_from_the_command_line(few_data: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    arguments = ["train", str(tiny_data), "--out", str(out), "--stream", "temporal"]
+    arguments = ["train", str(few_data), "--out", str(out), "--stream", "temporal"]
     arguments += ["--rgb-stack", "--length", "11", "--temporal-arch", SLOW_FUSION_SMALL]
     arguments += ["--short-side", "24", "--crop-size", "24", "--no-flip"]
     assert run([*arguments, "--steps", "2", "--batch-size", "8"]) == 0

@@ -164,12 +164,12 @@ def test_a_checkpoint_on_a_full_disk_leaves_the_one_before(
     ],
 )
 def test_ctrl_c_in_training_is_one_sentence(
-    loader_workers: int, number: signal.Signals, tiny_data: Path, tmp_path: Path
+    loader_workers: int, number: signal.Signals, few_data: Path, tmp_path: Path
 ) -> None:
-    options = "--recipe quick --steps 2000 --batch-size 8 --stream spatial --accelerator cpu"
+    options = "--recipe quick --steps 1000 --batch-size 8 --stream spatial --accelerator cpu"
     options += " --loader-workers"
     out = tmp_path / "run"
-    command = [sys.executable, "-m", "twostream", "train", str(tiny_data), "--out", str(out)]
+    command = [sys.executable, "-m", "twostream", "train", str(few_data), "--out", str(out)]
     # a process group of its own, as a shell makes one: Ctrl-C reaches all processes in it
     started = subprocess.Popen(
         [*command, *options.split(), str(loader_workers)],
