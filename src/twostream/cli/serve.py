@@ -5,20 +5,38 @@ from __future__ import annotations
 import ipaddress
 import os
 import socket
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from twostream import stopping
 from twostream.cli import options
 from twostream.cli.console import Shown
 from twostream.cli.options import CUDA, own
 
+LABELLING = "Labelling"
+MaybeRun = Annotated[
+    Path | None,
+    typer.Argument(metavar="[RUN]", help="A RUN folder with trained models, or an exported one."),
+]
 GRACE_SECONDS = 3  # for answers that are under way when the server is stopped
 
 
 def serve(
-    run: options.Predicting,
+    run: MaybeRun = None,
+    label: Path = own(
+        None, "A folder of videos to label in the page, and to train on.", LABELLING, "--label"
+    ),
+    runs: Path = own(
+        None,
+        "Where the page's RUNs and predictions go; default FOLDER-runs here.",
+        LABELLING,
+        "--runs",
+    ),
+    recipe: options.RecipeName = own(None, "How the page trains.", LABELLING),
+    steps: int = own(None, "SGD steps of the page's trainings.", LABELLING, min=1),
     host: str = own("127.0.0.1", "Address to listen at; 0.0.0.0: every one."),
     port: int = own(7860, "0 takes a free one.", min=0, max=65535),
     auth: str = own(None, "Asked of every visitor (HTTP basic).", metavar="USER:PASSWORD"),
@@ -41,7 +59,11 @@ def serve(
     accelerator: options.Device = "auto",
     as_json: options.AsJson = False,
 ) -> int:
-    """Serve a page and a JSON API that label new videos; Ctrl-C ends it."""
+    """Serve a page and a JSON API that label new videos; Ctrl-C ends it.
+
+    With --label the page labels a folder of videos, by hand and by predictions that are corrected,
+    and trains on it; RUN may be left out then.
+    """
     from twostream.prediction import TwoStreamPredictor
     from twostream.prediction.videos import find_videos
     from twostream.types import UsageError
@@ -53,10 +75,14 @@ def serve(
         from twostream.web.allowed_names import Names
         from twostream.web.app import open_app
         from twostream.web.guard import read_auth
+        from twostream.web.labelling import Labelling, LabelPlace
         from twostream.web.patience import PatientProtocol
+        from twostream.web.training_job import TrainingChoice
     except ModuleNotFoundError as error:
         raise UsageError(f"the page needs {error.name}: pip install 'twostream[web]'") from error
 
+    if run is None and label is None:
+        raise UsageError("name a RUN to serve, or a folder of videos: --label FOLDER")
     shown = Shown(as_json=as_json)
     limits = Limits(
         max_mb=max_mb,
@@ -70,21 +96,34 @@ def serve(
     missing = next((video for video in own if not (video.is_file() or video.is_dir())), None)
     if missing is not None:  # the page would offer it to every visitor
         raise UsageError(f"--video {missing}: no such file")
-    predictor = TwoStreamPredictor.load(run, device=CUDA[accelerator])
+    predictor = None if run is None else TwoStreamPredictor.load(run, device=CUDA[accelerator])
     served: dict[str, Any] = {"limits": limits, "videos": own, "auth": secret}
-    with (
-        _listening(host, port) as listener,
-        open_app(
-            predictor, run.resolve().name, names=Names(host, allow_host or ()), **served
-        ) as app,
-    ):
+    with _listening(host, port) as listener, ExitStack() as held:
         bound = listener.getsockname()
+        alone = ipaddress.ip_address(bound[0].partition("%")[0]).is_loopback
+        if label is not None:
+            if not alone and secret is None:
+                raise UsageError(
+                    "--label writes files, so at an address that others reach it needs a "
+                    "password: --auth USER:PASSWORD"
+                )
+            place = LabelPlace(
+                folder=label,
+                runs=runs or Path(f"{label.resolve().name or 'labels'}-runs"),
+                choice=TrainingChoice(recipe=recipe, steps=steps, accelerator=accelerator),
+                device=CUDA[accelerator],
+            )
+            served["labelling"] = Labelling(place, run, limits)
+        name = run.resolve().name if run else ""
+        names = Names(host, allow_host or ())
+        app = held.enter_context(open_app(predictor, name, names=names, **served))
         shown_host = f"[{bound[0]}]" if ":" in bound[0] else bound[0]
         url = f"http://{shown_host}:{bound[1]}"
-        shown.out.print(f"page: {url}  API: {url}/api/predict", soft_wrap=True)
-        if not ipaddress.ip_address(bound[0].partition("%")[0]).is_loopback and secret is None:
+        page = f"{url}/label.html" if label else url
+        shown.out.print(f"page: {page}  API: {url}/api/predict", soft_wrap=True)
+        if not alone and secret is None:
             shown.say("whoever reaches this address may use it: --auth asks for a password")
-        shown.result({"page": url, "api": f"{url}/api/predict"})
+        shown.result({"page": page, "api": f"{url}/api/predict"})
         config = uvicorn.Config(
             app,
             http=PatientProtocol,

@@ -2,7 +2,7 @@
 
 # fastapi reads the types of its routes: they must not be strings
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, closing, contextmanager
+from contextlib import ExitStack, asynccontextmanager, closing, contextmanager
 from dataclasses import asdict
 from http import HTTPStatus
 from pathlib import Path
@@ -21,6 +21,7 @@ from twostream.types import TwoStreamError
 from twostream.web.allowed_names import Names
 from twostream.web.analysis import in_words
 from twostream.web.guard import Guard
+from twostream.web.labelling import Labelling, label_api
 from twostream.web.limits import Limits, RefusedError
 from twostream.web.news import told
 from twostream.web.service import Service
@@ -33,40 +34,48 @@ api = APIRouter(prefix="/api")
 
 @contextmanager
 def open_app(
-    predictor: TwoStreamPredictor,
+    predictor: TwoStreamPredictor | None,
     name: str,
     *,
     limits: Limits,
     videos: Sequence[Path] = (),
     auth: str | None = None,
     names: Names | None = None,
+    labelling: Labelling | None = None,
 ) -> Iterator[Any]:
     """Give the ASGI application of a run; its temporary files are gone afterwards.
 
     Args:
-        predictor: the run, or an export.
+        predictor: the run, or an export; None: there is none yet, and videos are only labelled.
         name: of the run, for people.
         limits: of every visitor.
         videos: the server's own, to pick from.
         auth: "user:password" that every request must carry; None: everybody may ask.
         names: under which it answers; None: of this machine's own loopback.
+        labelling: a folder to label; closed at the end.
     """
-    with (
-        staged(None) as folder,  # what a killed server left of its visitors' is removed
-        closing(
-            Service(predictor, name, limits, Uploads(folder, limits), tuple(videos))
-        ) as service,
-    ):
+    with ExitStack() as held:
+        folder = held.enter_context(staged(None))  # what a killed server left is removed
+        service = None
+        if predictor is not None:
+            uploads = Uploads(folder, limits)
+            service = Service(predictor, name, limits, uploads, tuple(videos))
+        opened = [each for each in (service, labelling) if each is not None]
+        for each in opened:
+            held.enter_context(closing(each))
 
         @asynccontextmanager
         async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-            service.decoders.start()
+            if service is not None:
+                service.decoders.start()
             yield
-            service.close()
+            for each in opened:
+                each.close()
 
         app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
-        app.state.service = service
+        app.state.service, app.state.labelling = service, labelling
         app.include_router(api)
+        app.include_router(label_api)
         app.mount("/", StaticFiles(directory=STATIC, html=True))
         for kind in (TwoStreamError, RequestValidationError, AnyHTTPException, ClientDisconnect):
             app.add_exception_handler(kind, _refuse)
@@ -74,7 +83,10 @@ def open_app(
 
 
 async def _service(request: Request) -> Service:
-    return request.app.state.service
+    service: Service | None = request.app.state.service
+    if service is None:
+        raise HTTPException(409, "there is no run here, only a folder to label: label.html")
+    return service
 
 
 Served = Annotated[Service, Depends(_service)]
@@ -107,9 +119,11 @@ Finite = Annotated[float, Query(allow_inf_nan=False)]
 
 
 @api.get("/model")
-async def model(service: Served) -> dict[str, Any]:
+async def model(service: Served, request: Request) -> dict[str, Any]:
     """Tell what is served."""
+    labelling: Labelling | None = request.app.state.labelling
     return {
+        "labelled": labelling and labelling.place.folder.resolve().name,
         "run": service.name,
         "classes": list(service.predictor.spec.classes),
         "streams": list(service.predictor.streams),

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import logging
-import multiprocessing
 import os
 import signal
 import threading
@@ -30,13 +29,12 @@ from twostream.store.flow_store import Kind, StoreSettings
 from twostream.types import Frame, Progress, TwoStreamError, VideoError
 from twostream.video import open_reader
 from twostream.web.limits import Deadline, Limits, RefusedError
+from twostream.web.processes import LOOK_SECONDS, SPAWN, end_with_server, go_first
 
 if TYPE_CHECKING:
     from twostream.prediction import TwoStreamPredictor
 
-LOOK_SECONDS = 0.1  # how often a process's memory and time are looked at
 _EVERY_FRAMES = 10  # news is told
-_SPAWN = multiprocessing.get_context("spawn")  # torch's threads do not survive a fork
 
 logger = logging.getLogger(__name__)
 
@@ -108,9 +106,9 @@ class Decoder:
     def __init__(self, settings: StoreSettings, kinds: Sequence[Kind], limits: Limits) -> None:
         self._kinds = kinds
         self._limits = limits
-        self._connection, theirs = _SPAWN.Pipe()
+        self._connection, theirs = SPAWN.Pipe()
         # a daemon: Python ends it, should the server forget to
-        self.process = _SPAWN.Process(
+        self.process = SPAWN.Process(
             target=_work, args=(theirs, settings, kinds, limits), daemon=True
         )
         self.process.start()
@@ -194,8 +192,8 @@ def _work(
 ) -> None:
     """Decode the videos whose paths come, until the server ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the server's matter, who ends this
-    threading.Thread(target=_end_with_server, daemon=True).start()
-    _go_first()
+    threading.Thread(target=end_with_server, daemon=True).start()
+    go_first()
     _warm_up(settings, kinds)
 
     def say(**what: Any) -> None:
@@ -216,24 +214,6 @@ def _work(
                 say(decoded=True)
                 for kind in kinds:
                     connection.send_bytes(files[kind].content())
-
-
-def _end_with_server() -> None:
-    """End this process with its parent, however that ends, whatever is being decoded."""
-    server = multiprocessing.parent_process()
-    assert server is not None
-    server.join()
-    os._exit(1)
-
-
-def _go_first() -> None:
-    """Let a system whose memory runs out end this process, not the server; no core is dumped."""
-    with suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text("1000")
-    with suppress(ImportError, OSError, ValueError):
-        import resource
-
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # it would hold a visitor's video
 
 
 def _warm_up(settings: StoreSettings, kinds: Sequence[Kind]) -> None:

@@ -1,9 +1,9 @@
 // What the page asks of the server.
 
-const SILENT = 'the server does not answer';
+export const SILENT = 'the server does not answer';
 
 // The sentence of a refusal; a proxy's page, perhaps, has none.
-function reason(status, text) {
+export function reason(status, text) {
   try { return JSON.parse(text).error; } catch { return `status ${status}`; }
 }
 

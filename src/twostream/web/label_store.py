@@ -1,0 +1,365 @@
+"""The label files of a folder of videos, changed one video at a time and never half.
+
+A video's labels stay in the file that has them, in its format, as long as that can hold them; else
+they move to FOLDER/labels.csv, where those of videos without any begin. A file of other people's is
+copied once, as .NAME.original beside it, before it is changed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from twostream.datasets.labelled_recordings import without
+from twostream.datasets.listed_files import ListedFiles
+from twostream.foreign import is_foreign
+from twostream.labels import FORMATS, Bout, Holds, Labels, Recording, kept, write_labels
+from twostream.labels.formats import recognise
+from twostream.labels.label_text import text_start
+from twostream.labels.recordings import OTHER, Span, joined, one_line
+from twostream.types import VIDEO_SUFFIXES, DataError, TwoStreamError
+
+OWN_NAME, OWN_FORMAT = "labels.csv", "csv"
+SAME_SECONDS = 0.001
+
+
+@dataclass(frozen=True, slots=True)
+class VideoLabels:
+    """What people say of a video.
+
+    Attributes:
+        bouts: in any order.
+        nothing: (start, end) in seconds, watched and without a bout.
+        whole: all of the video was watched: where there is no bout there is nothing.
+    """
+
+    bouts: tuple[Bout, ...] = ()
+    nothing: tuple[Span, ...] = ()
+    whole: bool = False
+
+    @classmethod
+    def of(cls, recording: Recording) -> VideoLabels:
+        """Return what a recording says."""
+        if recording.watched is None:
+            return cls(recording.bouts, (), True)
+        return cls(recording.bouts, without(recording.watched, _spans(recording.bouts)))
+
+    def __bool__(self) -> bool:
+        return bool(self.bouts or self.nothing or self.whole)
+
+    def watched(self) -> tuple[Span, ...] | None:
+        """Return what was watched: None says all of it."""
+        return None if self.whole else joined([*_spans(self.bouts), *self.nothing])
+
+    @property
+    def version(self) -> str:
+        """Tells states of a video's labels apart."""
+        bouts = sorted(set(self.bouts), key=lambda bout: bout.order)
+        said = repr((bouts, without(self.nothing, _spans(self.bouts)), self.whole))
+        return hashlib.sha256(said.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+
+
+def _spans(bouts: Sequence[Bout]) -> list[Span]:
+    return [(bout.start_seconds, bout.end_seconds) for bout in bouts]
+
+
+class ChangedError(TwoStreamError):
+    """A video's labels are not those any more that a change was made to."""
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    path: Path
+    format: str
+    labels: Labels
+
+    @property
+    def holds(self) -> Holds:
+        return FORMATS[self.format].HOLDS
+
+
+class LabelStore:
+    """Reads and changes the labels of a folder, for one thread at a time.
+
+    Others may change the files too: they are looked at before each change.
+
+    Args:
+        folder: videos and label files, side by side, as ``twostream train FOLDER`` reads them.
+
+    Raises:
+        DataError: it holds no video, or some in folders of its own, or its label files cannot be
+            used.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._lock = threading.Lock()
+        self._read: dict[Path, tuple[tuple[int, int, int], _File | None]] = {}
+        self._made: set[Path] = set()  # by this store: no need of a copy
+        try:
+            below = [each for each in folder.iterdir() if each.is_dir()]
+        except OSError as error:
+            raise DataError(f"--label {folder} cannot be read: {error.strerror}") from error
+        for each in below:
+            if not is_foreign(each.name) and _holds_video(each):
+                raise DataError(
+                    f"--label {folder} has videos in {each.name}, which training takes for a "
+                    "class: name a folder in which all videos lie side by side"
+                )
+        if not self.videos():
+            known = ", ".join(sorted(VIDEO_SUFFIXES))
+            raise DataError(f"--label {folder} holds no video, looked for {known}")
+        self.classes()
+
+    def videos(self) -> dict[str, Path]:
+        """Return name -> file of the videos, in order."""
+        found = [
+            each
+            for each in self.folder.iterdir()
+            if each.suffix.lower() in VIDEO_SUFFIXES and not is_foreign(each.name)
+        ]
+        return {each.name: each for each in sorted(found) if each.is_file()}
+
+    def classes(self) -> tuple[str, ...]:
+        """Return the classes: in the order of labels.csv, then as the other files have them."""
+        with self._lock:
+            return self._classes(self._files())
+
+    def notes(self) -> tuple[str, ...]:
+        """Return what was odd in the label files."""
+        with self._lock:
+            return tuple(note for file in self._files() for note in file.labels.notes)
+
+    def all(self) -> dict[str, tuple[VideoLabels, str]]:
+        """Return video -> what is said of it, and the file that says so; "" for none."""
+        with self._lock:
+            places = self._places(self._files())
+        found = {}
+        for name in self.videos():
+            place = places.get(name)
+            if place is None:
+                found[name] = (VideoLabels(), "")
+            else:
+                found[name] = (VideoLabels.of(place[1]), place[0].path.name)
+        return found
+
+    def save(self, name: str, version: str, labels: VideoLabels) -> tuple[VideoLabels, str]:
+        """Replace the labels of a video; on disk, whole, before this returns.
+
+        Args:
+            name: of the video.
+            version: of the labels that were changed.
+            labels: the new ones.
+
+        Returns:
+            What stands in the file now, and its name: some formats round times.
+
+        Raises:
+            ChangedError: meanwhile they have been changed by others.
+            DataError: a label is none of the classes, or the disk refuses.
+        """
+        with self._lock:
+            files = self._files()
+            place = self._places(files).get(name)
+            now = VideoLabels() if place is None else VideoLabels.of(place[1])
+            if now.version != version:
+                raise ChangedError(f"{name} was labelled elsewhere meanwhile: look at it again")
+            known = self._classes(files)
+            if unknown := sorted({bout.label for bout in labels.bouts} - set(known)):
+                raise DataError(f"{unknown[0]!r} is none of the classes: add it first")
+            if labels.version != version:
+                self._put(files, place, name, labels)
+            after = self._places(self._files()).get(name)
+        if after is None:
+            return VideoLabels(), ""
+        return VideoLabels.of(after[1]), after[0].path.name
+
+    def add_class(self, label: str) -> None:
+        """Add a class to labels.csv; raises DataError for a name that cannot be one."""
+        label = one_line(label)
+        if not label or len(label) > 100:
+            raise DataError("a class needs a name of up to 100 characters")
+        if label == OTHER:
+            raise DataError(f"{OTHER!r} is what unlabelled time is called: choose another name")
+        with self._lock:
+            files = self._files()
+            known = self._classes(files)
+            if label not in known:
+                own = self._own(files)
+                self._write(own, replace(own.labels, classes=(*known, label)))
+
+    def remove_class(self, label: str) -> None:
+        """Remove a class that no bout has; raises DataError where one has it."""
+        with self._lock:
+            files = self._files()
+            count = sum(
+                b.label == label for f in files for r in f.labels.recordings for b in r.bouts
+            )
+            if count:
+                raise DataError(f"{label!r} has {count} bouts: delete them first")
+            for file in files:
+                if label in file.labels.classes and file.holds.classes:
+                    left = tuple(each for each in file.labels.classes if each != label)
+                    points = file.labels.points - {label}
+                    self._write(file, replace(file.labels, classes=left, points=points))
+
+    def _classes(self, files: Sequence[_File]) -> tuple[str, ...]:
+        first = [file for file in files if file.path.name == OWN_NAME]
+        return tuple(
+            dict.fromkeys(name for file in (*first, *files) for name in file.labels.classes)
+        )
+
+    def _files(self) -> list[_File]:
+        """Return the label files, read anew where they have changed."""
+        found, seen = [], set()
+        for path in sorted(self.folder.iterdir(), key=lambda path: path.stem):
+            if is_foreign(path.name) or path.suffix.lower() in VIDEO_SUFFIXES or path.is_dir():
+                continue
+            try:
+                stat = path.stat()
+            except OSError:
+                continue  # it has just gone
+            state = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+            if path not in self._read or self._read[path][0] != state:
+                self._read[path] = (state, _read(path))
+            seen.add(path)
+            if file := self._read[path][1]:
+                found.append(file)
+        for path in set(self._read) - seen:
+            del self._read[path]
+        return found
+
+    def _places(self, files: Sequence[_File]) -> dict[str, tuple[_File, Recording]]:
+        """Return video -> the file that is about it, and what it says."""
+        listed = ListedFiles(self.folder)
+        names = {path: name for name, path in self.videos().items()}
+        found: dict[str, tuple[_File, Recording]] = {}
+        for file in files:
+            for recording in file.labels.recordings:
+                said = recording.video or file.path.stem
+                path = listed.named(said) or listed.like(said) or listed.like(Path(said).name)
+                name = names.get(path) if path else None
+                if name is None:
+                    continue  # of a video that is not here: it stays as it is
+                if name in found:
+                    other = found[name][0].path.name
+                    raise DataError(
+                        f"{self.folder}: {other} and {file.path.name} are both about {name}: keep "
+                        "one of them"
+                    )
+                found[name] = (file, recording)
+        return found
+
+    def _own(self, files: Sequence[_File]) -> _File:
+        """Return the table of our own, which may not be there yet."""
+        path = self.folder / OWN_NAME
+        own = next((file for file in files if file.path == path), None)
+        if own is None:
+            self._made.add(path)
+            return _File(path, OWN_FORMAT, Labels((), self._classes(files)))
+        if own.format != OWN_FORMAT:
+            raise DataError(f"{path} is {own.holds.title}: rename it, the page needs the name")
+        return own
+
+    def _put(
+        self,
+        files: Sequence[_File],
+        place: tuple[_File, Recording] | None,
+        name: str,
+        labels: VideoLabels,
+    ) -> None:
+        before = Recording(name, ()) if place is None else place[1]
+        stays = bool(labels or before.group or before.split)
+        after = replace(before, bouts=labels.bouts, watched=labels.watched())
+        if place is not None:
+            file = place[0]
+            changed = _with(file.labels, before, after if stays else None)
+            if holds_all(changed, file.holds):
+                self._write(file, changed)
+                return
+        if stays:
+            own = self._own(files)
+            known = self._classes(files)
+            after = replace(after, video=name)
+            self._write(own, replace(_with(own.labels, None, after), classes=known))
+        if place is not None:  # not before the new ones are safe
+            self._write(place[0], _with(place[0].labels, before, None))
+
+    def _write(self, file: _File, labels: Labels) -> None:
+        path = file.path
+        copy = path.with_name(f".{path.name}.original")
+        try:
+            if path not in self._made and path.exists() and not copy.exists():
+                shutil.copy2(path, copy)
+            if not labels.recordings and not file.holds.several:
+                path.unlink()
+                return
+        except OSError as error:
+            raise DataError(f"{path} cannot be changed: {error.strerror or error}") from error
+        write_labels(labels, path, file.format)
+
+
+def _read(path: Path) -> _File | None:
+    """Read a label file; None for one that is none."""
+    try:
+        start = text_start(path)
+    except DataError:
+        return None
+    if not any(each.recognised(path, start) for each in FORMATS.values()):
+        return None
+    name = recognise(path)
+    return _File(path, name, FORMATS[name].read(path))
+
+
+def _holds_video(folder: Path) -> bool:
+    return any(each.suffix.lower() in VIDEO_SUFFIXES for each in folder.rglob("*"))
+
+
+def _with(labels: Labels, before: Recording | None, after: Recording | None) -> Labels:
+    """Return labels with a recording in the place of another; either may be none."""
+    recordings = list(labels.recordings)
+    at = len(recordings) if before is None else recordings.index(before)
+    recordings[at : at + 1] = [] if after is None else [after]
+    used = (bout.label for bout in after.bouts) if after else ()
+    classes = dict.fromkeys((*labels.classes, *sorted(used)))
+    return replace(labels, recordings=tuple(recordings), classes=tuple(classes))
+
+
+def holds_all(labels: Labels, holds: Holds) -> bool:
+    """Tell whether a format can hold labels, but for rounding times to milliseconds or frames."""
+    try:
+        left = kept(labels, holds)
+    except ValueError:  # frames of a rate that is not known
+        return False
+    if len(left.recordings) != len(labels.recordings):
+        return False
+    if set(left.classes) != set(labels.classes):
+        return False
+    return all(map(_same, labels.recordings, left.recordings))
+
+
+def _same(one: Recording, other: Recording) -> bool:
+    near = max(SAME_SECONDS, 0.51 / one.fps if one.fps else 0)
+
+    def close(spans: Sequence[Span], others: Sequence[Span]) -> bool:
+        return len(spans) == len(others) and all(
+            abs(a - b) <= near
+            for x, y in zip(spans, others, strict=True)
+            for a, b in zip(x, y, strict=True)
+        )
+
+    def told(bout: Bout) -> tuple[object, ...]:
+        return bout.label, bout.subject, bout.annotator, bout.confidence, bout.comment
+
+    if (one.watched is None) != (other.watched is None):
+        return False
+    if not close(one.watched or (), other.watched or ()):
+        return False
+    by_kind = [sorted(each.bouts, key=lambda b: (str(told(b)), b.order)) for each in (one, other)]
+    return [*map(told, by_kind[0])] == [*map(told, by_kind[1])] and close(
+        *(_spans(bouts) for bouts in by_kind)
+    )

@@ -1,0 +1,314 @@
+"""The labelling of a folder of videos: what its page asks of the server, below /api/label/."""
+
+# fastapi reads the types of its routes: they must not be strings
+import json
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, HTTPException, Query, Request
+from fastapi.responses import JSONResponse, Response
+
+from twostream.datasets.labelled_recordings import length, without
+from twostream.labels import Bout
+from twostream.labels.recordings import MOST_SECONDS, joined
+from twostream.web.forecasts import Forecast, Forecasts
+from twostream.web.label_frames import FramePictures
+from twostream.web.label_store import ChangedError, LabelStore, VideoLabels
+from twostream.web.limits import Limits, RefusedError
+from twostream.web.proposals import proposals
+from twostream.web.training_job import TrainingChoice, TrainingJob, newest_run
+
+MOST_BYTES = 4_000_000  # of a request
+MOST_BOUTS = 20_000  # of a video
+DIGITS = 6  # of seconds
+
+label_api = APIRouter(prefix="/api/label")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelPlace:
+    """What is labelled, and where what is made of it goes.
+
+    Attributes:
+        folder: videos, and their label files beside them.
+        runs: folder of the RUNs that the page trains, and of predictions; made when it is needed.
+        choice: how the page trains.
+        device: that predictions are made on: "auto", "cpu" or "cuda".
+    """
+
+    folder: Path
+    runs: Path
+    choice: TrainingChoice
+    device: str = "auto"
+
+
+class Labelling:
+    """A folder that is being labelled.
+
+    Args:
+        place: where.
+        run: whose predictions are shown until the page has trained; None: its newest, or none.
+        limits: of every visitor.
+        on_run: told of each RUN that the page has trained.
+
+    Raises:
+        DataError: the folder cannot be used.
+    """
+
+    def __init__(
+        self,
+        place: LabelPlace,
+        run: Path | None,
+        limits: Limits,
+        on_run: Callable[[Path], None] = lambda run: None,
+    ) -> None:
+        self.place = place
+        self.store = LabelStore(place.folder)
+        self._stopped = threading.Event()
+        self.pictures = FramePictures(limits.time_limit, self._stopped)
+        self.forecasts = Forecasts(place.runs / "timelines", self.store.videos, place.device)
+        self.training = TrainingJob(place.folder, place.runs, place.choice, self._trained)
+        self._on_run = on_run
+        if run := run or newest_run(place.runs):
+            self.forecasts.use(run)
+
+    def close(self) -> None:
+        """End all work."""
+        self._stopped.set()
+        self.training.close()
+        self.forecasts.close()
+        self.pictures.close()
+
+    def _trained(self, run: Path) -> None:
+        self.forecasts.use(run)
+        self._on_run(run)
+
+    def path(self, name: str) -> Path:
+        """Return a video's file: one that the folder holds now, and nothing else."""
+        path = self.store.videos().get(name)
+        if path is None:
+            raise HTTPException(404, "this video is not in the folder")
+        return path
+
+    def overview(self) -> dict[str, Any]:
+        """Return all videos, the classes, and what is under way."""
+        videos = []
+        for name, (labels, file) in self.store.all().items():
+            state, found, share = self.forecasts.of(name, self.place.folder / name)
+            videos.append(
+                {
+                    "name": name,
+                    "bouts": len(labels.bouts),
+                    "whole": labels.whole,
+                    "file": file,
+                    "state": state,
+                    "share": share,
+                    "why": found if isinstance(found, str) else None,
+                }
+            )
+        run = self.forecasts.run
+        return {
+            "folder": self.place.folder.resolve().name,
+            "classes": list(self.store.classes()),
+            "videos": videos,
+            "run": run.name if run else None,
+            "training": self.training.state.to_json(),
+            "notes": list(self.store.notes()),
+        }
+
+    def video(self, name: str) -> dict[str, Any]:
+        """Return the labels of a video, and what the run says of it."""
+        path = self.path(name)
+        labels, file = self.store.all()[name]
+        self.forecasts.first(name)
+        state, found, share = self.forecasts.of(name, path)
+        predicted = None
+        if isinstance(found, Forecast):
+            predicted = {"bouts": list(found.bouts), "warning": found.warning}
+        return {
+            **labels_shown(labels, file),
+            "name": name,
+            "state": state,
+            "share": share,
+            "why": found if isinstance(found, str) else None,
+            "predicted": predicted,
+        }
+
+    def proposed(self) -> list[dict[str, Any]]:
+        """Return the moments that would teach most, of the videos that have predictions."""
+        forecasts, watched = {}, {}
+        for name, (labels, _) in self.store.all().items():
+            _, found, _ = self.forecasts.of(name, self.place.folder / name)
+            if isinstance(found, Forecast):
+                forecasts[name], watched[name] = found, labels.watched()
+        return [
+            {
+                "video": each.video,
+                "seconds": each.seconds,
+                "uncertainty": each.uncertainty,
+                "labels": list(each.labels),
+            }
+            for each in proposals(forecasts, watched)
+        ]
+
+
+async def _labelling(request: Request) -> Labelling:
+    found: Labelling | None = request.app.state.labelling
+    if found is None:
+        raise HTTPException(404, "no folder is being labelled: start with --label FOLDER")
+    return found
+
+
+async def _sent(request: Request) -> dict[str, Any]:
+    """Return the JSON object that is a request's body."""
+    if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
+        raise RefusedError("send application/json", 415)
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MOST_BYTES:
+            raise RefusedError(f"more than {MOST_BYTES / 1e6:g} MB of labels", 413)
+    try:
+        found = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise RefusedError("this is no JSON", 422) from error
+    if not isinstance(found, dict):
+        raise RefusedError("a JSON object is needed", 422)
+    return found
+
+
+Used = Annotated[Labelling, Depends(_labelling)]
+Sent = Annotated[dict[str, Any], Depends(_sent)]
+Second = Annotated[int, Query(ge=0, le=int(MOST_SECONDS))]
+
+
+@label_api.get("")
+def overview(labelling: Used) -> dict[str, Any]:
+    """Tell what is labelled, and what is under way."""
+    return labelling.overview()
+
+
+@label_api.get("/video")
+def video(labelling: Used, name: str) -> dict[str, Any]:
+    """Tell the labels of a video."""
+    return labelling.video(name)
+
+
+@label_api.put("/video")
+def save(labelling: Used, name: str, sent: Sent) -> Any:
+    """Change the labels of a video, unless they have been changed by others."""
+    labelling.path(name)
+    labels = labels_sent(sent)
+    version = sent.get("version")
+    if not isinstance(version, str):
+        raise RefusedError("the version that was changed is needed", 422)
+    try:
+        return labels_shown(*labelling.store.save(name, version, labels))
+    except ChangedError as error:
+        now = labels_shown(*labelling.store.all()[name])
+        return JSONResponse({"error": str(error), "now": now}, 409)
+
+
+@label_api.get("/frames")
+def frames(labelling: Used, name: str, second: Second) -> Response:
+    """Give the frames of a second of a video."""
+    data = labelling.pictures.second(labelling.path(name), second)
+    return Response(data, media_type="application/octet-stream")
+
+
+@label_api.get("/proposals")
+def proposed(labelling: Used) -> list[dict[str, Any]]:
+    """Give the moments that would teach most."""
+    return labelling.proposed()
+
+
+@label_api.post("/classes")
+def change_classes(labelling: Used, sent: Sent) -> list[str]:
+    """Add or remove a class."""
+    match sent:
+        case {"add": str(label)}:
+            labelling.store.add_class(label)
+        case {"remove": str(label)}:
+            labelling.store.remove_class(label)
+        case _:
+            raise RefusedError('say {"add": NAME} or {"remove": NAME}', 422)
+    return list(labelling.store.classes())
+
+
+@label_api.post("/training")
+def train(labelling: Used) -> dict[str, Any]:
+    """Start a training on the labels as they are now."""
+    labelling.training.start()
+    return labelling.training.state.to_json()
+
+
+@label_api.delete("/training")
+def stop_training(labelling: Used) -> dict[str, Any]:
+    """Stop it."""
+    labelling.training.stop()
+    return labelling.training.state.to_json()
+
+
+def labels_shown(labels: VideoLabels, file: str) -> dict[str, Any]:
+    """Return labels as the page takes them."""
+    bouts = [
+        {
+            "start": bout.start_seconds,
+            "end": bout.end_seconds,
+            "label": bout.label,
+            "subject": bout.subject,
+            "annotator": bout.annotator,
+            "confidence": bout.confidence,
+            "comment": bout.comment,
+        }
+        for bout in labels.bouts
+    ]
+    return {
+        "version": labels.version,
+        "bouts": bouts,
+        "nothing": [list(span) for span in labels.nothing],
+        "whole": labels.whole,
+        "file": file,
+    }
+
+
+def labels_sent(sent: dict[str, Any]) -> VideoLabels:
+    """Return the labels that a page sends; raises RefusedError for what cannot be some."""
+    bouts, nothing = sent.get("bouts"), sent.get("nothing")
+    if not (isinstance(bouts, list) and isinstance(nothing, list)):
+        raise RefusedError("bouts and nothing must be lists", 422)
+    if len(bouts) + len(nothing) > MOST_BOUTS:
+        raise RefusedError(f"a video may have up to {MOST_BOUTS} bouts", 413)
+    try:
+        found = [
+            Bout(
+                _seconds(each["start"]),
+                _seconds(each["end"]),
+                _text(each["label"]),
+                _text(each.get("subject", "")),
+                _text(each.get("annotator", "")),
+                None if each.get("confidence") is None else float(each["confidence"]),
+                _text(each.get("comment", "")),
+            )
+            for each in bouts
+        ]
+        spans = joined((_seconds(start), _seconds(end)) for start, end in nothing)
+    except (TypeError, ValueError, KeyError, AttributeError, OverflowError) as error:
+        raise RefusedError(f"a bout that cannot be one: {error}", 422) from error
+    apart = without(spans, [(bout.start_seconds, bout.end_seconds) for bout in found])
+    return VideoLabels(tuple(found), apart if length(apart) else (), bool(sent.get("whole")))
+
+
+def _seconds(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError("times are numbers of seconds")
+    return round(float(value), DIGITS)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError("texts are needed")
+    return value

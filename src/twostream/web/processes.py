@@ -1,0 +1,143 @@
+"""Processes beside the server: what ends one, or hangs in it, costs one question and no more."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import signal
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from twostream.types import TwoStreamError
+from twostream.web.limits import Deadline
+
+SPAWN = multiprocessing.get_context("spawn")  # torch's threads do not survive a fork
+LOOK_SECONDS = 0.1  # how often a process's time, and memory, is looked at
+NICE = 5  # below the server's own threads, which people wait for
+
+Say = Callable[..., None]
+
+
+class EndedError(Exception):
+    """A process has ended, or was ended, before it answered."""
+
+
+class Helper:
+    """A process that answers one question after the other, in JSON and bytes: nothing unpickled.
+
+    Args:
+        work: what it runs; takes a ``Connection``, then ``args``.
+        args: for it.
+        children: whether it starts processes of its own, as loaders do.
+    """
+
+    def __init__(self, work: Callable[..., None], *args: Any, children: bool = False) -> None:
+        self._connection, theirs = SPAWN.Pipe()
+        # a daemon is ended by Python, should the server forget to, but may have no children
+        self.process = SPAWN.Process(target=work, args=(theirs, *args), daemon=not children)
+        self.process.start()
+        theirs.close()
+
+    @property
+    def alive(self) -> bool:
+        """Whether it can be asked."""
+        return self.process.is_alive()
+
+    def ask(self, question: Any) -> None:
+        """Send a question; raises EndedError where nobody is there."""
+        try:
+            self._connection.send(question)
+        except OSError as error:
+            raise EndedError from error
+
+    def hear(self, deadline: Deadline | None = None) -> dict[str, Any]:
+        """Wait for what it says next.
+
+        Raises:
+            EndedError: it has ended.
+            RefusedError: the time is over.
+        """
+        try:
+            while not self._connection.poll(LOOK_SECONDS):
+                if deadline is not None:
+                    deadline.check()
+            said: dict[str, Any] = json.loads(self._connection.recv_bytes())
+        except (EOFError, OSError) as error:
+            raise EndedError from error
+        return said
+
+    def bytes(self) -> bytes:
+        """Return the bytes that it sends next; raises EndedError."""
+        try:
+            return self._connection.recv_bytes()
+        except (EOFError, OSError) as error:
+            raise EndedError from error
+
+    def stop(self, seconds: float) -> None:
+        """Ask it to stop as SIGTERM does, and end it where it does not in so much time."""
+        self.process.terminate()
+        self.process.join(seconds)
+        self.end()
+
+    def end(self) -> None:
+        """End it where it stands."""
+        self.process.kill()
+        self.process.join()
+        self._connection.close()
+
+
+@contextmanager
+def helping(connection: Connection) -> Iterator[Say]:
+    """Prepare a process that helps the server, for as long as that lives; gives what tells it.
+
+    What fails in the block is told as ``{"error": why}``, or ``{"defect": traceback}``.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the server's matter, who ends this
+    threading.Thread(target=end_with_server, daemon=True).start()
+    go_first()
+    with suppress(OSError):
+        os.nice(NICE)
+
+    def say(**what: Any) -> None:
+        connection.send_bytes(json.dumps(what).encode())
+
+    # a server that has ended is told nothing
+    with suppress(EOFError, ConnectionError), failures_told(say):
+        yield say
+
+
+@contextmanager
+def failures_told(say: Say) -> Iterator[None]:
+    """Tell what fails in the block, and go on after it."""
+    try:
+        yield
+    except TwoStreamError as error:
+        say(error=str(error))
+    except (EOFError, ConnectionError):
+        raise
+    except Exception:  # noqa: BLE001  told to the server, whose log it belongs in
+        say(defect=traceback.format_exc())
+
+
+def end_with_server() -> None:
+    """End this process with its parent, however that ends, whatever is being done."""
+    server = multiprocessing.parent_process()
+    assert server is not None
+    server.join()
+    os._exit(1)
+
+
+def go_first() -> None:
+    """Let a system whose memory runs out end this process, not the server; no core is dumped."""
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000")
+    with suppress(ImportError, OSError, ValueError):
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # it would hold a visitor's video

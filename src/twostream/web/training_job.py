@@ -1,0 +1,234 @@
+"""Training in the background: a process of its own that makes a RUN of a folder's labels."""
+
+from __future__ import annotations
+
+import logging
+import re
+import shutil
+import threading
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any, Literal
+
+from twostream.files import ASKED
+from twostream.types import DataError, StoreError
+from twostream.web.processes import EndedError, Helper, Say, helping
+
+GRACE_SECONDS = 5.0  # that a training has to end in order
+_RUN_NAME = re.compile(r"run-(\d+)")
+_MOST_NOTES = 12
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingChoice:
+    """How the page trains.
+
+    Attributes:
+        recipe: its name; None: standard where its weights are installed, else quick.
+        steps: of SGD; None: as the recipe has it.
+        accelerator: the Trainer's word.
+    """
+
+    recipe: str | None = None
+    steps: int | None = None
+    accelerator: str = "auto"
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingState:
+    """How a training stands, as the page shows it.
+
+    Attributes:
+        state: what has become of it.
+        task, done, total: what is being done, and how much of it is.
+        said: one sentence: how it ended.
+        notes: what the training told, the last ones.
+        run: name of the RUN.
+    """
+
+    state: Literal["none", "running", "stopping", "done", "failed", "stopped"] = "none"
+    task: str = ""
+    done: float = 0.0
+    total: float = 0.0
+    said: str = ""
+    notes: tuple[str, ...] = field(default=())
+    run: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it in plain values."""
+        return asdict(self)
+
+
+class TrainingJob:
+    """One training at a time, on the labels as they are when it starts.
+
+    Args:
+        folder: videos and labels.
+        runs: folder of the RUNs; made when it is needed. Frames and flow lie there too, so that
+            the next training finds them.
+        choice: how.
+        on_run: told of each RUN that is finished.
+    """
+
+    def __init__(
+        self, folder: Path, runs: Path, choice: TrainingChoice, on_run: Callable[[Path], None]
+    ) -> None:
+        self._folder, self._runs, self._choice, self._on_run = folder, runs, choice, on_run
+        self._state = TrainingState()
+        self._lock = threading.Lock()
+        self._helper: Helper | None = None
+        self._thread: threading.Thread | None = None
+
+    @property
+    def state(self) -> TrainingState:
+        """How it stands."""
+        return self._state
+
+    def start(self) -> None:
+        """Start a training; raises DataError where one is under way."""
+        with self._lock:
+            if self._state.state in ("running", "stopping"):
+                raise DataError("a training is under way: wait for it, or stop it")
+            run = self._runs / f"run-{1 + max(_numbers(self._runs), default=0)}"
+            self._state = TrainingState("running", "starting", run=run.name)
+            self._helper = Helper(_work, children=True)
+            self._helper.ask((self._folder, run, self._runs, self._choice))
+            self._thread = threading.Thread(target=self._follow, args=(self._helper, run))
+            self._thread.start()
+
+    def stop(self) -> None:
+        """Stop the training that is under way, if there is one; what it has made goes."""
+        with self._lock:
+            if self._state.state == "running" and self._helper is not None:
+                self._state = replace(self._state, state="stopping")
+                self._helper.process.terminate()
+                timer = threading.Timer(GRACE_SECONDS, self._helper.process.kill)
+                timer.daemon = True
+                timer.start()
+
+    def close(self) -> None:
+        """Stop what is under way, and wait until it has ended."""
+        self.stop()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _follow(self, helper: Helper, run: Path) -> None:
+        """Take what the process tells until it ends."""
+        said: dict[str, Any] = {}
+        try:
+            while not ({"accuracy", "error", "defect"} & set(said)):
+                said = helper.hear()
+                self._take(said)
+        except EndedError:
+            said = {"error": "the training's process ended before it was done"}
+        finally:
+            helper.process.join(GRACE_SECONDS)
+            helper.end()
+        with self._lock:
+            stopped = self._state.state == "stopping"
+            if "accuracy" in said and not stopped:
+                self._finish("done", said["accuracy"])
+            elif stopped:
+                self._finish("stopped", "The training was stopped.")
+            else:
+                logger.error(said.get("defect") or said["error"])
+                self._finish("failed", said.get("error") or "the server failed: its log says why")
+        if self._state.state == "done":
+            self._on_run(run)
+        else:
+            shutil.rmtree(run, ignore_errors=True)
+
+    def _take(self, said: dict[str, Any]) -> None:
+        with self._lock:
+            if "note" in said:
+                notes = (*self._state.notes, said["note"])[-_MOST_NOTES:]
+                self._state = replace(self._state, notes=notes)
+            elif "task" in said:
+                self._state = replace(self._state, **said)
+
+    def _finish(self, state: Literal["done", "failed", "stopped"], said: str) -> None:
+        self._state = replace(self._state, state=state, said=said, task="", done=0.0, total=0.0)
+
+
+def newest_run(runs: Path) -> Path | None:
+    """Return the last RUN of the page's that was finished; None: there is none."""
+    for number in sorted(_numbers(runs), reverse=True):
+        if (runs / f"run-{number}" / "results.json").is_file():
+            return runs / f"run-{number}"
+    return None
+
+
+def _numbers(runs: Path) -> list[int]:
+    names = [path.name for path in runs.iterdir()] if runs.is_dir() else []
+    return [int(found[1]) for name in names if (found := _RUN_NAME.fullmatch(name))]
+
+
+class _Notes(logging.Handler):
+    """Passes on what the rooms log."""
+
+    def __init__(self, say: Say) -> None:
+        super().__init__(logging.INFO)
+        self._say = say
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._say(note=record.getMessage())
+
+
+def _work(connection: Connection) -> None:
+    """Train once, and tell how it goes."""
+    with helping(connection) as say:
+        from twostream import stopping
+
+        stopping.listen()
+        log = logging.getLogger("twostream")
+        log.setLevel(logging.INFO)
+        log.handlers = [_Notes(say)]
+        try:
+            results = _train(*connection.recv(), say=say)
+        except KeyboardInterrupt:
+            return  # it was stopped
+        say(accuracy=in_words(results))
+
+
+def _train(
+    folder: Path, run: Path, runs: Path, choice: TrainingChoice, *, say: Say
+) -> dict[str, Any]:
+    """Do what ``twostream train`` does, with frames and flow beside the RUN."""
+    from twostream import stopping
+    from twostream.recipes import default_recipe, make_recipe
+    from twostream.run import RunSettings, train_run
+    from twostream.training import TrainerOptions
+
+    def tell(task: str, done: float, total: float, detail: str = "") -> None:
+        stopping.check()
+        say(task=f"{task}: {detail}" if detail else task, done=done, total=total)
+
+    recipe = make_recipe(choice.recipe or default_recipe(), steps=choice.steps)
+    settings = RunSettings(data=str(folder), recipe=recipe, store=str(runs / f"flow-{recipe.name}"))
+    options = TrainerOptions(accelerator=choice.accelerator)
+    try:
+        return train_run(settings, run, options=options, progress=tell)
+    except StoreError:
+        if (run / ASKED).exists():
+            raise
+        # refused before it was begun: what lies there is of another size or rate
+        settings = replace(settings, store=None)
+        return train_run(settings, run, options=options, progress=tell)
+
+
+def in_words(results: dict[str, Any]) -> str:
+    """Return how well a run did, in a sentence.
+
+    >>> in_words({"accuracy": {"fused": 0.75, "spatial": 0.5}, "test_videos": 8})
+    'It tells 75% of 8 held-out stretches right.'
+    """
+    accuracy = results["accuracy"]
+    best = next((accuracy[n] for n in ("fused", "average") if n in accuracy), None)
+    best = next(iter(accuracy.values()), None) if best is None else best
+    if best is None:
+        return "It is trained."
+    return f"It tells {100 * best:.0f}% of {results['test_videos']} held-out stretches right."
