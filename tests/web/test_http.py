@@ -230,16 +230,18 @@ def test_the_page_names_no_other_host(server: Server) -> None:
     for name in ("script-src", "style-src", "connect-src"):
         assert policy.pop(name) == "'self'"
     assert policy and set(policy.values()) == {"'none'"} and "default-src" in policy
-    files = ["page.css", "page.js"]
+    files = ["page.css", "page.js", "label.css", "label.js"]
     for file in files:
         text = httpx.get(f"{server.url}/{file}").text
         files += [name for name in re.findall(r"from '\./(\w+\.js)'", text) if name not in files]
         assert not re.search(r"(url\(|@import|https?:|//\w+\.)", text.replace("// ", ""))
         assert "innerHTML" not in text and "insertAdjacentHTML" not in text
     assert sorted(files) == sorted(path.name for path in STATIC.iterdir() if path.suffix != ".html")
-    loads = re.findall(r"(?:src|href)=\"([^\"]+)", page.text)
-    assert sorted(loads) == ["data:,", "page.css", "page.js"]
-    assert "<style" not in page.text and not re.search(r"\son\w+=", page.text)
+    labels = httpx.get(f"{server.url}/label.html")
+    for html, own in ((page, ["page.js"]), (labels, ["label.css", "label.js"])):
+        loads = re.findall(r"(?:src|href)=\"([^\"]+)", html.text)
+        assert sorted(loads) == sorted(["data:,", "page.css", *own])
+        assert "<style" not in html.text and not re.search(r"\son\w+=", html.text)
     for answer in (page, httpx.get(f"{server.url}/page.js"), httpx.get(f"{server.url}/x")):
         assert answer.headers["content-security-policy"].startswith("default-src 'none'")
         assert answer.headers["x-content-type-options"] == "nosniff"

@@ -7,7 +7,7 @@ import os
 import socket
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,6 +15,9 @@ from twostream import stopping
 from twostream.cli import options
 from twostream.cli.console import Shown
 from twostream.cli.options import CUDA, own
+
+if TYPE_CHECKING:
+    from twostream.web.labelling import LabelPlace
 
 LABELLING = "Labelling"
 MaybeRun = Annotated[
@@ -70,19 +73,15 @@ def serve(
     from twostream.web.limits import Limits
 
     try:
-        import uvicorn
+        import uvicorn  # noqa: F401  who answers needs it
 
         from twostream.web.allowed_names import Names
         from twostream.web.app import open_app
         from twostream.web.guard import read_auth
-        from twostream.web.labelling import Labelling, LabelPlace
-        from twostream.web.patience import PatientProtocol
-        from twostream.web.training_job import TrainingChoice
+        from twostream.web.labelling import Labelling
     except ModuleNotFoundError as error:
         raise UsageError(f"the page needs {error.name}: pip install 'twostream[web]'") from error
 
-    if run is None and label is None:
-        raise UsageError("name a RUN to serve, or a folder of videos: --label FOLDER")
     shown = Shown(as_json=as_json)
     limits = Limits(
         max_mb=max_mb,
@@ -96,48 +95,82 @@ def serve(
     missing = next((video for video in own if not (video.is_file() or video.is_dir())), None)
     if missing is not None:  # the page would offer it to every visitor
         raise UsageError(f"--video {missing}: no such file")
+    place, run = _label_place(label, run, runs, recipe, steps, accelerator)
     predictor = None if run is None else TwoStreamPredictor.load(run, device=CUDA[accelerator])
+    name = run.resolve().name if run else ""
     served: dict[str, Any] = {"limits": limits, "videos": own, "auth": secret}
     with _listening(host, port) as listener, ExitStack() as held:
         bound = listener.getsockname()
         alone = ipaddress.ip_address(bound[0].partition("%")[0]).is_loopback
-        if label is not None:
+        if place is not None:
             if not alone and secret is None:
                 raise UsageError(
-                    "--label writes files, so at an address that others reach it needs a "
-                    "password: --auth USER:PASSWORD"
+                    "--label writes files: at an address that others may reach it needs a "
+                    "password, --auth USER:PASSWORD"
                 )
-            place = LabelPlace(
-                folder=label,
-                runs=runs or Path(f"{label.resolve().name or 'labels'}-runs"),
-                choice=TrainingChoice(recipe=recipe, steps=steps, accelerator=accelerator),
-                device=CUDA[accelerator],
-            )
             served["labelling"] = Labelling(place, run, limits)
-        name = run.resolve().name if run else ""
         names = Names(host, allow_host or ())
         app = held.enter_context(open_app(predictor, name, names=names, **served))
         shown_host = f"[{bound[0]}]" if ":" in bound[0] else bound[0]
         url = f"http://{shown_host}:{bound[1]}"
-        page = f"{url}/label.html" if label else url
+        page = f"{url}/label.html" if place else url
         shown.out.print(f"page: {page}  API: {url}/api/predict", soft_wrap=True)
         if not alone and secret is None:
             shown.say("whoever reaches this address may use it: --auth asks for a password")
         shown.result({"page": page, "api": f"{url}/api/predict"})
-        config = uvicorn.Config(
-            app,
-            http=PatientProtocol,
-            log_level="warning",
-            ws="none",
-            timeout_graceful_shutdown=GRACE_SECONDS,
-            # who is on this machine could call itself anybody; behind a proxy, uvicorn's variable
-            proxy_headers="FORWARDED_ALLOW_IPS" in os.environ,
-        )
-        # uvicorn ends in order and then raises the signal again
-        stopping.listen()
-        with suppress(KeyboardInterrupt):
-            uvicorn.Server(config).run(sockets=[listener])
+        _answer(app, listener)
     return 0
+
+
+def _answer(app: Any, listener: socket.socket) -> None:
+    """Answer whoever asks, until the server is stopped."""
+    import uvicorn
+
+    from twostream.web.patience import PatientProtocol
+
+    config = uvicorn.Config(
+        app,
+        http=PatientProtocol,
+        log_level="warning",
+        ws="none",
+        timeout_graceful_shutdown=GRACE_SECONDS,
+        # who is on this machine could call itself anybody; behind a proxy, uvicorn's variable
+        proxy_headers="FORWARDED_ALLOW_IPS" in os.environ,
+    )
+    # uvicorn ends in order and then raises the signal again
+    stopping.listen()
+    with suppress(KeyboardInterrupt):
+        uvicorn.Server(config).run(sockets=[listener])
+
+
+def _label_place(
+    label: Path | None,
+    run: Path | None,
+    runs: Path | None,
+    recipe: str | None,
+    steps: int | None,
+    accelerator: str,
+) -> tuple[LabelPlace | None, Path | None]:
+    """Return what is labelled, and the run that is served: the page's newest where none is named.
+
+    Raises:
+        UsageError: neither a run nor a folder is named, or options that need one.
+    """
+    from twostream.types import UsageError
+    from twostream.web.labelling import LabelPlace
+    from twostream.web.training_job import TrainingChoice, newest_run
+
+    if label is None:
+        given = {"--runs": runs, "--recipe": recipe, "--steps": steps}
+        if odd := next((name for name, value in given.items() if value is not None), None):
+            raise UsageError(f"{odd} goes with --label FOLDER, and only with it")
+        if run is None:
+            raise UsageError("name a RUN to serve, or a folder of videos: --label FOLDER")
+        return None, run
+    folder = runs or Path(f"{label.resolve().name or 'labels'}-runs")
+    choice = TrainingChoice(recipe=recipe, steps=steps, accelerator=accelerator)
+    place = LabelPlace(folder=label, runs=folder, choice=choice, device=CUDA[accelerator])
+    return place, run or newest_run(folder)
 
 
 def _listening(host: str, port: int) -> socket.socket:

@@ -2,7 +2,7 @@
 
 # fastapi reads the types of its routes: they must not be strings
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import ExitStack, asynccontextmanager, closing, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import asdict
 from http import HTTPStatus
 from pathlib import Path
@@ -10,7 +10,13 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, Response, StreamingResponse
+from fastapi.responses import (
+    FileResponse,
+    JSONResponse,
+    RedirectResponse,
+    Response,
+    StreamingResponse,
+)
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException as AnyHTTPException
 from starlette.requests import ClientDisconnect
@@ -56,26 +62,37 @@ def open_app(
     """
     with ExitStack() as held:
         folder = held.enter_context(staged(None))  # what a killed server left is removed
-        service = None
-        if predictor is not None:
-            uploads = Uploads(folder, limits)
-            service = Service(predictor, name, limits, uploads, tuple(videos))
-        opened = [each for each in (service, labelling) if each is not None]
-        for each in opened:
-            held.enter_context(closing(each))
+        uploads = Uploads(folder, limits)
+
+        def serve(predictor: TwoStreamPredictor, name: str) -> None:
+            before: Service | None = app.state.service
+            app.state.service = Service(predictor, name, limits, uploads, tuple(videos))
+            if before is not None:
+                before.retire()
+
+        def close() -> None:
+            if labelling is not None:
+                labelling.close()
+            if app.state.service is not None:  # maybe of a run that has just been trained
+                app.state.service.close()
 
         @asynccontextmanager
         async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-            if service is not None:
-                service.decoders.start()
+            if app.state.service is not None:
+                app.state.service.decoders.start()
             yield
-            for each in opened:
-                each.close()
+            close()
 
         app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
-        app.state.service, app.state.labelling = service, labelling
+        app.state.service, app.state.labelling = None, labelling
+        held.callback(close)
+        if predictor is not None:
+            serve(predictor, name)
+        if labelling is not None:
+            labelling.on_predictor = serve  # of what the page trains
         app.include_router(api)
         app.include_router(label_api)
+        app.add_api_route("/", _start)
         app.mount("/", StaticFiles(directory=STATIC, html=True))
         for kind in (TwoStreamError, RequestValidationError, AnyHTTPException, ClientDisconnect):
             app.add_exception_handler(kind, _refuse)
@@ -87,6 +104,14 @@ async def _service(request: Request) -> Service:
     if service is None:
         raise HTTPException(409, "there is no run here, only a folder to label: label.html")
     return service
+
+
+async def _start(request: Request) -> Response:
+    """Give the page of new videos, or where there is no run that of labels."""
+    state = request.app.state
+    if state.service is None and state.labelling is not None:
+        return RedirectResponse("label.html", 307)
+    return FileResponse(STATIC / "index.html")
 
 
 Served = Annotated[Service, Depends(_service)]

@@ -81,11 +81,11 @@ class Decoders:
             if not self._closed:
                 self._idle.append(decoder if decoder.alive else self._new())
 
-    def close(self) -> None:
-        """End all processes, also those that work."""
+    def close(self, *, busy: bool = True) -> None:
+        """End all processes, those that are ``busy`` too, or these once they are done."""
         with self._lock:
             self._closed = True
-            for decoder in self._busy:
+            for decoder in self._busy if busy else ():
                 decoder.process.kill()  # who waits for it does the rest
             while self._idle:
                 self._idle.pop().end()

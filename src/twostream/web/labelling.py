@@ -3,7 +3,7 @@
 # fastapi reads the types of its routes: they must not be strings
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,13 +13,14 @@ from fastapi.responses import JSONResponse, Response
 
 from twostream.datasets.labelled_recordings import length, without
 from twostream.labels import Bout
-from twostream.labels.recordings import MOST_SECONDS, joined
+from twostream.labels.recordings import MOST_SECONDS, OTHER, joined, one_line
+from twostream.prediction import TwoStreamPredictor
 from twostream.web.forecasts import Forecast, Forecasts
 from twostream.web.label_frames import FramePictures
 from twostream.web.label_store import ChangedError, LabelStore, VideoLabels
 from twostream.web.limits import Limits, RefusedError
 from twostream.web.proposals import proposals
-from twostream.web.training_job import TrainingChoice, TrainingJob, newest_run
+from twostream.web.training_job import TrainingChoice, TrainingJob
 
 MOST_BYTES = 4_000_000  # of a request
 MOST_BOUTS = 20_000  # of a video
@@ -50,9 +51,11 @@ class Labelling:
 
     Args:
         place: where.
-        run: whose predictions are shown until the page has trained; None: its newest, or none.
+        run: whose predictions are shown until the page has trained; None: none are.
         limits: of every visitor.
-        on_run: told of each RUN that the page has trained.
+
+    Attributes:
+        on_predictor: given the predictor of each RUN that the page has trained, and its name.
 
     Raises:
         DataError: the folder cannot be used.
@@ -63,7 +66,6 @@ class Labelling:
         place: LabelPlace,
         run: Path | None,
         limits: Limits,
-        on_run: Callable[[Path], None] = lambda run: None,
     ) -> None:
         self.place = place
         self.store = LabelStore(place.folder)
@@ -71,8 +73,8 @@ class Labelling:
         self.pictures = FramePictures(limits.time_limit, self._stopped)
         self.forecasts = Forecasts(place.runs / "timelines", self.store.videos, place.device)
         self.training = TrainingJob(place.folder, place.runs, place.choice, self._trained)
-        self._on_run = on_run
-        if run := run or newest_run(place.runs):
+        self.on_predictor: Callable[[TwoStreamPredictor, str], None] = lambda *what: None
+        if run is not None:
             self.forecasts.use(run)
 
     def close(self) -> None:
@@ -84,7 +86,7 @@ class Labelling:
 
     def _trained(self, run: Path) -> None:
         self.forecasts.use(run)
-        self._on_run(run)
+        self.on_predictor(TwoStreamPredictor.load(run, device=self.place.device), run.name)
 
     def path(self, name: str) -> Path:
         """Return a video's file: one that the folder holds now, and nothing else."""
@@ -144,12 +146,13 @@ class Labelling:
             _, found, _ = self.forecasts.of(name, self.place.folder / name)
             if isinstance(found, Forecast):
                 forecasts[name], watched[name] = found, labels.watched()
+        classes = self.store.classes()
         return [
             {
                 "video": each.video,
                 "seconds": each.seconds,
                 "uncertainty": each.uncertainty,
-                "labels": list(each.labels),
+                "labels": [_worded(label, classes) for label in each.labels],
             }
             for each in proposals(forecasts, watched)
         ]
@@ -250,6 +253,11 @@ def stop_training(labelling: Used) -> dict[str, Any]:
     """Stop it."""
     labelling.training.stop()
     return labelling.training.state.to_json()
+
+
+def _worded(label: str, classes: Sequence[str]) -> str:
+    """Return what the page calls a class of a net: time without a label is "nothing" there."""
+    return "nothing" if label == OTHER and label not in classes else one_line(label)
 
 
 def labels_shown(labels: VideoLabels, file: str) -> dict[str, Any]:

@@ -55,6 +55,10 @@ class Service:
         self.stopped.set()
         self.decoders.close()
 
+    def retire(self) -> None:
+        """Take no more work: another run takes over; what is under way is done."""
+        self.decoders.close(busy=False)
+
     @contextmanager
     def analysed(
         self, video: Path, name: str, progress: Progress = no_progress

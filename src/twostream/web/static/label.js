@@ -243,7 +243,8 @@ function side() {
     start: attempt(async () => { overview.training = await startTraining(); side(); soon(); }),
     stop: attempt(async () => { overview.training = await stopTraining(); side(); }),
   }));
-  find('run').textContent = run ? `; predictions are of ${run}` : '; nothing is trained yet';
+  const link = element('a', { href: './' }, run ?? '');
+  find('run').replaceChildren(...(run ? ['; predictions are of ', link] : ['; nothing is trained yet']));
   find('notes').hidden = !notes.length;
   find('notes').lastElementChild.replaceChildren(...notes.map((note) => element('li', {}, note)));
   const ready = videos.filter(({ state }) => state === 'ready').length;
@@ -254,8 +255,8 @@ function side() {
 function refill(id, children) {
   const place = find(id);
   const made = element('div', {}, ...children);
-  if (made.innerHTML === place.dataset.shown) return;
-  place.dataset.shown = made.innerHTML;
+  if (place.shown?.isEqualNode(made)) return;
+  place.shown = made.cloneNode(true);
   const opened = place.querySelector('details')?.open;
   const at = [...place.querySelectorAll('button')].indexOf(document.activeElement);
   place.replaceChildren(...made.childNodes);

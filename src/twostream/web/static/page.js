@@ -63,6 +63,9 @@ function begin(model) {
   const some = model.classes.slice(0, NAMED_CLASSES).join(', ');
   find('ts-run').append(element('b', {}, model.run), ` knows ${model.classes.length} actions: `,
     some, more > 0 ? ` and ${more} more.` : '.');
+  if (model.labelled) {
+    find('ts-run').append(' ', element('a', { href: 'label.html' }, `Label ${model.labelled}`));
+  }
   limits = model.limits;
   find('ts-limits').append(`; up to ${limits.max_mb} MB and ${limits.max_seconds} s`);
   videos.append(...model.videos.map((name, i) => element('option', { value: i }, name)));
