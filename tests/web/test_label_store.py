@@ -1,0 +1,174 @@
+"""Labels of a folder, changed one video at a time: what is kept, where, and in which format."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from motions import write_motions
+
+from twostream.datasets import load_dataset
+from twostream.labels import Bout, Labels, Recording, read_labels, write_labels
+from twostream.types import DataError
+from twostream.web.label_store import ChangedError, LabelStore, VideoLabels
+
+NEW = VideoLabels().version
+
+
+def folder_of(tmp_path: Path, *names: str) -> Path:
+    folder = tmp_path / "cage"
+    folder.mkdir()
+    for name in names:
+        (folder / name).write_bytes(b"not decoded here")
+    return folder
+
+
+def said(folder: Path) -> list[str]:
+    return (folder / "labels.csv").read_text().splitlines()
+
+
+def test_new_labels_are_what_training_reads(tmp_path: Path) -> None:
+    folder = tmp_path / "cage"
+    folder.mkdir()
+    for name in ("a.avi", "b.avi"):
+        write_motions(folder / name, [(1, 8)])
+    store = LabelStore(folder)
+    assert store.classes() == () and store.all()["a.avi"] == (VideoLabels(), "")
+    for name in ("walk", "sit", "rear"):
+        store.add_class(name)
+    bouts = (Bout(0, 2, "walk"), Bout(2, 4, "sit"))
+    saved, file = store.save("a.avi", NEW, VideoLabels(bouts, ((6.0, 8.0),)))
+    assert file == "labels.csv" and saved == VideoLabels(bouts, ((6.0, 8.0),))
+    store.save("b.avi", NEW, VideoLabels((Bout(1, 3, "sit"),), (), True))
+    assert LabelStore(folder).all() == store.all()
+    assert LabelStore(folder).classes() == ("walk", "sit", "rear")
+    dataset = load_dataset(folder)
+    stretches = {video.video_id: dataset.classes[video.label] for video in dataset.videos}
+    assert stretches == {
+        "a.avi#0.000-2.000": "walk",
+        "a.avi#2.000-4.000": "sit",
+        "a.avi#6.000-8.000": "other",  # 4 to 6 s are nobody's
+        "b.avi#0.000-1.000": "other",
+        "b.avi#1.000-3.000": "sit",
+        "b.avi#3.000-5.500": "other",
+        "b.avi#5.500-8.000": "other",
+    }
+
+
+def test_two_pages_do_not_overwrite_each_other(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path, "a.mp4", "b.mp4")
+    one, other = LabelStore(folder), LabelStore(folder)
+    one.add_class("walk")
+    first, _ = one.save("a.mp4", NEW, VideoLabels((Bout(0, 1, "walk"),)))
+    with pytest.raises(ChangedError, match="labelled elsewhere"):
+        other.save("a.mp4", NEW, VideoLabels((Bout(5, 6, "walk"),)))
+    other.save("b.mp4", NEW, VideoLabels((Bout(5, 6, "walk"),)))  # another video is no conflict
+    seen = other.all()["a.mp4"][0]
+    assert seen == first
+    other.save("a.mp4", seen.version, VideoLabels((*seen.bouts, Bout(5, 6, "walk"))))
+    with pytest.raises(ChangedError):
+        one.save("a.mp4", first.version, VideoLabels())
+    assert len(one.all()["a.mp4"][0].bouts) == 2 and len(one.all()["b.mp4"][0].bouts) == 1
+
+
+def test_a_refused_write_leaves_what_was_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = folder_of(tmp_path, "a.mp4")
+    store = LabelStore(folder)
+    store.add_class("walk")
+    now, _ = store.save("a.mp4", NEW, VideoLabels((Bout(0, 1, "walk"),)))
+    before = said(folder)
+
+    def refused(*what: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "replace", refused)
+        with pytest.raises(DataError, match=r"labels\.csv cannot be written: No space left"):
+            store.save("a.mp4", now.version, VideoLabels())
+    assert said(folder) == before and store.all()["a.mp4"][0] == now
+    assert sorted(path.name for path in folder.iterdir()) == ["a.mp4", "labels.csv"]
+
+
+def test_a_boris_project_stays_one_as_long_as_it_can_hold_all(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path, "a.mp4", "b.mp4")
+    bouts = (Bout(0, 1, "walk", subject="Ann"),)
+    pair = (
+        Recording("a.mp4", bouts, 20.0, 25.0),
+        Recording("b.mp4", (Bout(3, 4, "sit"),), 9.0, 25.0),
+    )
+    write_labels(Labels(pair, ("walk", "sit")), folder / "study.boris")
+    original = (folder / "study.boris").read_bytes()
+    store = LabelStore(folder)
+    now, file = store.all()["a.mp4"]
+    assert file == "study.boris" and now == VideoLabels(bouts, (), True)
+
+    more = VideoLabels((*bouts, Bout(5, 6.25, "sit")), (), True)
+    saved, file = store.save("a.mp4", now.version, more)
+    assert file == "study.boris" and saved == more
+    assert (folder / ".study.boris.original").read_bytes() == original
+    assert not (folder / "labels.csv").exists()
+
+    # what was watched is nothing that BORIS can hold
+    partly = VideoLabels(more.bouts, ((10.0, 12.0),))
+    saved, file = store.save("a.mp4", saved.version, partly)
+    assert file == "labels.csv" and saved == partly
+    assert [r.video for r in read_labels(folder / "study.boris").recordings] == ["b.mp4"]
+    assert read_labels(folder).recordings[0].seconds == 20.0  # what was known of it is still known
+    assert store.classes() == ("walk", "sit")  # keys stay what they were
+    assert (folder / ".study.boris.original").read_bytes() == original
+
+
+def test_a_new_class_goes_where_it_has_a_place(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path, "a.mp4")
+    (folder / "a.srt").write_text("1\n00:00:01,000 --> 00:00:02,500\nwalk\n")
+    store = LabelStore(folder)
+    store.add_class("sit")
+    assert store.classes() == ("walk", "sit")
+    now, _ = store.all()["a.mp4"]
+    later = VideoLabels((*now.bouts, Bout(4, 5, "sit")), (), True)
+    now, file = store.save("a.mp4", now.version, later)
+    assert file == "a.srt" and now == later
+    with pytest.raises(DataError, match="'sit' has 1 bouts: delete them first"):
+        store.remove_class("sit")
+    store.add_class("rear")
+    store.remove_class("rear")
+    assert store.classes() == ("walk", "sit")
+    with pytest.raises(DataError, match="'rear' is none of the classes"):
+        store.save("a.mp4", now.version, VideoLabels((Bout(0, 1, "rear"),)))
+    store.save(
+        "a.mp4", now.version, VideoLabels()
+    )  # nothing is left: the file goes, its copy stays
+    assert not (folder / "a.srt").exists() and "walk" in (folder / ".a.srt.original").read_text()
+    assert said(folder) == ["path,label,start,end", ",walk,,", ",sit,,"]
+
+
+def test_a_video_that_nobody_labelled_is_no_row(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path, "a.mp4", "b.mp4")
+    store = LabelStore(folder)
+    store.add_class("walk")
+    now, _ = store.save("a.mp4", NEW, VideoLabels((Bout(0, 1, "walk"),)))
+    now, file = store.save("a.mp4", now.version, VideoLabels())
+    assert (now, file) == (VideoLabels(), "") and said(folder)[1:] == [",walk,,"]
+
+
+@pytest.mark.parametrize(
+    ("files", "words"),
+    [
+        ({"notes.txt": ""}, "holds no video"),
+        ({"walk/a.mp4": ""}, "has videos in walk, which training takes for a class"),
+        (
+            {"a.mp4": "", "a.srt": "1\n00:00:01,000 --> 00:00:02,000\nx\n", "b.csv": "path,label,"
+             "start,end\na.mp4,x,1,2\n"},
+            r"a\.srt and b\.csv are both about a\.mp4",
+        ),
+    ],
+)  # fmt: skip
+def test_folders_that_cannot_be_labelled(tmp_path: Path, files: dict[str, str], words: str) -> None:
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    with pytest.raises(DataError, match=words):
+        LabelStore(tmp_path).all()
