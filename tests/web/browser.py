@@ -42,7 +42,15 @@ def find_chromium() -> tuple[str, str]:
 class Browser:
     """Chromium, driven by what people do: choose a file, look, click."""
 
-    def __init__(self, url: str, folder: Path, *, width: int = 1280, who: str = "") -> None:
+    def __init__(
+        self,
+        url: str,
+        folder: Path,
+        *,
+        width: int = 1280,
+        who: str = "",
+        ready: str = "#ts-send:not([hidden]) #ts-file",
+    ) -> None:
         from selenium import webdriver
         from selenium.webdriver.chrome.service import Service
 
@@ -57,7 +65,7 @@ class Browser:
         if who:  # the browser remembers; a page's own requests must not name a user
             self.driver.get(url.replace("://", f"://{who}@"))
         self.driver.get(url)
-        self.wait("#ts-send:not([hidden]) #ts-file")
+        self.wait(ready)
 
     def __enter__(self) -> Self:
         return self
@@ -76,11 +84,11 @@ class Browser:
         (element,) = self.find(css)
         return element.text
 
-    def wait(self, css: str, text: str = "") -> Any:
+    def wait(self, css: str, text: str = "", *, seconds: float = WAIT_SECONDS) -> Any:
         """Wait for an element that holds a text, and return it."""
         from selenium.common.exceptions import StaleElementReferenceException
 
-        end = time.monotonic() + WAIT_SECONDS
+        end = time.monotonic() + seconds
         while time.monotonic() < end:
             try:
                 for element in self.find(css):
@@ -152,15 +160,16 @@ class Server:
 
 @contextmanager
 def serving(
-    run: Path, folder: Path, *options: str, stop: signal.Signals = signal.SIGINT
+    run: Path | None, folder: Path, *options: str, stop: signal.Signals = signal.SIGINT
 ) -> Iterator[Server]:
     """Run ``twostream serve`` as people do, stop it as Ctrl-C does, and see what it leaves."""
+    named = [] if run is None else [str(run)]
     temporary = folder / f"tmp-{time.monotonic_ns()}"
     temporary.mkdir(parents=True)
     log = folder / "server.log"
     with log.open("w") as errors:
         process = subprocess.Popen(
-            [sys.executable, "-m", "twostream", "serve", str(run), "--port", "0", "--json"]
+            [sys.executable, "-m", "twostream", "serve", *named, "--port", "0", "--json"]
             + ["--accelerator", "cpu", *options],
             stdout=subprocess.PIPE,
             stderr=errors,

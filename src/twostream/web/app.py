@@ -209,6 +209,9 @@ async def _refuse(request: Request, error: Exception) -> Response:
             if sentence == HTTPStatus(status).phrase:  # no sentence of ours
                 sentence = "there is nothing here"
         case _:
-            sentence = in_words(error, shown_name(request.query_params.get("name")))
+            name = request.query_params.get("name")
+            labels = request.url.path.startswith(label_api.prefix)
+            about_all = labels and name is None
+            sentence = str(error) if about_all else in_words(error, shown_name(name))
             status = error.http_status if isinstance(error, RefusedError) else 422
     return JSONResponse({"error": sentence}, status)

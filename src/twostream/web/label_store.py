@@ -8,6 +8,7 @@ copied once, as .NAME.original beside it, before it is changed.
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import threading
 from collections.abc import Sequence
@@ -236,15 +237,20 @@ class LabelStore:
     def _places(self, files: Sequence[_File]) -> dict[str, tuple[_File, Recording]]:
         """Return video -> the file that is about it, and what it says."""
         listed = ListedFiles(self.folder)
-        names = {path: name for name, path in self.videos().items()}
+        # a file may name a video in full, or by way of a link
+        videos = self.videos().items()
+        names = {os.path.realpath(path): name for name, path in videos}
+        names |= {os.path.abspath(path): name for name, path in videos}
         found: dict[str, tuple[_File, Recording]] = {}
         for file in files:
             for recording in file.labels.recordings:
                 said = recording.video or file.path.stem
                 path = listed.named(said) or listed.like(said) or listed.like(Path(said).name)
-                name = names.get(path) if path else None
-                if name is None:
+                if path is None:
                     continue  # of a video that is not here: it stays as it is
+                name = names.get(os.path.abspath(path)) or names.get(os.path.realpath(path))
+                if name is None:
+                    continue  # likewise
                 if name in found:
                     other = found[name][0].path.name
                     raise DataError(

@@ -7,13 +7,14 @@ import re
 import shutil
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Literal
 
 from twostream.files import ASKED
-from twostream.types import DataError, StoreError
+from twostream.types import DataError, RunError, StoreError
 from twostream.web.processes import EndedError, Helper, Say, helping
 
 GRACE_SECONDS = 5.0  # that a training has to end in order
@@ -93,7 +94,7 @@ class TrainingJob:
         with self._lock:
             if self._state.state in ("running", "stopping"):
                 raise DataError("a training is under way: wait for it, or stop it")
-            run = self._runs / f"run-{1 + max(_numbers(self._runs), default=0)}"
+            run = _new_run(self._runs)
             self._state = TrainingState("running", "starting", run=run.name)
             self._helper = Helper(_work, children=True)
             self._helper.ask((self._folder, run, self._runs, self._choice))
@@ -152,6 +153,18 @@ class TrainingJob:
 
     def _finish(self, state: Literal["done", "failed", "stopped"], said: str) -> None:
         self._state = replace(self._state, state=state, said=said, task="", done=0.0, total=0.0)
+
+
+def _new_run(runs: Path) -> Path:
+    """Make the folder of the next RUN: nobody else has it; raises RunError."""
+    try:
+        while True:
+            run = runs / f"run-{1 + max(_numbers(runs), default=0)}"
+            with suppress(FileExistsError):  # another page's training was quicker
+                run.mkdir(parents=True)
+                return run
+    except OSError as error:
+        raise RunError(f"{runs} cannot be written ({error.strerror}): name other --runs") from error
 
 
 def newest_run(runs: Path) -> Path | None:

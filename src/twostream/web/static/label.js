@@ -47,7 +47,7 @@ const track = new Track(find('track'), {
     const end = side === 'end';
     const frame = await player.frames.at(end ? at - 0.002 : at);
     const time = end ? frame.end : frame.time;
-    put(each, end ? item(each.start, time, each.label, rest(each))
+    await put(each, end ? item(each.start, time, each.label, rest(each))
       : item(time, each.end, each.label, rest(each)));
   }),
   drawn: attempt(async (each) => {
@@ -66,15 +66,27 @@ function rest({ id, start, end, label, ...more }) {
 }
 
 // A guess of the run becomes a bout, a bout another one.
-function put(each, made) {
-  chosen = made.id;
-  if (each.guess) bouts.add(made); else bouts.replace(each.id, made);
+async function put(each, made) {
+  if (each.guess) {
+    await add(made);
+  } else {
+    chosen = made.id;
+    bouts.replace(each.id, made);
+  }
 }
 
-function add(made) {
-  chosen = made.id;
-  bouts.add(made);
-}
+// Adds items, and classes of theirs that only the run knows so far.
+const add = attempt(async (...made) => {
+  const to = bouts;
+  for (const { label } of made) {
+    if (label !== null && !overview.classes.includes(label)) {
+      overview.classes = await changeClasses({ add: label });
+    }
+  }
+  if (to !== bouts) return; // another video was opened meanwhile
+  chosen = made.at(-1).id;
+  bouts.add(...made);
+});
 
 function lengthen(told, sure) {
   const known = Math.max(told, ...bouts.items.map((each) => each.end), 0.04);
@@ -115,7 +127,7 @@ function button(text, title, work) {
 function chosenShown(each, shown) {
   const every = shown.length ? [button(`Accept all ${shown.length} predictions`,
     'each of them becomes a bout', () => {
-      bouts.add(...shown.map((guess) => item(guess.start, guess.end, guess.label)));
+      add(...shown.map((guess) => item(guess.start, guess.end, guess.label)));
     })] : [];
   const why = predicted?.warning ? [element('span', { class: 'ts-small' }, predicted.warning)] : [];
   if (!each) return [...every, ...why];

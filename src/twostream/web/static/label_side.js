@@ -14,8 +14,8 @@ export function videoList(videos, chosen, open) {
     const labelled = whole ? 'all labelled' : `${bouts} ${bouts === 1 ? 'bout' : 'bouts'}`;
     const working = state === 'working' ? ` ${percent(share)}` : '';
     const button = element('button', {
-      class: 'tl-item', 'aria-current': name === chosen, title: why ?? name, 'data-video': name,
-    }, element('b', {}, name), element('span', {}, [labelled, `${STATES[state]}${working}`]
+      class: 'tl-item', 'aria-current': name === chosen, title: name, 'data-video': name,
+    }, element('b', {}, name), element('span', {}, [labelled, `${STATES[state]}${working}`, why]
       .filter(Boolean).join(', ')));
     button.addEventListener('click', () => open(name, 0));
     return element('li', {}, button);

@@ -1,0 +1,259 @@
+"""The label page in a real browser: from nothing to a corrected time line."""
+
+from __future__ import annotations
+
+import csv
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from browser import Browser, Server, serving
+from motions import FPS, write_motions
+
+pytestmark = pytest.mark.web
+
+RIGHT, LEFT, UP, DOWN = "\ue014", "\ue012", "\ue013", "\ue015"
+CONTROL, SHIFT, ESCAPE, DELETE = "\ue009", "\ue008", "\ue00c", "\ue017"
+TRAINING_SECONDS = 600.0
+FRAME = 1 / FPS
+
+
+class Page(Browser):
+    """The label page, used as people do."""
+
+    def __init__(self, url: str, folder: Path, **more: int) -> None:
+        super().__init__(url, folder, ready=".tl-screen[aria-label^='frame at']", **more)
+
+    def keys(self, *keys: str) -> None:
+        from selenium.webdriver import ActionChains
+
+        ActionChains(self.driver).send_keys(*keys).perform()
+
+    def chord(self, hold: str, key: str) -> None:
+        from selenium.webdriver import ActionChains
+
+        ActionChains(self.driver).key_down(hold).send_keys(key).key_up(hold).perform()
+
+    def at(self, seconds: float) -> None:
+        """Wait until the frame of a time is shown."""
+        self.wait("#tl-time", f"{seconds:.3f} s")
+
+    def step(self, count: int) -> None:
+        """Step frames on, or back, and wait for the last one."""
+        now = float(self.text("#tl-time").split()[0])
+        self.keys(*[RIGHT if count > 0 else LEFT] * abs(count))
+        self.at(round(now / FRAME + count) * FRAME)
+
+    def name(self, label: str) -> None:
+        self.find("#tl-class")[0].send_keys(f"{label}\n")
+        self.wait(f".tl-class[data-label='{label}']")
+        self.find("#tl-screen")[0].click()
+
+    def drag(self, element: object, pixels: int) -> None:
+        from selenium.webdriver import ActionChains
+
+        ActionChains(self.driver).click_and_hold(element).move_by_offset(pixels, 0).pause(
+            0.2
+        ).release().perform()
+
+    def bouts(self) -> list[str]:
+        """What the bouts on the track are called, "nothing" and predictions too."""
+        found = "return [...document.querySelectorAll('.tl-bout')].map((b) => b.ariaLabel)"
+        return sorted(self.driver.execute_script(found))
+
+    def until(self, met: Callable[[], bool]) -> None:
+        end = time.monotonic() + 60
+        while not met():
+            assert time.monotonic() < end, (self.bouts(), self.text("body")[:400])
+            time.sleep(0.05)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "cage"
+    folder.mkdir()
+    for seed, name in enumerate(("day1.avi", "day2.avi")):
+        write_motions(folder / name, [(2, 4), (-2, 4), (2, 2)], seed)
+    return folder
+
+
+@contextmanager
+def labelling(folder: Path) -> Iterator[Server]:
+    runs = folder.parent / "runs"
+    options = ("--label", str(folder), "--runs", str(runs), "--recipe", "quick", "--steps", "3")
+    with serving(None, folder.parent, *options) as running:
+        yield running
+    assert "Traceback" not in running.log.read_text()
+
+
+def rows(folder: Path) -> list[tuple[str, str, float, float]]:
+    with (folder / "labels.csv").open() as file:
+        found = [(r["path"], r["label"], r["start"], r["end"]) for r in csv.DictReader(file)]
+    return [(path, label, float(start), float(end)) for path, label, start, end in found if path]
+
+
+def test_bouts_by_keys_are_saved_undone_and_never_overwritten(folder: Path, tmp_path: Path) -> None:
+    with labelling(folder) as server, Page(server.url, tmp_path) as page:
+        page.name("right")
+        page.name("left")
+        page.step(5)
+        page.keys("1")
+        page.step(10)
+        page.keys("1")  # both frames belong to it: 5 to 15
+        page.wait("#tl-saved", "saved in labels.csv")
+        assert page.bouts() == ["right, 0.40 to 1.28 s"]
+        assert rows(folder) == [("day1.avi", "", 0.4, 1.28), ("day1.avi", "right", 0.4, 1.28)]
+        page.step(5)
+        page.keys("2")
+        page.step(5)
+        page.keys("0")  # ends the one before, and begins
+        page.step(2)
+        page.keys("0")
+        wanted = ["left, 1.60 to 2.00 s", "nothing, 2.00 to 2.24 s", "right, 0.40 to 1.28 s"]
+        page.until(lambda: page.bouts() == wanted)
+        page.keys("2")
+        page.step(1)
+        page.keys(ESCAPE)
+        assert page.bouts() == wanted
+        page.chord(CONTROL, "z")
+        page.chord(CONTROL, "z")
+        page.until(lambda: page.bouts() == wanted[2:])
+        page.until(lambda: len(rows(folder)) == 2)
+        page.chord(CONTROL, "y")
+        page.until(lambda: page.bouts() == [wanted[0], wanted[2]])
+
+        with Page(server.url, tmp_path) as other:  # another tab
+            assert other.bouts() == page.bouts()
+            other.find(".tl-bout")[0].click()
+            other.wait("#tl-selected", "right 0.400 to 1.280 s")
+            other.step(-1)
+            other.keys("[")
+            other.until(lambda: "right, 0.32 to 1.28 s" in other.bouts())
+            other.wait("#tl-saved", "saved in")
+            assert ("day1.avi", "right", 0.32, 1.28) in rows(folder)
+            page.keys("1")
+            page.step(1)
+            page.keys("1")
+            page.wait("#tl-conflict", "was labelled elsewhere meanwhile")
+            page.picture("label-conflict")
+            assert ("day1.avi", "right", 0.32, 1.28) in rows(folder)
+            page.find("#tl-conflict button")[0].click()  # take what is there
+            page.until(lambda: page.bouts() == other.bouts())
+        page.find(".tl-bout")[0].click()
+        page.keys(DELETE)
+        page.until(lambda: page.bouts() == [wanted[0]])
+        page.wait("#tl-saved", "saved in labels.csv")
+        page.drag(page.find(".tl-lane[data-lane='1']")[0], 120)  # drawn on an empty lane
+        page.until(lambda: len(page.bouts()) == 2)
+        page.find("#tl-whole")[0].click()
+        page.until(lambda: not any(row[1] == "" for row in rows(folder)))
+        left = page.bouts()
+        page.driver.refresh()
+        page.wait(".tl-screen[aria-label^='frame at']")
+        assert page.bouts() == left and page.find("#tl-whole")[0].is_selected()
+        errors = [each for each in page.errors() if "409" not in each]
+        assert not errors
+
+
+def test_any_video_plays_steps_and_speeds(folder: Path, tmp_path: Path) -> None:
+    (folder / "broken.avi").write_bytes(b"no video")
+    with labelling(folder) as server, Page(server.url + "#day2.avi", tmp_path) as page:
+        assert page.text("#tl-video") == "day2.avi"
+        page.keys(SHIFT + RIGHT)
+        page.keys("\ue000")  # no key is held any more
+        page.at(0.96)
+        page.keys(UP, UP, " ")
+        page.wait("#tl-play", "Pause")
+        page.wait("#tl-play", "Play")  # at the end
+        page.at(9.92)
+        page.step(-2)
+        page.find("[data-video='broken.avi']")[0].click()
+        page.wait("#tl-problem", "broken.avi: cannot be opened as a video")
+        page.find("[data-video='day1.avi']")[0].click()
+        page.wait("#tl-video", "day1.avi")
+        page.at(0)
+        for width in (1280, 420):
+            page.resize(width, 900)
+            overflow = "return document.documentElement.scrollWidth - window.innerWidth"
+            assert page.driver.execute_script(overflow) <= 0
+            page.picture(f"label-{width}")
+
+
+def label_by_keys(page: Page) -> None:
+    """Label the first two seconds of both motions: 0 to 2 and 4 to 6 s."""
+    page.keys("1")
+    page.step(24)
+    page.keys("1")
+    page.keys(*[RIGHT] * 26)
+    page.at(4.0)
+    page.keys("2")
+    page.step(24)
+    page.keys("2")
+    page.until(lambda: page.bouts() == ["left, 4.00 to 6.00 s", "right, 0.00 to 2.00 s"])
+    page.wait("#tl-saved", "saved in labels.csv")
+
+
+def test_from_nothing_to_a_corrected_time_line(folder: Path, tmp_path: Path) -> None:
+    with labelling(folder) as server, Page(server.url, tmp_path) as page:
+        page.find("#tl-train")[0].click()
+        page.wait("#tl-trained", "It was not trained", seconds=TRAINING_SECONDS)  # no labels
+        page.name("right")
+        page.name("left")
+        label_by_keys(page)
+        page.find("[data-video='day2.avi']")[0].click()
+        page.wait("#tl-video", "day2.avi")
+        page.at(0)
+        label_by_keys(page)
+
+        page.find("#tl-train")[0].click()
+        page.wait("#tl-train", "Stop")
+        page.find("#tl-train")[0].click()
+        page.wait("#tl-trained", "The training was stopped.", seconds=TRAINING_SECONDS)
+        page.find("#tl-train")[0].click()
+        page.wait("#tl-trained", "is trained. It tells", seconds=TRAINING_SECONDS)
+        page.wait("#tl-run", "predictions are of run-")
+        page.wait("[data-video='day2.avi'] span", "predicted", seconds=TRAINING_SECONDS)
+        page.wait("[data-video='day1.avi'] span", "predicted", seconds=TRAINING_SECONDS)
+        page.wait("#tl-unsure", "of 2 of 2 videos")
+
+        # between two classes something always leads: all time without a label has a prediction
+        guesses = [each for each in page.bouts() if each.startswith("predicted")]
+        assert guesses and not any(" 0.00 to" in each for each in guesses)
+        proposal = page.wait("#tl-proposals button")
+        where, seconds = (
+            proposal.get_attribute("data-video"),
+            proposal.get_attribute("data-seconds"),
+        )
+        proposal.click()
+        page.wait("#tl-video", where)
+        page.at(int(float(seconds) / FRAME + 0.01) * FRAME)
+        page.picture("label-predictions")
+
+        page.wait(".tl-predicted .tl-bout")
+        before = rows(folder)
+        first = page.find(".tl-predicted .tl-bout")[0]
+        said = first.get_attribute("aria-label").removeprefix("predicted ").rpartition(",")[0]
+        first.click()
+        page.wait("#tl-selected", "sure")
+        page.keys("a")
+        page.until(lambda: said in page.bouts())
+        page.until(lambda: len(rows(folder)) > len(before))
+        right_edge = page.find(f".tl-bout[aria-label='{said}'] i[data-edge='end']")[0]
+        page.drag(right_edge, -40)
+        page.until(lambda: said not in page.bouts())
+        start = float(said.split(", ")[1].split(" to ")[0])
+        (corrected,) = [row for row in rows(folder) if row[1] and abs(row[2] - start) < 0.011]
+        assert corrected[3] < float(said.split(" to ")[1].split()[0])
+        assert corrected[3] / FRAME == pytest.approx(round(corrected[3] / FRAME))  # whole frames
+        page.find("#tl-selected button")[-1].click()  # accept all that is left
+        page.until(lambda: not page.find(".tl-predicted .tl-bout"))
+        assert not page.errors()
+        results = [*(tmp_path / "runs").glob("run-*/results.json")]
+        assert len(results) == 1 and json.loads(results[0].read_text())["classes"]
+        corrected_line = page.bouts()
+    with labelling(folder) as server, Page(server.url + f"#{where}", tmp_path) as page:
+        assert [each for each in page.bouts() if "predicted" not in each] == corrected_line
+        page.wait("#tl-run", "predictions are of run-")  # kept, without a training
