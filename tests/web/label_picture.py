@@ -37,10 +37,11 @@ def write_recordings(clips: Path, folder: Path) -> None:
                 for frame in frames:
                     writer.write(frame)
                 end = seconds + len(frames) / fps
-                rows.append(f"{name},{label},{seconds:.3f},{end:.3f}")
+                rows += [f"{name},{each},{seconds:.3f},{end:.3f}" for each in (label, "")]
                 seconds = end
         if name == next(iter(RECORDINGS)):
-            (folder / "labels.csv").write_text("\n".join(rows[:3]) + "\n")
+            rows[5:] = [f",{label},," for label in labels.split()]
+            (folder / "labels.csv").write_text("\n".join(rows) + "\n")
 
 
 def main(run: str, clips: str, out: str) -> None:

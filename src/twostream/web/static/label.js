@@ -3,6 +3,7 @@ import { apart, Bouts, item } from './bouts.js';
 import { element, percent } from './dom.js';
 import { changeClasses, getLabels, getOverview, getProposals, startTraining, stopTraining }
   from './label_api.js';
+import { listenToKeys } from './label_keys.js';
 import { NOTHING, Track } from './label_track.js';
 import { proposalList, trainingShown, videoList } from './label_side.js';
 import { Player } from './player.js';
@@ -103,15 +104,20 @@ function guesses() {
     .map(([start, end], part) => ({ ...each, start, end, guess: true, id: `p${i}-${part}` })));
 }
 
+// The classes, and those after them that only the run knows.
+function known() {
+  return [...new Set([...overview.classes, ...(predicted?.bouts ?? []).map(({ label }) => label)])];
+}
+
 function draw() {
   if (!bouts) return;
   const shown = predicted ? guesses() : null;
   const all = [...bouts.items, ...(shown ?? [])];
   const each = all.find(({ id }) => id === chosen);
   if (!each) chosen = null;
-  track.draw({
-    classes: overview.classes, items: bouts.items, predicted: shown, chosen, open, seconds,
-  });
+  const { items } = bouts;
+  const { classes } = overview;
+  track.draw({ classes, known: known(), items, predicted: shown, chosen, open, seconds });
   find('selected').replaceChildren(...chosenShown(each, shown ?? []));
   find('undo').disabled = !bouts.done.length;
   find('redo').disabled = !bouts.undone.length;
@@ -135,7 +141,7 @@ function chosenShown(each, shown) {
   const text = `${each.start.toFixed(3)} to ${each.end.toFixed(3)} s`;
   const who = ['subject', 'annotator', 'comment'].map((key) => each[key]).filter(Boolean);
   const sure = each.guess ? `, ${percent(each.confidence)} sure` : '';
-  const lists = overview.classes.map((label) => {
+  const lists = known().map((label) => {
     const made = element('option', { value: label }, label);
     made.selected = label === each.label;
     return made;
@@ -256,7 +262,7 @@ function side() {
     stop: attempt(async () => { overview.training = await stopTraining(); side(); }),
   }));
   const link = element('a', { href: './' }, run ?? '');
-  find('run').replaceChildren(...(run ? ['; predictions are of ', link] : ['; nothing is trained yet']));
+  find('run').replaceChildren(...(run ? ['; predictions are of ', link] : ['; not trained yet']));
   find('notes').hidden = !notes.length;
   find('notes').lastElementChild.replaceChildren(...notes.map((note) => element('li', {}, note)));
   const ready = videos.filter(({ state }) => state === 'ready').length;
@@ -342,25 +348,15 @@ function faster(by) {
   find('speed').value = String(player.speed);
 }
 
-function keyed(event) {
-  const { target, key } = event;
-  if (!bouts || target.closest('input:not([type=checkbox]), select')) return;
-  if ((key === ' ' || key === 'Enter') && target.closest('button, summary, input')) return;
-  let work = KEYS[key];
-  if (event.ctrlKey || event.metaKey) {
-    const again = key === 'y' || (key.toLowerCase() === 'z' && event.shiftKey);
-    work = again ? () => bouts.redo() : { z: () => bouts.undo() }[key];
-  } else if (/^[0-9]$/.test(key)) {
-    const label = key === '0' ? null : overview.classes[key - 1];
-    work = label === undefined ? null : () => press(label);
-  }
-  if (!work || event.altKey) return;
-  event.preventDefault();
-  work(event);
-}
-
 function listen() {
-  document.addEventListener('keydown', keyed);
+  listenToKeys(KEYS, {
+    undo: () => bouts.undo(),
+    redo: () => bouts.redo(),
+    number: (number) => {
+      const label = number ? overview.classes[number - 1] : null;
+      if (label !== undefined) press(label);
+    },
+  }, () => bouts !== null);
   const on = (id, work) => find(id).addEventListener('click', work);
   on('play', () => player.toggle());
   on('back', () => player.step(-1));
@@ -381,9 +377,10 @@ function listen() {
     find('class').value = '';
   }));
   // what was clicked on keeps no key from the player
-  document.addEventListener('click', (event) => {
-    if (event.detail && event.target.closest('.tl-stage button, .tl-stage select, .tl-whole')
-      && !event.target.closest('select')) find('screen').focus({ preventScroll: true });
+  document.addEventListener('click', ({ detail, target }) => {
+    if (detail && target.closest('.tl-stage button, .tl-whole')) {
+      find('screen').focus({ preventScroll: true });
+    }
   });
   window.addEventListener('beforeunload', (event) => { if (bouts?.dirty) event.preventDefault(); });
 }

@@ -25,9 +25,10 @@ export class Track {
     this.inner.addEventListener('pointerdown', (event) => this.press(event));
   }
 
-  // Shows classes, their items, and predictions; `open` is the bout that is begun, {label, start}.
-  draw({ classes, items, predicted, chosen, open, seconds }) {
-    Object.assign(this, { classes, seconds, items: new Map(), chosen });
+  // Shows classes, their items, and predictions, whose classes are among all that are known;
+  // `open` is the bout that is begun, {label, start}.
+  draw({ classes, known, items, predicted, chosen, open, seconds }) {
+    Object.assign(this, { classes, known, seconds, items: new Map(), chosen });
     const lanes = [...classes, null];
     const rows = lanes.map((label) => this.row(label, open,
       items.filter((each) => each.label === label)));
@@ -82,7 +83,7 @@ export class Track {
       class: each.label === null ? 'tl-bout tl-nothing' : 'tl-bout',
       'data-id': each.id, 'aria-label': said, title: said,
       'aria-pressed': each.id === this.chosen,
-      '--hue': hue(this.classes.indexOf(each.label)),
+      '--hue': hue(this.known.indexOf(each.label)),
       '--from': percent(each.start / this.seconds, 4),
       '--width': percent((each.end - each.start) / this.seconds, 4),
     }, element('i', { 'data-edge': 'start' }),
@@ -154,7 +155,7 @@ export class Track {
       const shown = button ?? this.ghost(lane);
       shown.style.setProperty('--from', percent(drawn.start / this.seconds, 4));
       shown.style.setProperty('--width', percent((drawn.end - drawn.start) / this.seconds, 4));
-      this.told.seek(button && side === 'start' ? drawn.start : Math.max(0, button ? drawn.end : now));
+      this.told.seek(button ? drawn[side] : now);
     };
     const done = (each) => {
       for (const name of ['pointermove', 'pointerup', 'pointercancel']) {
