@@ -13,15 +13,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from twostream.files import write_json
-from twostream.labels.recordings import OTHER, one_line
 from twostream.schema import parse_json
 from twostream.web.processes import EndedError, Helper, failures_told, helping
+
+if TYPE_CHECKING:
+    from twostream.prediction import Timeline
 
 State = Literal["none", "waiting", "working", "ready", "failed"]
 _WAIT_SECONDS = 1.0  # until a folder is looked at again, where nothing wakes the thread
@@ -37,7 +39,7 @@ class Forecast:
         classes: k names.
         times: (n,) seconds, the centres of windows.
         scores: (n, k) probabilities.
-        bouts: {"start", "end", "label", "confidence"} of each segment that is of a class.
+        bouts: {"start", "end", "label", "confidence"} of each, as label files would have them.
         warning: a sentence where the video was odd.
     """
 
@@ -49,20 +51,10 @@ class Forecast:
 
     @classmethod
     def of(cls, told: Mapping[str, Any]) -> Forecast:
-        """Return what ``Timeline.to_json`` told."""
-        classes = tuple(told["classes"])
-        bouts = tuple(
-            {
-                "start": each["start_seconds"],
-                "end": each["end_seconds"],
-                "label": one_line(each["label"]),
-                "confidence": each["score"],
-            }
-            for each in told["segments"]
-            if each["label"] not in (None, OTHER) and each["score"] is not None
-        )
-        scores = np.array(told["scores"], np.float32).reshape(len(told["times"]), len(classes))
-        return cls(classes, np.array(told["times"], float), scores, bouts, told.get("warning"))
+        """Return what ``plain`` made of a time line."""
+        classes, times = tuple(told["classes"]), np.array(told["times"], float)
+        scores = np.array(told["scores"], np.float32).reshape(len(times), len(classes))
+        return cls(classes, times, scores, tuple(told["bouts"]), told["warning"])
 
 
 class Forecasts:
@@ -248,4 +240,23 @@ def _work(connection: Connection, device: str) -> None:
                 def tell(task: str, done: float, total: float, detail: str = "") -> None:
                     say(share=done / total if total else 0.0)
 
-                say(timeline=loaded[1].timeline(video, progress=tell).to_json())
+                say(timeline=plain(loaded[1].timeline(video, progress=tell)))
+
+
+def plain(timeline: Timeline) -> dict[str, Any]:
+    """Return what is kept of a time line."""
+    from twostream.prediction.timeline_labels import timeline_labels
+
+    (recording,) = timeline_labels(timeline, timeline.video.parent).recordings
+    bouts = [
+        {
+            "start": bout.start_seconds,
+            "end": bout.end_seconds,
+            "label": bout.label,
+            "confidence": bout.confidence,
+        }
+        for bout in recording.bouts
+    ]
+    told = timeline.to_json()
+    kept = {name: told[name] for name in ("classes", "times", "scores", "warning")}
+    return kept | {"bouts": bouts}

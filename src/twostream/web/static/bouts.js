@@ -3,6 +3,7 @@ import { getLabels, putLabels } from './label_api.js';
 
 const RETRY_MS = 2000;
 const DIGITS = 1e6;
+const LEAST_SECONDS = 0.05; // of what is left of a prediction beside labels
 let ids = 0;
 
 const rounded = (seconds) => Math.round(seconds * DIGITS) / DIGITS;
@@ -16,13 +17,25 @@ export function item(start, end, label, more = {}) {
 }
 
 // Returns what of a span lies in none of the items.
-export function apart([start, end], items) {
+function apart([start, end], items) {
   let left = [[start, end]];
   for (const each of items) {
     left = left.flatMap(([a, b]) => [[a, Math.min(b, each.start)], [Math.max(a, each.end), b]])
       .filter(([a, b]) => b > a);
   }
   return left;
+}
+
+// Returns what of predictions nobody has judged yet: what lies beside labels and beside "nothing".
+// Labels that are predicted at once do not judge each other.
+export function unjudged(predicted, items) {
+  return predicted.flatMap((each, i) => {
+    const beside = predicted.filter(({ start, end }) => start < each.end && each.start < end)
+      .map(({ label }) => label).filter((label) => label !== each.label);
+    return apart([each.start, each.end], items.filter(({ label }) => !beside.includes(label)))
+      .filter(([start, end]) => end - start >= LEAST_SECONDS)
+      .map(([start, end], part) => ({ ...each, start, end, guess: true, id: `p${i}-${part}` }));
+  });
 }
 
 // Returns items with "nothing" only where no bout is, and joined where it touches.

@@ -1,5 +1,5 @@
 // The label page: watch a video, label bouts, correct predictions, train.
-import { apart, Bouts, item } from './bouts.js';
+import { Bouts, item, unjudged } from './bouts.js';
 import { element, percent } from './dom.js';
 import { changeClasses, getLabels, getOverview, getProposals, startTraining, stopTraining }
   from './label_api.js';
@@ -9,7 +9,6 @@ import { proposalList, trainingShown, videoList } from './label_side.js';
 import { Player } from './player.js';
 
 const LOOK_MS = { busy: 1000, idle: 4000 };
-const LEAST_SECONDS = 0.05; // of what is left of a prediction beside labels
 const find = (id) => document.getElementById(`tl-${id}`);
 
 let overview;
@@ -97,12 +96,7 @@ function lengthen(told, sure) {
   }
 }
 
-// Predictions that nobody has judged yet: what of them lies beside labels and beside "nothing".
-function guesses() {
-  return (predicted?.bouts ?? []).flatMap((each, i) => apart([each.start, each.end], bouts.items)
-    .filter(([start, end]) => end - start >= LEAST_SECONDS)
-    .map(([start, end], part) => ({ ...each, start, end, guess: true, id: `p${i}-${part}` })));
-}
+const guesses = () => unjudged(predicted?.bouts ?? [], bouts.items);
 
 // The classes, and those after them that only the run knows.
 function known() {

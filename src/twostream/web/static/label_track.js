@@ -32,7 +32,7 @@ export class Track {
     const lanes = [...classes, null];
     const rows = lanes.map((label) => this.row(label, open,
       items.filter((each) => each.label === label)));
-    if (predicted) rows.push(this.predictions(predicted));
+    if (predicted) rows.push(...this.predictions(predicted));
     const focused = document.activeElement?.dataset?.id;
     this.rows.replaceChildren(...rows, this.scale());
     if (focused) this.rows.querySelector(`[data-id="${focused}"]`)?.focus({ preventScroll: true });
@@ -68,11 +68,17 @@ export class Track {
     return element('div', { class: 'tl-row' }, head, lane);
   }
 
+  // A lane, and more of them where several labels are predicted at once.
   predictions(predicted) {
-    const lane = element('div', { class: 'tl-lane' },
-      ...predicted.map((each) => this.bout(each, each.label, true)));
-    return element('div', { class: 'tl-row tl-predicted' },
-      element('span', { class: 'tl-head' }, 'predicted'), lane);
+    const lanes = [[]];
+    for (const each of [...predicted].sort((one, other) => one.start - other.start)) {
+      const free = lanes.find((lane) => !lane.length || lane.at(-1).end <= each.start);
+      if (free) free.push(each); else lanes.push([each]);
+    }
+    return lanes.map((lane, i) => element('div', { class: 'tl-row tl-predicted' },
+      element('span', { class: 'tl-head' }, i ? '' : 'predicted'),
+      element('div', { class: 'tl-lane' },
+        ...lane.map((each) => this.bout(each, each.label, true)))));
   }
 
   bout(each, name, predicted = false) {
@@ -148,6 +154,7 @@ export class Track {
     let drawn = null; // the item as it would be, once the pointer has moved
     const moved = (each) => {
       if (!drawn && Math.abs(each.clientX - begin) < DRAWN_PX) return;
+      if (!button && lane.dataset.lane === undefined) return; // nothing is drawn on predictions
       this.dragged = true;
       const now = this.secondsAt(each);
       drawn = button ? this.edged(this.items.get(button.dataset.id), side, now)
@@ -166,7 +173,7 @@ export class Track {
       if (each.type === 'pointercancel') this.told.seek(this.time);
       else if (!drawn) this.told.seek(from);
       else if (button) this.told.edged(this.items.get(button.dataset.id), side, drawn[side]);
-      else if (lane.dataset.lane !== undefined) this.told.drawn(this.labelled(lane, drawn));
+      else this.told.drawn(this.labelled(lane, drawn));
     };
     window.addEventListener('pointermove', moved);
     window.addEventListener('pointerup', done);
