@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import signal
 import threading
 import traceback
@@ -29,7 +28,14 @@ from twostream.store.flow_store import Kind, StoreSettings
 from twostream.types import Frame, Progress, TwoStreamError, VideoError
 from twostream.video import open_reader
 from twostream.web.limits import Deadline, Limits, RefusedError
-from twostream.web.processes import LOOK_SECONDS, SPAWN, end_with_server, go_first
+from twostream.web.processes import (
+    LOOK_SECONDS,
+    SPAWN,
+    bytes_in_memory,
+    check_memory,
+    end_with_server,
+    go_first,
+)
 
 if TYPE_CHECKING:
     from twostream.prediction import TwoStreamPredictor
@@ -121,12 +127,8 @@ class Decoder:
 
     @property
     def bytes_in_memory(self) -> int:
-        """How much memory it takes; 0 where the system does not say: Linux does."""
-        try:
-            pages = Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]
-            return int(pages) * os.sysconf("SC_PAGE_SIZE")
-        except (OSError, IndexError):
-            return 0
+        """How much memory it takes."""
+        return bytes_in_memory(self.process.pid)
 
     def end(self) -> None:
         """End it where it stands: it leaves nothing."""
@@ -181,10 +183,7 @@ class Decoder:
                     return said
                 progress("frames and flow", said["share"], 1.0, str(said["frames"]))
             deadline.check()
-            if self.bytes_in_memory > most * 1e6:
-                raise RefusedError(
-                    f"decoding it takes more than {most:g} MB of memory: shrink its frames", 422
-                )
+            check_memory(self.process.pid, most)
 
 
 def _work(

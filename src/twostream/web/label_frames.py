@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from twostream.types import VideoError
 from twostream.video.seeking import SeekableVideo
-from twostream.web.limits import Deadline, RefusedError
+from twostream.web.limits import Deadline, Limits, RefusedError
 from twostream.web.processes import EndedError, Helper, failures_told, helping
 
 SHORT_SIDE_PX = 360
@@ -34,12 +34,12 @@ class FramePictures:
     """Gives the frames of videos as JPEGs.
 
     Args:
-        time_limit: seconds that one question may take.
+        limits: the time that one question may take, and the process's memory.
         stopped: set when the server ends.
     """
 
-    def __init__(self, time_limit: float, stopped: threading.Event) -> None:
-        self._time_limit = time_limit
+    def __init__(self, limits: Limits, stopped: threading.Event) -> None:
+        self._limits = limits
         self._stopped = stopped
         self._place = threading.Semaphore(1)
         self._helper: Helper | None = None
@@ -61,13 +61,13 @@ class FramePictures:
             VideoError: it cannot be decoded, or ended the process.
             RefusedError: it took too long.
         """
-        deadline = Deadline(self._time_limit, self._stopped)
+        deadline = Deadline(self._limits.time_limit, self._stopped)
         with deadline.place(self._place):
             if self._helper is None or not self._helper.alive:
                 self._helper = Helper(_work)
             try:
                 self._helper.ask((video, number))
-                said = self._helper.hear(deadline)
+                said = self._helper.hear(deadline, self._limits.max_memory_mb)
                 if "frames" in said:
                     return self._helper.bytes()
             except (EndedError, RefusedError) as error:
@@ -90,7 +90,7 @@ class FramePictures:
 
 def _work(connection: Connection) -> None:
     """Answer the questions for seconds of videos, until the server ends."""
-    with helping(connection) as say:
+    with helping(connection, nice=0) as say:
         pictures = _Pictures()
         while True:
             video, number = connection.recv()

@@ -1,6 +1,7 @@
 """The labelling of a folder of videos: what its page asks of the server, below /api/label/."""
 
 # fastapi reads the types of its routes: they must not be strings
+import asyncio
 import json
 import threading
 from collections.abc import Callable, Sequence
@@ -22,7 +23,7 @@ from twostream.web.limits import Limits, RefusedError
 from twostream.web.proposals import proposals
 from twostream.web.training_job import TrainingChoice, TrainingJob
 
-MOST_BYTES = 4_000_000  # of a request
+MOST_BYTES, MOST_SECONDS_SENDING = 4_000_000, 60.0  # of a request
 MOST_BOUTS = 20_000  # of a video
 DIGITS = 6  # of seconds
 
@@ -70,7 +71,7 @@ class Labelling:
         self.place = place
         self.store = LabelStore(place.folder)
         self._stopped = threading.Event()
-        self.pictures = FramePictures(limits.time_limit, self._stopped)
+        self.pictures = FramePictures(limits, self._stopped)
         self.forecasts = Forecasts(place.runs / "timelines", self.store.videos, place.device)
         self.training = TrainingJob(place.folder, place.runs, place.choice, self._trained)
         self.on_predictor: Callable[[TwoStreamPredictor, str], None] = lambda *what: None
@@ -170,10 +171,14 @@ async def _sent(request: Request) -> dict[str, Any]:
     if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
         raise RefusedError("send application/json", 415)
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MOST_BYTES:
-            raise RefusedError(f"more than {MOST_BYTES / 1e6:g} MB of labels", 413)
+    try:
+        async with asyncio.timeout(MOST_SECONDS_SENDING):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > MOST_BYTES:
+                    raise RefusedError(f"more than {MOST_BYTES / 1e6:g} MB of labels", 413)
+    except TimeoutError as error:
+        raise RefusedError("the labels came too slowly", 408) from error
     try:
         found = json.loads(body)
     except (ValueError, RecursionError) as error:

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from twostream.types import TwoStreamError
-from twostream.web.limits import Deadline
+from twostream.web.limits import Deadline, RefusedError
 
 SPAWN = multiprocessing.get_context("spawn")  # torch's threads do not survive a fork
 LOOK_SECONDS = 0.1  # how often a process's time, and memory, is looked at
-NICE = 5  # below the server's own threads, which people wait for
+NICE = 5  # of what is done in the background
 
 Say = Callable[..., None]
 
@@ -56,17 +56,25 @@ class Helper:
         except OSError as error:
             raise EndedError from error
 
-    def hear(self, deadline: Deadline | None = None) -> dict[str, Any]:
+    def hear(
+        self, deadline: Deadline | None = None, most_mb: float | None = None
+    ) -> dict[str, Any]:
         """Wait for what it says next.
+
+        Args:
+            deadline: until when; None: as long as it takes.
+            most_mb: of memory that it may take; None: any.
 
         Raises:
             EndedError: it has ended.
-            RefusedError: the time is over.
+            RefusedError: the time is over, or it takes too much memory.
         """
         try:
             while not self._connection.poll(LOOK_SECONDS):
                 if deadline is not None:
                     deadline.check()
+                if most_mb is not None:
+                    check_memory(self.process.pid, most_mb)
             said: dict[str, Any] = json.loads(self._connection.recv_bytes())
         except (EOFError, OSError) as error:
             raise EndedError from error
@@ -92,9 +100,30 @@ class Helper:
         self._connection.close()
 
 
+def bytes_in_memory(process: int | None) -> int:
+    """Return how much memory a process takes; 0 where the system does not say: Linux does."""
+    try:
+        pages = Path(f"/proc/{process}/statm").read_text().split()[1]
+        return int(pages) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, IndexError):
+        return 0
+
+
+def check_memory(process: int | None, most_mb: float) -> None:
+    """Refuse to go on where a process takes more memory than it may, in 10^6 bytes."""
+    if bytes_in_memory(process) > most_mb * 1e6:
+        raise RefusedError(
+            f"decoding it takes more than {most_mb:g} MB of memory: shrink its frames", 422
+        )
+
+
 @contextmanager
-def helping(connection: Connection) -> Iterator[Say]:
+def helping(connection: Connection, *, nice: int = NICE) -> Iterator[Say]:
     """Prepare a process that helps the server, for as long as that lives; gives what tells it.
+
+    Args:
+        connection: to the server.
+        nice: how far it stands back behind what people wait for.
 
     What fails in the block is told as ``{"error": why}``, or ``{"defect": traceback}``.
     """
@@ -102,7 +131,7 @@ def helping(connection: Connection) -> Iterator[Say]:
     threading.Thread(target=end_with_server, daemon=True).start()
     go_first()
     with suppress(OSError):
-        os.nice(NICE)
+        os.nice(nice)
 
     def say(**what: Any) -> None:
         connection.send_bytes(json.dumps(what).encode())
