@@ -245,7 +245,7 @@ import os
 from twostream.web.app import open_app
 from twostream.web.known_visitors import KnownVisitors
 from twostream.web.limits import Limits
-with open_app(None, "run", limits=Limits()) as app:
+with open_app(object(), "run", limits=Limits()) as app:
     (app.app.state.service.uploads.folder / "visitor.avi").write_bytes(b"private")
     os.kill(os.getpid(), 9)
 """
@@ -253,7 +253,7 @@ with open_app(None, "run", limits=Limits()) as app:
     subprocess.run([sys.executable, "-c", code], env=environment, check=False)
     (left,) = tmp_path.rglob("visitor.avi")
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    predictor: Any = None
+    predictor: Any = object()  # nobody asks it
     with open_app(predictor, "run", limits=Limits()) as app:
         assert not left.exists()
         assert app.app.state.service.uploads.folder.is_relative_to(tmp_path)

@@ -198,7 +198,7 @@ def label_by_keys(page: Page) -> None:
 def test_from_nothing_to_a_corrected_time_line(folder: Path, tmp_path: Path) -> None:
     with labelling(folder) as server, Page(server.url, tmp_path) as page:
         page.find("#tl-train")[0].click()
-        page.wait("#tl-trained", "It was not trained", seconds=TRAINING_SECONDS)  # no labels
+        page.wait("#tl-problem", "label some bouts first")
         page.name("right")
         page.name("left")
         label_by_keys(page)

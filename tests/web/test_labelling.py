@@ -99,6 +99,8 @@ def test_a_file_that_is_no_video_is_one_sentence(client: TestClient) -> None:
 
 
 def test_changes_are_saved_and_conflicts_told(client: TestClient, folder: Path) -> None:
+    answer = client.post("/api/label/training")
+    assert answer.status_code == 422 and answer.json()["error"].startswith("label some bouts first")
     assert client.post("/api/label/classes", json={"add": " walk\n"}).json() == ["walk"]
     where = {"name": "day 1.avi"}
     before = client.get("/api/label/video", params=where).json()

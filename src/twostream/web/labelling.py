@@ -16,6 +16,7 @@ from twostream.datasets.labelled_recordings import length, without
 from twostream.labels import Bout
 from twostream.labels.recordings import MOST_SECONDS, OTHER, joined, one_line
 from twostream.prediction import TwoStreamPredictor
+from twostream.types import DataError
 from twostream.web.forecasts import Forecast, Forecasts
 from twostream.web.label_frames import FramePictures
 from twostream.web.label_store import ChangedError, LabelStore, VideoLabels
@@ -84,6 +85,14 @@ class Labelling:
         self.training.close()
         self.forecasts.close()
         self.pictures.close()
+
+    def train(self) -> None:
+        """Start a training; raises DataError where nothing is labelled, or one is under way."""
+        if not any(labels.bouts for labels, _ in self.store.all().values()):
+            raise DataError(
+                "label some bouts first: training needs two classes, of which one may be nothing"
+            )
+        self.training.start()
 
     def _trained(self, run: Path) -> None:
         self.forecasts.use(run)
@@ -249,7 +258,7 @@ def change_classes(labelling: Used, sent: Sent) -> list[str]:
 @label_api.post("/training")
 def train(labelling: Used) -> dict[str, Any]:
     """Start a training on the labels as they are now."""
-    labelling.training.start()
+    labelling.train()
     return labelling.training.state.to_json()
 
 
