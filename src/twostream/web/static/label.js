@@ -287,8 +287,10 @@ async function look() {
   clearTimeout(timer);
   let busy = false;
   try {
+    const known = JSON.stringify(overview?.classes);
     overview = await getOverview();
     const { training, videos } = overview;
+    let changed = JSON.stringify(overview.classes) !== known;
     busy = training.state === 'running' || videos.some(({ state }) => state === 'working');
     const mine = videos.find(({ name }) => name === bouts?.name);
     const of = { video: mine?.name, run: overview.run, state: mine?.state };
@@ -297,11 +299,12 @@ async function look() {
       const found = await getLabels(name);
       if (bouts.name === name) predicted = found.predicted;
       looked = of;
+      changed = true;
     }
     proposals = overview.run ? await getProposals() : [];
     if (find('problem').dataset.lost) problem('');
     delete find('problem').dataset.lost;
-    draw();
+    if (changed) draw(); // else who is just clicking would miss
     side();
     refill('proposals', proposalList(proposals, openVideo));
   } catch (error) {
