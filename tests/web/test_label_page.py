@@ -27,6 +27,18 @@ class Page(Browser):
     def __init__(self, url: str, folder: Path, **more: int) -> None:
         super().__init__(url, folder, ready=".tl-screen[aria-label^='frame at']", **more)
 
+    def click(self, css: str, number: int = 0) -> None:
+        """Click on what is there, again where it has just been replaced."""
+        from selenium.common.exceptions import StaleElementReferenceException
+
+        for _ in range(20):
+            try:
+                self.find(css)[number].click()
+                return
+            except StaleElementReferenceException:
+                continue
+        raise AssertionError(f"{css} does not stay")
+
     def keys(self, *keys: str) -> None:
         from selenium.webdriver import ActionChains
 
@@ -127,7 +139,7 @@ def test_bouts_by_keys_are_saved_undone_and_never_overwritten(folder: Path, tmp_
 
         with Page(server.url, tmp_path) as other:  # another tab
             assert other.bouts() == page.bouts()
-            other.find(".tl-bout")[0].click()
+            other.click(".tl-bout")
             other.wait("#tl-selected", "right 0.400 to 1.280 s")
             other.step(-1)
             other.keys("[")
@@ -140,15 +152,15 @@ def test_bouts_by_keys_are_saved_undone_and_never_overwritten(folder: Path, tmp_
             page.wait("#tl-conflict", "was labelled elsewhere meanwhile")
             page.picture("label-conflict")
             assert ("day1.avi", "right", 0.32, 1.28) in rows(folder)
-            page.find("#tl-conflict button")[0].click()  # take what is there
+            page.click("#tl-conflict button")  # take what is there
             page.until(lambda: page.bouts() == other.bouts())
-        page.find(".tl-bout")[0].click()
+        page.click(".tl-bout")
         page.keys(DELETE)
         page.until(lambda: page.bouts() == [wanted[0]])
         page.wait("#tl-saved", "saved in labels.csv")
         page.drag(page.find(".tl-lane[data-lane='1']")[0], 120)  # drawn on an empty lane
         page.until(lambda: len(page.bouts()) == 2)
-        page.find("#tl-whole")[0].click()
+        page.click("#tl-whole")
         page.until(lambda: not any(row[1] == "" for row in rows(folder)))
         left = page.bouts()
         page.driver.refresh()
@@ -169,9 +181,9 @@ def test_any_video_plays_steps_and_speeds(folder: Path, tmp_path: Path) -> None:
         page.wait("#tl-play", "Play")  # at the end
         page.at(9.92)
         page.step(-2)
-        page.find("[data-video='broken.avi']")[0].click()
+        page.click("[data-video='broken.avi']")
         page.wait("#tl-problem", "broken.avi: cannot be opened as a video")
-        page.find("[data-video='day1.avi']")[0].click()
+        page.click("[data-video='day1.avi']")
         page.wait("#tl-video", "day1.avi")
         page.at(0)
         for width in (1280, 420):
@@ -197,21 +209,21 @@ def label_by_keys(page: Page) -> None:
 
 def test_from_nothing_to_a_corrected_time_line(folder: Path, tmp_path: Path) -> None:
     with labelling(folder) as server, Page(server.url, tmp_path) as page:
-        page.find("#tl-train")[0].click()
+        page.click("#tl-train")
         page.wait("#tl-problem", "label some bouts first")
         page.name("right")
         page.name("left")
         label_by_keys(page)
-        page.find("[data-video='day2.avi']")[0].click()
+        page.click("[data-video='day2.avi']")
         page.wait("#tl-video", "day2.avi")
         page.at(0)
         label_by_keys(page)
 
-        page.find("#tl-train")[0].click()
+        page.click("#tl-train")
         page.wait("#tl-train", "Stop")
-        page.find("#tl-train")[0].click()
+        page.click("#tl-train")
         page.wait("#tl-trained", "The training was stopped.", seconds=TRAINING_SECONDS)
-        page.find("#tl-train")[0].click()
+        page.click("#tl-train")
         page.wait("#tl-trained", "is trained. It tells", seconds=TRAINING_SECONDS)
         page.wait("#tl-run", "predictions are of run-")
         page.wait("[data-video='day2.avi'] span", "predicted", seconds=TRAINING_SECONDS)
@@ -234,7 +246,7 @@ def test_from_nothing_to_a_corrected_time_line(folder: Path, tmp_path: Path) -> 
         page.wait(".tl-predicted .tl-bout")
         first = page.find(".tl-predicted .tl-bout")[0]
         said = first.get_attribute("aria-label").removeprefix("predicted ").rpartition(",")[0]
-        first.click()
+        page.click(".tl-predicted .tl-bout")
         page.wait("#tl-selected", "sure")
         page.keys("a")
         page.until(lambda: said in page.bouts())
@@ -248,7 +260,7 @@ def test_from_nothing_to_a_corrected_time_line(folder: Path, tmp_path: Path) -> 
         (corrected,) = [row for row in rows(folder) if row[1] and abs(row[2] - start) < 0.011]
         assert corrected[3] < float(said.split(" to ")[1].split()[0])
         assert corrected[3] / FRAME == pytest.approx(round(corrected[3] / FRAME))  # whole frames
-        page.find("#tl-selected button")[-1].click()  # accept all that is left
+        page.click("#tl-selected button", -1)  # accept all that is left
         page.until(lambda: not page.find(".tl-predicted .tl-bout"))
         assert not page.errors()
         results = [*(tmp_path / "runs").glob("run-*/results.json")]

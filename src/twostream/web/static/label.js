@@ -263,11 +263,12 @@ function side() {
   find('unsure').textContent = run ? `of ${ready} of ${videos.length} videos` : 'after a training';
 }
 
-// Fills a place anew only where that changes it: what is focused, or open, stays.
+// Fills a place anew only where that changes it, and nobody is just pressing what stands there;
+// what is focused, or open, stays.
 function refill(id, children) {
   const place = find(id);
   const made = element('div', {}, ...children);
-  if (place.shown?.isEqualNode(made)) return;
+  if (place.shown?.isEqualNode(made) || place.querySelector(':active')) return;
   place.shown = made.cloneNode(true);
   const opened = place.querySelector('details')?.open;
   const at = [...place.querySelectorAll('button')].indexOf(document.activeElement);
