@@ -5,10 +5,13 @@ from __future__ import annotations
 import csv
 import json
 import re
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from browser import Browser, Server, serving
@@ -192,6 +195,44 @@ def test_any_video_plays_steps_and_speeds(folder: Path, tmp_path: Path) -> None:
             overflow = "return document.documentElement.scrollWidth - window.innerWidth"
             assert page.driver.execute_script(overflow) <= 0
             page.picture(f"label-{width}")
+
+
+def begun(folder: Path, port: str) -> tuple[subprocess.Popen[str], str]:
+    """A server that may be killed, and its address."""
+    options = ["--label", str(folder), "--runs", str(folder.parent / "runs"), "--port", port]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "twostream", "serve", *options, "--json"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert process.stdout is not None
+    return process, json.loads(process.stdout.readline())["page"]
+
+
+def test_a_killed_server_loses_nothing(folder: Path, tmp_path: Path) -> None:
+    process, url = begun(folder, "0")
+    try:
+        with Page(url, tmp_path) as page:
+            page.name("right")
+            page.keys("1")
+            page.step(3)
+            page.keys("1")
+            page.wait("#tl-saved", "saved in labels.csv")
+            process.kill()
+            process.communicate()
+            page.keys("1")
+            page.step(3)
+            page.keys("1")
+            page.wait("#tl-saved", "not saved: the server does not answer")
+            wanted = ["right, 0.00 to 0.32 s", "right, 0.24 to 0.56 s"]
+            assert page.bouts() == wanted and len(rows(folder)) == 2
+            process, _ = begun(folder, str(urlsplit(url).port))
+            page.wait("#tl-saved", "saved in labels.csv")
+            assert page.bouts() == wanted and len(rows(folder)) == 3
+    finally:
+        process.terminate()
+        process.communicate(timeout=30)
 
 
 def label_by_keys(page: Page) -> None:
