@@ -3,7 +3,8 @@ import { getLabels, putLabels } from './label_api.js';
 
 const RETRY_MS = 2000;
 const DIGITS = 1e6;
-const LEAST_SECONDS = 0.05; // of what is left of a prediction beside labels
+// Of what is left of a prediction beside labels: less is where the two see an edge differently.
+const LEAST_SECONDS = 0.5;
 let ids = 0;
 
 const rounded = (seconds) => Math.round(seconds * DIGITS) / DIGITS;
@@ -33,7 +34,7 @@ export function unjudged(predicted, items) {
     const beside = predicted.filter(({ start, end }) => start < each.end && each.start < end)
       .map(({ label }) => label).filter((label) => label !== each.label);
     return apart([each.start, each.end], items.filter(({ label }) => !beside.includes(label)))
-      .filter(([start, end]) => end - start >= LEAST_SECONDS)
+      .filter(([start, end]) => end - start >= Math.min(LEAST_SECONDS, each.end - each.start))
       .map(([start, end], part) => ({ ...each, start, end, guess: true, id: `p${i}-${part}` }));
   });
 }
