@@ -15,7 +15,7 @@ from twostream.datasets import Dataset, load_dataset
 from twostream.labels import Bout, Labels, Recording, csv_table
 from twostream.run import judged_recordings
 from twostream.run.judged_recordings import judge_recordings
-from twostream.types import LabeledVideo, VideoError
+from twostream.types import LabeledVideo, StoreError
 
 SAID = {  # what the invented run says: a second of walk too few, and a run that is none
     "a.mp4": (Bout(1, 4, "walk", confidence=0.9), Bout(6, 8, "run", confidence=0.8)),
@@ -33,26 +33,39 @@ class Run:
         self.data: Dataset = load_dataset(labels(folder, *rows))
         self.path, self.asked = folder / "run", list[str]()
         self.bad, self.seconds = set[str](), 10.0
+        self.within: dict[str, Any] = {}
         self.path.mkdir()
         (self.path / "spatial.safetensors").write_bytes(b"weights")
         monkeypatch.setattr(judged_recordings.TwoStreamPredictor, "load", lambda *_, **__: self)
         monkeypatch.setattr(judged_recordings, "timeline_labels", lambda line, _: line.labels)
+        monkeypatch.setattr(judged_recordings, "stored_timeline", self.timeline)
 
-    def timeline(self, video: Path, *, progress: Any) -> SimpleNamespace:
+    def __getitem__(self, video_id: str) -> SimpleNamespace:
+        """What is stored of a recording."""
+        if video_id in self.bad:
+            self.asked.append(video_id)
+            raise StoreError("moov atom not found")
+        header = SimpleNamespace(warning="broke off" if video_id == "b.mp4" else None)
+        return SimpleNamespace(readers={"rgb": SimpleNamespace(header=header)})
+
+    def timeline(
+        self, predictor: Any, clip: Any, video: Path, *, warning: Any, within: Any, progress: Any
+    ) -> SimpleNamespace:
         self.asked.append(video.name)
-        if video.name in self.bad:
-            raise VideoError(video, "moov atom not found")
+        self.within[video.name] = within
         progress("seconds", 5, 10)
         progress("seconds", 10, 10)
         said = Labels((Recording("/x.mp4", SAID[video.name], self.seconds),), ("walk", "run"))
-        return SimpleNamespace(labels=said, warning="broke off" if video.name == "b.mp4" else None)
+        return SimpleNamespace(labels=said, warning=warning)
 
     def judge(
         self, test: tuple[LabeledVideo, ...] | None = None, **how: Any
     ) -> dict[str, Any] | None:
         self.asked.clear()
         chosen = self.data.videos if test is None else test
-        return judge_recordings(self.path, self.data, chosen, self.path / "recordings", **how)
+        place = self.path / "recordings"
+        clips: Any = self
+        return judge_recordings(self.path, self.data, chosen, place, clips, **how)
 
 
 @pytest.fixture
@@ -143,6 +156,7 @@ def test_only_the_blocks_that_are_tested_count(
     test = run.data.split(test_groups=["c.mp4, part 2 of 6"]).test
     found = run.judge(test)
     assert found is not None and found["watched_seconds"] == pytest.approx(8)  # 11 to 19
+    assert run.within == {"c.mp4": ((11.0, 19.0),)}  # nothing else is computed
     by_label = {each["label"]: each for each in found["classes"]}
     assert by_label["run"]["predicted_seconds"] == pytest.approx(8)
     assert by_label["walk"]["predicted_seconds"] == 0 and by_label["walk"]["true_bouts"] == 3

@@ -108,7 +108,7 @@ def evaluate_run(
         evaluated = time.perf_counter()
         place = run if again and out is None else folder
         judged = judge_recordings(
-            run, dataset, test, place / FOLDER, device=options.device(), **how
+            run, dataset, test, place / FOLDER, found.clips, device=options.device(), **how
         )
     done = {
         **results,

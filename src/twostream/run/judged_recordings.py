@@ -1,8 +1,8 @@
 """A run judged on whole recordings: its time lines of those that are tested, beside their labels.
 
 All of it lies in one folder, RUN/recordings: the true bouts in the time that is tested, what is
-predicted of each recording, how well both agree, and the time budget of both. A time line costs
-decoding its video again, so each is kept, with what it was made of.
+predicted of each recording, how well both agree, and the time budget of both. Time lines are made
+from the stored frames and flow, and kept with what they were made of.
 """
 
 from __future__ import annotations
@@ -21,13 +21,25 @@ from twostream.labels import Labels, Recording, csv_table, write_labels
 from twostream.labels.formats import joined_labels
 from twostream.labels.holds import file_stems
 from twostream.prediction import TwoStreamPredictor
+from twostream.prediction.stored_timeline import stored_timeline
+from twostream.prediction.timeline import Timeline
 from twostream.prediction.timeline_labels import timeline_labels
 from twostream.report.recording_results import AGREEMENT, BUDGET, FOLDER, MADE, PREDICTED, TRUE
 from twostream.schema import from_json
-from twostream.types import DataError, LabeledVideo, Progress, RunError, VideoError, no_progress
+from twostream.store.clips import Clips
+from twostream.types import (
+    DataError,
+    LabeledVideo,
+    Progress,
+    RunError,
+    StoreError,
+    VideoError,
+    no_progress,
+)
 from twostream.video.fingerprint import content_hash, source_hash
 
 if TYPE_CHECKING:
+    from twostream.run.steps import StoredSplit
     from twostream.run.training_run import TrainingRun
 
 logger = logging.getLogger(__name__)
@@ -55,7 +67,7 @@ class _Made:
     rows: dict[str, _Row] = field(default_factory=dict)
 
 
-def judged(job: TrainingRun) -> dict[str, Any]:
+def judged(job: TrainingRun, stored: StoredSplit) -> dict[str, Any]:
     """Return what a run's results say of its test recordings; {} where its data are clips."""
     if job.dataset.kind != RECORDINGS:
         return {}
@@ -65,6 +77,7 @@ def judged(job: TrainingRun) -> dict[str, Any]:
             job.dataset,
             job.split.test,
             job.out / FOLDER,
+            stored.clips,
             device=job.options.device(),
             skip_unreadable=job.settings.skip_unreadable,
             progress=job.progress,
@@ -77,6 +90,7 @@ def judge_recordings(
     dataset: Dataset,
     test: Sequence[LabeledVideo],
     folder: Path,
+    clips: Clips,
     *,
     device: str = "cpu",
     skip_unreadable: bool = False,
@@ -89,6 +103,7 @@ def judge_recordings(
         dataset, test: the data, and the stretches of it that are tested.
         folder: where all of it is written; time lines that lie there, of the same models and
             videos, are not made again.
+        clips: frames and flow of the recordings.
         device: where the networks run.
         skip_unreadable: leave recordings out that cannot be decoded; else nothing is predicted of
             them, so that all their bouts are missed.
@@ -103,7 +118,7 @@ def judge_recordings(
     (folder / AGREEMENT).unlink(missing_ok=True)  # of before: it must not be taken for today's
     try:
         tested = recordings_under_test(dataset, test)
-        predicted = _predicted(run, tested, folder, device, skip_unreadable, progress)
+        predicted = _predicted(run, tested, folder, clips, device, skip_unreadable, progress)
         found = compare_labels(tested.labels, predicted).to_json()
         write_labels(tested.labels, folder / TRUE, "csv")
         write_text(folder / BUDGET, time_budget(tested.labels, predicted))
@@ -118,6 +133,7 @@ def _predicted(
     run: Path,
     tested: RecordingsUnderTest,
     folder: Path,
+    clips: Clips,
     device: str,
     skip_unreadable: bool,
     progress: Progress,
@@ -141,7 +157,7 @@ def _predicted(
         seconds = tested.seconds[video_id]
         told = _part_of(progress, video_id, done, seconds, whole)
         try:
-            timeline = predictor.timeline(tested.videos[video_id], progress=told)
+            timeline = _timeline(predictor, tested, video_id, clips, told)
             said = timeline_labels(timeline, folder)
         except VideoError as error:
             unreadable[video_id] = str(error)
@@ -161,6 +177,31 @@ def _predicted(
         note = f"{video_id} cannot be read, so all its bouts count as missed: {why}"
         parts.append(Labels((Recording(video_id, ()),), (), notes=(note,)))
     return joined_labels(folder, parts)
+
+
+def _timeline(
+    predictor: TwoStreamPredictor,
+    tested: RecordingsUnderTest,
+    video_id: str,
+    clips: Clips,
+    progress: Progress,
+) -> Timeline:
+    """Return the time line of a recording in the time that is tested, from what is stored of it."""
+    path = tested.videos[video_id]
+    try:
+        clip = clips[video_id]
+    except StoreError as error:  # said where it was extracted
+        raise VideoError(path, str(error)) from error
+    header = next(iter(clip.readers.values())).header
+    (recording,) = (each for each in tested.labels.recordings if each.video == video_id)
+    return stored_timeline(
+        predictor,
+        clip,
+        path,
+        warning=header.warning,
+        within=recording.watched,
+        progress=progress,
+    )
 
 
 def _notes(video_id: str, warning: str) -> tuple[str, ...]:

@@ -209,7 +209,7 @@ class TrainingRun:
         heads = self.other_heads(others)
         fitted = settings.recipe.fit_scores if folds else "in-sample"
         could_not = unreadable(own.unusable, [*test, *train, *(fit if fuses else ())])
-        results = outcome(self, could_not, test, train, heads, fitted, fusion) | judged(self)
+        results = outcome(self, could_not, test, train, heads, fitted, fusion) | judged(self, own)
         write_json(out / "results.json", results)
         write_report(out, videos={video.video_id: video for video in self.split.videos()})
         write_card(out)

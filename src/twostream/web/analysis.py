@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twostream.prediction import Prediction, Timeline, TwoStreamPredictor
-from twostream.prediction.window import Window, check_size, stretch
+from twostream.prediction.stored_timeline import stored_timeline
+from twostream.prediction.window import Window, check_size
 from twostream.sampling import between_pauses
 from twostream.store.clip_file import ClipFile
 from twostream.store.clip_readers import ClipReader
@@ -91,28 +92,13 @@ class Analysis:
 
     def timeline(self, progress: Progress = no_progress) -> Timeline:
         """Score it over time, exactly as ``TwoStreamPredictor.timeline`` would."""
-        as_a_rule = self.predictor.windows
-        seconds = (as_a_rule.seconds, as_a_rule.every_seconds)
-        length, every = map(self.predictor.num_frames, seconds)
-        spans = [
-            (max(first, end - length), end)
-            for first, last in between_pauses(self.pauses, self.frames)
-            for end in (*range(first + length, last, every), last)
-        ]
-        windows = []
-        for done, (start, end) in enumerate(spans, start=1):
-            self._deadline.check()
-            window = Window(stretch(self.clip, start, end), start / self.rate, end / self.rate)
-            windows.append(self.predictor.score(window, as_a_rule.positions))
-            progress("scores over time", done, len(spans), f"{done} of {len(spans)}")
-        return Timeline.of_windows(
+        return stored_timeline(
+            self.predictor,
+            self.clip,
             Path(self.name),
-            windows,
-            seconds=self.seconds,
             warning=self.warning,
-            pauses=[(first / self.rate, end / self.rate) for first, end in self.pauses],
-            smooth_seconds=as_a_rule.smooth_seconds,
-            bouts=self.predictor.bouts,
+            check=self._deadline.check,
+            progress=progress,
         )
 
     def moment(self, seconds: float) -> Moment:

@@ -1,0 +1,95 @@
+"""The time line of a video whose frames and flow are stored: they are not computed anew."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import chain
+from pathlib import Path
+
+from twostream.prediction.predictor import TwoStreamPredictor
+from twostream.prediction.timeline import Timeline
+from twostream.prediction.window import Window, stretch
+from twostream.sampling import between_pauses
+from twostream.store.clips import Clip
+from twostream.types import Progress, VideoError, no_progress
+
+Span = tuple[float, float]
+
+
+def stored_timeline(
+    predictor: TwoStreamPredictor,
+    clip: Clip,
+    video: Path,
+    *,
+    warning: str | None = None,
+    within: Sequence[Span] | None = None,
+    check: Callable[[], None] = lambda: None,
+    progress: Progress = no_progress,
+) -> Timeline:
+    """Tell what happens when, as ``TwoStreamPredictor.timeline`` does of the video itself.
+
+    Args:
+        predictor: the run.
+        clip: the whole video, with all that the networks see of it.
+        video: what it is of.
+        warning: a sentence when the video broke off early or has pauses.
+        within: spans in seconds, ascending and apart, that are looked at; the rest counts as if
+            the video had no frames there. None: all of it.
+        check: called before each window; may raise.
+        progress: told how many windows are done.
+
+    Raises:
+        VideoError: there is no frame within the spans.
+    """
+    kind, reader = next(iter(sorted(clip.readers.items(), reverse=True)))  # frames, where there are
+    rate, frames = reader.header.fps, len(reader) + (kind != "rgb")
+    seconds = frames / rate
+    pauses = tuple(reader.header.pauses)
+    if within is not None:
+        seen = [(round(start * rate), min(round(end * rate), frames)) for start, end in within]
+        pauses = _joined([*pauses, *_between([each for each in seen if each[0] < each[1]], frames)])
+    windows = predictor.windows
+    length, every = map(predictor.num_frames, (windows.seconds, windows.every_seconds))
+    spans = [
+        (max(first, end - length), end)
+        for first, last in between_pauses(pauses, frames)
+        for end in (*range(first + length, last, every), last)
+    ]
+    if not spans:
+        raise VideoError(video, "it has no frames in the time that is looked at")
+    scored = []
+    for done, (start, end) in enumerate(spans, start=1):
+        check()
+        window = Window(stretch(clip, start, end), start / rate, end / rate)
+        scored.append(predictor.score(window, windows.positions))
+        progress("scores over time", done, len(spans), f"{done} of {len(spans)}")
+    return Timeline.of_windows(
+        video,
+        scored,
+        seconds=seconds,
+        warning=warning,
+        pauses=[(first / rate, end / rate) for first, end in pauses],
+        smooth_seconds=windows.smooth_seconds,
+        bouts=predictor.bouts,
+    )
+
+
+def _between(spans: Sequence[tuple[int, int]], end: int) -> list[tuple[int, int]]:
+    """Return what lies before, between and behind spans that ascend, up to ``end``."""
+    edges = [0, *chain.from_iterable(spans), end]
+    return [
+        (first, after)
+        for first, after in zip(edges[::2], edges[1::2], strict=True)
+        if first < after
+    ]
+
+
+def _joined(pauses: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+    """Return pauses in order, those that touch as one."""
+    found = list[tuple[int, int]]()
+    for first, after in sorted(pauses):
+        if found and first <= found[-1][1]:
+            found[-1] = (found[-1][0], max(after, found[-1][1]))
+        else:
+            found.append((first, after))
+    return tuple(found)

@@ -1,0 +1,67 @@
+"""Time lines of stored videos: as of the video itself, or of a part of its time alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from twostream.bout_model import BoutModel
+from twostream.extraction import extract_to_memory
+from twostream.prediction import TwoStreamPredictor
+from twostream.prediction.predictor import stored_as
+from twostream.prediction.stored_timeline import stored_timeline
+from twostream.store.clip_readers import ClipReader
+from twostream.store.clips import Clip, kinds_of
+from twostream.types import TemporalInput, VideoError
+from untrained import CLASSES, make_models, write_clip
+
+BOUTS = BoutModel(CLASSES, *((value,) * len(CLASSES) for value in (0.2, 0.4, 1 / 7)), bouts=9)
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_clip(tmp_path_factory.mktemp("stored") / "clip.avi", frames=60)
+
+
+@pytest.fixture(scope="module")
+def aware() -> TwoStreamPredictor:
+    return TwoStreamPredictor.from_models(make_models(TemporalInput(length=4)), bouts=BOUTS)
+
+
+def stored(predictor: TwoStreamPredictor, video: Path) -> Clip:
+    specs = [stream.spec for stream in predictor.streams.values()]
+    files = extract_to_memory(video, stored_as(specs[0]), kinds_of(specs))
+    return Clip({kind: ClipReader(file, keep=False) for kind, file in files.items()})
+
+
+def test_it_is_the_time_line_of_the_video(aware: TwoStreamPredictor, video: Path) -> None:
+    unaware = TwoStreamPredictor(list(aware.streams.values()))
+    for predictor in (aware, unaware):
+        wanted = predictor.timeline(video)
+        found = stored_timeline(predictor, stored(predictor, video), video)
+        np.testing.assert_array_equal(found.times, wanted.times)
+        np.testing.assert_array_equal(found.scores, wanted.scores)
+        assert found.segments == wanted.segments and found.seconds == wanted.seconds
+
+
+def test_only_some_of_the_time_is_looked_at(aware: TwoStreamPredictor, video: Path) -> None:
+    clip, told = stored(aware, video), list[float]()
+    found = stored_timeline(
+        aware,
+        clip,
+        video,
+        within=((0.4, 1.0), (1.6, 9.0)),
+        progress=lambda _, done, total, detail="": told.append(done / total),
+    )
+    assert found.pauses == ((0.0, 0.4), (1.0, 1.6))
+    assert found.seconds == 2.4 and told[-1] == 1
+    unseen = [(s.start_seconds, s.end_seconds) for s in found.segments if s.score is None]
+    assert unseen == [(1.0, 1.6)]
+    assert not any(1.0 < seconds < 1.6 or seconds < 0.4 for seconds in found.times)
+    whole = stored_timeline(aware, clip, video)
+    same = np.flatnonzero(np.isclose(whole.times, found.times[0]))[0]
+    np.testing.assert_array_equal(found.streams["temporal"][0], whole.streams["temporal"][same])
+    with pytest.raises(VideoError, match="no frames in the time"):
+        stored_timeline(aware, clip, video, within=((5.0, 6.0),))
