@@ -106,6 +106,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(data: TrainingBatches, tmp_pa
     ]
     assert histories[0] == histories[1] and [row["step"] for row in histories[1]] == [10, 20]
     assert [path.name for path in folder.iterdir()] == [f"step={STEPS}.ckpt"]
+    assert list(logs.glob("events.out*")) and not list(logs.glob("hparams*"))
     (logs / "history.json").unlink()  # as after a kill between the last checkpoint and this file
     ended = fit(new_model(), data, RECIPE, options=CPU, checkpoints=folder, logs=logs)
     assert torch.equal(weights(whole), weights(ended))

@@ -86,7 +86,7 @@ def fit(
         options,
         max_steps=data.steps,
         max_epochs=-1,
-        logger=TensorBoardLogger(logs.parent, name=logs.name, version="") if logs else False,
+        logger=_Curves(logs.parent, name=logs.name, version="") if logs else False,
         log_every_n_steps=LOG_EVERY,
         gradient_clip_val=recipe.gradient_clip,
         **keep,
@@ -99,6 +99,14 @@ def fit(
     if checkpoints:
         keep_last(checkpoints)
     return model.cpu().eval()
+
+
+class _Curves(TensorBoardLogger):
+    """TensorBoard's curves, without a hparams.yaml that says "{}" and is not written whole."""
+
+    def save(self) -> None:
+        """Write what is not written yet."""
+        super(TensorBoardLogger, self).save()
 
 
 @contextmanager
