@@ -156,6 +156,32 @@ class TestReading:
         data = load_dataset(file, missing="leave out")
         assert data.classes == ("walk", "other") and any("left out" in n for n in data.notes)
 
+    def test_two_names_of_one_file_are_refused(self, tmp_path: Path) -> None:
+        """Its labels would be those of two videos, and one of them is not there."""
+        write(tmp_path / "day.mp4", 20)
+        file = labels(tmp_path, "cam1/day.mp4,walk,0,8", "cam2/day.mp4,run,10,17")
+        with pytest.raises(DataError, match=r"cam1/day.mp4 and cam2/day.mp4 would both be .*/day"):
+            load_dataset(file)
+        (tmp_path / "cam2").mkdir()
+        write(tmp_path / "cam2" / "day.mp4", 20)
+        assert {v.group for v in load_dataset(file).videos} == {"day.mp4", "cam2/day.mp4"}
+
+    def test_one_recording_too_short_for_its_gaps_is_one_sentence(self, tmp_path: Path) -> None:
+        write(tmp_path / "a.mp4", 9)
+        data = load_dataset(labels(tmp_path, "a.mp4,walk,0,4", "a.mp4,run,4,8"))
+        with pytest.raises(DataError, match=r"labels.csv has nothing to train .*label more"):
+            data.split()
+
+    def test_recordings_of_one_group_are_not_called_one_recording(self, tmp_path: Path) -> None:
+        rows = ["path,label,start,end,group"]
+        for name in ("a", "b"):
+            write(tmp_path / f"{name}.mp4", 30)
+            rows += [f"{name}.mp4,walk,0,10,m1", f"{name}.mp4,run,15,25,m1"]
+        (tmp_path / "labels.csv").write_text("\n".join(rows))
+        data = load_dataset(tmp_path / "labels.csv")
+        assert any("all 2 recordings are of the group m1, so each is" in n for n in data.notes)
+        assert all(group.startswith("m1, part ") for group in data.groups)
+
     def test_label_files_beside_their_videos(self, tmp_path: Path) -> None:
         for name in ("a", "b"):
             write(tmp_path / f"{name}.mp4", 4)

@@ -105,6 +105,13 @@ class Dataset:
         )
         return f"{self.name} ({kind}): " + ", ".join(parts)
 
+    def refuse_empty(self) -> None:
+        """Raise a DataError where there is no clip, as of a recording shorter than its gaps."""
+        if not self.videos:
+            short = "what is labelled is too short, or lies in gaps between blocks of time: label "
+            how = short + "more" if self.kind == RECORDINGS else "add clips"
+            raise DataError(f"{self.root} has nothing to train or to test: {how}")
+
     def split(
         self,
         number: int | None = None,
@@ -135,6 +142,7 @@ class Dataset:
             raise UsageError("choose one of split number, fold and test groups, not several")
         if not 0 <= seed < 2**32:
             raise UsageError(f"a seed lies between 0 and {2**32 - 1}, got {seed}")
+        self.refuse_empty()
         if test_groups is not None:
             return self._by_groups(test_groups)
         if fold is not None:

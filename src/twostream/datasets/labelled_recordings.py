@@ -123,9 +123,12 @@ def read_recordings(
     notes += _on_several(stretches, names)
     groups = {each.recording.group or each.video_id for each in found}
     if len(groups) == 1:
+        all_of_one = "there is one recording, so it is"
+        if len(found) > 1:
+            all_of_one = f"all {len(found)} recordings are of the group {min(groups)}, so each is"
         notes.append(
-            f"there is one recording, so it is split by {BLOCKS} blocks of time, with gaps of "
-            f"{GAP_SECONDS:g} s: a test on another recording would say more"
+            f"{all_of_one} split by {BLOCKS} blocks of time, with gaps of {GAP_SECONDS:g} s: a "
+            f"test on another {'recording' if len(found) == 1 else 'group'} would say more"
         )
     videos, sides = [], defaultdict[str, list[LabeledVideo]](list)
     for each in found:
@@ -347,6 +350,14 @@ def _videos(labels: Labels, place: Path, missing: Missing) -> tuple[list[_Found]
             continue
         seconds = recording.seconds or _claimed_seconds(path, recording)
         found.append(_Found(path, video_id_of(folder, path), seconds, recording))
+    names = defaultdict[Path, list[str]](list)
+    for each in found:
+        names[each.path].append(each.recording.video)
+    if twice := next((path for path, called in names.items() if len(called) > 1), None):
+        raise DataError(
+            f"{place}: {' and '.join(names[twice][:3])} would both be {twice}, the only file of "
+            "that name: put each video where its name says, or keep one"
+        )
     said = f"{len(gone)} of the {len(labels.recordings)} videos of {place} are not there"
     said += f" ({', '.join(gone[:3])}{', ...' if len(gone) > 3 else ''})" if gone else ""
     if gone and (missing == "refuse" or not found):

@@ -164,6 +164,7 @@ def tested(
         return dataset, split.test
     for note in dataset.notes:
         logger.info(note)
+    dataset.refuse_empty()
     whole = not own and not choice and not dataset.given
     test = dataset.videos if whole else choice.of(dataset, seed=asked.seed).test
     say_known(kept, test)
