@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from shutil import copytree
+from typing import Any
 
 import numpy as np
 import onnx
@@ -17,17 +18,26 @@ import torch
 from twostream.__main__ import run
 from twostream.checkpoint import StreamModel
 from twostream.datasets import AskedData, SplitChoice, load_dataset
-from twostream.export import export_onnx, graph
+from twostream.export import export_onnx, graph, onnx_export
 from twostream.export.graph import OPSET, StackScorer, follow_trajectories
-from twostream.export.onnx_export import _sides
+from twostream.export.onnx_export import _clips, _sides
 from twostream.export.parity import TOLERANCE, both_scores, check_parity
 from twostream.export.quantize import compare
 from twostream.inputs import follow_trajectories as follow_in_numpy
 from twostream.log_linear import write_fusion
+from twostream.prediction import predictor
 from twostream.prediction.contract import exported_fusion, read_contract
 from twostream.prediction.onnx import OnnxStream
 from twostream.store.clips import Clip
-from twostream.types import ModelError, RunError, TemporalInput, UsageError
+from twostream.types import (
+    LabeledVideo,
+    ModelError,
+    ModelSpec,
+    RunError,
+    TemporalInput,
+    UsageError,
+    no_progress,
+)
 from untrained import (
     CLASSES,
     FUSION,
@@ -299,6 +309,25 @@ def test_int8_is_not_tested_on_what_the_run_was_trained_on(clips: Path, tmp_path
     assert [v.video_id for v in found.test] == [v.video_id for v in dataset.split().test]
     with pytest.raises(UsageError, match="name their data set"):
         _sides(None, None, nothing)
+
+
+def test_int8_sees_the_stretches_of_recordings_that_are_labelled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of 12 frames at 25 a second the stretches have 6 and 3; the recording is decoded once."""
+    write_clip(tmp_path / "a.avi", frames=12)
+    decoded = list[Path]()
+
+    def read_whole(video: Path, specs: list[ModelSpec]) -> Any:
+        decoded.append(video)
+        return predictor.read_whole(video, specs)
+
+    monkeypatch.setattr(onnx_export, "read_whole", read_whole)
+    ids = ("a.avi#0.080-0.320", "a.avi#0.360-0.480", "a.avi#9.000-9.500")
+    videos = [LabeledVideo(each, tmp_path / "a.avi", label) for label, each in enumerate(ids)]
+    found = list(_clips(videos, [make_model(FLOW).spec], "measure", no_progress))
+    counts = [(len(clip.readers["forward"]) + 1, label) for clip, label in found]
+    assert counts == [(6, 0), (3, 1)] and decoded == [tmp_path / "a.avi"]
 
 
 def test_the_cost_is_counted_against_the_labels() -> None:

@@ -22,13 +22,16 @@ from twostream.log_linear import LogLinear, read_fusion
 from twostream.prediction.contract import CONTRACT_NAME, is_exported
 from twostream.prediction.model_files import load_models
 from twostream.prediction.onnx import OnnxStream
-from twostream.prediction.predictor import read_clip
+from twostream.prediction.predictor import clip_of, read_whole
 from twostream.sampling import even_indices
+from twostream.store.clip_file import ClipFile
 from twostream.store.clips import Clip
+from twostream.store.coding import Kind
 from twostream.threads import costs_one_video, sentence
 from twostream.types import (
     DatasetSplit,
     LabeledVideo,
+    ModelSpec,
     Progress,
     Stream,
     UsageError,
@@ -184,26 +187,14 @@ def _quantized(
         for videos in (sides.train, sides.test)
     )
 
-    def clips(videos: Sequence[LabeledVideo], task: str) -> Iterator[tuple[Clip, int]]:
-        for done, video in enumerate(videos, start=1):
-            try:
-                clip, _ = read_clip(video.path, specs)
-            except Exception as error:
-                if not costs_one_video(error):
-                    raise
-                logger.warning(f"left out: {sentence(error, video.path)}")
-                continue
-            yield clip, video.label
-            progress(task, done, len(videos), video.video_id)
-
     chosen = [train[i] for i in sorted(set(even_indices(len(train), CALIBRATION_CLIPS)))]
-    kept = [clip for clip, _ in clips(chosen, "calibrate")]
+    kept = [clip for clip, _ in _clips(chosen, specs, "calibrate", progress)]
     coded: dict[Path, OnnxStream] = {}
     for path, stream in streams.items():
         small = path.with_name(f"int8-{path.name}")
         quantize(path, small, calibration_inputs(stream.spec, kept))
         coded[small] = OnnxStream(small, stream.spec)
-    tested = clips(test, "measure int8")
+    tested = _clips(test, specs, "measure int8", progress)
     cost = compare(list(streams.values()), list(coded.values()), tested, fusion)
     for path, small in zip(streams, coded, strict=True):
         os.replace(small, path)
@@ -214,3 +205,25 @@ def _quantized(
         "calibration_clips": len(kept),
         **cost,
     }
+
+
+def _clips(
+    videos: Sequence[LabeledVideo], specs: Sequence[ModelSpec], task: str, progress: Progress
+) -> Iterator[tuple[Clip, int]]:
+    """Yield the clips that can be read, and their labels; stretches of recordings are theirs alone.
+
+    A recording is decoded once, whatever is labelled in it, as its stretches follow each other.
+    """
+    files, path = dict[Kind, ClipFile](), None
+    for done, video in enumerate(videos, start=1):
+        try:
+            if video.path != path:
+                files, path = read_whole(video.path, specs), video.path
+            clip = clip_of(files, specs, video.video_id)
+        except Exception as error:
+            if not costs_one_video(error):
+                raise
+            logger.warning(f"left out: {sentence(error, video.path)}")
+            continue
+        yield clip, video.label
+        progress(task, done, len(videos), video.video_id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -34,8 +34,10 @@ from twostream.prediction.timeline import (
     looks,
 )
 from twostream.prediction.window import RecentClip, Window, check_size
+from twostream.store.clip_file import ClipFile
 from twostream.store.clip_readers import ClipReader
 from twostream.store.clips import Clip, kinds_of
+from twostream.store.coding import Kind, frames_of
 from twostream.store.flow_store import ClipHeader, StoreSettings
 from twostream.threads import ahead
 from twostream.types import (
@@ -337,10 +339,31 @@ def read_clip(video: Path | str, specs: Sequence[ModelSpec]) -> tuple[Clip, Clip
     Raises:
         VideoError: it cannot be decoded, or is smaller than the networks' crop.
     """
+    files = read_whole(video, specs)
+    return clip_of(files, specs), files[next(iter(files))].header
+
+
+def read_whole(video: Path | str, specs: Sequence[ModelSpec]) -> dict[Kind, ClipFile]:
+    """Decode a video as ``read_clip`` does, with the same errors; of several stretches, once."""
     files = extract_to_memory(Path(video), stored_as(specs[0]), kinds_of(specs))
     header = files[next(iter(files))].header
     check_size(video, header.height, header.width, specs[0].smallest_side)
+    return files
+
+
+def clip_of(
+    files: Mapping[Kind, ClipFile], specs: Sequence[ModelSpec], video_id: str = ""
+) -> Clip:
+    """Return a video that is in memory as a clip, or the stretch of it that an id names.
+
+    Raises:
+        StoreError: the stretch begins where the video has ended.
+    """
     # single frames are picked from the file; overlapping stacks would decode theirs twice
     stacked = any(spec.temporal and spec.temporal.rgb for spec in specs)
-    readers = {k: ClipReader(file, keep=k != "rgb" or stacked) for k, file in files.items()}
-    return Clip(readers), header
+    return Clip(
+        {
+            kind: ClipReader(file, frames_of(video_id, file.header), keep=kind != "rgb" or stacked)
+            for kind, file in files.items()
+        }
+    )
