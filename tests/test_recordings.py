@@ -12,8 +12,9 @@ import pytest
 
 from twostream.__main__ import run as command
 from twostream.bout_model import read_bouts
-from twostream.datasets import SplitChoice, load_dataset, recordings_under_test
-from twostream.datasets.labelled_recordings import stretches_of, within, without
+from twostream.datasets import SplitChoice, known_alone, load_dataset, recordings_under_test
+from twostream.datasets.labelled_recordings import stretches_of
+from twostream.datasets.time_spans import within, without
 from twostream.extraction import extract
 from twostream.labels import Bout, Recording
 from twostream.labels.stretch_ids import have_in_common, span_id, span_of, stored_id
@@ -234,6 +235,25 @@ class TestTested:
         trained = data.split(test_groups=parts).train
         for start, end in filter(None, (span_of(v.video_id) for v in trained)):
             assert all(end <= a or start >= b for a, b in one.watched)
+
+    def test_what_is_no_label_of_its_own_may_be_unknown_to_a_model(self, tmp_path: Path) -> None:
+        """Of these recordings sit and groom hold together, of the model's they did not."""
+        rows = []
+        for name in ("a", "b"):
+            write(tmp_path / f"{name}.mp4", 20)
+            rows += [f"{name}.mp4,sit,0,12", f"{name}.mp4,groom,4,10", f"{name}.mp4,walk,12,18"]
+        data = load_dataset(labels(tmp_path, *rows))
+        assert data.classes == ("sit", "walk", "groom + sit", "other")
+        left, test = known_alone(data, data.videos, ("walk", "groom", "sit"))
+        assert left.classes == ("sit", "walk") and left.videos == test
+        assert {v.video_id: left.classes[v.label] for v in test} == {
+            v.video_id: data.classes[v.label] for v in data.videos if v.label < 2
+        }
+        # whole recordings are compared, with all their labels
+        for each in recordings_under_test(left, test).labels.recordings:
+            assert each.watched is None and len(each.bouts) == 3
+        assert known_alone(data, data.videos, data.classes) == (data, data.videos)
+        assert known_alone(data, data.videos, ("run",))[0].classes == ("sit", "walk")  # refused
 
 
 class TestStored:

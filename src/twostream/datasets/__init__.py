@@ -19,7 +19,11 @@ from twostream.datasets.dataset import (
 )
 from twostream.datasets.frame_folders import NOTED, frame_folders, is_one_video
 from twostream.datasets.image_folders import ImageSplit, LabeledImages, load_images
-from twostream.datasets.labelled_recordings import RecordingsUnderTest, recordings_under_test
+from twostream.datasets.labelled_recordings import (
+    RecordingsUnderTest,
+    known_alone,
+    recordings_under_test,
+)
 from twostream.datasets.lists import Missing
 from twostream.datasets.loading import load_dataset
 from twostream.datasets.reading import READING
@@ -41,6 +45,7 @@ __all__ = [
     "frame_folders",
     "groups_on_both_sides",
     "is_one_video",
+    "known_alone",
     "load_dataset",
     "load_images",
     "of_equal_size",

@@ -7,9 +7,10 @@ nobody watched is never used.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, pairwise
 from pathlib import Path
@@ -19,6 +20,7 @@ import numpy as np
 from twostream.datasets.dataset import RECORDINGS, Dataset
 from twostream.datasets.listed_files import ListedFiles
 from twostream.datasets.lists import Missing, video_id_of
+from twostream.datasets.time_spans import length, within, without
 from twostream.datasets.video_folders import given_by_side
 from twostream.foreign import is_foreign
 from twostream.labels import FORMATS, Labels, Recording, read_labels
@@ -26,6 +28,8 @@ from twostream.labels.label_text import text_start
 from twostream.labels.recordings import OTHER, Span, joined
 from twostream.labels.stretch_ids import span_id, span_of, stored_id
 from twostream.types import VIDEO_SUFFIXES, DataError, LabeledVideo, VideoError
+
+logger = logging.getLogger(__name__)
 
 PIECE_SECONDS = 2.0  # as the windows of a time line
 POINT_SECONDS = 1.0  # around a point event
@@ -191,6 +195,42 @@ def recordings_under_test(dataset: Dataset, test: Sequence[LabeledVideo]) -> Rec
     )
 
 
+def known_alone(
+    dataset: Dataset, test: Sequence[LabeledVideo], known: Sequence[str]
+) -> tuple[Dataset, tuple[LabeledVideo, ...]]:
+    """Leave out stretches of what is no label of its own, where a model has no class for it.
+
+    Which labels are learnt together, and whether there is time without a label, is each data set's
+    own: other recordings may have what a model's had not. Their bouts are compared all the same.
+
+    Args:
+        dataset: to test on.
+        test: its stretches that are tested.
+        known: classes of the model.
+
+    Returns:
+        Both without them, and without their classes.
+    """
+    strange = {
+        number: name
+        for number, name in enumerate(dataset.classes)
+        if name not in known and (name in dataset.together or name == OTHER)
+    }
+    if dataset.kind != RECORDINGS or not strange:
+        return dataset, tuple(test)
+    logger.warning(
+        f"the model has no class {', '.join(strange.values())}: "
+        f"{sum(video.label in strange for video in test)} of {len(test)} stretches are not scored"
+    )
+    left = [number for number in range(len(dataset.classes)) if number not in strange]
+
+    def kept(videos: Sequence[LabeledVideo]) -> tuple[LabeledVideo, ...]:
+        return tuple(replace(v, label=left.index(v.label)) for v in videos if v.label in left)
+
+    classes = tuple(dataset.classes[number] for number in left)
+    return replace(dataset, classes=classes, videos=kept(dataset.videos), given=()), kept(test)
+
+
 def _blocks(seconds: float, starts: Sequence[float]) -> tuple[Span, ...]:
     """Return the blocks of a recording in which stretches start, without the gaps.
 
@@ -289,29 +329,6 @@ def _on_several(
             "be learnt, and is left out"
         )
     return notes
-
-
-def within(spans: Iterable[Span], seconds: float) -> tuple[Span, ...]:
-    """Return spans joined, and cut off at the end of their video."""
-    return joined((start, min(end, seconds)) for start, end in spans if start < seconds)
-
-
-def without(spans: Sequence[Span], others: Iterable[Span]) -> tuple[Span, ...]:
-    """Return what of some spans lies in none of the others.
-
-    >>> without([(0, 10)], [(2, 3), (9, 12)])
-    ((0, 2), (3, 9))
-    """
-    left = list(joined(spans))
-    for start, end in joined(others):
-        cut = [part for a, b in left for part in ((a, min(b, start)), (max(a, end), b))]
-        left = [(a, b) for a, b in cut if a < b]
-    return tuple(left)
-
-
-def length(spans: Iterable[Span]) -> float:
-    """Return how long spans that are apart last together, in seconds."""
-    return sum(end - start for start, end in spans)
 
 
 def _pieces(

@@ -351,9 +351,7 @@ def read_whole(video: Path | str, specs: Sequence[ModelSpec]) -> dict[Kind, Clip
     return files
 
 
-def clip_of(
-    files: Mapping[Kind, ClipFile], specs: Sequence[ModelSpec], video_id: str = ""
-) -> Clip:
+def clip_of(files: Mapping[Kind, ClipFile], specs: Sequence[ModelSpec], video_id: str = "") -> Clip:
     """Return a video that is in memory as a clip, or the stretch of it that an id names.
 
     Raises:

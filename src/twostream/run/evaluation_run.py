@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from twostream.datasets import (
     Dataset,
     Missing,
     SplitChoice,
+    known_alone,
     load_dataset,
     relabeled,
 )
@@ -80,7 +82,9 @@ def evaluate_run(
     specs = [model.spec for model in models]
     own, again = data is None, data is None and not choice
     seed = asked.seed
-    dataset, test = tested(run, asked, data, choice or SplitChoice(), skip_unreadable)
+    dataset, test = tested(
+        run, asked, data, choice or SplitChoice(), skip_unreadable, specs[0].classes
+    )
     videos = tuple(relabeled(test, dataset.classes, specs[0].classes, name=dataset.name))
     stored = StoreSettings.from_json(specs[0].store)
     # RUN/scores stays as training left it unless the same videos are scored again
@@ -148,6 +152,7 @@ def tested(
     data: str | None,
     choice: SplitChoice,
     skip_unreadable: bool,
+    known: Sequence[str],
 ) -> tuple[Dataset, tuple[LabeledVideo, ...]]:
     """Return the data set and the videos to test; see ``evaluate_run``."""
     kept = kept_videos(run)
@@ -168,7 +173,7 @@ def tested(
     whole = not own and not choice and not dataset.given
     test = dataset.videos if whole else choice.of(dataset, seed=asked.seed).test
     say_known(kept, test)
-    return dataset, test
+    return known_alone(dataset, test, known)
 
 
 def check_out(folder: Path) -> None:
