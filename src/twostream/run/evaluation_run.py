@@ -82,9 +82,7 @@ def evaluate_run(
     specs = [model.spec for model in models]
     own, again = data is None, data is None and not choice
     seed = asked.seed
-    dataset, test = tested(
-        run, asked, data, choice or SplitChoice(), skip_unreadable, specs[0].classes
-    )
+    dataset, test = tested(run, asked, data, choice, skip_unreadable, specs[0].classes)
     videos = tuple(relabeled(test, dataset.classes, specs[0].classes, name=dataset.name))
     stored = StoreSettings.from_json(specs[0].store)
     # RUN/scores stays as training left it unless the same videos are scored again
@@ -150,11 +148,16 @@ def tested(
     run: Path,
     asked: AskedData,
     data: str | None,
-    choice: SplitChoice,
+    choice: SplitChoice | None,
     skip_unreadable: bool,
     known: Sequence[str],
 ) -> tuple[Dataset, tuple[LabeledVideo, ...]]:
-    """Return the data set and the videos to test; see ``evaluate_run``."""
+    """Return the data set and the videos to test; see ``evaluate_run``.
+
+    Args:
+        known: classes of the run's models.
+    """
+    choice = choice or SplitChoice()
     kept = kept_videos(run)
     own = data is None
     missing: Missing = "leave out" if skip_unreadable or (kept and own) else "refuse"
