@@ -7,9 +7,12 @@ from shutil import copy, copytree, move
 
 import pytest
 
+from test_recordings import labels, write
 from twostream.__main__ import run
+from twostream.datasets import SplitChoice, load_dataset
 from twostream.files import read_json
 from twostream.run import training_run
+from twostream.run.kept_videos import as_begun, keep_videos, kept_videos
 from twostream.scoring import load_scores
 
 CLASSES = ("StandUp", "WaveHigh")
@@ -180,6 +183,37 @@ def test_a_run_that_was_moved_finds_its_data_and_names_its_own_report(
     assert run(["evaluate", "run"]) == 1
     said = told(capsys)
     assert f"data lay at {data} and is not there" in said and "evaluate RUN DATA" in said
+
+
+def test_labels_that_were_edited_are_told_apart_from_videos_that_are_gone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The run goes on with what it learnt from, and knows what held at once in its classes."""
+    rows = []
+    for name in ("a", "b", "c"):
+        write(tmp_path / f"{name}.mp4", 12)
+        rows += [f"{name}.mp4,sit,0,10", f"{name}.mp4,groom,4,10"]
+    data = load_dataset(labels(tmp_path, *rows))
+    split = data.split(test_groups=["c.mp4"])
+    (tmp_path / "run").mkdir()
+    keep_videos(tmp_path / "run", data, split)
+    # the same bouts of sit; groom is shorter and nothing holds together any more; c is gone
+    edited = [f"{name}.mp4,sit,0,10" for name in "ab"] + ["a.mp4,groom,11,12"]
+    moved = tmp_path / "moved"
+    moved.mkdir()
+    for name in "ab":
+        (tmp_path / f"{name}.mp4").rename(moved / f"{name}.mp4")
+    now = load_dataset(labels(moved, *edited), missing="leave out")
+    kept = kept_videos(tmp_path / "run")
+    begun, again = as_begun(kept, now, SplitChoice(), seed=0)
+    assert [v.video_id for v in again.train] == [v.video_id for v in split.train]
+    assert {v.path.parent for v in again.train} == {moved}
+    assert begun.together == {"groom + sit": ("groom", "sit")} and not now.together
+    told = {message.partition(" (")[0] for message in caplog.messages}
+    of_c = len(split.test)
+    assert any(each.startswith(f"{of_c} videos are gone since") for each in told)
+    assert any("labelled otherwise than when the run began" in each for each in told)
+    assert not any("new since" in each for each in told)
 
 
 def test_a_damaged_list_is_one_sentence(

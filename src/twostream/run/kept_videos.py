@@ -8,14 +8,14 @@ evaluated again, take the videos that it began with, and what has changed since 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from twostream.datasets import Dataset, SplitChoice
 from twostream.files import read_json, write_json
-from twostream.labels.stretch_ids import have_in_common
+from twostream.labels.stretch_ids import have_in_common, span_of, stored_id
 from twostream.schema import from_json
 from twostream.threads import num_cores
 from twostream.types import DataError, DatasetSplit, LabeledVideo, RunError, VideoError
@@ -36,12 +36,14 @@ class KeptVideos:
         hashes: video id -> ``source_hash`` of its file then; "" where it could not be read.
         others: ids of the data's videos then that stood on neither side.
         root: of the data then.
+        together: class -> the labels that held at once in it then, of recordings.
     """
 
     split: DatasetSplit
     hashes: dict[str, str]
     others: frozenset[str]
     root: Path
+    together: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def keep_videos(run: Path, dataset: Dataset, split: DatasetSplit) -> None:
@@ -74,7 +76,8 @@ def keep_videos(run: Path, dataset: Dataset, split: DatasetSplit) -> None:
         "notes": list(split.notes),
         "others": [video.video_id for video in dataset.videos if video.video_id not in known],
     }
-    write_json(run / VIDEOS_NAME, {**said, **lists, **sides})
+    held = {"together": dict(dataset.together)} if dataset.together else {}
+    write_json(run / VIDEOS_NAME, {**said, **lists, **held, **sides})
 
 
 def kept_videos(run: Path) -> KeptVideos | None:
@@ -93,7 +96,7 @@ def kept_videos(run: Path) -> KeptVideos | None:
         ]
         hashes = {row.id: row.hash for row in (*kept.train, *kept.test)}
         split = DatasetSplit(kept.dataset, kept.split, kept.classes, sides[0], sides[1], kept.notes)
-        return KeptVideos(split, hashes, frozenset(kept.others), Path(kept.root))
+        return KeptVideos(split, hashes, frozenset(kept.others), Path(kept.root), kept.together)
     except ValueError as error:
         raise RunError(
             f"{file} is damaged ({type(error).__name__}: {error}): train again, with another --out"
@@ -123,6 +126,7 @@ class _Written:
     others: tuple[str, ...]
     train: tuple[_Row, ...]
     test: tuple[_Row, ...]
+    together: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def _video(row: _Row, classes: Sequence[str]) -> LabeledVideo:
@@ -161,16 +165,19 @@ def as_begun(
     split = found_now(kept, dataset)
     changed = say_changes(kept, dataset)
     say_known(kept, [video for video in split.test if video.video_id in changed])
+    # runs of before kept no labels that hold at once: those of now, as far as they are classes
+    now = {name: of for name, of in dataset.together.items() if name in split.classes}
+    begun = replace(dataset, classes=split.classes, together=kept.together or now)
     # of videos that are in no side of a given split nobody asks
-    return replace(dataset, classes=split.classes, videos=split.videos(), given=()), split
+    return replace(begun, videos=split.videos(), given=()), split
 
 
 def found_now(kept: KeptVideos, dataset: Dataset) -> DatasetSplit:
     """Return the split that a run began with, each file where the data has it now."""
-    now = {video.video_id: video.path for video in dataset.videos}
+    now = {stored_id(video.video_id): video.path for video in dataset.videos}
 
     def placed(videos: Sequence[LabeledVideo]) -> tuple[LabeledVideo, ...]:
-        return tuple(replace(v, path=now.get(v.video_id, v.path)) for v in videos)
+        return tuple(replace(v, path=now.get(stored_id(v.video_id), v.path)) for v in videos)
 
     split = kept.split
     return replace(split, train=placed(split.train), test=placed(split.test))
@@ -193,15 +200,28 @@ def say_changes(kept: KeptVideos, dataset: Dataset) -> frozenset[str]:
     def label(video: LabeledVideo) -> str:
         return kept.split.classes[begun[video.video_id].label]
 
+    def of_both(video_id: str) -> bool:
+        """Whether it is a stretch of a recording that is there now and was there then."""
+        return stored_id(video_id) in both and span_of(video_id) is not None
+
+    then = begun.keys() | kept.others
+    both = {stored_id(each) for each in now} & {stored_id(each) for each in then}
+    new = [video_id for video_id in now if video_id not in then]
+    gone = [video_id for video_id in begun if video_id not in now]
     changed = named(lambda video: hashes[video.video_id] != kept.hashes[video.video_id])
     for ids, what in (
         (
-            [video_id for video_id in now if video_id not in begun.keys() | kept.others],
+            [video_id for video_id in new if not of_both(video_id)],
             "new since the run began, and left out: train again with another --out to use them",
         ),
         (
-            [video_id for video_id in begun if video_id not in now],
+            [video_id for video_id in gone if not of_both(video_id)],
             "gone since the run began: put them back, or they count as videos that cannot be read",
+        ),
+        (
+            [video_id for video_id in gone if of_both(video_id)] or list(filter(of_both, new)),
+            "labelled otherwise than when the run began, which goes on with the labels of then: "
+            "train again with another --out to use those of now",
         ),
         (
             changed,
