@@ -20,10 +20,10 @@ from twostream.labels import Bout, Recording
 from twostream.labels.stretch_ids import have_in_common, span_id, span_of, stored_id
 from twostream.recipes import make_recipe
 from twostream.run import RunSettings, train_run
-from twostream.run.bout_durations import count_bouts, labelled_bouts
+from twostream.run.bout_durations import count_bouts, labelled_bouts, learn_bouts
 from twostream.store.clips import ClipCache
 from twostream.store.flow_store import FlowStore, StoreSettings
-from twostream.types import DataError, LabeledVideo, StoreError, TemporalInput
+from twostream.types import DataError, DatasetSplit, LabeledVideo, StoreError, TemporalInput
 from twostream.video import VideoWriter
 
 FPS = 10
@@ -338,6 +338,22 @@ def test_training_on_labels_in_time(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert json.loads(said.out)["recordings"] == json.loads(json.dumps(found))
     assert "time: 2 recordings, 12.0 s watched" in said.err and "boundary error" in said.err
     assert [path.stat().st_mtime_ns for path in told] == before
+
+
+def test_damaged_durations_are_learnt_again(tmp_path: Path) -> None:
+    """As the sentence about them says; what is there is kept."""
+    ids = ("a.mp4#0.000-2.000", "a.mp4#2.000-4.000", "b.mp4#1.000-2.000")
+    train = tuple(LabeledVideo(each, Path("a.mp4"), 0) for each in ids)
+    split = DatasetSplit("data", "split", ("walk",), train, ())
+    learn_bouts(tmp_path, split, {})
+    written = (tmp_path / "bouts.json").read_bytes()
+    bouts = read_bouts(tmp_path)
+    assert bouts is not None and bouts.mean_seconds == pytest.approx((2.5,))
+    learn_bouts(tmp_path, replace(split, train=train[:1]), {})
+    assert (tmp_path / "bouts.json").read_bytes() == written
+    (tmp_path / "bouts.json").write_text("{")
+    learn_bouts(tmp_path, split, {})
+    assert (tmp_path / "bouts.json").read_bytes() == written
 
 
 def test_pieces_of_a_bout_are_one_bout() -> None:

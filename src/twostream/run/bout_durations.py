@@ -10,7 +10,7 @@ from pathlib import Path
 from twostream.bout_model import learn, read_bouts, write_bouts
 from twostream.labels.recordings import Span, joined
 from twostream.labels.stretch_ids import span_of, stored_id
-from twostream.types import DatasetSplit, LabeledVideo
+from twostream.types import DatasetSplit, LabeledVideo, RunError
 
 logger = logging.getLogger(__name__)
 
@@ -18,8 +18,13 @@ _TOUCHING_SECONDS = 0.0015  # ids of pieces are rounded to milliseconds
 
 
 def learn_bouts(run: Path, split: DatasetSplit, together: Mapping[str, tuple[str, ...]]) -> None:
-    """Write RUN/bouts.json from the training side's labelled stretches, where it is not there."""
-    if read_bouts(run) is None:
+    """Write RUN/bouts.json from the training side's labelled stretches, where none can be read."""
+    try:
+        known = read_bouts(run)
+    except RunError as error:
+        logger.warning(f"it is written again: {error}")
+        known = None
+    if known is None:
         model = learn(split.classes, labelled_bouts(split.train, split.classes), together)
         write_bouts(run, model)
         logger.info(model.in_words())
