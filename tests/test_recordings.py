@@ -149,6 +149,36 @@ class TestReading:
         before = load_dataset(file, reading=4)  # what was begun goes on as it was
         assert before.classes == ("sit", "walk", "other") and not before.together
 
+    def test_two_observers_who_contradict_make_no_class(self, tmp_path: Path) -> None:
+        """Of 60 s they agree on 48; ben's jump is nobody else's label, and holds with walk."""
+        rows = ["path,label,start,end,annotator"]
+        for name in ("a", "b"):
+            write(tmp_path / f"{name}.mp4", 32)
+            said = ("walk,0,10,ann", "rest,10,28,ann", "walk,0,16,ben", "rest,16,30,ben")
+            rows += [f"{name}.mp4,{each}" for each in (*said, "jump,0,5,ben")]
+        file = tmp_path / "labels.csv"
+        file.write_text("\n".join(rows))
+        data = load_dataset(file)
+        assert data.classes == ("rest", "walk", "jump + walk", "other")
+        assert any("same (ann, ben): " in n and "for 12.0 s in which" in n for n in data.notes)
+        rest = [v.video_id for v in data.videos if v.label == 0 and v.group == "a.mp4"]
+        assert rest[0] == "a.mp4#16.000-18.000" and rest[-1] == "a.mp4#28.000-30.000"
+        before = load_dataset(file, reading=6)
+        assert before.classes == ("rest", "walk", "jump + walk", "rest + walk", "other")
+        # who watches another animal contradicts nobody
+        two = [f"{row},{'m1' if row.endswith('ann') else 'm2'}" for row in rows[1:]]
+        file.write_text("\n".join([rows[0] + ",subject", *two]))
+        assert "rest + walk" in load_dataset(file).classes
+
+    def test_a_label_that_stands_alone_for_a_sliver_is_no_class(self, tmp_path: Path) -> None:
+        rows = []
+        for name in ("a", "b"):
+            write(tmp_path / f"{name}.mp4", 20)
+            rows += [f"{name}.mp4,sleep,0.1,10", f"{name}.mp4,nest,0,10", f"{name}.mp4,walk,12,18"]
+        data = load_dataset(labels(tmp_path, *rows))
+        assert data.classes == ("walk", "nest + sleep", "other")
+        assert {v.label for v in data.videos} == {0, 1, 2}
+
     def test_missing_videos_are_counted(self, tmp_path: Path) -> None:
         write(tmp_path / "a.mp4", 4)
         file = labels(tmp_path, "a.mp4,walk,0,2", "gone.mp4,run,0,2", "b/lost.mp4,run,0,2")

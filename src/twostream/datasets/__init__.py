@@ -19,15 +19,15 @@ from twostream.datasets.dataset import (
 )
 from twostream.datasets.frame_folders import NOTED, frame_folders, is_one_video
 from twostream.datasets.image_folders import ImageSplit, LabeledImages, load_images
-from twostream.datasets.labelled_recordings import (
-    RecordingsUnderTest,
-    known_alone,
-    recordings_under_test,
-)
 from twostream.datasets.lists import Missing
 from twostream.datasets.loading import load_dataset
 from twostream.datasets.reading import READING
 from twostream.datasets.shared_videos import of_equal_size, refuse_shared_videos, shared_videos
+from twostream.datasets.tested_recordings import (
+    RecordingsUnderTest,
+    known_alone,
+    recordings_under_test,
+)
 from twostream.datasets.video_folders import unlabeled_videos
 
 __all__ = [

@@ -7,17 +7,17 @@ nobody watched is never used.
 
 from __future__ import annotations
 
-import logging
 import os
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import chain, pairwise
 from pathlib import Path
 
 import numpy as np
 
 from twostream.datasets.dataset import RECORDINGS, Dataset
+from twostream.datasets.label_spans import Said, disputed, label_spans, shared_labels
 from twostream.datasets.listed_files import ListedFiles
 from twostream.datasets.lists import Missing, video_id_of
 from twostream.datasets.time_spans import length, within, without
@@ -26,13 +26,10 @@ from twostream.foreign import is_foreign
 from twostream.labels import FORMATS, Labels, Recording, read_labels
 from twostream.labels.label_text import text_start
 from twostream.labels.recordings import OTHER, Span, joined
-from twostream.labels.stretch_ids import span_id, span_of, stored_id
+from twostream.labels.stretch_ids import span_id
 from twostream.types import VIDEO_SUFFIXES, DataError, LabeledVideo, VideoError
 
-logger = logging.getLogger(__name__)
-
 PIECE_SECONDS = 2.0  # as the windows of a time line
-POINT_SECONDS = 1.0  # around a point event
 SHORTEST_SECONDS = 0.2  # of a piece; what is left of a bout between others may be shorter
 TOGETHER_SECONDS = 10.0  # that labels hold at once, to be learnt together
 BLOCKS, GAP_SECONDS = 6, 2.0  # of a recording that stands alone
@@ -49,21 +46,6 @@ class _Found:
     video_id: str
     seconds: float
     recording: Recording
-
-
-@dataclass(frozen=True)
-class RecordingsUnderTest:
-    """What a time line of the recordings that are tested is compared with.
-
-    Attributes:
-        labels: their bouts; watched is the time that is tested; called by their video ids.
-        videos: video id -> the file.
-        seconds: video id -> its length, as far as is known before it is decoded.
-    """
-
-    labels: Labels
-    videos: dict[str, Path]
-    seconds: dict[str, float]
 
 
 def labels_in(place: Path) -> Labels | None:
@@ -101,7 +83,12 @@ def _holds_video(folder: Path) -> bool:
 
 
 def read_recordings(
-    labels: Labels, place: Path, *, missing: Missing = "refuse", together: bool = True
+    labels: Labels,
+    place: Path,
+    *,
+    missing: Missing = "refuse",
+    together: bool = True,
+    disputes: bool = True,
 ) -> Dataset:
     """Make a data set of recordings.
 
@@ -114,12 +101,16 @@ def read_recordings(
         place: the file or folder; names of videos are relative to its folder.
         missing: what becomes of videos that are not there, see ``load_dataset``.
         together: False: all time with several labels is left out.
+        disputes: False: what two annotators say holds at once, also where they contradict.
 
     Raises:
         DataError: a video is missing, or nothing is labelled.
     """
-    found, notes = _videos(labels, place, missing)
+    found, notes = videos_of(labels, place, missing)
     stretches = {each.video_id: stretches_of(each.recording, each.seconds) for each in found}
+    if disputes and (shared := shared_labels(labels)):
+        stretches, note = _undisputed(found, stretches, shared)
+        notes.append(note)
     names = _class_names(labels, found, stretches, together=together)
     classes = tuple(names.values())
     if not set(classes) - {OTHER}:
@@ -153,115 +144,17 @@ def read_recordings(
     )
 
 
-def recordings_under_test(dataset: Dataset, test: Sequence[LabeledVideo]) -> RecordingsUnderTest:
-    """Return the recordings that stretches are tested of, with what their label file says now.
-
-    All that was watched of a recording is tested if none of its stretches is used otherwise. Where
-    others train (one recording alone), the blocks of time are that have tested stretches, without
-    the gaps. "Other" is no label, as in the training.
-
-    Args:
-        dataset: of recordings; its stretches tell which of them are used otherwise.
-        test: the stretches that are tested.
-
-    Raises:
-        DataError: the labels or all their videos are gone.
-    """
-    if (labels := labels_in(dataset.root)) is None:
-        raise DataError(f"{dataset.root} has no labels in time any more: put them back")
-    tested, chosen = defaultdict[str, list[float]](list), {video.video_id for video in test}
-    for video in test:
-        start, _ = span_of(video.video_id) or (0.0, 0.0)
-        tested[stored_id(video.video_id)].append(start)
-    mixed = {stored_id(v.video_id) for v in dataset.videos if v.video_id not in chosen}
-    found = [e for e in _videos(labels, dataset.root, "leave out")[0] if e.video_id in tested]
-    recordings = []
-    for each in found:
-        old = each.recording
-        watched = old.watched
-        if each.video_id in mixed:
-            blocks = _blocks(each.seconds, tested[each.video_id])
-            every = ((0.0, each.seconds),) if watched is None else watched
-            watched = without(every, without(every, blocks))
-        bouts = tuple(bout for bout in old.bouts if bout.label != OTHER)
-        recordings.append(replace(old, video=each.video_id, bouts=bouts, watched=watched))
-    classes = tuple(label for label in labels.classes if label != OTHER)
-    gone = sorted(tested.keys() - {each.video_id for each in found})
-    notes = [f"not compared, the video or its labels are gone: {', '.join(gone)}"] if gone else []
-    return RecordingsUnderTest(
-        Labels(tuple(recordings), classes, labels.points - {OTHER}, (*labels.notes, *notes)),
-        {each.video_id: each.path for each in found},
-        {each.video_id: each.seconds for each in found},
-    )
-
-
-def known_alone(
-    dataset: Dataset, test: Sequence[LabeledVideo], known: Sequence[str]
-) -> tuple[Dataset, tuple[LabeledVideo, ...]]:
-    """Leave out stretches of what is no label of its own, where a model has no class for it.
-
-    Which labels are learnt together, and whether there is time without a label, is each data set's
-    own: other recordings may have what a model's had not. Their bouts are compared all the same.
-
-    Args:
-        dataset: to test on.
-        test: its stretches that are tested.
-        known: classes of the model.
-
-    Returns:
-        Both without them, and without their classes.
-    """
-    strange = {
-        number: name
-        for number, name in enumerate(dataset.classes)
-        if name not in known and (name in dataset.together or name == OTHER)
-    }
-    if dataset.kind != RECORDINGS or not strange:
-        return dataset, tuple(test)
-    logger.warning(
-        f"the model has no class {', '.join(strange.values())}: "
-        f"{sum(video.label in strange for video in test)} of {len(test)} stretches are not scored"
-    )
-    left = [number for number in range(len(dataset.classes)) if number not in strange]
-
-    def kept(videos: Sequence[LabeledVideo]) -> tuple[LabeledVideo, ...]:
-        return tuple(replace(v, label=left.index(v.label)) for v in videos if v.label in left)
-
-    classes = tuple(dataset.classes[number] for number in left)
-    return replace(dataset, classes=classes, videos=kept(dataset.videos), given=()), kept(test)
-
-
-def _blocks(seconds: float, starts: Sequence[float]) -> tuple[Span, ...]:
-    """Return the blocks of a recording in which stretches start, without the gaps.
-
-    >>> _blocks(60.0, [3.0, 35.0])
-    ((0.0, 9.0), (31.0, 39.0))
-    """
-    edges = np.linspace(0, seconds, BLOCKS + 1).tolist()
-    gaps = [0.0, *[GAP_SECONDS / 2] * (BLOCKS - 1), 0.0]
-    inside = [
-        (a + g, b - h) for (a, b), (g, h) in zip(pairwise(edges), pairwise(gaps), strict=True)
-    ]
-    numbers = {sum(edge < start for edge in edges[1:-1]) for start in starts}
-    return joined(inside[n] for n in numbers if inside[n][0] < inside[n][1])
-
-
 def stretches_of(recording: Recording, seconds: float) -> dict[LabelSet, tuple[Span, ...]]:
     """Return where which labels hold at once, in seconds; "other" where none does.
 
     Args:
-        recording: its bouts; a point event stands for ``POINT_SECONDS`` around it.
+        recording: its bouts; a point event stands for a second around it.
         seconds: length of its video.
 
     Returns:
         Labels -> stretches, apart and ascending.
     """
-    labelled = defaultdict[str, list[Span]](list)
-    for bout in recording.bouts:
-        more = POINT_SECONDS / 2 if bout.is_point else 0.0
-        start, end = bout.start_seconds - more, bout.end_seconds + more
-        labelled[bout.label].append((max(start, 0.0), end))
-    by_label = {label: within(spans, seconds) for label, spans in labelled.items()}
+    by_label = label_spans(recording.bouts, seconds)
     changes = sorted(
         (moment, begins, label)
         for label, spans in by_label.items()
@@ -277,6 +170,25 @@ def stretches_of(recording: Recording, seconds: float) -> dict[LabelSet, tuple[S
     watched = ((0.0, seconds),) if recording.watched is None else recording.watched
     found[_OTHER] += without(within(watched, seconds), chain.from_iterable(by_label.values()))
     return {of: joined(spans) for of, spans in found.items() if spans}
+
+
+def _undisputed(
+    found: Sequence[_Found],
+    stretches: Mapping[str, dict[LabelSet, tuple[Span, ...]]],
+    shared: Mapping[tuple[str, str], frozenset[Said]],
+) -> tuple[dict[str, dict[LabelSet, tuple[Span, ...]]], str]:
+    """Return stretches without what annotators contradict each other about, and a note."""
+    left, seconds = dict[str, dict[LabelSet, tuple[Span, ...]]](), 0.0
+    for each in found:
+        cut = disputed(each.recording, shared, each.seconds)
+        own = {of: without(spans, cut) for of, spans in stretches[each.video_id].items()}
+        left[each.video_id] = {of: spans for of, spans in own.items() if spans}
+        seconds += length(cut)
+    who = ", ".join(sorted({name or "nobody named" for pair in shared for name in pair}))
+    return left, (
+        f"several people label the same ({who}): what one of them says counts, but for "
+        f"{seconds:.1f} s in which they contradict each other, which are left out"
+    )
 
 
 def _class_names(
@@ -303,7 +215,13 @@ def _class_names(
         if (name := " + ".join(_in_order(of, labels))) not in named.values():
             named[of] = name
     named.setdefault(_OTHER, OTHER)
-    return {of: name for of, name in named.items() if of in lasting}
+    usable = {
+        of
+        for of_recording in stretches.values()
+        for of, spans in of_recording.items()
+        if any(end - start >= SHORTEST_SECONDS for start, end in spans)
+    }
+    return {of: name for of, name in named.items() if of in usable}
 
 
 def _in_order(of: LabelSet, labels: Labels) -> tuple[str, ...]:
@@ -321,7 +239,7 @@ def _on_several(
     if learnt := [name for of, name in names.items() if len(of) > 1]:
         notes.append(f"labels that hold at once are classes of their own: {', '.join(learnt)}")
     lasting = [(of, length(spans)) for each in stretches.values() for of, spans in each.items()]
-    left = sum(seconds for of, seconds in lasting if of not in names)
+    left = sum(seconds for of, seconds in lasting if of not in names and len(of) > 1)
     if left > 1e-6:
         share = 100 * left / sum(seconds for _, seconds in lasting)
         notes.append(
@@ -355,7 +273,7 @@ def _pieces(
     return videos
 
 
-def _videos(labels: Labels, place: Path, missing: Missing) -> tuple[list[_Found], list[str]]:
+def videos_of(labels: Labels, place: Path, missing: Missing) -> tuple[list[_Found], list[str]]:
     """Find the videos of recordings, and their lengths."""
     folder = place if place.is_dir() else place.parent
     files, found, gone = ListedFiles(folder), [], []

@@ -37,9 +37,10 @@ def load_dataset(
         DataError: nothing usable lies there; the sentence says what is wrong.
     """
     root, how = Path(root), Reading.of(reading)
+    asked = {"together": how.labels_together, "disputes": how.disputes}
     if root.is_dir():
         if how.labels_in_time and (labels := labels_in(root)):
-            return read_recordings(labels, root, missing=missing, together=how.labels_together)
+            return read_recordings(labels, root, missing=missing, **asked)
         return read_listed_folder(root, reading=how, missing=missing)
     if not root.exists():
         raise DataError(f"{root}: no such file or folder")
@@ -48,5 +49,5 @@ def load_dataset(
     if root.suffix.lower() in VIDEO_SUFFIXES:
         raise DataError(ONE_VIDEO.format(root))
     if how.labels_in_time and (labels := labels_in(root)):
-        return read_recordings(labels, root, missing=missing, together=how.labels_together)
+        return read_recordings(labels, root, missing=missing, **asked)
     return read_list(root, reading=how, missing=missing)

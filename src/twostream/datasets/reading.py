@@ -11,7 +11,7 @@ from typing import Self
 
 from twostream.foreign import is_foreign, was_foreign
 
-READING = 6  # today's
+READING = 7  # today's
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +34,7 @@ class Reading:
             not a file 1 of another suffix (from 4 on).
         labels_together: labels that often hold at once are a class (from 5 on).
         sides_beside_lists: train/ and test/ are no classes of UCF-101 and HMDB-51 (from 4 on).
+        disputes: time in which two annotators contradict each other is left out (from 7 on).
         slips_of_sides: trian/ and Test_set/ are no classes: they are refused (from 6 on).
     """
 
@@ -49,6 +50,7 @@ class Reading:
     sides_beside_lists: bool = True
     labels_together: bool = True
     slips_of_sides: bool = True
+    disputes: bool = True
 
     @classmethod
     def of(cls, number: int) -> Self:
@@ -66,6 +68,7 @@ class Reading:
             sides_beside_lists=number > 3,
             labels_together=number > 4,
             slips_of_sides=number > 5,
+            disputes=number > 6,
         )
 
     def passes(self, folder: str) -> bool:

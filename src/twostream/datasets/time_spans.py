@@ -18,10 +18,17 @@ def without(spans: Sequence[Span], others: Iterable[Span]) -> tuple[Span, ...]:
     >>> without([(0, 10)], [(2, 3), (9, 12)])
     ((0, 2), (3, 9))
     """
-    left = list(joined(spans))
-    for start, end in joined(others):
-        cut = [part for a, b in left for part in ((a, min(b, start)), (max(a, end), b))]
-        left = [(a, b) for a, b in cut if a < b]
+    left, cuts, first = list[Span](), joined(others), 0
+    for start, end in joined(spans):
+        while first < len(cuts) and cuts[first][1] <= start:
+            first += 1  # it lies before this one, and so before all that follow
+        here = first
+        while here < len(cuts) and cuts[here][0] < end:
+            if start < cuts[here][0]:
+                left.append((start, cuts[here][0]))
+            start, here = max(start, cuts[here][1]), here + 1
+        if start < end:
+            left.append((start, end))
     return tuple(left)
 
 
