@@ -160,6 +160,11 @@ def test_only_the_blocks_that_are_tested_count(
     by_label = {each["label"]: each for each in found["classes"]}
     assert by_label["run"]["predicted_seconds"] == pytest.approx(8)
     assert by_label["walk"]["predicted_seconds"] == 0 and by_label["walk"]["true_bouts"] == 3
+    # what is kept is of these blocks: of others it is made again, and of the same it is not
+    other = run.data.split(test_groups=["c.mp4, part 4 of 6"]).test
+    assert run.judge(other) is not None and run.within == {"c.mp4": ((31.0, 39.0),)}
+    assert run.asked == ["c.mp4"]
+    assert run.judge(other) is not None and run.asked == []
 
 
 def test_what_cannot_be_compared_is_said_and_costs_no_run(

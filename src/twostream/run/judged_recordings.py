@@ -20,6 +20,7 @@ from twostream.judging import compare_labels, time_budget
 from twostream.labels import Labels, Recording, csv_table, write_labels
 from twostream.labels.formats import joined_labels
 from twostream.labels.holds import file_stems
+from twostream.labels.recordings import Span
 from twostream.prediction import TwoStreamPredictor
 from twostream.prediction.stored_timeline import stored_timeline
 from twostream.prediction.timeline import Timeline
@@ -51,12 +52,16 @@ _ASIDE = ("asked", "videos", "settings", "results", "curve", "flow-choice", "mir
 
 @dataclass(frozen=True)
 class _Row:
-    """A time line that is kept: its file, fingerprints of video and file, and what was odd."""
+    """A time line that is kept: its file, fingerprints of video and file, and what was odd.
+
+    Within are the spans of time that it was made of, see ``_in_words``.
+    """
 
     file: str
     video: str
     labels: str
     warning: str
+    within: str = ""
 
 
 @dataclass(frozen=True)
@@ -147,7 +152,8 @@ def _predicted(
             hashes[video_id] = source_hash(path)
         except VideoError as error:
             unreadable[video_id] = str(error)
-    made = _kept(_made_by(run), hashes, files, folder / MADE)
+    within = {each.video: _in_words(each.watched) for each in tested.labels.recordings}
+    made = _kept(_made_by(run), hashes, within, files, folder / MADE)
     missing = [video_id for video_id in hashes if video_id not in made.rows]
     predictor = TwoStreamPredictor.load(run, device=device) if missing else None
     whole = round(sum(tested.seconds[video_id] for video_id in missing), 1)
@@ -166,7 +172,9 @@ def _predicted(
             recording = replace(said.recordings[0], video=video_id)
             write_labels(replace(said, recordings=(recording,)), files[video_id], "csv")
             prints = (hashes[video_id], content_hash(files[video_id]))
-            made.rows[video_id] = _Row(files[video_id].name, *prints, timeline.warning or "")
+            made.rows[video_id] = _Row(
+                files[video_id].name, *prints, timeline.warning or "", within[video_id]
+            )
             write_json(folder / MADE, asdict(made))
         done += seconds
     parts = [
@@ -204,6 +212,11 @@ def _timeline(
     )
 
 
+def _in_words(watched: Sequence[Span] | None) -> str:
+    """Return spans of time to the millisecond; "" for all of a recording."""
+    return "" if watched is None else ", ".join(f"{a:.3f} to {b:.3f} s" for a, b in watched)
+
+
 def _notes(video_id: str, warning: str) -> tuple[str, ...]:
     return (f"{video_id}: {warning}",) if warning else ()
 
@@ -228,9 +241,13 @@ def _made_by(run: Path) -> dict[str, str]:
 
 
 def _kept(
-    made_by: dict[str, str], hashes: Mapping[str, str], files: Mapping[str, Path], made: Path
+    made_by: dict[str, str],
+    hashes: Mapping[str, str],
+    within: Mapping[str, str],
+    files: Mapping[str, Path],
+    made: Path,
 ) -> _Made:
-    """Return the time lines that lie there, as far as they are of these models and videos."""
+    """Return the time lines that lie there, as far as they are of these models, videos and time."""
     if not made.is_file():
         return _Made(made_by)
     try:
@@ -245,6 +262,7 @@ def _kept(
         video_id: row
         for video_id, row in before.rows.items()
         if row.video == hashes.get(video_id)
+        and row.within == within.get(video_id)
         and row.file == files[video_id].name
         and files[video_id].is_file()
         and row.labels == content_hash(files[video_id])

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, HTTPException, Query, Request
 from fastapi.responses import JSONResponse, Response
 
-from twostream.datasets.labelled_recordings import length, without
+from twostream.datasets.time_spans import length, without
 from twostream.labels import Bout
 from twostream.labels.recordings import MOST_SECONDS, OTHER, joined, one_line
 from twostream.prediction import TwoStreamPredictor
