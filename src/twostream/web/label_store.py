@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from twostream.datasets.time_spans import without
 from twostream.datasets.listed_files import ListedFiles
+from twostream.datasets.time_spans import without
 from twostream.foreign import is_foreign
 from twostream.labels import FORMATS, Bout, Holds, Labels, Recording, kept, write_labels
 from twostream.labels.formats import recognise
