@@ -37,6 +37,8 @@ def likelihood(model: BoutModel, scores: np.ndarray, step: float, path: tuple[in
         if length < least and not (first or last):
             return -math.inf
         total += math.log(model.shares[label])
+        if number:  # it follows another class: of what follows that one, a share
+            total -= math.log(1 - model.shares[bouts[number - 1][0]])
         total += max(0, length - least) * math.log(more / (more + 1))
         total += 0 if last else -math.log(more + 1)
     return total

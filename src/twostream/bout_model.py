@@ -175,8 +175,11 @@ class _LikeliestPath:
         shortest = np.array(model.shortest_seconds) / step_seconds
         self.least = np.maximum(1, np.floor(shortest + 1e-9)).astype(np.int64)
         more = np.maximum(np.array(model.mean_seconds) / step_seconds - self.least, 1.0)
-        self.stay, self.leave = np.log(more / (more + 1)), -np.log(more + 1)
-        self.enter = np.log(np.array(model.shares))
+        shares = np.array(model.shares)
+        # what follows is another class, whose shares sum to less than 1
+        self.stay = np.log(more / (more + 1))
+        self.leave = -np.log(more + 1) - np.log(np.maximum(1 - shares, FLOOR))
+        self.enter = np.log(shares)
         count = len(model.classes)
         self.every = np.arange(count)
         self.steps = 0

@@ -56,7 +56,7 @@ TIMELINES, SCORES = "timelines", "scores"
 RESULTS_NAME, FATAL_NAME = "results.json", "fatal.json"
 TASK = "seconds"  # of video
 PREDICTING = (*(f"{stream}.safetensors" for stream in STREAMS), FUSION_NAME, BOUTS_NAME)
-FORMAT = 1  # to be raised where a video's time line comes out otherwise, or is kept otherwise
+FORMAT = 2  # to be raised where a video's time line comes out otherwise, or is kept otherwise
 SECONDS_IF_UNKNOWN = 1.0  # above 0: there is something left
 LONGEST_NAME = 255  # bytes, on nearly all disks
 
