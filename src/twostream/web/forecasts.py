@@ -194,7 +194,7 @@ class Forecasts:
 
 def identity(run: Path) -> str:
     """Return what tells a run's models from others."""
-    names = ("*.safetensors", "*.onnx", "fusion.json", "contract.json")
+    names = ("*.safetensors", "*.onnx", "fusion.json", "bouts.json", "contract.json")
     files = sorted(path for pattern in names for path in run.glob(pattern))
     return _digest(run.resolve(), *((path.name, *_state(path)) for path in files))
 
