@@ -279,7 +279,8 @@ class TwoStreamPredictor:
             video: the file, or a folder of frames.
             window_seconds, every_seconds, positions, smooth_seconds: see ``Windows``; None: as of
                 ``windows``.
-            threshold: where the best score is below it, the label is None.
+            threshold: where the best score of a window, or the mean score of a bout where the run
+                knows how long they last, is below it, the label is None.
             progress: told how many seconds are done, of all as far as is known; they are equal at
                 the end alone.
 

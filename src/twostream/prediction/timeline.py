@@ -81,8 +81,8 @@ class Segment:
     Attributes:
         start_seconds, end_seconds: where it lies.
         label: the best class; None: no class reaches the threshold, or there is no frame.
-        score: mean of the best class's score over its windows, in 0..1; None: the video has no
-            frames there.
+        score: mean of the class's score over its time, in 0..1; None: the video has no frames
+            there. Of "none of these": of the best classes there.
     """
 
     start_seconds: float
