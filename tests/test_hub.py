@@ -229,7 +229,7 @@ def test_a_run_goes_through_the_hub(
     assert run_command(["push", str(tiny_run), "anna/net", "--private", "--json"]) == 0
     told = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert told["target"] == "anna/net on the Hub" and set(told["files"]) == set(OF_CLIPS)
-    assert hub.asked == [("exists", "anna/net"), ("create", True), ("upload", OF_CLIPS)]
+    assert hub.asked == [("exists", "anna/net"), ("create", True), ("upload", list(FILES))]
     assert sorted(content(hub.folder / "anna" / "net")) == sorted(OF_CLIPS)
 
     out = tmp_path / "pulled"
