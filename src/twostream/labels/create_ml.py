@@ -21,10 +21,9 @@ from twostream.labels.label_text import (
     as_cell,
     first_cells,
     first_object,
-    from_cell,
+    named_rows,
     plain,
     read_json,
-    read_rows,
     read_text,
     seconds,
     table_text,
@@ -102,16 +101,7 @@ def _rows(path: Path, text_: str) -> Iterable[tuple[str, Mapping[str, str]]]:
         raise DataError(
             f"{path} has no column {missing[0]}: the first line must name {','.join(COLUMNS)}"
         )
-    for line, cells in read_rows(path, text_.partition("\n")[2], delimiter):
-        where = f"line {line + 1}"
-        if len(cells) > len(names):
-            raise DataError(
-                f"{path}, {where}: {len(cells)} columns, but the header has {len(names)}: put "
-                "names with the separator in them in quotes"
-            )
-        row = dict.fromkeys(COLUMNS, "")
-        row |= {name: from_cell(cell) for name, cell in zip(names, cells, strict=False)}
-        yield where, row
+    yield from named_rows(path, text_, delimiter, names, COLUMNS)
 
 
 def text(labels: Labels, suffix: str = ".json") -> str:

@@ -24,10 +24,9 @@ from twostream.labels.holds import Holds
 from twostream.labels.label_text import (
     as_cell,
     first_cells,
-    from_cell,
+    named_rows,
     number,
     plain,
-    read_rows,
     read_text,
     seconds,
     table_text,
@@ -86,15 +85,8 @@ def read(path: Path, *, fps: float | None = None) -> Labels:
         )
     found = Gathered(path)
     classes, points = list[str](), list[str]()
-    for line, cells in read_rows(path, text_.partition("\n")[2], delimiter):
-        where = f"line {line + 1}"
-        if len(cells) > len(names):
-            raise DataError(
-                f"{path}, {where}: {len(cells)} columns, but the header has {len(names)}: put "
-                "names with the separator in them in quotes"
-            )
-        row = dict.fromkeys((*NEEDED, *OF_BOUTS, *OF_RECORDINGS), "")
-        row |= {name: from_cell(cell) for name, cell in zip(names, cells, strict=False)}
+    columns = (*NEEDED, *OF_BOUTS, *OF_RECORDINGS)
+    for where, row in named_rows(path, text_, delimiter, names, columns):
         if not row["path"] and row["label"] and not row["start"] and not row["end"]:
             classes.append(row["label"])
             points += [row["label"]] if row["comment"].lower() == POINT else []

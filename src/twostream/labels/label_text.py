@@ -174,6 +174,30 @@ def a_number(value: Any) -> float | None:
         return None
 
 
+def named_rows(
+    path: Path, text: str, delimiter: str, names: Sequence[str], columns: Sequence[str]
+) -> Iterator[tuple[str, dict[str, str]]]:
+    """Yield ("line 3", column -> text) of each row below a table's first line.
+
+    Args:
+        path, text, delimiter: of the table, its first line included.
+        names: what the columns are called, in their order.
+        columns: that every row has, "" where the table has none of it.
+
+    Raises:
+        DataError: not readable as CSV, or a row that is longer than the header.
+    """
+    for line, cells in read_rows(path, text.partition("\n")[2], delimiter):
+        where = f"line {line + 1}"
+        if len(cells) > len(names):
+            raise DataError(
+                f"{path}, {where}: {len(cells)} columns, but the header has {len(names)}: put "
+                "names with the separator in them in quotes"
+            )
+        given = {name: from_cell(cell) for name, cell in zip(names, cells, strict=False)}
+        yield where, dict.fromkeys(columns, "") | given
+
+
 def read_rows(path: Path, text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
     """Yield (number of the line, stripped cells) of each row of a table that is not empty.
 

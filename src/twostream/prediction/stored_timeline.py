@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import chain
 from pathlib import Path
 
+from twostream.datasets.time_spans import without
+from twostream.labels.recordings import Span, joined
 from twostream.prediction.predictor import TwoStreamPredictor
 from twostream.prediction.timeline import Timeline
 from twostream.prediction.window import Window, stretch
 from twostream.sampling import between_pauses
 from twostream.store.clips import Clip
 from twostream.types import Progress, VideoError, no_progress
-
-Span = tuple[float, float]
 
 
 def stored_timeline(
@@ -46,8 +45,10 @@ def stored_timeline(
     seconds = frames / rate
     pauses = tuple(reader.header.pauses)
     if within is not None:
-        seen = [(round(start * rate), min(round(end * rate), frames)) for start, end in within]
-        pauses = _joined([*pauses, *_between([each for each in seen if each[0] < each[1]], frames)])
+        known = [(first / rate, after / rate) for first, after in pauses]
+        unseen = joined([*known, *without([(0.0, seconds)], within)])
+        found = ((round(start * rate), round(end * rate)) for start, end in unseen)
+        pauses = tuple((first, after) for first, after in found if first < after)
     windows = predictor.windows
     length, every = map(predictor.num_frames, (windows.seconds, windows.every_seconds))
     spans = [
@@ -72,24 +73,3 @@ def stored_timeline(
         smooth_seconds=windows.smooth_seconds,
         bouts=predictor.bouts,
     )
-
-
-def _between(spans: Sequence[tuple[int, int]], end: int) -> list[tuple[int, int]]:
-    """Return what lies before, between and behind spans that ascend, up to ``end``."""
-    edges = [0, *chain.from_iterable(spans), end]
-    return [
-        (first, after)
-        for first, after in zip(edges[::2], edges[1::2], strict=True)
-        if first < after
-    ]
-
-
-def _joined(pauses: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
-    """Return pauses in order, those that touch as one."""
-    found = list[tuple[int, int]]()
-    for first, after in sorted(pauses):
-        if found and first <= found[-1][1]:
-            found[-1] = (found[-1][0], max(after, found[-1][1]))
-        else:
-            found.append((first, after))
-    return tuple(found)
