@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Generator, Iterator
 from contextlib import closing
 
 import pytest
@@ -120,3 +124,37 @@ def test_leaving_early_ends_the_thread() -> None:
         next(items)
         assert own_threads() == 1
     assert own_threads() == 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of Unix")
+class TestAStop:
+    """None of a pool's threads goes on, wherever it comes: what they use is closed next."""
+
+    def test_while_a_thread_starts(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        start = threading.Thread.start
+
+        def stopped_start(thread: threading.Thread) -> None:
+            start(thread)
+            signal.raise_signal(signal.SIGINT)
+
+        monkeypatch.setattr(threading.Thread, "start", stopped_start)
+        self._stopped(ahead(self._slow(), depth=1))
+
+    def test_while_they_are_waited_for(self) -> None:
+        """The second Ctrl-C of who is in a hurry."""
+        items = ahead(self._slow(), depth=1)
+        next(items)
+        threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
+        threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
+        self._stopped(items)
+
+    def _slow(self) -> Iterator[int]:
+        for item in range(10):
+            time.sleep(0.5)
+            yield item
+
+    def _stopped(self, items: Generator[int, None, None]) -> None:
+        with pytest.raises(KeyboardInterrupt), closing(items):
+            next(items)
+        names = [thread.name for thread in threading.enumerate()]
+        assert not [name for name in names if name.startswith("twostream ahead")]

@@ -8,12 +8,13 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Mapping
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
+from twostream.stopping import put_off
 from twostream.types import StoreError, TwoStreamError, VideoError
 
 logger = logging.getLogger(__name__)
@@ -26,6 +27,24 @@ Result = TypeVar("Result")
 
 class StoppedError(Exception):
     """Raised inside workers when the run ends early."""
+
+
+class ThreadPool(ThreadPoolExecutor):
+    """Threads of which a stop leaves none behind.
+
+    Python's own knows of a thread once it runs. Ctrl-C between the two, and again while they are
+    waited for, would let them go on with what who stops takes apart, a video's decoder say.
+    """
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Begin a call when a thread is free; a stop waits until it is one of the pool's."""
+        with put_off():
+            return super().submit(fn, *args, **kwargs)
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """End the threads, once each has ended what it does; a stop waits for them."""
+        with put_off():
+            super().shutdown(wait, cancel_futures=cancel_futures)
 
 
 def wait_asleep() -> None:
@@ -141,7 +160,7 @@ def work_through(
     """
     results: dict[str, Result] = {}
     failed: dict[str, str] = {}
-    pool = ThreadPoolExecutor(workers or num_cores(), thread_name_prefix="videos")
+    pool = ThreadPool(workers or num_cores(), thread_name_prefix="videos")
     try:
         names = {pool.submit(work, item): name for name, item in items.items()}
         waiting = set(names)
@@ -176,7 +195,7 @@ def ahead(items: Iterable[Item], depth: int) -> Generator[Item, None, None]:
     """
     iterator = iter(items)
     end: Any = object()
-    pool = ThreadPoolExecutor(1, thread_name_prefix="twostream ahead")
+    pool = ThreadPool(1, thread_name_prefix="twostream ahead")
     try:
         waiting = deque(pool.submit(next, iterator, end) for _ in range(depth + 1))
         while (item := waiting.popleft().result()) is not end:

@@ -9,12 +9,13 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from itertools import islice
 
 from twostream.extraction.frame_pairs import WithFlow
 from twostream.flow import RunEstimator
 from twostream.flow.estimators import Fields
+from twostream.threads import ThreadPool
 from twostream.types import Direction, Frame
 
 
@@ -36,7 +37,7 @@ class Helpers:
         self._clips_left = clips
         self._free = threading.Semaphore(max(0, threads - clips))
         self._lock = threading.Lock()
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="pairs")
+        self._pool = ThreadPool(threads, thread_name_prefix="pairs")
         self.runs_ahead = 2 * threads  # more would only fill memory
 
     def clip_ended(self) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Self
@@ -25,7 +24,7 @@ from twostream.augment import color_jitter, flip, random_crop, scaled_crop
 from twostream.loader.resized_crops import centre_samples, resized_crop
 from twostream.sampling import class_uniform_batch, even_shares, sample_rng, segment_positions
 from twostream.store.clips import Clips
-from twostream.threads import costs_one_video, sentence
+from twostream.threads import ThreadPool, costs_one_video, sentence
 from twostream.types import LabeledVideo, StoreError, TemporalInput, is_flow
 
 
@@ -241,7 +240,7 @@ class TimedLoader:
 
     def __iter__(self) -> Iterator[dict[str, Tensor]]:
         iterator = iter(self.loader)
-        with ThreadPoolExecutor(1, thread_name_prefix="loader") as ahead:
+        with ThreadPool(1, thread_name_prefix="loader") as ahead:
             following = ahead.submit(next, iterator, None)
             while True:
                 start = time.perf_counter()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -20,7 +19,7 @@ from twostream.flow.opencv import one_opencv_thread
 from twostream.inputs import rgb_stack
 from twostream.loader import Batches
 from twostream.sampling import epoch_batch
-from twostream.threads import num_cores
+from twostream.threads import ThreadPool, num_cores
 from twostream.types import DataError, Progress, no_progress
 
 _CHECKED_AT_ONCE = 4096
@@ -118,7 +117,7 @@ def unreadable_images(*sides: LabeledImages, progress: Progress = no_progress) -
     found: dict[str, str] = {}
     done = 0
     paths = (side.path(row) for side in sides for row in range(len(side)))
-    with ThreadPoolExecutor(num_cores()) as pool:
+    with ThreadPool(num_cores()) as pool:
         while chunk := list(islice(paths, _CHECKED_AT_ONCE)):
             troubles = zip(chunk, pool.map(trouble, chunk), strict=True)
             found |= {str(path): why for path, why in troubles if why}

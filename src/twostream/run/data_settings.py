@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -17,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from twostream.recipes import Recipe
-from twostream.threads import num_cores
+from twostream.threads import ThreadPool, num_cores
 from twostream.types import MOST_ENLARGED, DatasetSplit, LabeledVideo, TemporalInput, VideoError
 from twostream.video import VideoInfo, open_reader, stored_size
 from twostream.video.container_claims import FALLBACK_FPS
@@ -35,7 +34,7 @@ def probe(videos: Iterable[LabeledVideo]) -> list[VideoInfo]:
 
     Each file is opened once in a process, a few milliseconds each, in threads.
     """
-    with ThreadPoolExecutor(num_cores(), thread_name_prefix="probe") as pool:
+    with ThreadPool(num_cores(), thread_name_prefix="probe") as pool:
         found = list(pool.map(_probed, [video.path for video in videos]))
     return [info for info in found if info is not None]
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from twostream.datasets import Dataset, SplitChoice
 from twostream.files import read_json, write_json
 from twostream.labels.stretch_ids import have_in_common, span_of, stored_id
 from twostream.schema import from_json
-from twostream.threads import num_cores
+from twostream.threads import ThreadPool, num_cores
 from twostream.types import DataError, DatasetSplit, LabeledVideo, RunError, VideoError
 from twostream.video.fingerprint import source_hash
 
@@ -137,7 +136,7 @@ def hashes_of(videos: Iterable[LabeledVideo]) -> dict[str, str]:
     """Return video id -> fingerprint of its file, "" where it cannot be read."""
     chosen = list(videos)
     paths = list(dict.fromkeys(video.path for video in chosen))
-    with ThreadPoolExecutor(num_cores(), thread_name_prefix="fingerprint") as pool:
+    with ThreadPool(num_cores(), thread_name_prefix="fingerprint") as pool:
         hashes = dict(zip(paths, pool.map(_hash, paths), strict=True))
     return {video.video_id: hashes[video.path] for video in chosen}
 

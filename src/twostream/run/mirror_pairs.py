@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import combinations
 
@@ -19,7 +18,7 @@ from numpy.typing import NDArray
 from twostream.sampling import even_indices
 from twostream.store.clips import ClipCache
 from twostream.store.flow_store import FlowStore
-from twostream.threads import costs_one_video, num_cores, sentence
+from twostream.threads import ThreadPool, costs_one_video, num_cores, sentence
 from twostream.types import LabeledVideo, StoreError, TemporalInput
 
 logger = logging.getLogger(__name__)
@@ -49,7 +48,7 @@ def mirror_pairs(
     few = [videos[i] for i in chosen]
     clips = ClipCache(store, ("forward",), budget_bytes=0)
     seen = partial(_motion_or_none, clips, subtract_mean=temporal.subtract_mean)
-    with ThreadPoolExecutor(num_cores(), thread_name_prefix="mirror") as pool:
+    with ThreadPool(num_cores(), thread_name_prefix="mirror") as pool:
         found = list(pool.map(seen, [video.video_id for video in few]))
     whole = [i for i, each in enumerate(found) if each is not None]
     if not whole:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -15,7 +15,7 @@ from twostream.files import write_text
 from twostream.synthetic.actions import PAIRS, ActionPair, Style
 from twostream.synthetic.figure import Actor, Canvas, cast_actor
 from twostream.synthetic.scene import FPS, HEIGHT, WIDTH, Scene, make_scene, paint_place
-from twostream.threads import num_cores
+from twostream.threads import ThreadPool, num_cores
 from twostream.types import DataError, Progress, UsageError, no_progress
 from twostream.video import VideoWriter
 
@@ -81,7 +81,7 @@ def render_dataset(
             f"{root}: the data set cannot be written here ({error.strerror}): choose another folder"
         ) from error
     total, done = len(jobs) * len(CLASSES), 0
-    pool = ThreadPoolExecutor(num_cores())
+    pool = ThreadPool(num_cores())
     try:
         futures = [pool.submit(_write_scene, root, seed, *job) for job in jobs]
         for future in as_completed(futures):
