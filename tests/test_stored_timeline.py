@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from twostream.bout_model import BoutModel
-from twostream.extraction import extract_to_memory
+from twostream.extraction import extract, extract_to_memory
 from twostream.prediction import TwoStreamPredictor
 from twostream.prediction.predictor import stored_as
-from twostream.prediction.stored_timeline import stored_timeline
+from twostream.prediction.stored_timeline import stored_clip, stored_timeline
 from twostream.store.clip_readers import ClipReader
 from twostream.store.clips import Clip, kinds_of
-from twostream.types import TemporalInput, VideoError
+from twostream.types import LabeledVideo, TemporalInput, VideoError
 from untrained import CLASSES, make_models, write_clip
 
 BOUTS = BoutModel(CLASSES, *((value,) * len(CLASSES) for value in (0.2, 0.4, 1 / 7)), bouts=9)
@@ -65,3 +66,25 @@ def test_only_some_of_the_time_is_looked_at(aware: TwoStreamPredictor, video: Pa
     np.testing.assert_array_equal(found.streams["temporal"][0], whole.streams["temporal"][same])
     with pytest.raises(VideoError, match="no frames in the time"):
         stored_timeline(aware, clip, video, within=((5.0, 6.0),))
+
+
+def test_what_a_store_keeps_is_found_while_it_is_of_this_video(
+    aware: TwoStreamPredictor, tmp_path: Path
+) -> None:
+    video = write_clip(tmp_path / "clip.avi", frames=30)
+    settings = stored_as(aware.spec)
+    kinds = kinds_of(stream.spec for stream in aware.streams.values())
+    for store, quality in (("other", 50), ("own", settings.quality)):
+        extract(
+            [LabeledVideo("clip.avi", video, 0)],
+            store=tmp_path / store,
+            settings=replace(settings, quality=quality),
+            kinds=kinds,
+        )
+    stores = [tmp_path / name for name in ("none", "other", "own")]
+    clip = stored_clip(aware, stores, video)
+    assert clip is not None and stored_clip(aware, stores[:2], video) is None
+    found, wanted = stored_timeline(aware, clip, video), aware.timeline(video)
+    np.testing.assert_array_equal(found.scores, wanted.scores)
+    write_clip(video, frames=31)
+    assert stored_clip(aware, stores, video) is None

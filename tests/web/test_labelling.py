@@ -200,7 +200,7 @@ def test_time_lines_are_made_once_for_a_run_and_a_video(
     lost.write_bytes(b"no video")
     videos, written = {"clip": clip, "lost": lost}, []
     for again in (False, True):
-        forecasts = Forecasts(tmp_path / "kept", lambda: videos, "cpu")
+        forecasts = Forecasts(tmp_path / "kept", tmp_path, lambda: videos, "cpu")
         assert forecasts.of("clip", clip)[0] == "none"
         forecasts.use(web_run)
         end = time.monotonic() + 120

@@ -2,17 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from twostream.datasets.time_spans import without
 from twostream.labels.recordings import Span, joined
-from twostream.prediction.predictor import TwoStreamPredictor
+from twostream.prediction.predictor import TwoStreamPredictor, stored_as
 from twostream.prediction.timeline import Timeline
 from twostream.prediction.window import Window, stretch
 from twostream.sampling import between_pauses
-from twostream.store.clips import Clip
-from twostream.types import Progress, VideoError, no_progress
+from twostream.store.clips import Clip, ClipCache, kinds_of
+from twostream.store.flow_store import FlowStore
+from twostream.types import Progress, StoreError, VideoError, no_progress
+from twostream.video.fingerprint import source_hash
+
+
+def stored_clip(predictor: TwoStreamPredictor, stores: Iterable[Path], video: Path) -> Clip | None:
+    """Return what one of some stores keeps of a whole video, as the run's networks see it.
+
+    Args:
+        predictor: the run.
+        stores: folders; those that are none, or made otherwise, are passed over.
+        video: looked for under its file's name, and taken if it is of just this content.
+
+    Raises:
+        VideoError: the video cannot be read.
+    """
+    wanted = stored_as(predictor.spec)
+    kinds = kinds_of(stream.spec for stream in predictor.streams.values())
+    for root in stores:
+        try:
+            store = FlowStore.open(root)
+            store.check_settings(replace(wanted, fps=store.settings.fps))
+        except StoreError:
+            continue
+        fingerprint, clips = source_hash(video), ClipCache(store, kinds, budget_bytes=0)
+        if (
+            all(store.has(video.name, kind, fingerprint) for kind in kinds)
+            and clips.fps(video.name) == wanted.fps
+        ):
+            return clips[video.name]
+    return None
 
 
 def stored_timeline(

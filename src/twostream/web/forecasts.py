@@ -23,9 +23,11 @@ from twostream.schema import parse_json
 from twostream.web.processes import EndedError, Helper, failures_told, helping
 
 if TYPE_CHECKING:
-    from twostream.prediction import Timeline
+    from twostream.prediction import Timeline, TwoStreamPredictor
+    from twostream.types import Progress
 
 State = Literal["none", "waiting", "working", "ready", "failed"]
+FLOW = "flow"  # in a RUN: frames and flow of its videos
 _WAIT_SECONDS = 1.0  # until a folder is looked at again, where nothing wakes the thread
 
 logger = logging.getLogger(__name__)
@@ -62,12 +64,16 @@ class Forecasts:
 
     Args:
         kept: folder for what was made.
+        stores: folder in which frames and flow of trainings lie, as flow-<recipe>.
         videos: tells name -> file of those that are wanted.
         device: "auto", "cpu" or "cuda".
     """
 
-    def __init__(self, kept: Path, videos: Callable[[], dict[str, Path]], device: str) -> None:
+    def __init__(
+        self, kept: Path, stores: Path, videos: Callable[[], dict[str, Path]], device: str
+    ) -> None:
         self._kept = kept
+        self._stores = stores
         self._videos = videos
         self._device = device
         self._run: Path | None = None
@@ -181,7 +187,7 @@ class Forecasts:
             if self._helper is None or not self._helper.alive:
                 if self._helper is not None:
                     self._helper.end()
-                self._helper = Helper(_work, self._device)
+                self._helper = Helper(_work, self._stores, self._device)
             helper = self._helper
         helper.ask((run, path))
         while "share" in (said := helper.hear()):
@@ -225,7 +231,7 @@ def _kept(file: Path) -> dict[str, Any] | None:
     return dict(found)
 
 
-def _work(connection: Connection, device: str) -> None:
+def _work(connection: Connection, stores: Path, device: str) -> None:
     """Make the time lines of the videos that are named, until the server ends."""
     with helping(connection) as say:
         from twostream.prediction import TwoStreamPredictor
@@ -240,7 +246,21 @@ def _work(connection: Connection, device: str) -> None:
                 def tell(task: str, done: float, total: float, detail: str = "") -> None:
                     say(share=done / total if total else 0.0)
 
-                say(timeline=plain(loaded[1].timeline(video, progress=tell)))
+                places = (run / FLOW, *sorted(stores.glob(f"{FLOW}-*")))
+                say(timeline=plain(_timeline(loaded[1], places, video, tell)))
+
+
+def _timeline(
+    predictor: TwoStreamPredictor, stores: tuple[Path, ...], video: Path, progress: Progress
+) -> Timeline:
+    """Return the time line of a video; of what a training has stored of it, where it has."""
+    from twostream.prediction.stored_timeline import stored_clip, stored_timeline
+
+    clip = stored_clip(predictor, stores, video)
+    if clip is None:
+        return predictor.timeline(video, progress=progress)
+    warning = next(iter(clip.readers.values())).header.warning
+    return stored_timeline(predictor, clip, video, warning=warning, progress=progress)
 
 
 def plain(timeline: Timeline) -> dict[str, Any]:

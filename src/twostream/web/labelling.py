@@ -73,7 +73,9 @@ class Labelling:
         self.store = LabelStore(place.folder)
         self._stopped = threading.Event()
         self.pictures = FramePictures(limits, self._stopped)
-        self.forecasts = Forecasts(place.runs / "timelines", self.store.videos, place.device)
+        self.forecasts = Forecasts(
+            place.runs / "timelines", place.runs, self.store.videos, place.device
+        )
         self.training = TrainingJob(place.folder, place.runs, place.choice, self._trained)
         self.on_predictor: Callable[[TwoStreamPredictor, str], None] = lambda *what: None
         if run is not None:
