@@ -110,7 +110,7 @@ def test_what_is_kept_is_not_predicted_again(run: Run) -> None:
     [
         ("run/spatial.safetensors", ["a.mp4", "b.mp4"]),
         ("run/fusion.json", ["a.mp4", "b.mp4"]),
-        ("run/whatever-comes.json", ["a.mp4", "b.mp4"]),
+        ("run/bouts.json", ["a.mp4", "b.mp4"]),
         ("run/recordings/made.json", ["a.mp4", "b.mp4"]),
         ("run/recordings/predicted/b.csv", ["b.mp4"]),
     ],

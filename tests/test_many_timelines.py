@@ -19,11 +19,10 @@ from twostream import timelines
 from twostream.__main__ import run
 from twostream.cli.console import TimeLeft, duration
 from twostream.files import claimed
-from twostream.hub import LEARNT, MODELS
 from twostream.judging import time_budget
 from twostream.labels import read_labels
 from twostream.prediction import Segment, Timeline, TwoStreamPredictor
-from twostream.prediction.many_timelines import PREDICTING
+from twostream.prediction.answering_files import LEARNT
 from twostream.prediction.timeline import LONG
 from twostream.types import RunError, UsageError, VideoError
 from twostream.video.fingerprint import source_hash
@@ -478,7 +477,6 @@ def test_another_run_other_options_and_other_folders_are_refused(
         with pytest.raises(RunError, match="other models"):
             timelines(copy, clips, out=out, threshold=0.5)
         (copy / name).unlink()
-    assert set(PREDICTING) == {*MODELS, *LEARNT}
 
 
 @pytest.mark.parametrize(

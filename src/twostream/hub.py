@@ -15,20 +15,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from twostream.bout_model import BOUTS_NAME, read_bouts
+from twostream.bout_model import read_bouts
 from twostream.checkpoint import AGAIN
 from twostream.files import staged, write_json, write_text
-from twostream.log_linear import FUSION_NAME, read_fusion
+from twostream.log_linear import read_fusion
+from twostream.prediction.answering_files import LEARNT, MODELS
 from twostream.prediction.contract import is_exported
 from twostream.prediction.model_files import load_models
 from twostream.report.card import CARD_NAME, card, without_paths
 from twostream.report.run_contents import read_run
 from twostream.schema import parse_json
-from twostream.types import STREAMS, ModelError, RunError, UsageError
+from twostream.types import ModelError, RunError, UsageError
 
-MODELS = tuple(f"{stream}.safetensors" for stream in STREAMS)
 JSON_FILES = ("results.json", "settings.json")
-LEARNT = (FUSION_NAME, BOUTS_NAME)
 FILES = (*MODELS, CARD_NAME, *JSON_FILES, *LEARNT)
 _EXTRA = frozenset({".gitattributes"})  # the Hub's own
 _REPO = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)

@@ -224,11 +224,11 @@ def test_time_lines_are_made_once_for_a_run_and_a_video(
 
 def test_a_run_is_another_when_anything_that_it_answers_with_is(tmp_path: Path) -> None:
     found = set[str]()
-    for name in ("spatial.safetensors", "fusion.json", "bouts.json", "contract.json"):
+    for name in ("spatial.safetensors", "fusion.json", "bouts.json"):
         (tmp_path / name).write_text("one")
         found.add(identity(tmp_path))
     (tmp_path / "results.json").write_text("of no matter")
-    assert len(found) == 4 and identity(tmp_path) in found
+    assert len(found) == 3 and identity(tmp_path) in found
 
 
 def test_a_second_training_is_refused(folder: Path, tmp_path: Path) -> None:

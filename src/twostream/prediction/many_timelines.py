@@ -28,9 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from twostream import files
-from twostream.bout_model import BOUTS_NAME
-from twostream.log_linear import FUSION_NAME
-from twostream.prediction.contract import CONTRACT_NAME, is_exported, read_contract
+from twostream.prediction.answering_files import answering_files
 from twostream.prediction.fatal_videos import FatalVideos
 from twostream.prediction.kept_timelines import KeptTimeline, kept_timeline, timeline_of
 from twostream.prediction.predictor import TwoStreamPredictor
@@ -40,7 +38,6 @@ from twostream.prediction.timeline_tables import TABLES, write_tables
 from twostream.schema import parse_json
 from twostream.threads import costs_one_video, sentence
 from twostream.types import (
-    STREAMS,
     Progress,
     RunError,
     UsageError,
@@ -55,7 +52,6 @@ logger = logging.getLogger(__name__)
 TIMELINES, SCORES = "timelines", "scores"
 RESULTS_NAME, FATAL_NAME = "results.json", "fatal.json"
 TASK = "seconds"  # of video
-PREDICTING = (*(f"{stream}.safetensors" for stream in STREAMS), FUSION_NAME, BOUTS_NAME)
 FORMAT = 2  # to be raised where a video's time line comes out otherwise, or is kept otherwise
 SECONDS_IF_UNKNOWN = 1.0  # above 0: there is something left
 LONGEST_NAME = 255  # bytes, on nearly all disks
@@ -212,16 +208,11 @@ def _places(videos: Mapping[Path, Path], out: Path) -> dict[Path, _Place]:
 
 def _models_hash(run: Path) -> str:
     """Return the fingerprint of all files that a run or an export answers with."""
-    if is_exported(run):
-        chosen = [run / CONTRACT_NAME, *(file for file, _ in read_contract(run))]
-    else:
-        chosen = [run / name for name in PREDICTING]
     digest = hashlib.sha256()
-    for path in chosen:
-        if path.is_file():
-            with open(path, "rb") as file:
-                content = hashlib.file_digest(file, "sha256").hexdigest()
-            digest.update(f"{path.name} {content}\n".encode())
+    for path in answering_files(run):
+        with open(path, "rb") as file:
+            content = hashlib.file_digest(file, "sha256").hexdigest()
+        digest.update(f"{path.name} {content}\n".encode())
     return digest.hexdigest()
 
 

@@ -22,6 +22,7 @@ from twostream.labels.formats import joined_labels
 from twostream.labels.holds import file_stems
 from twostream.labels.recordings import Span
 from twostream.prediction import TwoStreamPredictor
+from twostream.prediction.answering_files import answering_files
 from twostream.prediction.stored_timeline import stored_timeline
 from twostream.prediction.timeline import Timeline
 from twostream.prediction.timeline_labels import timeline_labels
@@ -44,10 +45,6 @@ if TYPE_CHECKING:
     from twostream.run.training_run import TrainingRun
 
 logger = logging.getLogger(__name__)
-
-# What lies in RUN and no prediction depends on. Whatever else lies there may be part of the
-# answer: a time line too many is better than one of other models.
-_ASIDE = ("asked", "videos", "settings", "results", "curve", "flow-choice", "mirror-images")
 
 
 @dataclass(frozen=True)
@@ -235,9 +232,8 @@ def _part_of(
 
 def _made_by(run: Path) -> dict[str, str]:
     """Return what a run's answer depends on: name of a file -> its fingerprint, and the version."""
-    files = [*run.glob("*.safetensors"), *run.glob("*.json")]
-    prints = {each.name: content_hash(each) for each in files if each.stem not in _ASIDE}
-    return {"twostream": version("twostream"), **dict(sorted(prints.items()))}
+    prints = {path.name: content_hash(path) for path in answering_files(run)}
+    return {"twostream": version("twostream"), **prints}
 
 
 def _kept(

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twostream.files import write_json
+from twostream.prediction.answering_files import answering_files
 from twostream.schema import parse_json
 from twostream.web.processes import EndedError, Helper, failures_told, helping
 
@@ -200,9 +201,8 @@ class Forecasts:
 
 def identity(run: Path) -> str:
     """Return what tells a run's models from others."""
-    names = ("*.safetensors", "*.onnx", "fusion.json", "bouts.json", "contract.json")
-    files = sorted(path for pattern in names for path in run.glob(pattern))
-    return _digest(run.resolve(), *((path.name, *_state(path)) for path in files))
+    files = ((path.name, *_state(path)) for path in answering_files(run))
+    return _digest(run.resolve(), *files)
 
 
 def video_key(path: Path) -> str:
