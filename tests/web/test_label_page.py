@@ -68,6 +68,18 @@ class Page(Browser):
         self.wait(f".tl-class[data-label='{label}']")
         self.find("#tl-screen")[0].click()
 
+    def answer(self, text: str | None) -> None:
+        """Answer the page's question; None: cancel it."""
+        from selenium.webdriver.support.expected_conditions import alert_is_present
+        from selenium.webdriver.support.ui import WebDriverWait
+
+        question = WebDriverWait(self.driver, 20).until(alert_is_present())
+        if text is None:
+            question.dismiss()
+        else:
+            question.send_keys(text)
+            question.accept()
+
     def drag(self, element: object, pixels: int) -> None:
         from selenium.webdriver import ActionChains
 
@@ -158,9 +170,16 @@ def test_bouts_by_keys_are_saved_undone_and_never_overwritten(folder: Path, tmp_
             assert ("day1.avi", "right", 0.32, 1.28) in rows(folder)
             page.click("#tl-conflict button")  # take what is there
             page.until(lambda: page.bouts() == other.bouts())
+        page.click("[aria-label='rename left']")
+        page.answer("sinister")
+        renamed = [wanted[0].replace("left", "sinister")]
+        page.until(lambda: set(renamed) < set(page.bouts()))
+        assert "left" not in {row[1] for row in rows(folder)}
+        page.click("[aria-label='rename sinister']")
+        page.answer(None)  # it keeps its name
         page.click(".tl-bout")
         page.keys(DELETE)
-        page.until(lambda: page.bouts() == [wanted[0]])
+        page.until(lambda: page.bouts() == renamed)
         page.wait("#tl-saved", "saved in labels.csv")
         page.drag(page.find(".tl-lane[data-lane='1']")[0], 120)  # drawn on an empty lane
         page.until(lambda: len(page.bouts()) == 2)

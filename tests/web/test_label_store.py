@@ -172,3 +172,54 @@ def test_folders_that_cannot_be_labelled(tmp_path: Path, files: dict[str, str], 
         (tmp_path / name).write_text(text)
     with pytest.raises(DataError, match=words):
         LabelStore(tmp_path).all()
+
+
+def test_a_class_is_called_otherwise_in_all_files_and_stays_in_its_place(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path, "a.mp4", "b.mp4", "c.mp4")
+    pair = (Recording("b.mp4", (Bout(3, 4, "sit"), Bout(5, 6, "walk")), 9.0, 25.0),)
+    write_labels(Labels(pair, ("walk", "sit")), folder / "study.boris")
+    (folder / "c.srt").write_text("1\n00:00:01,000 --> 00:00:02,500\nwalk\n")
+    store = LabelStore(folder)
+    for label in ("walk", "run"):
+        store.add_class(label)
+    store.save("a.mp4", NEW, VideoLabels((Bout(0, 1, "walk", subject="Ann"),)))
+    store.rename_class("walk", " pace\n")
+    bouts = {name: each.bouts for name, (each, _) in store.all().items()}
+    assert bouts["a.mp4"] == (Bout(0, 1, "pace", subject="Ann"),)
+    assert bouts["b.mp4"] == (Bout(3, 4, "sit"), Bout(5, 6, "pace"))
+    assert bouts["c.mp4"] == (Bout(1, 2.5, "pace"),)
+    assert store.classes() == ("pace", "sit", "run")
+    assert read_labels(folder / "study.boris").classes == ("pace", "sit")
+    store.rename_class("sit", "pace")  # one of two that were told apart
+    assert [b.label for b in store.all()["b.mp4"][0].bouts] == ["pace", "pace"]
+    assert store.classes() == ("pace", "run")
+    for label, name, words in (
+        ("fly", "soar", "'fly' is none of the classes"),
+        ("run", "other", "is what unlabelled time is called"),
+        ("run", "  ", "needs a name"),
+    ):
+        with pytest.raises(DataError, match=words):
+            store.rename_class(label, name)
+
+
+def test_a_rename_that_was_cut_short_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = folder_of(tmp_path, "a.mp4", "b.mp4")
+    for name in ("a", "b"):
+        (folder / f"{name}.srt").write_text("1\n00:00:01,000 --> 00:00:02,500\nwalk\n")
+    store, renames, replace = LabelStore(folder), [], os.replace
+
+    def once(source: str, target: str) -> None:
+        renames.append(target)
+        if len(renames) > 1:
+            raise OSError(28, "No space left on device")
+        replace(source, target)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "replace", once)
+        with pytest.raises(DataError, match="No space left"):
+            store.rename_class("walk", "pace")
+    assert set(LabelStore(folder).classes()) == {"pace", "walk"}
+    LabelStore(folder).rename_class("walk", "pace")
+    assert LabelStore(folder).classes() == ("pace",)

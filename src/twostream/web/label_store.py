@@ -18,14 +18,14 @@ from pathlib import Path
 from twostream.datasets.listed_files import ListedFiles
 from twostream.datasets.time_spans import without
 from twostream.foreign import is_foreign
-from twostream.labels import FORMATS, Bout, Holds, Labels, Recording, kept, write_labels
+from twostream.labels import FORMATS, Bout, Holds, Labels, Recording, write_labels
 from twostream.labels.formats import recognise
 from twostream.labels.label_text import text_start
 from twostream.labels.recordings import OTHER, Span, joined, one_line
 from twostream.types import VIDEO_SUFFIXES, DataError, TwoStreamError
+from twostream.web.label_changes import holds_all, renamed, spans_of, with_recording
 
 OWN_NAME, OWN_FORMAT = "labels.csv", "csv"
-SAME_SECONDS = 0.001
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,25 +47,21 @@ class VideoLabels:
         """Return what a recording says."""
         if recording.watched is None:
             return cls(recording.bouts, (), True)
-        return cls(recording.bouts, without(recording.watched, _spans(recording.bouts)))
+        return cls(recording.bouts, without(recording.watched, spans_of(recording.bouts)))
 
     def __bool__(self) -> bool:
         return bool(self.bouts or self.nothing or self.whole)
 
     def watched(self) -> tuple[Span, ...] | None:
         """Return what was watched: None says all of it."""
-        return None if self.whole else joined([*_spans(self.bouts), *self.nothing])
+        return None if self.whole else joined([*spans_of(self.bouts), *self.nothing])
 
     @property
     def version(self) -> str:
         """Tells states of a video's labels apart."""
         bouts = sorted(set(self.bouts), key=lambda bout: bout.order)
-        said = repr((bouts, without(self.nothing, _spans(self.bouts)), self.whole))
+        said = repr((bouts, without(self.nothing, spans_of(self.bouts)), self.whole))
         return hashlib.sha256(said.encode("utf-8", "surrogateescape")).hexdigest()[:16]
-
-
-def _spans(bouts: Sequence[Bout]) -> list[Span]:
-    return [(bout.start_seconds, bout.end_seconds) for bout in bouts]
 
 
 class ChangedError(TwoStreamError):
@@ -181,11 +177,7 @@ class LabelStore:
 
     def add_class(self, label: str) -> None:
         """Add a class to labels.csv; raises DataError for a name that cannot be one."""
-        label = one_line(label)
-        if not label or len(label) > 100:
-            raise DataError("a class needs a name of up to 100 characters")
-        if label == OTHER:
-            raise DataError(f"{OTHER!r} is what unlabelled time is called: choose another name")
+        label = _class_name(label)
         with self._lock:
             files = self._files()
             known = self._classes(files)
@@ -207,6 +199,28 @@ class LabelStore:
                     left = tuple(each for each in file.labels.classes if each != label)
                     points = file.labels.points - {label}
                     self._write(file, replace(file.labels, classes=left, points=points))
+
+    def rename_class(self, label: str, name: str) -> None:
+        """Call a class otherwise, in all files; one that is called so already takes its bouts.
+
+        Each file is changed whole: where that ends in between, the same rename goes on.
+
+        Raises:
+            DataError: there is no such class, the name cannot be one, or a file's format cannot
+                hold it; then nothing has changed.
+        """
+        name = _class_name(name)
+        with self._lock:
+            files = self._files()
+            if label not in self._classes(files):
+                raise DataError(f"{label!r} is none of the classes")
+            changed = [(file, renamed(file.labels, label, name)) for file in files]
+            changed = [(file, labels) for file, labels in changed if labels != file.labels]
+            for file, labels in changed:
+                if not holds_all(labels, file.holds):
+                    raise DataError(f"{file.path.name} ({file.holds.title}) cannot hold {name!r}")
+            for file, labels in changed:
+                self._write(file, labels)
 
     def _classes(self, files: Sequence[_File]) -> tuple[str, ...]:
         first = [file for file in files if file.path.name == OWN_NAME]
@@ -283,7 +297,7 @@ class LabelStore:
         after = replace(before, bouts=labels.bouts, watched=labels.watched())
         if place is not None:
             file = place[0]
-            changed = _with(file.labels, before, after if stays else None)
+            changed = with_recording(file.labels, before, after if stays else None)
             if holds_all(changed, file.holds):
                 self._write(file, changed)
                 return
@@ -291,9 +305,9 @@ class LabelStore:
             own = self._own(files)
             known = self._classes(files)
             after = replace(after, video=name)
-            self._write(own, replace(_with(own.labels, None, after), classes=known))
+            self._write(own, replace(with_recording(own.labels, None, after), classes=known))
         if place is not None:  # not before the new ones are safe
-            self._write(place[0], _with(place[0].labels, before, None))
+            self._write(place[0], with_recording(place[0].labels, before, None))
 
     def _write(self, file: _File, labels: Labels) -> None:
         path = file.path
@@ -321,51 +335,15 @@ def _read(path: Path) -> _File | None:
     return _File(path, name, FORMATS[name].read(path))
 
 
+def _class_name(label: str) -> str:
+    """Return the name of a class in one line; raises DataError where it cannot be one."""
+    label = one_line(label)
+    if not label or len(label) > 100:
+        raise DataError("a class needs a name of up to 100 characters")
+    if label == OTHER:
+        raise DataError(f"{OTHER!r} is what unlabelled time is called: choose another name")
+    return label
+
+
 def _holds_video(folder: Path) -> bool:
     return any(each.suffix.lower() in VIDEO_SUFFIXES for each in folder.rglob("*"))
-
-
-def _with(labels: Labels, before: Recording | None, after: Recording | None) -> Labels:
-    """Return labels with a recording in the place of another; either may be none."""
-    recordings = list(labels.recordings)
-    at = len(recordings) if before is None else recordings.index(before)
-    recordings[at : at + 1] = [] if after is None else [after]
-    used = (bout.label for bout in after.bouts) if after else ()
-    classes = dict.fromkeys((*labels.classes, *sorted(used)))
-    return replace(labels, recordings=tuple(recordings), classes=tuple(classes))
-
-
-def holds_all(labels: Labels, holds: Holds) -> bool:
-    """Tell whether a format can hold labels, but for rounding times to milliseconds or frames."""
-    try:
-        left = kept(labels, holds)
-    except ValueError:  # frames of a rate that is not known
-        return False
-    if len(left.recordings) != len(labels.recordings):
-        return False
-    if set(left.classes) != set(labels.classes):
-        return False
-    return all(map(_same, labels.recordings, left.recordings))
-
-
-def _same(one: Recording, other: Recording) -> bool:
-    near = max(SAME_SECONDS, 0.51 / one.fps if one.fps else 0)
-
-    def close(spans: Sequence[Span], others: Sequence[Span]) -> bool:
-        return len(spans) == len(others) and all(
-            abs(a - b) <= near
-            for x, y in zip(spans, others, strict=True)
-            for a, b in zip(x, y, strict=True)
-        )
-
-    def told(bout: Bout) -> tuple[object, ...]:
-        return bout.label, bout.subject, bout.annotator, bout.confidence, bout.comment
-
-    if (one.watched is None) != (other.watched is None):
-        return False
-    if not close(one.watched or (), other.watched or ()):
-        return False
-    by_kind = [sorted(each.bouts, key=lambda b: (str(told(b)), b.order)) for each in (one, other)]
-    return [*map(told, by_kind[0])] == [*map(told, by_kind[1])] and close(
-        *(_spans(bouts) for bouts in by_kind)
-    )

@@ -246,14 +246,18 @@ def proposed(labelling: Used) -> list[dict[str, Any]]:
 
 @label_api.post("/classes")
 def change_classes(labelling: Used, sent: Sent) -> list[str]:
-    """Add or remove a class."""
+    """Add a class, remove it, or call it otherwise."""
     match sent:
         case {"add": str(label)}:
             labelling.store.add_class(label)
         case {"remove": str(label)}:
             labelling.store.remove_class(label)
+        case {"rename": str(label), "to": str(name)}:
+            labelling.store.rename_class(label, name)
         case _:
-            raise RefusedError('say {"add": NAME} or {"remove": NAME}', 422)
+            raise RefusedError(
+                'say {"add": NAME}, {"remove": NAME} or {"rename": NAME, "to": NAME}', 422
+            )
     return list(labelling.store.classes())
 
 

@@ -21,3 +21,16 @@ export function clock(seconds) {
 
 // The hue of a class in degrees, by its number: the golden angle sets neighbours far apart.
 export const hue = (number) => Math.round(210 + number * 137.508) % 360;
+
+// Fills a place anew only where that changes it, and nobody is just pressing what stands there;
+// what is focused, or open, stays.
+export function refill(place, children) {
+  const made = element('div', {}, ...children);
+  if (place.shown?.isEqualNode(made) || place.querySelector(':active')) return;
+  place.shown = made.cloneNode(true);
+  const opened = place.querySelector('details')?.open;
+  const at = [...place.querySelectorAll('button')].indexOf(document.activeElement);
+  place.replaceChildren(...made.childNodes);
+  if (opened && place.querySelector('details')) place.querySelector('details').open = true;
+  if (at >= 0) place.querySelectorAll('button')[at]?.focus({ preventScroll: true });
+}

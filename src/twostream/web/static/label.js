@@ -1,11 +1,11 @@
 // The label page: watch a video, label bouts, correct predictions, train.
 import { Bouts, item, unjudged } from './bouts.js';
-import { element, percent } from './dom.js';
+import { element, percent, refill } from './dom.js';
 import { changeClasses, getLabels, getOverview, getProposals, startTraining, stopTraining }
   from './label_api.js';
 import { listenToKeys } from './label_keys.js';
 import { NOTHING, Track } from './label_track.js';
-import { proposalList, trainingShown, videoList } from './label_side.js';
+import { newName, proposalList, trainingShown, videoList } from './label_side.js';
 import { Player } from './player.js';
 
 const LOOK_MS = { busy: 1000, idle: 4000 };
@@ -56,6 +56,15 @@ const track = new Track(find('track'), {
     add(item(first.time, last.end, each.label));
   }),
   pressed: (label) => press(label),
+  renamed: attempt(async (label) => {
+    const to = newName(label, overview.classes);
+    if (to === null) return;
+    if (bouts) await settled(bouts);
+    setClasses(await changeClasses({ rename: label, to }));
+    const { name } = bouts;
+    bouts = null; // with what could be undone: it has the old name
+    await openVideo(name, player.frame?.time ?? 0);
+  }),
   removed: attempt(async (label) => setClasses(await changeClasses({ remove: label }))),
 });
 
@@ -250,8 +259,8 @@ function side() {
   if (bouts && marks.has(bouts.name)) {
     Object.assign(marks.get(bouts.name), { bouts: bouts.sent.bouts.length, whole: bouts.whole });
   }
-  refill('videos', videoList(videos, bouts?.name, openVideo));
-  refill('training', trainingShown(training, run, {
+  refill(find('videos'), videoList(videos, bouts?.name, openVideo));
+  refill(find('training'), trainingShown(training, run, {
     start: attempt(async () => { overview.training = await startTraining(); side(); soon(); }),
     stop: attempt(async () => { overview.training = await stopTraining(); side(); }),
   }));
@@ -261,20 +270,6 @@ function side() {
   find('notes').lastElementChild.replaceChildren(...notes.map((note) => element('li', {}, note)));
   const ready = videos.filter(({ state }) => state === 'ready').length;
   find('unsure').textContent = run ? `of ${ready} of ${videos.length} videos` : 'after a training';
-}
-
-// Fills a place anew only where that changes it, and nobody is just pressing what stands there;
-// what is focused, or open, stays.
-function refill(id, children) {
-  const place = find(id);
-  const made = element('div', {}, ...children);
-  if (place.shown?.isEqualNode(made) || place.querySelector(':active')) return;
-  place.shown = made.cloneNode(true);
-  const opened = place.querySelector('details')?.open;
-  const at = [...place.querySelectorAll('button')].indexOf(document.activeElement);
-  place.replaceChildren(...made.childNodes);
-  if (opened && place.querySelector('details')) place.querySelector('details').open = true;
-  if (at >= 0) place.querySelectorAll('button')[at]?.focus({ preventScroll: true });
 }
 
 let timer;
@@ -307,7 +302,7 @@ async function look() {
     delete find('problem').dataset.lost;
     if (changed) draw(); // else who is just clicking would miss
     side();
-    refill('proposals', proposalList(proposals, openVideo));
+    refill(find('proposals'), proposalList(proposals, openVideo));
   } catch (error) {
     problem(error.message);
     find('problem').dataset.lost = 'yes';

@@ -12,7 +12,7 @@ const times = ({ start, end }) => `${start.toFixed(2)} to ${end.toFixed(2)} s`;
 export class Track {
   // told: seek(seconds); chosen(item) when a bout is clicked on; edged(item, side) when an edge
   // has been dragged, side being start or end; drawn(item) for a bout that was drawn by hand;
-  // pressed(label) for the name of a lane; removed(label) for the cross beside it.
+  // pressed(label) for the name of a lane; renamed(label) and removed(label) for what is beside it.
   constructor(root, told) {
     this.root = root;
     this.told = told;
@@ -51,6 +51,13 @@ export class Track {
         '--hue': hue(number - 1),
       }, key, element('span', {}, name)));
     head.firstChild.addEventListener('click', () => this.told.pressed(label));
+    if (label !== null) {
+      const pen = element('button', {
+        class: 'tl-cross', title: `rename the class ${name}`, 'aria-label': `rename ${name}`,
+      }, '\u270e');
+      pen.addEventListener('click', () => this.told.renamed(label));
+      head.append(pen);
+    }
     if (label !== null && !items.length) {
       const cross = element('button', {
         class: 'tl-cross', title: `remove the class ${name}`, 'aria-label': `remove ${name}`,
