@@ -45,6 +45,11 @@ def test_wrong_usage_ends_with_status_2() -> None:
     assert UsageError.exit_status == 2
 
 
+def test_an_error_is_one_line_whatever_names_it_tells() -> None:
+    said = str(types.VideoError("a\r\nb.mp4", "x\u2028y"))
+    assert said == r"a\r\nb.mp4: x\u2028y" and len(said.splitlines()) == 1
+
+
 def test_a_video_error_names_file_and_cause() -> None:
     error = VideoError("clips/a b.avi", "not a video")
     assert str(error) == "clips/a b.avi: not a video"

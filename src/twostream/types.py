@@ -24,6 +24,7 @@ Error tree::
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -70,10 +71,22 @@ def no_progress(task: str, done: float, total: float, detail: str = "") -> None:
     """Tell nobody: the default."""
 
 
+_LINE_ENDS = re.compile(r"[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")  # all that splitlines knows
+
+
 class TwoStreamError(Exception):
-    """Base of every error a user can mend; the message says what, expected and got, what to do."""
+    """Base of every error a user can mend; the message says what, expected and got, what to do.
+
+    It is one line, whatever the names and values in it are: ends of lines are spelt out.
+
+    >>> print(DataError("no video called 'a" + chr(10) + "b'"))
+    no video called 'a\\nb'
+    """
 
     exit_status = 1
+
+    def __str__(self) -> str:
+        return _LINE_ENDS.sub(lambda end: ascii(end[0])[1:-1], super().__str__())
 
 
 class UsageError(TwoStreamError):
