@@ -247,7 +247,10 @@ def test_a_run_is_read_as_it_was_asked_for() -> None:
 def measured_run(
     tiny_data: Path, other_data: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
-    """A run on three classes of seven groups, six of which train: 9 clips in each of two folds."""
+    """A run on three classes of seven groups, six of which train: 9 clips in each of two folds.
+
+    One fold is held out, and the second one, since two steps teach no stream more than the other.
+    """
     folder = tmp_path_factory.mktemp("curve")
     rows = ["path,label,group,split"]
     for name, root in (("a", tiny_data), ("b", other_data)):
@@ -256,7 +259,8 @@ def measured_run(
                 group = f"{name}{path.stem.split('_')[2]}"
                 rows.append(f"{path},{label},{group},{'test' if group == 'ag01' else 'train'}")
     (folder / "clips.csv").write_text("\n".join(rows) + "\n")
-    recipe = make_recipe("quick", steps=2, batch_size=4, test_positions=1, fit_folds=2)
+    held_out: Any = {"fit_scores": "held-out", "fit_folds": 2, "fit_clips": 9}
+    recipe = make_recipe("quick", steps=2, batch_size=4, test_positions=1, **held_out)
     train_run(RunSettings(data=str(folder / "clips.csv"), recipe=recipe), folder / "RUN")
     return folder / "RUN"
 
@@ -348,7 +352,7 @@ def test_runs_that_held_nothing_back_or_whose_data_changed_are_refused(
             tmp_path / "RUN" / "scores" / f"{stream}-crossfit.npz",
             replace(scores, video_ids=("another.avi", *scores.video_ids[1:])),
         )
-    with pytest.raises(RunError, match="18 clips, and 18 are held out"):
+    with pytest.raises(RunError, match="18 clips, and not all of them are training clips"):
         curve_run(tmp_path / "RUN")
     with pytest.raises(RunError, match="not a RUN folder"):
         curve_run(tmp_path)

@@ -18,16 +18,30 @@ from twostream import recipes
 from twostream.augment import Crop, resized, scaled_crop
 from twostream.checkpoint import StreamModel, load_model
 from twostream.export.graph import StackScorer
+from twostream.fusion import evidence
 from twostream.initialise import NetSettings, Start, starting_network, untrained_model
 from twostream.models import build_model, first_stages
 from twostream.models.imagenet import imagenet_file, imagenet_weights
 from twostream.recipes import QUICK, STANDARD, default_recipe, make_recipe
 from twostream.run import RunSettings
-from twostream.run.cross_fitting import fold_folder, inner_folds, shown_over_fitting
+from twostream.run.cross_fitting import (
+    another_fold,
+    fold_folder,
+    held_out_of,
+    inner_folds,
+    shown_over_fitting,
+)
 from twostream.sampling import segment_positions
 from twostream.scoring import centre_crop, score_stacks
 from twostream.training.stream_training import StreamTraining
-from twostream.types import ModelError, TemporalInput, UsageError
+from twostream.types import (
+    DatasetSplit,
+    LabeledVideo,
+    ModelError,
+    TemporalInput,
+    UsageError,
+    VideoScores,
+)
 
 # Samples
 
@@ -358,3 +372,31 @@ def test_the_default_does_the_whole_job(few_data: Path, tmp_path: Path) -> None:
     video = next(few_data.glob("*/*.avi"))  # stored at 24 px, its crops enlarged
     assert sum(score for _, score in TwoStreamPredictor.load(out).predict(video).top(14)) > 0.99
     assert "draws of each clip" not in (out / "README.md").read_text()  # --steps went before
+
+
+def test_more_clips_are_held_out_where_they_do_not_tell_the_streams_apart() -> None:
+    videos = [LabeledVideo(f"{i}", Path(f"{i}.mp4"), i % 2) for i in range(80)]
+    parts = [videos[:40], videos[40:60], videos[60:]]
+    drawn = [
+        DatasetSplit("some", f"fold {i}/3", ("a", "b"), (*videos,), tuple(part))
+        for i, part in enumerate(parts, start=1)
+    ]
+
+    def scores(stream: str, right: int) -> VideoScores:
+        """Of the first fold, 0.8 for the class on so many of the 40 clips, and else 0.2."""
+        labels = np.array([video.label for video in parts[0]])
+        true = np.where(np.arange(40) < right, 0.8, 0.2)
+        both = np.stack([np.where(labels == k, true, 1 - true) for k in (0, 1)], axis=1)
+        ids = tuple(video.video_id for video in parts[0])
+        return VideoScores(ids, labels, ("a", "b"), both.astype(np.float32), stream=stream)
+
+    alike = [scores("spatial", 24), scores("temporal", 24)]
+    assert evidence(alike) == pytest.approx(0, abs=0.1)
+    assert another_fold(alike, drawn, drawn[:1]) == drawn[1:2]
+    assert another_fold(alike, drawn, drawn[:2]) == drawn[2:]
+    assert another_fold(alike, drawn, drawn) == []
+    # 36 of 40 right, against a coin: 40 (log 2 + .9 log .9 + .1 log .1) nats
+    apart = [scores("spatial", 36), scores("temporal", 20)]
+    assert evidence(apart) == pytest.approx(14.7, abs=0.5)
+    assert another_fold(apart, drawn, drawn[:1]) == []
+    assert held_out_of(apart[0], drawn, drawn[1:2]) == [drawn[1], drawn[0]]

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from twostream.log_linear import FUSED, METHOD, LogLinear, answer, learn
+from twostream.log_linear import FUSED, METHOD, LogLinear, answer, learn, log_loss
 from twostream.types import DataError, UsageError, VideoScores
 
 METHODS = ("average", "weighted", "svm", METHOD)
@@ -94,15 +94,33 @@ def log_linear_fusion(fit: Sequence[VideoScores]) -> LogLinear:
     Raises:
         DataError: classes or videos differ, or fewer than two classes are among the clips.
     """
+    scores, labels = _to_learn_from(fit)
+    return learn(fit[0].classes, [each.stream for each in fit], scores, labels)
+
+
+def evidence(fit: Sequence[VideoScores]) -> float:
+    """Return by how many nats the learnt fusion is likelier than the lesser stream alone.
+
+    Where that is little, either stream might as well answer: the clips do not tell how much each
+    of them is worth. Arguments and errors are those of ``log_linear_fusion``.
+    """
+    scores, labels = _to_learn_from(fit)
+    fusion = learn(fit[0].classes, [each.stream for each in fit], scores, labels)
+    alone = [
+        log_loss(fusion.calibrated(each.stream, own), labels)
+        for each, own in zip(fit, scores, strict=True)
+    ]
+    return (max(alone) - fusion.loss) * fusion.clips
+
+
+def _to_learn_from(
+    fit: Sequence[VideoScores],
+) -> tuple[list[NDArray[np.float32]], NDArray[np.int64]]:
+    """Return the streams' (n, k) scores of the clips that can be learnt from, and (n,) labels."""
     matched = match(fit)
     _check_probabilities(matched)
     usable = _usable(matched)
-    return learn(
-        matched[0].classes,
-        [scores.stream for scores in matched],
-        [scores.scores[usable] for scores in matched],
-        matched[0].labels[usable],
-    )
+    return [each.scores[usable] for each in matched], matched[0].labels[usable]
 
 
 def pooled(streams: Sequence[VideoScores], fusion: LogLinear) -> VideoScores:

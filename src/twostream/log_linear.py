@@ -237,8 +237,8 @@ def learn(
         tuple(weights.tolist()),
         tuple(alone),
         len(labels),
-        _loss(np.mean(np.asarray(scores), axis=0), labels),
-        _loss(product(scores, weights.tolist()), labels),
+        log_loss(np.mean(np.asarray(scores), axis=0), labels),
+        log_loss(product(scores, weights.tolist()), labels),
     )
 
 
@@ -267,8 +267,8 @@ def _likeliest(scores: Sequence[Scores], labels: NDArray[np.int64]) -> NDArray[n
     return np.asarray(found.x, np.float64)
 
 
-def _loss(probabilities: Scores, labels: NDArray[np.int64]) -> float:
-    """Return the mean negative log likelihood in nats."""
+def log_loss(probabilities: Scores, labels: NDArray[np.int64]) -> float:
+    """Return the mean negative log likelihood in nats, of (n, k) scores and (n,) classes."""
     rows = np.arange(len(labels))
     return float(-np.log(np.maximum(probabilities[rows, labels], FLOOR)).mean())
 

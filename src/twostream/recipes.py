@@ -62,7 +62,8 @@ class Recipe:
         test_positions: frames or stacks a video is scored on (25 in the paper, x 10 crops).
         fit_scores: what fusion learns from: "out-of-fold" scores, each training clip's by nets that
             did not see it; "held-out" ones, of a fold that holds ``fit_clips``, or as many as
-            together do; or "in-sample" ones.
+            together do, and of further ones while these do not tell the streams apart; or
+            "in-sample" ones.
         fit_folds: folds of the training clips for out-of-fold scores.
         fit_clips: held-out clips that are enough: two weights are learnt from them.
         imagenet: both nets start from ImageNet weights (``models.imagenet``), the temporal one by

@@ -21,7 +21,13 @@ from twostream.fusion import fuse, pooled
 from twostream.log_linear import LogLinear, read_fusion
 from twostream.report import write_report
 from twostream.report.measures import confidence_interval, recalls
-from twostream.run.cross_fitting import inner_folds, joined, said_before
+from twostream.run.cross_fitting import (
+    drawn_folds,
+    held_out_of,
+    inner_folds,
+    joined,
+    said_before,
+)
 from twostream.run.description import read_results
 from twostream.run.kept_videos import data_of, kept_videos
 from twostream.run.power_law import learning_curve
@@ -91,7 +97,9 @@ def curve_run(
         own, others = stored(job)
         folds = inner_folds(job.settings, job.dataset, job.split, own.split)
         job.settle_flips(own, folds, others)  # as the run did
-        whole = whole_scores(run, folds)
+        drawn = drawn_folds(job.settings, job.dataset, job.split, own.split)
+        whole = whole_scores(run, drawn)
+        folds = held_out_of(whole["spatial"], drawn, folds)
         folds = scored(folds, whole)
         held_out_groups(folds)  # before anything is trained
         points = planned(folds, sizes, settings.seed)
@@ -212,17 +220,17 @@ def whole_scores(run: Path, folds: Sequence[DatasetSplit]) -> dict[Stream, Video
     """Read what the run's own cross-fitting left.
 
     Raises:
-        RunError: there are scores of others than the held-out clips.
+        RunError: there are scores of others than the clips of these folds.
     """
     files = {stream: run / "scores" / f"{stream}-crossfit.npz" for stream in STREAMS}
     found = {stream: load_scores(file) for stream, file in files.items()}
-    held_out = {video.video_id for fold in folds for video in fold.test}
+    known = {video.video_id for fold in folds for video in fold.test}
     for stream, scores in found.items():
-        if not set(scores.video_ids) <= held_out:
+        if not set(scores.video_ids) <= known:
             raise RunError(
-                f"{files[stream]} holds scores of {len(scores.video_ids)} clips, and "
-                f"{len(held_out)} are held out of the data as it is now: the data has changed, so "
-                "train the run again"
+                f"{files[stream]} holds scores of {len(scores.video_ids)} clips, and not all of "
+                "them are training clips of the data as it is now: the data has changed, so train "
+                "the run again"
             )
     return found
 

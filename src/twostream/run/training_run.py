@@ -25,6 +25,7 @@ from twostream.report import write_report
 from twostream.report.card import write_card
 from twostream.run.bout_durations import learn_bouts
 from twostream.run.cross_fitting import (
+    another_fold,
     drawn_folds,
     enough,
     fold_folder,
@@ -198,7 +199,7 @@ class TrainingRun:
         ]
         fusion = None
         if fuses:
-            fit = train if not folds else self.cross_fitted(own, folds, others)
+            fit, folds = self.cross_fitted(own, folds, others) if folds else (train, folds)
             if folds and (fusion := learnt_fusion(fit, folds)):
                 write_fusion(out, fusion)
             for each in fused(test, fit, fusion, seed=settings.seed):
@@ -358,16 +359,20 @@ class TrainingRun:
 
     def cross_fitted(
         self, own: StoredSplit, folds: Sequence[DatasetSplit], others: Sequence[StoredSplit]
-    ) -> list[VideoScores]:
-        """Score each training clip with nets that were trained without its fold."""
+    ) -> tuple[list[VideoScores], list[DatasetSplit]]:
+        """Score training clips with nets that were trained without their fold; which folds."""
         parts: dict[Stream, list[VideoScores]] = {stream: [] for stream in self.settings.streams}
-        for i in range(len(folds)):
+        drawn = drawn_folds(self.settings, self.dataset, self.split, own.split)
+        waiting, folds = [*folds], []
+        while waiting:
+            folds.append(waiting.pop(0))
             for stream, done in parts.items():
-                done.append(self.fold_scores(stream, i, own, folds, others))
-        fit = [joined(of_folds) for of_folds in parts.values()]
+                done.append(self.fold_scores(stream, len(folds) - 1, own, folds, others))
+            fit = [joined(of_folds) for of_folds in parts.values()]
+            waiting = waiting or another_fold(fit, drawn, folds)
         for each in fit:
             save_scores(self.out / "scores" / f"{each.stream}-crossfit.npz", each)
-        return fit
+        return fit, folds
 
     def fold_scores(
         self,
