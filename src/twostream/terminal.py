@@ -7,6 +7,17 @@ import unicodedata
 
 _LOGIN = re.compile(r"\b((?:https?|rtsps?|rtmp|tcp|udp):/{1,2})[^\s@]*@(?=[\w\[])", re.IGNORECASE)
 
+_LINE_ENDS = re.compile(r"[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")  # all that splitlines knows
+
+
+def on_one_line(text: str) -> str:
+    """Return text with the ends of its lines spelt out.
+
+    >>> print(on_one_line("no video called 'a" + chr(10) + "b'"))
+    no video called 'a\\nb'
+    """
+    return _LINE_ENDS.sub(lambda end: ascii(end[0])[1:-1], text)
+
 
 def printable(text: str) -> str:
     """Return text as a terminal may have it: what would steer it is spelt out.

@@ -1,4 +1,4 @@
-"""The nouns of the package, the shape legend and the error tree.
+"""The nouns of the package, the shape legend and the errors.
 
 Shape legend, used in every signature and docstring:
 
@@ -9,22 +9,11 @@ A *field* is the optical flow of one pair of frames, ``(2, h, w)`` float32: comp
 displacement to the right (x), component 1 downwards (y), in pixels of the stored size per frame.
 A *stack* is ``(length, 2, h, w)``; it becomes ``2 * length`` channels only at the model's door.
 Frames are ``(h, w, 3)`` uint8 RGB.
-
-Error tree::
-
-    TwoStreamError              exit status 1: one clear sentence, never a traceback
-    +-- UsageError              exit status 2: an option or argument is wrong
-    +-- DataError               a data set, list or class folder cannot be used
-    +-- VideoError              one video cannot be decoded (carries path and cause)
-    +-- StoreError              a flow store is missing, damaged or made with other settings
-    +-- ModelError              a model file or weights do not fit
-    +-- RunError                a RUN folder is in use, unfinished or holds something else
 """
 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -34,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twostream.schema import RANGES, from_json
+from twostream.terminal import on_one_line
 
 Stream = Literal["spatial", "temporal"]
 STREAMS: tuple[Stream, ...] = get_args(Stream)
@@ -71,22 +61,16 @@ def no_progress(task: str, done: float, total: float, detail: str = "") -> None:
     """Tell nobody: the default."""
 
 
-_LINE_ENDS = re.compile(r"[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")  # all that splitlines knows
-
-
 class TwoStreamError(Exception):
     """Base of every error a user can mend; the message says what, expected and got, what to do.
 
-    It is one line, whatever the names and values in it are: ends of lines are spelt out.
-
-    >>> print(DataError("no video called 'a" + chr(10) + "b'"))
-    no video called 'a\\nb'
+    It is one line, whatever names and values are in it.
     """
 
     exit_status = 1
 
     def __str__(self) -> str:
-        return _LINE_ENDS.sub(lambda end: ascii(end[0])[1:-1], super().__str__())
+        return on_one_line(super().__str__())
 
 
 class UsageError(TwoStreamError):

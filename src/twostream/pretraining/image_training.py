@@ -207,7 +207,7 @@ def _one_sentence() -> Iterator[None]:
     try:
         yield
     except DataError as error:
-        *traceback, last = str(error).strip().splitlines()
+        *traceback, last = str(error.args[0]).strip().splitlines()
         if not traceback:
             raise
         raise DataError(last.partition(": ")[2]) from error
