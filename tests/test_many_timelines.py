@@ -8,7 +8,7 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from weakref import ref
 
 import numpy as np
@@ -64,6 +64,19 @@ class Seen:
         self.videos: list[str] = []
         self.before: Callable[[Path], object] = lambda video: None
 
+    @classmethod
+    def instead(cls, monkeypatch: pytest.MonkeyPatch) -> Self:
+        """Put one in the place of all networks."""
+        stand_in = cls()
+
+        class Loaded:
+            spec = make_models(None)[0].spec
+            windows = LONG
+            timeline = staticmethod(lambda *given, **more: stand_in.timeline(*given, **more))
+
+        monkeypatch.setattr(TwoStreamPredictor, "load", lambda run, device: Loaded())
+        return stand_in
+
     def timeline(self, video: Path, **options: Any) -> Timeline:
         """What a predictor's method gives."""
         self.videos.append(f"{video.parent.name}/{video.name}")
@@ -87,15 +100,7 @@ class Seen:
 @pytest.fixture
 def seen(monkeypatch: pytest.MonkeyPatch) -> Seen:
     """In place of the networks."""
-    stand_in = Seen()
-
-    class Loaded:
-        spec = make_models(None)[0].spec
-        windows = LONG
-        timeline = staticmethod(lambda *given, **more: stand_in.timeline(*given, **more))
-
-    monkeypatch.setattr(TwoStreamPredictor, "load", lambda run, device: Loaded())
-    return stand_in
+    return Seen.instead(monkeypatch)
 
 
 # --- the tables

@@ -251,7 +251,7 @@ def refuse_foreign(folder: Path, what: str = "run", mark: str = ASKED) -> None:
 
 @contextmanager
 def claimed(
-    folder: Path, asked: dict[str, Any], *, resume: bool, what: str = "run"
+    folder: Path, asked: dict[str, Any], *, resume: bool, what: str = "run", shared: bool = False
 ) -> Iterator[None]:
     """Hold a folder for one process; refuse one in use, of other settings, or foreign.
 
@@ -260,13 +260,14 @@ def claimed(
         asked: what is asked for, as JSON values; kept in asked.json.
         resume: continue what lies there.
         what: lies there, for the messages.
+        shared: beside other processes that share it.
 
     Raises:
         RunError: in one sentence, and nothing on disk has changed.
     """
     refuse_foreign(folder, what)
-    path = folder / ASKED
-    with locked(folder, "wait, or choose another --out", "choose another --out", make=True):
+    path, instead = folder / ASKED, "choose another --out"
+    with locked(folder, f"wait, or {instead}", instead, make=True, shared=shared):
         asked = json.loads(json.dumps(asked))
         if path.is_file():
             before = read_json(path)
@@ -293,6 +294,7 @@ def locked(
     instead: str,
     *,
     make: bool = False,
+    shared: bool = False,
     error: type[TwoStreamError] = RunError,
 ) -> Iterator[None]:
     """Hold a folder for one process; where the disk has no locks, only a note says so.
@@ -301,6 +303,7 @@ def locked(
         folder: to hold.
         wait, instead: what to do where it is in use, and where it cannot be written.
         make: make it where it does not exist.
+        shared: beside others that share it, where the system has such locks (not on Windows).
         error: what is raised.
 
     Raises:
@@ -314,7 +317,8 @@ def locked(
                 held.enter_context(FileLock(folder / LOCK, timeout=0))
             else:  # without FileLock, whose marks on disks without locks outlive who made them
                 file = held.enter_context(open(folder / LOCK, "ab"))
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                how = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+                fcntl.flock(file, how | fcntl.LOCK_NB)
         except (Timeout, BlockingIOError):
             raise error(f"{folder} is in use by another process: {wait}") from None
         except OSError as why:

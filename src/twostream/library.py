@@ -29,6 +29,7 @@ from twostream.run.data_settings import adapted, shared_rate
 from twostream.run.mirror_images import left_to_data, tried
 from twostream.run.mirror_pairs import mirror_pairs
 from twostream.run.request import check_classes
+from twostream.shards import Shard
 from twostream.store.clips import kinds_of
 from twostream.store.flow_store import SETTINGS_NAME, Codec, FlowStore, StoreSettings
 from twostream.training import TrainerOptions
@@ -61,6 +62,7 @@ def extract(
     backward: bool = False,
     workers: int | None = None,
     device: str = "auto",
+    shard: str | None = None,
 ) -> ExtractSummary:
     """Compute frames and optical flow of every video into a store; what is there is kept.
 
@@ -76,6 +78,7 @@ def extract(
         backward: backward flow too, for bi-directional input.
         workers: threads; None: one a core.
         device: "cpu", "cuda", or "auto": a GPU where it computes this flow faster.
+        shard: "i/n": the i-th of n parts; each may be done on a machine of its own.
 
     Returns:
         What was done; videos that could not be decoded are named in ``failed``.
@@ -97,6 +100,7 @@ def extract(
         kinds=("rgb", "forward", "backward") if backward else ("rgb", "forward"),
         workers=workers,
         device=device,
+        shard=None if shard is None else Shard.parse(shard),
     )
 
 
@@ -269,6 +273,7 @@ def timelines(
     *,
     out: Path | str,
     device: str = "cpu",
+    shard: str | None = None,
     progress: Progress = no_progress,
     **options: Any,
 ) -> ManyTimelines:
@@ -280,6 +285,7 @@ def timelines(
         videos: files, folders of frames, and folders of these.
         out: folder for a time line of each video and two tables of all (docs/use.md).
         device: "cpu", "cuda" or "auto".
+        shard: "i/n": the i-th of n parts, without tables; each may be done on a machine of its own.
         progress: told how many seconds of video are done, of those that are to be done now.
         **options: of ``TwoStreamPredictor.timeline``: ``window_seconds=1.0``, ``threshold=0.5``.
 
@@ -292,7 +298,10 @@ def timelines(
     """
     paths = [videos] if isinstance(videos, Path | str) else videos
     found = find_videos([Path(path) for path in paths])
-    return write_timelines(Path(run), found, Path(out), device=device, progress=progress, **options)
+    part = None if shard is None else Shard.parse(shard)
+    return write_timelines(
+        Path(run), found, Path(out), device=device, shard=part, progress=progress, **options
+    )
 
 
 def _split(data: Data) -> DatasetSplit:

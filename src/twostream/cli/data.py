@@ -48,14 +48,17 @@ def extract(
     device: Literal["auto", "cpu", "cuda"] = own(
         "auto", "auto: a GPU where it computes this flow faster."
     ),
+    shard: options.ShardText = None,
     as_json: options.AsJson = False,
 ) -> int:
     """Compute frames and optical flow of every video into a store; continues where it stopped."""
     from twostream.datasets import load_dataset
     from twostream.extraction import extract as run
     from twostream.recipes import make_recipe
+    from twostream.shards import Shard
 
     shown = Shown(as_json=as_json)
+    part = None if shard is None else Shard.parse(shard)
     dataset = load_dataset(data, missing="keep")  # each is named at the end
     shown.say(dataset.describe())
     for note in dataset.notes:
@@ -69,6 +72,7 @@ def extract(
             kinds=("rgb", "forward", "backward") if backward else ("rgb", "forward"),
             workers=workers,
             device=device,
+            shard=part,
             progress=shown.step,
         )
     for video_id, why in summary.warnings.items():

@@ -129,6 +129,15 @@ Workers = Annotated[
     int | None,
     option(panel=MACHINE, min=1, help="Threads that work on videos; default: one a core."),
 ]
+ShardText = Annotated[
+    str | None,
+    option(
+        panel=MACHINE,
+        metavar="i/n",
+        help="Do the i-th of n parts; n such commands, on any machines that share the folder, do "
+        "all of it.",
+    ),
+]
 LoaderWorkers = Annotated[
     int | None, option(panel=MACHINE, min=0, help="Processes that make batches.")
 ]

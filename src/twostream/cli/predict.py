@@ -16,6 +16,7 @@ from twostream.cli.options import CUDA, own
 
 if TYPE_CHECKING:
     from twostream.prediction import Timeline, TwoStreamPredictor
+    from twostream.shards import Shard
     from twostream.types import Progress
 
 SUFFIXES = {"csv": ".csv", "scores": ".csv", "srt": ".srt", "video": ".mp4"}
@@ -69,6 +70,7 @@ def predict(
         metavar="OUT",
     ),
     accelerator: options.Device = "auto",
+    shard: options.ShardText = None,
     as_json: bool = own(False, "Print one JSON list as the last line.", None, "--json"),
 ) -> int:
     """Label videos: flow is computed inside, with what the model files say.
@@ -78,6 +80,7 @@ def predict(
     """
     from twostream.prediction import TwoStreamPredictor
     from twostream.prediction.videos import find_videos
+    from twostream.shards import Shard
     from twostream.types import UsageError
     from twostream.video.addresses import without_password
 
@@ -90,6 +93,7 @@ def predict(
     _refuse({"seconds": seconds}, live is not None, "--live")
     _refuse({"smooth": smooth, "out": out, **files}, timeline, "--timeline")
     _refuse(common, timeline or live is not None, "--timeline or --live")
+    _refuse({"shard": shard}, out is not None, "--timeline with --out")
     asked: dict[str, Any] = {
         "window_seconds": window,
         "every_seconds": every,
@@ -110,7 +114,8 @@ def predict(
     if out is not None:
         _refuse_beside_out(files)
         _labels_format(None, labels_format)
-        return _many(shown, run, found, out, device, asked)
+        part = None if shard is None else Shard.parse(shard)
+        return _many(shown, run, found, out, part, device, asked)
     if not timeline:
         predictor = TwoStreamPredictor.load(run, device=device)
         return _each(shown, list(found), lambda video, _: _labels(shown, predictor, video, top))
@@ -193,6 +198,7 @@ def _many(
     run: Path,
     found: dict[Path, Path],
     out: Path,
+    shard: Shard | None,
     device: str,
     asked: dict[str, Any],
 ) -> int:
@@ -208,7 +214,9 @@ def _many(
         shown.step(task, int(done), math.ceil(total), detail)
 
     with shown.progress():
-        result = write_timelines(run, found, out, device=device, progress=told, **asked)
+        result = write_timelines(
+            run, found, out, device=device, shard=shard, progress=told, **asked
+        )
     if result.failed:
         shown.table("no time line", ("video", "why"), list(result.failed.items()), text_columns=2)
     speed = result.times_real_time
@@ -225,7 +233,12 @@ def _many(
     ]
     columns = ("", "videos", "length", "took", "times real time")
     shown.table(f"{out}: {result.videos} videos", columns, rows)
-    shown.say(f"tables of all videos: {', '.join(str(out / name) for name in TABLES)}")
+    tables = ", ".join(str(out / name) for name in TABLES)
+    shown.say(
+        f"tables of all videos: {tables}"
+        if shard is None
+        else "tables come of the same command without --shard, once all shards have ended"
+    )
     shown.result(result.to_json())
     return 1 if result.failed else 0
 

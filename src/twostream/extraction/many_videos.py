@@ -22,6 +22,7 @@ from twostream.extraction.one_video import extract_clip
 from twostream.flow.device import choose_device, make_on_device
 from twostream.flow.opencv import one_opencv_thread
 from twostream.labels.stretch_ids import stored_id
+from twostream.shards import Shard
 from twostream.store.flow_store import FlowStore, Kind, StoreSettings
 from twostream.threads import StoppedError, num_cores, sentence, work_through
 from twostream.types import LabeledVideo, Progress, StoreError, VideoError, no_progress
@@ -148,12 +149,13 @@ def extract(
     kinds: Sequence[Kind] = ("rgb", "forward"),
     workers: int | None = None,
     device: str = "auto",
+    shard: Shard | None = None,
     progress: Progress = no_progress,
 ) -> ExtractSummary:
     """Extract videos into a store, in parallel; what is finished and valid is skipped.
 
     A video that cannot be decoded is listed in the summary and never stops the run. A run that
-    was killed is continued by the same call.
+    was killed is continued by the same call. Several processes may fill one store at once.
 
     Args:
         videos: what each id stands for is one file; of a stretch (``store.spans``) the whole one.
@@ -162,6 +164,7 @@ def extract(
         kinds: any of "rgb", "forward", "backward"; more may be added by a later call.
         workers: number of threads; None uses every core.
         device: where the flow is computed: "cpu", "cuda", or "auto" (see ``choose_device``).
+        shard: the part of the videos, in the order of their ids, that is extracted; None: all.
         progress: called in the calling thread, several times a second and after each video; done
             and total are videos, the detail tells the rate, the time left by the share of the
             files' bytes that is done, and a video that is worked on.
@@ -173,6 +176,8 @@ def extract(
     """
     started = time.monotonic()
     threads, unique = workers or num_cores(), _unique(videos)
+    if shard is not None:
+        unique = shard.of(sorted(unique, key=lambda video: video.video_id))
     if directions_of(kinds) and unique and not settings.imported:
         device = choose_device(device, settings.flow, settings.parameters, threads=threads)
     flow_store = FlowStore.create(store, settings)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -28,14 +28,18 @@ class FatalVideos:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._times: dict[str, int] = {}
-        try:
-            said = parse_json(path.read_bytes())
-            self._times = {key: int(said[key]) for key in said}
-        except FileNotFoundError:
-            pass
-        except (OSError, ValueError, TypeError) as error:
-            logger.warning(f"{path} cannot be read ({error}) and is begun anew")
+        self._times = _read(path)
+
+    def take_over(self, others: Iterable[Path]) -> None:
+        """Take over what stands in such files of other processes, which have ended.
+
+        Raises:
+            OSError: the disk refuses.
+        """
+        for each in others:
+            for key, times in _read(each).items():
+                self._write(key, max(times, self.times(key)))
+            each.unlink()
 
     def times(self, fingerprint: str) -> int:
         """Return how many processes ended over a video."""
@@ -74,3 +78,14 @@ class FatalVideos:
             files.write_json(self._path, self._times)
         else:
             self._path.unlink(missing_ok=True)
+
+
+def _read(path: Path) -> dict[str, int]:
+    try:
+        said = parse_json(path.read_bytes())
+        return {key: int(said[key]) for key in said}
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, TypeError) as error:
+        logger.warning(f"{path} cannot be read ({error}) and is begun anew")
+        return {}

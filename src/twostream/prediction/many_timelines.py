@@ -8,6 +8,7 @@
     OUT/time-budget.csv           count, durations, latency and share of time of each class
     OUT/results.json              how many there are, which failed and why; written last
     OUT/fatal.json                videos over which a process died, while there are any
+    OUT/shards/                   what processes have that do a part of the videos each
     OUT/.lock                     held while a process uses the folder
 
 The tables are about the videos that the command names, and about all of them but those that failed:
@@ -22,6 +23,7 @@ import inspect
 import logging
 import os
 import time
+from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -32,10 +34,12 @@ from twostream.prediction.answering_files import answering_files
 from twostream.prediction.fatal_videos import FatalVideos
 from twostream.prediction.kept_timelines import KeptTimeline, kept_timeline, timeline_of
 from twostream.prediction.predictor import TwoStreamPredictor
+from twostream.prediction.shared_timelines import held
 from twostream.prediction.timeline import check_threshold
 from twostream.prediction.timeline_files import scores_csv
 from twostream.prediction.timeline_tables import TABLES, write_tables
 from twostream.schema import parse_json
+from twostream.shards import Shard
 from twostream.threads import costs_one_video, sentence
 from twostream.types import (
     Progress,
@@ -50,7 +54,7 @@ from twostream.video.fingerprint import source_hash
 logger = logging.getLogger(__name__)
 
 TIMELINES, SCORES = "timelines", "scores"
-RESULTS_NAME, FATAL_NAME = "results.json", "fatal.json"
+RESULTS_NAME = "results.json"
 TASK = "seconds"  # of video
 FORMAT = 2  # to be raised where a video's time line comes out otherwise, or is kept otherwise
 SECONDS_IF_UNKNOWN = 1.0  # above 0: there is something left
@@ -116,18 +120,21 @@ def write_timelines(
     out: Path,
     *,
     device: str = "cpu",
+    shard: Shard | None = None,
     progress: Progress = no_progress,
     **options: Any,
 ) -> ManyTimelines:
     """Tell what happens when in many videos; what OUT has already is kept.
 
-    Memory does not grow with the number of videos, nor with their length.
+    Memory does not grow with the number of videos, nor with their length. Several processes may
+    each do a shard of them at once; who then does all finds them done, and writes the tables.
 
     Args:
         run: a RUN folder, or an exported one.
         videos: from ``find_videos``: each video, and what it is called.
         out: the folder; made where it does not exist.
         device: where the networks run.
+        shard: the part of the videos, in the order of their names, that is done; None: all.
         progress: told how many seconds of video are done, of those that are to be done now.
         **options: of ``TwoStreamPredictor.timeline``.
 
@@ -146,15 +153,20 @@ def write_timelines(
     models = _models_hash(run)
     _refuse_others(run, out, models)
     settings = {"timelines": FORMAT, "models": models, **asked}
-    with files.claimed(out, settings, resume=True, what="set of time lines"):
-        result = ManyTimelines(out, len(places))
-        fatal = FatalVideos(out / FATAL_NAME)
-        to_do = _looked_at(places, fatal, predictor.spec.fps, progress)
+    with held(out, settings, shard) as fatal:
         _say_others(places, out)
+        if shard is not None:
+            by_name = sorted(places.items(), key=lambda item: item[1].name)
+            places = dict(shard.of(by_name))
+        result = ManyTimelines(out, len(places))
+        to_do = _looked_at(places, fatal, predictor.spec.fps, progress)
         for name in (RESULTS_NAME, *TABLES):
             (out / name).unlink(missing_ok=True)
         result.before = len(places) - len(to_do)
         _work(predictor, places, to_do, fatal, asked, result, progress)
+        if shard is not None:
+            deque(_all_kept(places, result), maxlen=0)  # adds them up
+            return result
         write_tables(out, _all_kept(places, result))
         about = ("videos", "seconds", "failed", "warnings")
         files.write_json(out / RESULTS_NAME, {name: getattr(result, name) for name in about})
