@@ -122,7 +122,9 @@ def test_durations_come_from_the_labels(tmp_path: Path) -> None:
     assert model.mean_seconds == (5.0, 3.0)
     assert model.shortest_seconds == pytest.approx((2.5, 0.6))  # half of the 10% quantile
     assert model.shares == (0.25, 0.75)
-    for each in (model, learn(("rest", "walk"), lasted, {"walk": ("go", "wave")})):
+    told = learn(("rest", "walk"), lasted, {"walk": ("go", "wave")}, ["wave"])
+    assert told.together == {"walk": ("go", "wave")} and told.points == ("wave",)
+    for each in (model, told):
         write_bouts(tmp_path, each)
         assert read_bouts(tmp_path) == each
     assert model.of(("rest", "walk")) is model

@@ -10,7 +10,7 @@ import pytest
 
 from twostream.__main__ import run
 from twostream.cli.convert import FORMAT
-from twostream.labels import FORMATS, Bout, Recording, read_labels
+from twostream.labels import FORMATS, Bout, Recording, read_labels, write_labels
 from twostream.labels.formats import recognise
 from twostream.prediction import Segment, Timeline
 from twostream.prediction.timeline_labels import timeline_labels
@@ -159,6 +159,39 @@ def test_a_class_of_labels_that_hold_at_once_is_a_bout_of_each(tmp_path: Path) -
         Bout(1, 4, "groom", confidence=0.5),
         Bout(5, 6, "sit", confidence=0.8),
     )
+
+
+def test_a_point_event_stands_in_the_middle_of_its_segment(tmp_path: Path) -> None:
+    timeline = Timeline(
+        write_clip(tmp_path / "clip.avi", frames=30),
+        ("sit", "bite + sit", "peck", "other"),
+        np.array([1.0, 2.0]),
+        np.full((2, 4), 0.25, np.float32),
+        {},
+        (
+            Segment(0, 1, "sit", 0.9),
+            Segment(1, 2, "bite + sit", 0.5),
+            Segment(2, 5, "sit", 0.9),
+            Segment(5, 6, "other", 0.8),
+        ),
+        None,
+        6.0,
+        together={"bite + sit": ("bite", "sit")},
+        points=("bite", "peck"),
+    )
+    labels = timeline_labels(timeline, tmp_path)
+    assert labels.points == {"bite", "peck"} and labels.classes == ("sit", "bite", "peck")
+    assert labels.recordings[0].bouts == (
+        Bout(0, 5, "sit", confidence=0.82),
+        Bout(1.5, 1.5, "bite", confidence=0.5),
+    )
+    write_labels(labels, tmp_path / "found.boris")
+    kinds = json.loads((tmp_path / "found.boris").read_text())["behaviors_conf"]
+    assert {each["code"]: each["type"] for each in kinds.values()} == {
+        "sit": "State event",
+        "bite": "Point event",
+        "peck": "Point event",
+    }
 
 
 def test_predict_writes_labels_that_open_again(

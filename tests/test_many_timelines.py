@@ -57,12 +57,14 @@ class Seen:
         segments: name -> (start, end, label, score); others are one segment of "a".
         videos: names, as they came.
         before: called with each video.
+        points: labels that are point events.
     """
 
     def __init__(self) -> None:
         self.segments: dict[str, list[tuple[float, float, str | None, float | None]]] = {}
         self.videos: list[str] = []
         self.before: Callable[[Path], object] = lambda video: None
+        self.points: tuple[str, ...] = ()
 
     @classmethod
     def instead(cls, monkeypatch: pytest.MonkeyPatch) -> Self:
@@ -94,6 +96,7 @@ class Seen:
             None,
             rows[-1][1],
             together={"a and b": ("a", "b")},
+            points=self.points,
         )
 
 
@@ -163,6 +166,27 @@ def test_the_tables_have_the_numbers_of_all_videos(
     judged = [row.split(",") for row in time_budget(labels, labels).splitlines()]
     ours = [row.split(",") for row in budget.splitlines()]
     assert [[row[1], *row[2::2]] for row in judged[1:]] == [row[1:] for row in ours[1:]]
+
+
+def test_point_events_are_counted_in_the_tables(
+    seen: Seen, run_folder: Path, clips: Path, tmp_path: Path
+) -> None:
+    seen.points = ("b",)
+    seen.segments = {"a/two.avi": [(0.0, 2.0, "b", 0.5), (2.0, 3.0, "a", 0.5), (3.0, 4.0, "b", 1)]}
+    timelines(run_folder, clips / "a" / "two.avi", out=tmp_path / "out")
+    labels = read_labels(tmp_path / "out" / "labels.csv")
+    assert labels.points == {"b"}
+    assert [(b.start_seconds, b.end_seconds, b.label) for b in labels.recordings[0].bouts] == [
+        (1.0, 1.0, "b"),
+        (2.0, 3.0, "a"),
+        (3.5, 3.5, "b"),
+    ]
+    budget = (tmp_path / "out" / "time-budget.csv").read_text().splitlines()[1:]
+    assert [row.split(",", 1)[1] for row in budget] == [
+        "a,1,1.0000,1.0000,2.0000,0.2500",
+        "b,2,,,1.0000,",
+    ]
+    assert time_budget(labels, labels).count("\n") == 3
 
 
 def test_real_videos_have_the_time_lines_that_each_has_alone(

@@ -12,7 +12,13 @@ import pytest
 
 from twostream.__main__ import run as command
 from twostream.bout_model import read_bouts
-from twostream.datasets import SplitChoice, known_alone, load_dataset, recordings_under_test
+from twostream.datasets import (
+    Dataset,
+    SplitChoice,
+    known_alone,
+    load_dataset,
+    recordings_under_test,
+)
 from twostream.datasets.labelled_recordings import stretches_of
 from twostream.datasets.time_spans import within, without
 from twostream.extraction import extract
@@ -375,14 +381,16 @@ def test_damaged_durations_are_learnt_again(tmp_path: Path) -> None:
     ids = ("a.mp4#0.000-2.000", "a.mp4#2.000-4.000", "b.mp4#1.000-2.000")
     train = tuple(LabeledVideo(each, Path("a.mp4"), 0) for each in ids)
     split = DatasetSplit("data", "split", ("walk",), train, ())
-    learn_bouts(tmp_path, split, {})
+    dataset = Dataset("data", "recordings", Path("."), ("walk", "bite"), train, points=("bite",))
+    learn_bouts(tmp_path, split, dataset)
     written = (tmp_path / "bouts.json").read_bytes()
     bouts = read_bouts(tmp_path)
     assert bouts is not None and bouts.mean_seconds == pytest.approx((2.5,))
-    learn_bouts(tmp_path, replace(split, train=train[:1]), {})
+    assert bouts.points == ("bite",)
+    learn_bouts(tmp_path, replace(split, train=train[:1]), dataset)
     assert (tmp_path / "bouts.json").read_bytes() == written
     (tmp_path / "bouts.json").write_text("{")
-    learn_bouts(tmp_path, split, {})
+    learn_bouts(tmp_path, split, dataset)
     assert (tmp_path / "bouts.json").read_bytes() == written
 
 

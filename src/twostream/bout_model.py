@@ -49,6 +49,7 @@ class BoutModel:
         shares: (k,) of all bouts, each above 0; they sum to 1.
         bouts: how many it was learnt from.
         together: class -> the labels that hold at once in it; other classes are one label.
+        points: labels that are point events: a bout tells where one is, by its middle.
     """
 
     classes: tuple[str, ...]
@@ -57,6 +58,7 @@ class BoutModel:
     shares: tuple[float, ...]
     bouts: int
     together: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    points: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         columns = (self.shortest_seconds, self.mean_seconds, self.shares)
@@ -119,6 +121,7 @@ class BoutModel:
                 | ({"labels": list(self.together[name])} if name in self.together else {})
                 for name, (shortest, mean, share) in zip(self.classes, rows, strict=True)
             },
+            "points": list(self.points),
         }
 
     @classmethod
@@ -139,6 +142,7 @@ class BoutModel:
             shares=tuple(each.share for each in of_each),
             bouts=said.bouts,
             together={name: each.labels for name, each in said.classes.items() if each.labels},
+            points=said.points,
         )
 
 
@@ -158,6 +162,7 @@ class _Written:
 
     bouts: int
     classes: dict[str, _OfClass]
+    points: tuple[str, ...] = ()
 
 
 class _LikeliestPath:
@@ -284,6 +289,7 @@ def learn(
     classes: Sequence[str],
     bouts: Iterable[tuple[str, float]],
     together: Mapping[str, tuple[str, ...]] | None = None,
+    points: Iterable[str] = (),
 ) -> BoutModel:
     """Learn durations and shares from labelled bouts.
 
@@ -291,6 +297,7 @@ def learn(
         classes: k names; one without a bout, of a fold that has none, is taken for what is usual.
         bouts: (class, seconds) of each, at least one, in seconds above 0.
         together: class -> the labels that hold at once in it.
+        points: labels that are point events.
 
     >>> model = learn(("rest", "walk"), [("rest", 4.0), ("walk", 1.0), ("rest", 6.0)])
     >>> model.mean_seconds, model.shortest_seconds
@@ -309,6 +316,7 @@ def learn(
         tuple(count / sum(counts) for count in counts),
         len(usual),
         dict(together or {}),
+        tuple(points),
     )
 
 

@@ -48,6 +48,7 @@ class Dataset:
         ignored: hidden and other files that are no videos.
         list_name: of the list inside the folder that groups and splits are from; "" for none.
         together: class -> the labels that hold at once in it, of recordings.
+        points: labels of theirs that are point events.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Dataset:
     ignored: int = 0
     list_name: str = ""
     together: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    points: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if len(self.classes) < 2:

@@ -141,6 +141,7 @@ def read_recordings(
         given=given,
         notes=(*labels.notes, *notes, *odd),
         together={name: _in_order(of, labels) for of, name in names.items() if len(of) > 1},
+        points=tuple(sorted(labels.points - {OTHER})),
     )
 
 

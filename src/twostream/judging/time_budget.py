@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, fields
 
 from twostream.judging.bout_measures import as_segments
@@ -103,16 +103,19 @@ def time_budget(true: Labels, predicted: Labels) -> str:
     return table_text(rows)
 
 
-def tallies(recording: Recording, classes: Sequence[str]) -> list[Tally]:
-    """Return what is counted of each class in one recording, none of which is a point event.
+def tallies(
+    recording: Recording, classes: Sequence[str], points: Collection[str] = ()
+) -> list[Tally]:
+    """Return what is counted of each class in one recording.
 
     Args:
         recording: with a length above 0, some of which was watched.
         classes: each label of the recording is one of them.
+        points: those that are point events.
     """
-    alone = Labels((recording,), tuple(classes))
+    alone = Labels((recording,), tuple(classes), frozenset(points))
     sides = compared(alone, alone)
-    return [_in_recording(sides, 0, label, 0, is_point=False) for label in classes]
+    return [_in_recording(sides, 0, label, 0, is_point=label in points) for label in classes]
 
 
 def budget_cell(value: float | None) -> object:

@@ -34,6 +34,7 @@ class KeptTimeline:
         segments: of the time line.
         together: class -> the labels that hold at once in it.
         warning: a sentence when the video broke off early or has pauses.
+        points: labels that are point events.
     """
 
     name: str
@@ -45,6 +46,7 @@ class KeptTimeline:
     segments: tuple[Segment, ...]
     together: dict[str, tuple[str, ...]]
     warning: str | None = None
+    points: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, timeline: Timeline, name: str, fingerprint: str, fps: float) -> Self:
@@ -59,6 +61,7 @@ class KeptTimeline:
             timeline.segments,
             dict(timeline.together),
             timeline.warning,
+            timeline.points,
         )
 
     def write(self, file: Path) -> None:

@@ -115,6 +115,7 @@ class Timeline:
         pauses: (start, end) in seconds, ascending: times of which the video has no frames. No
             window and no smoothing reaches across one.
         together: class -> the labels that hold at once in it; other classes are one label.
+        points: labels that are point events, each in the middle of its segment.
     """
 
     video: Path
@@ -127,6 +128,7 @@ class Timeline:
     seconds: float
     pauses: tuple[tuple[float, float], ...] = ()
     together: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    points: tuple[str, ...] = ()
 
     @classmethod
     def of_windows(
@@ -173,9 +175,18 @@ class Timeline:
             )
         fused = np.concatenate(smoothed)
         found = tuple(segments)
-        together = bouts.together if bouts else {}
         return cls(
-            video, classes, times, fused, streams, found, warning, seconds, tuple(pauses), together
+            video,
+            classes,
+            times,
+            fused,
+            streams,
+            found,
+            warning,
+            seconds,
+            tuple(pauses),
+            bouts.together if bouts else {},
+            bouts.points if bouts else (),
         )
 
     def spans(self) -> list[tuple[float, float]]:

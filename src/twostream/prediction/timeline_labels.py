@@ -20,9 +20,10 @@ SECONDS_DIGITS = 6
 def timeline_labels(timeline: Timeline, folder: Path) -> Labels:
     """Return a time line's segments as bouts, with their scores as confidence.
 
-    A class of labels that hold at once is a bout of each. "None of these" is no bout, nor is
-    "other", the unlabelled time of nets that learnt from recordings. What lies in a pause of the
-    video was not watched. The run's classes are the ethogram.
+    A point event stands in the middle of its segment. A class of labels that hold at once is a bout
+    of each. "None of these" is no bout, nor is "other", the unlabelled time of nets that learnt
+    from recordings. What lies in a pause of the video was not watched. The run's classes are the
+    ethogram.
 
     Args:
         timeline: of a video that is still there: its frame rate is read.
@@ -37,11 +38,12 @@ def timeline_labels(timeline: Timeline, folder: Path) -> Labels:
         timeline.seconds,
         names,
         timeline.together,
+        timeline.points,
         fps,
     )
     if not timeline.pauses:
         recording = replace(recording, watched=None)
-    return Labels((recording,), ethogram(names))
+    return Labels((recording,), *ethogram(names, timeline.points))
 
 
 def label_names(classes: Iterable[str], together: Mapping[str, tuple[str, ...]]) -> dict[str, str]:
@@ -55,9 +57,17 @@ def label_names(classes: Iterable[str], together: Mapping[str, tuple[str, ...]])
     return {name: one_line(name) or "-" for each in known for name in together.get(each, (each,))}
 
 
-def ethogram(names: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the classes of a label file, of ``label_names``."""
-    return tuple(dict.fromkeys(names.values()))
+def ethogram(
+    names: Mapping[str, str], points: Iterable[str]
+) -> tuple[tuple[str, ...], frozenset[str]]:
+    """Return the classes of a label file, and those of them that are point events.
+
+    Args:
+        names: of ``label_names``.
+        points: labels that are point events.
+    """
+    known = frozenset(names[label] for label in points if label in names)
+    return tuple(dict.fromkeys(names.values())), known
 
 
 def segments_recording(
@@ -66,6 +76,7 @@ def segments_recording(
     seconds: float,
     names: Mapping[str, str],
     together: Mapping[str, tuple[str, ...]],
+    points: Sequence[str] = (),
     fps: float | None = None,
 ) -> Recording:
     """Return the segments of a video as bouts; what lies in a pause was not watched.
@@ -76,6 +87,7 @@ def segments_recording(
         seconds: length of the video.
         names: of ``label_names``.
         together: class -> the labels that hold at once in it.
+        points: labels that are point events: each stands in the middle of its segment.
         fps: frame rate of the video.
     """
     length = round(seconds, SECONDS_DIGITS)
@@ -84,11 +96,13 @@ def segments_recording(
         for each in segments
         if each.score is not None
     )
+    _, instants = ethogram(names, points)
     bouts = tuple(
         bout
         for label, name in names.items()
         for bout in _bouts(segments, together, label, name, length)
     )
+    bouts = tuple(_middle(bout) if bout.label in instants else bout for bout in bouts)
     return Recording(video, bouts, length, fps, watched)
 
 
@@ -114,6 +128,11 @@ def _bouts(
         mean = sum(s * t for s, t in zip(scores, lasting, strict=True)) / sum(lasting)
         start, end = _edge(held[0].start_seconds, length), _edge(held[-1].end_seconds, length)
         yield Bout(start, end, name, confidence=min(1.0, round(mean, CONFIDENCE_DIGITS)))
+
+
+def _middle(bout: Bout) -> Bout:
+    moment = round((bout.start_seconds + bout.end_seconds) / 2, SECONDS_DIGITS)
+    return replace(bout, start_seconds=moment, end_seconds=moment)
 
 
 def _edge(seconds: float, length: float) -> float:

@@ -51,34 +51,35 @@ def write_tables(out: Path, timelines: Iterable[tuple[Path, KeptTimeline]]) -> N
         _write(budget, [("video", "label", *BUDGET_COLUMNS)])
         for video, kept in timelines:
             names = label_names(kept.classes, kept.together)
-            classes = ethogram(names)
+            classes, points = ethogram(names, kept.points)
             recording = segments_recording(
                 video_named(video, out),
                 kept.segments,
                 kept.seconds,
                 names,
                 kept.together,
+                kept.points,
                 kept.fps,
             )
             _write(segments, segment_rows(video, kept.segments))
-            _write_labels(labels, [] if videos else ethogram_rows(classes))
+            _write_labels(labels, [] if videos else ethogram_rows(classes, points))
             _write_labels(labels, recording_rows(recording))
-            found = dict(zip(classes, tallies(recording, classes), strict=True))
-            _write(budget, _budget_rows(str(video), found))
+            found = dict(zip(classes, tallies(recording, classes, points), strict=True))
+            _write(budget, _budget_rows(str(video), found, points))
             in_all = {name: in_all.get(name, Tally()) + found[name] for name in classes}
             videos += 1
         if videos > 1:
-            _write(budget, _budget_rows(ALL_VIDEOS, in_all))
+            _write(budget, _budget_rows(ALL_VIDEOS, in_all, points))
 
 
 def _write_labels(file: BinaryIO, rows: Iterable[dict[str, str]]) -> None:
     _write(file, [[row.get(name, "") for name in LABEL_COLUMNS] for row in rows])
 
 
-def _budget_rows(video: str, found: dict[str, Tally]) -> list[list[object]]:
+def _budget_rows(video: str, found: dict[str, Tally], points: frozenset[str]) -> list[list[object]]:
     rows: list[list[object]] = []
     for name, tally in found.items():
-        budget = tally.budget()
+        budget = tally.budget(is_point=name in points)
         cells = [budget_cell(getattr(budget, column)) for column in BUDGET_COLUMNS]
         rows.append([as_cell(video), as_cell(name), *cells])
     return rows

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from twostream.bout_model import learn, read_bouts, write_bouts
+from twostream.datasets import Dataset
 from twostream.labels.recordings import Span, joined
 from twostream.labels.stretch_ids import span_of, stored_id
 from twostream.types import DatasetSplit, LabeledVideo, RunError
@@ -17,7 +18,7 @@ logger = logging.getLogger(__name__)
 _TOUCHING_SECONDS = 0.0015  # ids of pieces are rounded to milliseconds
 
 
-def learn_bouts(run: Path, split: DatasetSplit, together: Mapping[str, tuple[str, ...]]) -> None:
+def learn_bouts(run: Path, split: DatasetSplit, dataset: Dataset) -> None:
     """Write RUN/bouts.json from the training side's labelled stretches, where none can be read."""
     try:
         known = read_bouts(run)
@@ -25,7 +26,8 @@ def learn_bouts(run: Path, split: DatasetSplit, together: Mapping[str, tuple[str
         logger.warning(f"it is written again: {error}")
         known = None
     if known is None:
-        model = learn(split.classes, labelled_bouts(split.train, split.classes), together)
+        bouts = labelled_bouts(split.train, split.classes)
+        model = learn(split.classes, bouts, dataset.together, dataset.points)
         write_bouts(run, model)
         logger.info(model.in_words())
 

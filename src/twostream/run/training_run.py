@@ -206,7 +206,7 @@ class TrainingRun:
                 save_scores(scores / f"{each.stream}-test.npz", each)
                 test.append(each)
         if self.dataset.kind == RECORDINGS:
-            learn_bouts(out, self.split, self.dataset.together)
+            learn_bouts(out, self.split, self.dataset)
         heads = self.other_heads(others)
         fitted = settings.recipe.fit_scores if folds else "in-sample"
         could_not = unreadable(own.unusable, [*test, *train, *(fit if fuses else ())])
