@@ -12,7 +12,7 @@ from contextlib import closing
 
 import pytest
 
-from twostream.threads import ahead, work_through
+from twostream.threads import ThreadPool, ahead, work_through
 from twostream.types import DataError, StoreError, UsageError, VideoError
 from untrained import own_threads
 
@@ -147,6 +147,35 @@ class TestAStop:
         threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
         threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
         self._stopped(items)
+
+    def test_while_one_hangs(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """On a disk that does not answer, say: a stop that comes later leaves it behind."""
+        monkeypatch.setattr("twostream.threads.PATIENCE_SECONDS", 0.1)
+        answers, ended = threading.Event(), threading.Event()
+
+        def hang() -> None:
+            os.kill(os.getpid(), signal.SIGINT)
+            while not pool._shutdown:
+                time.sleep(0.01)
+            os.kill(os.getpid(), signal.SIGINT)  # it is put off
+            time.sleep(0.5)
+            os.kill(os.getpid(), signal.SIGINT)
+            answers.wait(20)
+            ended.set()
+
+        with pytest.raises(KeyboardInterrupt), ThreadPool(1) as pool:
+            pool.submit(hang).result()
+        assert not ended.is_set()
+        answers.set()
+
+    def test_while_items_wait(self) -> None:
+        """They are not begun."""
+        begun = threading.Semaphore(0)
+        with pytest.raises(KeyboardInterrupt), ThreadPool(1) as pool:
+            items = [pool.submit(begun.release), *(pool.submit(time.sleep, 0.1) for _ in range(99))]
+            begun.acquire()
+            signal.raise_signal(signal.SIGINT)
+        assert sum(item.cancelled() for item in items) > 90
 
     def _slow(self) -> Iterator[int]:
         for item in range(10):

@@ -8,14 +8,16 @@ number, as shells count it (130 by Ctrl-C, 143 by SIGTERM).
 from __future__ import annotations
 
 import atexit
+import math
 import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 SIGNALS: tuple[int, ...] = (signal.SIGINT, signal.SIGTERM)
 _received: list[int] = []
@@ -64,26 +66,44 @@ def check() -> None:
 
 
 @contextmanager
-def put_off() -> Iterator[None]:
-    """Let a stop wait until the block has ended; processes that are forked in it ignore Ctrl-C."""
+def put_off(patience_seconds: float = math.inf) -> Iterator[None]:
+    """Let a stop wait until the block has ended; processes that are forked in it ignore Ctrl-C.
+
+    Args:
+        patience_seconds: after the first stop; one that comes later ends the block, which hangs.
+    """
     came: list[int] = []
+    first = math.inf
 
     def wait(number: int, frame: FrameType | None) -> None:
+        nonlocal first
         came.append(number)
+        first = min(first, time.monotonic())
+        if time.monotonic() - first > patience_seconds:
+            signal.signal(number, before[number])
+            signal.raise_signal(number)
 
     before = {}
     if threading.current_thread() is threading.main_thread():
         before = {number: signal.getsignal(number) for number in SIGNALS}
     before = {number: handler for number, handler in before.items() if handler is not None}
-    for number in before:
-        signal.signal(number, wait)
     try:
+        for number in before:
+            signal.signal(number, wait)
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        try:
+            _handle(before)
+        except KeyboardInterrupt:  # it came between the two, and the other one must not be lost
+            _handle(before)
+            raise
         for number in came:
             signal.raise_signal(number)
+
+
+def _handle(handlers: Mapping[int, Any]) -> None:
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
 def end_at_once(status: int) -> None:

@@ -20,6 +20,7 @@ from twostream.types import StoreError, TwoStreamError, VideoError
 logger = logging.getLogger(__name__)
 
 TICK_SECONDS = 0.25
+PATIENCE_SECONDS = 10.0  # with threads that are to end; decoding and flow take less a call
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -42,9 +43,16 @@ class ThreadPool(ThreadPoolExecutor):
             return super().submit(fn, *args, **kwargs)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """End the threads, once each has ended what it does; a stop waits for them."""
-        with put_off():
+        """End the threads, once each has ended what it does; a stop waits for them.
+
+        One that hangs, in a network's disk say, is left behind by a stop that comes much later.
+        """
+        with put_off(PATIENCE_SECONDS):
             super().shutdown(wait, cancel_futures=cancel_futures)
+
+    def __exit__(self, kind: type[BaseException] | None, *raised: object) -> None:
+        """End the threads; after an error what has not begun is not begun."""
+        self.shutdown(cancel_futures=kind is not None)
 
 
 def wait_asleep() -> None:
