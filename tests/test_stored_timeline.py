@@ -88,3 +88,19 @@ def test_what_a_store_keeps_is_found_while_it_is_of_this_video(
     np.testing.assert_array_equal(found.scores, wanted.scores)
     write_clip(video, frames=31)
     assert stored_clip(aware, stores, video) is None
+
+
+def test_what_was_imported_without_its_video_is_not_taken_for_one_of_this_name(
+    aware: TwoStreamPredictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    video = write_clip(tmp_path / "clip.avi", frames=30)
+    kinds = kinds_of(stream.spec for stream in aware.streams.values())
+    with monkeypatch.context() as patched:  # as an import leaves it
+        patched.setattr("twostream.extraction.many_videos.source_hash", lambda path: "")
+        extract(
+            [LabeledVideo("clip.avi", video, 0)],
+            store=tmp_path / "store",
+            settings=stored_as(aware.spec),
+            kinds=kinds,
+        )
+    assert stored_clip(aware, [tmp_path / "store"], video) is None

@@ -13,7 +13,7 @@ from twostream.prediction.timeline import Timeline
 from twostream.prediction.window import Window, stretch
 from twostream.sampling import between_pauses
 from twostream.store.clips import Clip, ClipCache, kinds_of
-from twostream.store.flow_store import FlowStore
+from twostream.store.flow_store import FlowStore, Kind
 from twostream.types import Progress, StoreError, VideoError, no_progress
 from twostream.video.fingerprint import source_hash
 
@@ -39,11 +39,19 @@ def stored_clip(predictor: TwoStreamPredictor, stores: Iterable[Path], video: Pa
             continue
         fingerprint, clips = source_hash(video), ClipCache(store, kinds, budget_bytes=0)
         if (
-            all(store.has(video.name, kind, fingerprint) for kind in kinds)
+            all(_is_of(store, video.name, kind, fingerprint) for kind in kinds)
             and clips.fps(video.name) == wanted.fps
         ):
             return clips[video.name]
     return None
+
+
+def _is_of(store: FlowStore, name: str, kind: Kind, fingerprint: str) -> bool:
+    """Tell whether a clip is of a video; what was imported without its video may be of any."""
+    return (
+        store.has(name, kind, fingerprint)
+        and store.clip(name, kind).header.source_hash == fingerprint
+    )
 
 
 def stored_timeline(
