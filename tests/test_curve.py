@@ -352,7 +352,7 @@ def test_runs_that_held_nothing_back_or_whose_data_changed_are_refused(
             tmp_path / "RUN" / "scores" / f"{stream}-crossfit.npz",
             replace(scores, video_ids=("another.avi", *scores.video_ids[1:])),
         )
-    with pytest.raises(RunError, match="18 clips, and not all of them are training clips"):
+    with pytest.raises(RunError, match="18 clips, and not all of them are held out"):
         curve_run(tmp_path / "RUN")
     with pytest.raises(RunError, match="not a RUN folder"):
         curve_run(tmp_path)

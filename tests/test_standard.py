@@ -26,13 +26,14 @@ from twostream.recipes import QUICK, STANDARD, default_recipe, make_recipe
 from twostream.run import RunSettings
 from twostream.run.cross_fitting import (
     another_fold,
+    crossfit_file,
     fold_folder,
     held_out_of,
     inner_folds,
     shown_over_fitting,
 )
 from twostream.sampling import segment_positions
-from twostream.scoring import centre_crop, score_stacks
+from twostream.scoring import centre_crop, save_scores, score_stacks
 from twostream.training.stream_training import StreamTraining
 from twostream.types import (
     DatasetSplit,
@@ -374,7 +375,7 @@ def test_the_default_does_the_whole_job(few_data: Path, tmp_path: Path) -> None:
     assert "draws of each clip" not in (out / "README.md").read_text()  # --steps went before
 
 
-def test_more_clips_are_held_out_where_they_do_not_tell_the_streams_apart() -> None:
+def test_more_clips_are_held_out_where_they_do_not_tell_the_streams_apart(tmp_path: Path) -> None:
     videos = [LabeledVideo(f"{i}", Path(f"{i}.mp4"), i % 2) for i in range(80)]
     parts = [videos[:40], videos[40:60], videos[60:]]
     drawn = [
@@ -392,11 +393,19 @@ def test_more_clips_are_held_out_where_they_do_not_tell_the_streams_apart() -> N
 
     alike = [scores("spatial", 24), scores("temporal", 24)]
     assert evidence(alike) == pytest.approx(0, abs=0.1)
-    assert another_fold(alike, drawn, drawn[:1]) == drawn[1:2]
-    assert another_fold(alike, drawn, drawn[:2]) == drawn[2:]
-    assert another_fold(alike, drawn, drawn) == []
+    assert another_fold(tmp_path, alike, drawn, drawn[:1]) == drawn[1:2]
+    assert another_fold(tmp_path, alike, drawn, drawn[:2]) == drawn[2:]
+    assert another_fold(tmp_path, alike, drawn, drawn) == []
     # 36 of 40 right, against a coin: 40 (log 2 + .9 log .9 + .1 log .1) nats
     apart = [scores("spatial", 36), scores("temporal", 20)]
     assert evidence(apart) == pytest.approx(14.7, abs=0.5)
-    assert another_fold(apart, drawn, drawn[:1]) == []
-    assert held_out_of(apart[0], drawn, drawn[1:2]) == [drawn[1], drawn[0]]
+    assert another_fold(tmp_path, apart, drawn, drawn[:1]) == []
+    (tmp_path / "scores").mkdir()
+    for each in alike:  # a finished run stays as it is, with one fold or more
+        save_scores(crossfit_file(tmp_path, each.stream), each)
+    assert held_out_of(tmp_path, drawn, drawn[1:2]) == [drawn[1], drawn[0]]
+    assert another_fold(tmp_path, alike, drawn, drawn[:1]) == []
+    assert another_fold(tmp_path, alike, drawn, drawn[1:2]) == drawn[:1]
+    few = alike[0].select([str(i) for i in range(20)])  # half of a fold: of one drawn otherwise
+    save_scores(crossfit_file(tmp_path, "spatial"), few)
+    assert held_out_of(tmp_path, drawn, drawn[1:2]) == drawn[1:2]

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from twostream.fusion import evidence, fuse, log_linear_fusion, pooled
 from twostream.log_linear import LogLinear
 from twostream.run import other_data
 from twostream.run.settings import RunSettings
+from twostream.scoring import load_scores
 from twostream.types import STREAMS, DataError, DatasetSplit, LabeledVideo, VideoScores
 
 logger = logging.getLogger(__name__)
@@ -93,11 +95,18 @@ def enough(drawn: list[DatasetSplit], split: DatasetSplit, fit_clips: int) -> li
 
 
 def another_fold(
-    fit: Sequence[VideoScores], drawn: Sequence[DatasetSplit], folds: Sequence[DatasetSplit]
+    run: Path,
+    fit: Sequence[VideoScores],
+    drawn: Sequence[DatasetSplit],
+    folds: Sequence[DatasetSplit],
 ) -> list[DatasetSplit]:
     """Return a further fold to hold out, where clips do not tell the streams apart; else none.
 
+    A run whose cross-fitting has ended keeps its folds, also those that an older version chose: it
+    answers by them, and what it would be trained on may be gone.
+
     Args:
+        run: its folder.
         fit: scores of the clips that were held out so far, one a stream.
         drawn: all folds.
         folds: those that were held out.
@@ -105,6 +114,8 @@ def another_fold(
     left = [fold for fold in drawn if fold not in folds]
     if not left:
         return []
+    if all(crossfit_file(run, stream).is_file() for stream in STREAMS):
+        return held_out_of(run, drawn, folds)[len(folds) :]
     try:
         if evidence(_known(fit, folds)) >= TOLD_APART:
             return []
@@ -118,12 +129,24 @@ def another_fold(
 
 
 def held_out_of(
-    scores: VideoScores, drawn: Sequence[DatasetSplit], folds: Sequence[DatasetSplit]
+    run: Path, drawn: Sequence[DatasetSplit], folds: Sequence[DatasetSplit]
 ) -> list[DatasetSplit]:
-    """Return the folds that a run has held out: the first ones, and further ones with scores."""
-    known = set(scores.video_ids)
-    further = [fold for fold in drawn if known & {video.video_id for video in fold.test}]
-    return [*folds, *(fold for fold in further if fold not in folds)]
+    """Return the folds that a run has held out: the first ones, and further ones with scores.
+
+    Those of most of a fold's clips: some may have been unreadable, and a few are of other folds
+    where the data has changed.
+    """
+    known = set(load_scores(crossfit_file(run, STREAMS[0])).video_ids)
+
+    def has_scores(fold: DatasetSplit) -> bool:
+        return 2 * sum(video.video_id in known for video in fold.test) > len(fold.test)
+
+    return [*folds, *(fold for fold in drawn if fold not in folds and has_scores(fold))]
+
+
+def crossfit_file(run: Path, stream: str) -> Path:
+    """Return where a run has the scores of its held-out clips."""
+    return run / "scores" / f"{stream}-crossfit.npz"
 
 
 def fold_folder(fold: DatasetSplit) -> str:

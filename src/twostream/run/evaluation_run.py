@@ -23,7 +23,7 @@ from twostream.datasets import (
 from twostream.files import check_writable, locked, write_json
 from twostream.log_linear import read_fusion
 from twostream.report import write_report
-from twostream.run.cross_fitting import fused
+from twostream.run.cross_fitting import crossfit_file, fused
 from twostream.run.description import read_results
 from twostream.run.judged_recordings import FOLDER, judge_recordings
 from twostream.run.kept_videos import as_begun, data_of, kept_videos, say_known
@@ -190,8 +190,7 @@ def check_out(folder: Path) -> None:
 
 def training_scores(run: Path) -> list[VideoScores]:
     """Return what a run's SVM learnt from: out-of-fold scores, in-sample ones where none are."""
-    scores = run / "scores"
-    files = [scores / f"{stream}-crossfit.npz" for stream in STREAMS]
+    files = [crossfit_file(run, stream) for stream in STREAMS]
     if not all(path.is_file() for path in files):
-        files = [scores / f"{stream}-train.npz" for stream in STREAMS]
+        files = [run / "scores" / f"{stream}-train.npz" for stream in STREAMS]
     return [load_scores(path) for path in files]

@@ -22,6 +22,7 @@ from twostream.log_linear import LogLinear, read_fusion
 from twostream.report import write_report
 from twostream.report.measures import confidence_interval, recalls
 from twostream.run.cross_fitting import (
+    crossfit_file,
     drawn_folds,
     held_out_of,
     inner_folds,
@@ -98,8 +99,8 @@ def curve_run(
         folds = inner_folds(job.settings, job.dataset, job.split, own.split)
         job.settle_flips(own, folds, others)  # as the run did
         drawn = drawn_folds(job.settings, job.dataset, job.split, own.split)
-        whole = whole_scores(run, drawn)
-        folds = held_out_of(whole["spatial"], drawn, folds)
+        folds = held_out_of(run, drawn, folds)
+        whole = whole_scores(run, folds)
         folds = scored(folds, whole)
         held_out_groups(folds)  # before anything is trained
         points = planned(folds, sizes, settings.seed)
@@ -222,15 +223,15 @@ def whole_scores(run: Path, folds: Sequence[DatasetSplit]) -> dict[Stream, Video
     Raises:
         RunError: there are scores of others than the clips of these folds.
     """
-    files = {stream: run / "scores" / f"{stream}-crossfit.npz" for stream in STREAMS}
+    files = {stream: crossfit_file(run, stream) for stream in STREAMS}
     found = {stream: load_scores(file) for stream, file in files.items()}
-    known = {video.video_id for fold in folds for video in fold.test}
+    held_out = {video.video_id for fold in folds for video in fold.test}
     for stream, scores in found.items():
-        if not set(scores.video_ids) <= known:
+        if not set(scores.video_ids) <= held_out:
             raise RunError(
                 f"{files[stream]} holds scores of {len(scores.video_ids)} clips, and not all of "
-                "them are training clips of the data as it is now: the data has changed, so train "
-                "the run again"
+                "them are held out of the data as it is now: the data has changed, so train the "
+                "run again"
             )
     return found
 

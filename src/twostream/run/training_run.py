@@ -369,7 +369,7 @@ class TrainingRun:
             for stream, done in parts.items():
                 done.append(self.fold_scores(stream, len(folds) - 1, own, folds, others))
             fit = [joined(of_folds) for of_folds in parts.values()]
-            waiting = waiting or another_fold(fit, drawn, folds)
+            waiting = waiting or another_fold(self.out, fit, drawn, folds)
         for each in fit:
             save_scores(self.out / "scores" / f"{each.stream}-crossfit.npz", each)
         return fit, folds
