@@ -223,3 +223,20 @@ def test_a_rename_that_was_cut_short_goes_on(
     assert set(LabelStore(folder).classes()) == {"pace", "walk"}
     LabelStore(folder).rename_class("walk", "pace")
     assert LabelStore(folder).classes() == ("pace",)
+
+
+def test_a_rename_that_a_file_cannot_take_changes_none(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path, "a.mp4", "b.mp4")
+    (folder / "a.srt").write_text("1\n00:00:01,000 --> 00:00:02,500\nwalk\n")
+    pair = (Recording("b.mp4", (Bout(3, 5, "sit"), Bout(4, 6, "walk")), 9.0, 25.0),)
+    write_labels(Labels(pair, ("walk", "sit")), folder / "b.boris")
+    store = LabelStore(folder)
+    before = store.all()
+    for name, words in (
+        ("walk (90%)", r"a.srt .* cannot hold a class called 'walk \(90%\)'"),  # a confidence there
+        ("<b>walk</b>", "cannot hold a class called '<b>"),
+        ("sit", "b.boris .* overlap or touch, of 'walk' and 'sit'"),
+    ):
+        with pytest.raises(DataError, match=words):
+            store.rename_class("walk", name)
+    assert store.all() == before

@@ -23,7 +23,13 @@ from twostream.labels.formats import recognise
 from twostream.labels.label_text import text_start
 from twostream.labels.recordings import OTHER, Span, joined, one_line
 from twostream.types import VIDEO_SUFFIXES, DataError, TwoStreamError
-from twostream.web.label_changes import holds_all, renamed, spans_of, with_recording
+from twostream.web.label_changes import (
+    comes_back,
+    holds_all,
+    renamed,
+    spans_of,
+    with_recording,
+)
 
 OWN_NAME, OWN_FORMAT = "labels.csv", "csv"
 
@@ -217,8 +223,14 @@ class LabelStore:
             changed = [(file, renamed(file.labels, label, name)) for file in files]
             changed = [(file, labels) for file, labels in changed if labels != file.labels]
             for file, labels in changed:
+                where = f"{file.path.name} ({file.holds.title})"
                 if not holds_all(labels, file.holds):
-                    raise DataError(f"{file.path.name} ({file.holds.title}) cannot hold {name!r}")
+                    raise DataError(
+                        f"{where} cannot hold that: bouts of one class would overlap or touch, of "
+                        f"{label!r} and {name!r}: change those first"
+                    )
+                if not comes_back(labels, file.path.name, file.format):
+                    raise DataError(f"{where} cannot hold a class called {name!r}")
             for file, labels in changed:
                 self._write(file, labels)
 

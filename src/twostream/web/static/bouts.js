@@ -77,6 +77,15 @@ export class Bouts {
     return found;
   }
 
+  // Takes what stands there now, but for what is being saved: it becomes a conflict. Nothing before
+  // it can be undone.
+  async again() {
+    const found = await getLabels(this.name);
+    if (this.dirty || this.saving) return;
+    Object.assign(this, { done: [], undone: [] });
+    this.take(found);
+  }
+
   take({ version, bouts, nothing, whole, file }) {
     this.version = version;
     this.items = [

@@ -59,11 +59,10 @@ const track = new Track(find('track'), {
   renamed: attempt(async (label) => {
     const to = newName(label, overview.classes);
     if (to === null) return;
-    if (bouts) await settled(bouts);
+    await settled(bouts);
     setClasses(await changeClasses({ rename: label, to }));
-    const { name } = bouts;
-    bouts = null; // with what could be undone: it has the old name
-    await openVideo(name, player.frame?.time ?? 0);
+    if (open?.label === label) open.label = to;
+    await bouts.again();
   }),
   removed: attempt(async (label) => setClasses(await changeClasses({ remove: label }))),
 });

@@ -59,7 +59,8 @@ export function trainingShown(training, run, { start, stop }) {
 
 // Asks what a class is to be called; null where it keeps its name.
 export function newName(label, classes) {
-  const name = window.prompt(`What is ${label} to be called, in all videos?`, label)?.trim();
+  const said = window.prompt(`What is ${label} to be called, in all videos?`, label) ?? '';
+  const name = said.split(/\s+/).filter(Boolean).join(' '); // as the server takes it
   if (!name || name === label) return null;
   const both = `There is a class ${name}: bouts of ${label} become bouts of it, for good.`;
   return classes.includes(name) && !window.confirm(both) ? null : name;
