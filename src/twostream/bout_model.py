@@ -95,9 +95,9 @@ class BoutModel:
         >>> model.decode([np.stack([1 - walking, walking], axis=1)], 0.5)
         [(0, 5, 0), (5, 9, 1)]
         """
-        path = _LikeliestPath(self, step_seconds)
+        path, counts = _LikeliestPath(self, step_seconds), min(step_seconds / LOOK_SECONDS, 1)
         for some in scores:
-            evidence = np.log(np.maximum(some, FLOOR)) * (step_seconds / LOOK_SECONDS)
+            evidence = np.log(np.maximum(some, FLOOR)) * counts
             for row in np.asarray(evidence, np.float64):
                 path.add(row)
         return path.bouts()
