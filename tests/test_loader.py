@@ -19,7 +19,7 @@ from twostream.loader.resized_crops import resized_crop
 from twostream.scoring import centre_crop
 from twostream.store.clips import ClipCache
 from twostream.store.flow_store import FlowStore
-from twostream.types import LabeledVideo, TemporalInput
+from twostream.types import LabeledVideo, StoreError, TemporalInput, VideoError
 
 
 @pytest.fixture(scope="module")
@@ -227,3 +227,33 @@ def test_scoring_samples_name_what_cannot_be_read(store: FlowStore) -> None:
     assert samples[0]["stacks"].shape == (5, 4, 2, HEIGHT, WIDTH)
     assert samples[1].keys() == {"row", "error"}
     assert "nowhere.avi" in samples[1]["error"]
+
+
+class _Failing(Dataset[int]):
+    """Items of which one is a video's error, one a refusing disk, one a defect."""
+
+    def __len__(self) -> int:
+        return 4
+
+    def __getitem__(self, row: int) -> int:
+        if row == 1:
+            raise VideoError("a\nb.mp4", "broke")
+        if row == 2:
+            raise StoreError("clip.clip cannot be read") from OSError(5, "Input/output error")
+        if row == 3:
+            raise ZeroDivisionError("a defect")
+        return row
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_errors_of_loader_processes_are_what_they_were(workers: int) -> None:
+    assert list(batches(_Failing(), [0, 0], workers=workers)) == [0, 0]
+    with pytest.raises(VideoError) as of_video:
+        list(batches(_Failing(), [0, 1], workers=workers))
+    assert str(of_video.value) == r"a\nb.mp4: broke"
+    assert (of_video.value.path, of_video.value.cause) == (Path("a\nb.mp4"), "broke")
+    with pytest.raises(StoreError, match=r"^clip.clip cannot be read$") as of_disk:
+        list(batches(_Failing(), [2], workers=workers))
+    assert isinstance(of_disk.value.__cause__, OSError) and of_disk.value.__cause__.errno == 5
+    with pytest.raises(ZeroDivisionError, match="a defect"):  # with its traceback
+        list(batches(_Failing(), [3], workers=workers))

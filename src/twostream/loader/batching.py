@@ -25,7 +25,7 @@ from twostream.loader.resized_crops import centre_samples, resized_crop
 from twostream.sampling import class_uniform_batch, even_shares, sample_rng, segment_positions
 from twostream.store.clips import Clips
 from twostream.threads import ThreadPool, costs_one_video, sentence
-from twostream.types import LabeledVideo, StoreError, TemporalInput, is_flow
+from twostream.types import LabeledVideo, StoreError, TemporalInput, TwoStreamError, is_flow
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -201,9 +201,12 @@ class ScoringSamples(Dataset[dict[str, object]]):
 def batches(
     dataset: Dataset, order: Iterable[int], *, workers: int = 0, pin_memory: bool = False
 ) -> DataLoader:
-    """Return a loader that yields the items of ``order``, in that order, whole."""
+    """Return a loader that yields the items of ``order``, in that order, whole.
+
+    Errors of ours that its processes meet are raised as they are.
+    """
     return _Loader(
-        dataset,
+        _Sent(dataset) if workers else dataset,
         batch_size=None,
         sampler=order,
         num_workers=workers,
@@ -218,7 +221,48 @@ class _Loader(DataLoader):
 
     def __iter__(self) -> Any:
         with stopping.put_off():
-            return super().__iter__()
+            items = super().__iter__()
+        return map(_arrived, items) if self.num_workers else items
+
+
+@dataclass(frozen=True)
+class _Sent(Dataset[Any]):
+    """A data set in a loader's process, whose errors of ours are sent as items.
+
+    Those that are raised there come as a traceback in the place of their sentence.
+    """
+
+    dataset: Dataset
+
+    def __len__(self) -> int:
+        return len(self.dataset)  # type: ignore[arg-type]
+
+    def __getitem__(self, row: int) -> Any:
+        try:
+            return self.dataset[row]
+        except TwoStreamError as error:
+            # a disk that refuses is told by it; others may not be such as can be sent
+            cause = error.__cause__ if isinstance(error.__cause__, OSError) else None
+            return _SentError(type(error), error.args, vars(error), cause)
+
+
+@dataclass(frozen=True)
+class _SentError:
+    """What an error is made of; not each is made of its arguments alone."""
+
+    kind: type[TwoStreamError]
+    args: tuple[Any, ...]
+    attributes: dict[str, Any]
+    cause: OSError | None
+
+
+def _arrived(item: Any) -> Any:
+    """Return an item of a loader's process; raises the error that came in its place."""
+    if not isinstance(item, _SentError):
+        return item
+    error = item.kind.__new__(item.kind, *item.args)
+    vars(error).update(item.attributes)
+    raise error from item.cause
 
 
 class TimedLoader:

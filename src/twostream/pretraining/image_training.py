@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -92,11 +90,9 @@ def pretrain(
         if model is None:
             model = load_model(out)
         else:
-            with _one_sentence():
-                _train(model, split, recipe, seed, folder, options, progress)
+            _train(model, split, recipe, seed, folder, options, progress)
             save_model(out, model)
-        with _one_sentence():
-            top1, top5 = validate(model, split.val, recipe.short_side, options, progress)
+        top1, top5 = validate(model, split.val, recipe.short_side, options, progress)
     return {
         "images": len(split.train) + len(split.val),
         "classes": len(split.classes),
@@ -199,18 +195,6 @@ def _readable(split: ImageSplit, known: Path, progress: Progress) -> ImageSplit:
     if unreadable:
         logger.warning(f"{len(unreadable)} images cannot be decoded and are left out, named above")
     return replace(split, train=train, val=val)
-
-
-@contextmanager
-def _one_sentence() -> Iterator[None]:
-    """Take the traceback off what a loader process says, of an image that went bad meanwhile."""
-    try:
-        yield
-    except DataError as error:
-        *traceback, last = str(error.args[0]).strip().splitlines()
-        if not traceback:
-            raise
-        raise DataError(last.partition(": ")[2]) from error
 
 
 def _refuse_overwriting(out: Path, folder: Path, *, resume: bool) -> None:
