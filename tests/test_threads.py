@@ -142,11 +142,14 @@ class TestAStop:
 
     def test_while_they_are_waited_for(self) -> None:
         """The second Ctrl-C of who is in a hurry."""
-        items = ahead(self._slow(), depth=1)
-        next(items)
-        threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
-        threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
-        self._stopped(items)
+
+        def stopping() -> Iterator[int]:
+            for _ in range(2):
+                os.kill(os.getpid(), signal.SIGINT)
+                time.sleep(0.2)
+            yield 0
+
+        self._stopped(ahead(stopping(), depth=1))
 
     def test_while_one_hangs(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """On a disk that does not answer, say: a stop that comes later leaves it behind."""
