@@ -6,7 +6,6 @@ import json
 import re
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -64,17 +63,6 @@ def test_shards_of_an_extraction_make_the_store_that_one_process_makes(
     assert (said["videos"], said["done"], said["failed"]) == (1, 1, 0)
     assert contents(tmp_path / "parts") == contents(tmp_path / "whole")
     assert run([*command, "--shard", "4/3"]) == 2
-
-
-def test_shards_begin_one_store_at_the_same_time(clips: Path, tmp_path: Path) -> None:
-    with ThreadPoolExecutor(4) as pool:
-        parts = [
-            pool.submit(extract, clips, store=tmp_path / "parts", shard=f"{i}/4", workers=1)
-            for i in (1, 2, 3, 4)
-        ]
-    assert [part.result().done for part in parts] == [1, 1, 1, 1]
-    extract(clips, store=tmp_path / "whole")
-    assert contents(tmp_path / "parts") == contents(tmp_path / "whole")
 
 
 def test_time_lines_of_shards_are_those_of_one_process(
