@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from twostream.__main__ import run
-from twostream.cli.console import Shown
+from twostream.cli.console import Shown, TimeLeft, duration
 
 
 @pytest.mark.parametrize("terminal", [False, True])
@@ -61,3 +61,15 @@ def test_progress_travels_to_other_devices(capsys: pytest.CaptureFixture[str]) -
     step("train", 20, 20, "done")
     captured = capsys.readouterr()
     assert captured.out == "" and "train: 20/20 done" in captured.err
+
+
+def test_the_time_left_follows_from_the_seconds_that_are_done() -> None:
+    now = [100.0]
+    left = TimeLeft(lambda: now[0])
+    assert left.after(30, 3630) == ""
+    now[0] = 110.0
+    assert left.after(130, 3630) == "6 min left"  # 100 s in 10 s, so 3500 s in 350 s
+    assert left.after(3630, 3630) == ""
+    assert [duration(s) for s in (0.4, 99, 100, 5940, 6000)] == [
+        *("0 s", "99 s", "2 min", "99 min", "1 h 40 min")
+    ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -107,14 +108,19 @@ def test_several_recordings_make_a_folder_of_files(table: Path, tmp_path: Path) 
 # --- what a run says
 
 
+def six_seconds(
+    folder: Path, classes: tuple[str, ...], segments: tuple[Segment, ...], **more: Any
+) -> Timeline:
+    """What a run says of a video of six seconds, segment by segment."""
+    scores = np.full((2, len(classes)), 0.3, np.float32)
+    video = write_clip(folder / "clip.avi", frames=30)
+    return Timeline(video, classes, np.array([1.0, 2.0]), scores, {}, segments, None, 6.0, **more)
+
+
 def test_segments_are_bouts_and_pauses_are_not_watched(tmp_path: Path) -> None:
-    video = write_clip(tmp_path / "clip.avi", frames=30)
-    timeline = Timeline(
-        video,
+    timeline = six_seconds(
+        tmp_path,
         ("walk", "run", "other"),
-        np.array([1.0, 2.0]),
-        np.full((2, 3), 0.3, np.float32),
-        {},
         (
             Segment(0, 1.5, "walk", 0.87654321),
             Segment(1.5, 3, None, 0.3),
@@ -122,9 +128,7 @@ def test_segments_are_bouts_and_pauses_are_not_watched(tmp_path: Path) -> None:
             Segment(5, 5.5, "walk", 0.5),
             Segment(5.5, 6, "other", 0.9),
         ),
-        None,
-        6.0,
-        ((3.0, 5.0),),
+        pauses=((3.0, 5.0),),
     )
     labels = timeline_labels(timeline, tmp_path)
     bouts = (Bout(0, 1.5, "walk", confidence=0.8765), Bout(5, 5.5, "walk", confidence=0.5))
@@ -132,24 +136,19 @@ def test_segments_are_bouts_and_pauses_are_not_watched(tmp_path: Path) -> None:
     assert labels.recordings == (Recording("clip.avi", bouts, 6.0, 25.0, watched),)
     assert labels.classes == ("walk", "run")
     named = timeline_labels(timeline, tmp_path / "elsewhere").recordings[0].video
-    assert named == str(video.resolve())
+    assert named == str(timeline.video.resolve())
 
 
 def test_a_class_of_labels_that_hold_at_once_is_a_bout_of_each(tmp_path: Path) -> None:
-    timeline = Timeline(
-        write_clip(tmp_path / "clip.avi", frames=30),
+    timeline = six_seconds(
+        tmp_path,
         ("sit", "groom + sit", "other"),
-        np.array([1.0, 2.0]),
-        np.full((2, 3), 0.3, np.float32),
-        {},
         (
             Segment(0, 1, "sit", 0.9),
             Segment(1, 4, "groom + sit", 0.5),
             Segment(4, 5, "other", 0.9),
             Segment(5, 6, "sit", 0.8),
         ),
-        None,
-        6.0,
         together={"groom + sit": ("groom", "sit")},
     )
     labels = timeline_labels(timeline, tmp_path)
@@ -162,20 +161,15 @@ def test_a_class_of_labels_that_hold_at_once_is_a_bout_of_each(tmp_path: Path) -
 
 
 def test_a_point_event_stands_in_the_middle_of_its_segment(tmp_path: Path) -> None:
-    timeline = Timeline(
-        write_clip(tmp_path / "clip.avi", frames=30),
+    timeline = six_seconds(
+        tmp_path,
         ("sit", "bite + sit", "peck", "other"),
-        np.array([1.0, 2.0]),
-        np.full((2, 4), 0.25, np.float32),
-        {},
         (
             Segment(0, 1, "sit", 0.9),
             Segment(1, 2, "bite + sit", 0.5),
             Segment(2, 5, "sit", 0.9),
             Segment(5, 6, "other", 0.8),
         ),
-        None,
-        6.0,
         together={"bite + sit": ("bite", "sit")},
         points=("bite", "peck"),
     )

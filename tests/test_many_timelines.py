@@ -6,98 +6,29 @@ import errno
 import json
 import os
 import shutil
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 from weakref import ref
 
-import numpy as np
 import pytest
 
 from frame_images import moving_frames, write_images
+from seen_timelines import Seen, contents, three_videos
 from twostream import timelines
 from twostream.__main__ import run
-from twostream.cli.console import TimeLeft, duration
-from twostream.files import claimed
 from twostream.judging import time_budget
 from twostream.labels import read_labels
-from twostream.prediction import Segment, Timeline, TwoStreamPredictor
-from twostream.prediction.answering_files import LEARNT
-from twostream.prediction.timeline import LONG
-from twostream.types import RunError, UsageError, VideoError
+from twostream.prediction import Timeline
+from twostream.types import RunError, UsageError
 from twostream.video.fingerprint import source_hash
-from untrained import make_models, save_run, write_clip
+from untrained import write_clip
 
 OPTIONS: dict[str, Any] = {"window_seconds": 0.8, "every_seconds": 0.2, "positions": 1}
 
 
-def contents(folder: Path) -> dict[str, bytes]:
-    """All files of a folder but its lock."""
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != ".lock"
-    }
-
-
 @pytest.fixture
 def clips(tmp_path: Path) -> Path:
-    """Three videos of 1.2, 0.8 and 1 second, two of one name."""
-    folder = tmp_path / "clips"
-    for name, frames in (("a/one.avi", 30), ("a/two.avi", 20), ("b/one.avi", 25)):
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        write_clip(folder / name, frames=frames)
-    return folder
-
-
-class Seen:
-    """Stands for the networks: the segments that a test says, and which videos were asked for.
-
-    Attributes:
-        segments: name -> (start, end, label, score); others are one segment of "a".
-        videos: names, as they came.
-        before: called with each video.
-        points: labels that are point events.
-    """
-
-    def __init__(self) -> None:
-        self.segments: dict[str, list[tuple[float, float, str | None, float | None]]] = {}
-        self.videos: list[str] = []
-        self.before: Callable[[Path], object] = lambda video: None
-        self.points: tuple[str, ...] = ()
-
-    @classmethod
-    def instead(cls, monkeypatch: pytest.MonkeyPatch) -> Self:
-        """Put one in the place of all networks."""
-        stand_in = cls()
-
-        class Loaded:
-            spec = make_models(None)[0].spec
-            windows = LONG
-            timeline = staticmethod(lambda *given, **more: stand_in.timeline(*given, **more))
-
-        monkeypatch.setattr(TwoStreamPredictor, "load", lambda run, device: Loaded())
-        return stand_in
-
-    def timeline(self, video: Path, **options: Any) -> Timeline:
-        """What a predictor's method gives."""
-        self.videos.append(f"{video.parent.name}/{video.name}")
-        self.before(video)
-        if video.is_file() and video.read_bytes().startswith(b"no"):
-            raise VideoError(video, "is no video")
-        rows = self.segments.get(self.videos[-1], [(0.0, 1.0, "a", 0.5)])
-        return Timeline(
-            video,
-            ("a", "b", "other", "a and b"),
-            np.array([0.5]),
-            np.full((1, 4), 0.25, np.float32),
-            {"spatial": np.full((1, 4), 0.25, np.float32)},
-            tuple(Segment(*row) for row in rows),
-            None,
-            rows[-1][1],
-            together={"a and b": ("a", "b")},
-            points=self.points,
-        )
+    return three_videos(tmp_path / "clips")
 
 
 @pytest.fixture
@@ -464,96 +395,3 @@ def test_a_folder_of_frames_has_its_own_name_wherever_one_stands(
         found = timelines(run_folder, place, out=tmp_path / "out")
     assert found.before == 1 and found.failed == {}
     assert (tmp_path / "out" / "timelines" / "frames.json").is_file()
-
-
-# --- what is refused
-
-
-def test_another_run_other_options_and_other_folders_are_refused(
-    seen: Seen, run_folder: Path, clips: Path, tmp_path: Path
-) -> None:
-    out, other = tmp_path / "out", save_run(tmp_path / "other", make_models(None)[:1])
-    timelines(run_folder, clips, out=out, threshold=0.5)
-    before = contents(out)
-    for options, words in (
-        ({}, r"was started with other settings \(threshold: 0\.5 -> 0\.4\)"),
-        ({"threshold": 0.5, "every_seconds": 1.0}, r"every_seconds: 0\.5 -> 1\.0"),
-    ):
-        with pytest.raises(RunError, match=words):
-            timelines(run_folder, clips, out=out, **options)
-    with pytest.raises(RunError, match=r"was begun with other models than those of .*other"):
-        timelines(other, clips, out=out, threshold=0.5)
-    for folder in (clips, run_folder):
-        with pytest.raises(RunError, match=r"holds something else, not a set of time lines"):
-            timelines(run_folder, clips, out=folder)
-    (tmp_path / "trained").mkdir()
-    (tmp_path / "trained" / "asked.json").write_text('{"data": "clips"}')
-    with pytest.raises(RunError, match=r"trained holds something else"):
-        timelines(run_folder, clips, out=tmp_path / "trained")
-    asked = json.loads((out / "asked.json").read_text())
-    with (
-        claimed(out, asked, resume=True),
-        pytest.raises(RunError, match="in use by another process"),
-    ):
-        timelines(run_folder, clips, out=out, threshold=0.5)
-    assert contents(out) == before
-    # the same models elsewhere are the same models; what else a run predicts with counts too
-    copy = Path(shutil.copytree(run_folder, tmp_path / "copy"))
-    (copy / "report.html").touch()
-    assert timelines(copy, clips, out=out, threshold=0.5).before == 3
-    for name in LEARNT:
-        (copy / name).write_text("{}")
-        with pytest.raises(RunError, match="other models"):
-            timelines(copy, clips, out=out, threshold=0.5)
-        (copy / name).unlink()
-
-
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        ({"threshold": 2}, "threshold must lie in"),
-        ({"positions": 0}, "positions must be"),
-        ({"treshold": 0.5}, "no option treshold, but window_seconds, "),
-    ],
-)
-def test_a_wrong_option_leaves_no_folder(
-    options: dict[str, Any], words: str, seen: Seen, run_folder: Path, clips: Path, tmp_path: Path
-) -> None:
-    with pytest.raises(UsageError, match=words):
-        timelines(run_folder, clips, out=tmp_path / "out", **options)
-    assert not (tmp_path / "out").exists()
-
-
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (["--out=o"], "--out is for --timeline"),
-        (["--timeline", "--out=o", "--csv=x"], "its table of all videos is OUT/segments.csv"),
-        (["--timeline", "--out=o", "--video=x"], "--video is not for --out"),
-        (["--timeline", "--out=o", "--labels-format=boris"], "--labels-format is for --labels"),
-    ],
-)
-def test_wrong_usage_is_one_sentence(
-    arguments: list[str],
-    words: str,
-    run_folder: Path,
-    clips: Path,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    assert run(["predict", str(run_folder), str(clips), *arguments]) == 2
-    assert words in capsys.readouterr().err
-
-
-# --- how far it is
-
-
-def test_the_time_left_follows_from_the_seconds_that_are_done() -> None:
-    now = [100.0]
-    left = TimeLeft(lambda: now[0])
-    assert left.after(30, 3630) == ""
-    now[0] = 110.0
-    assert left.after(130, 3630) == "6 min left"  # 100 s in 10 s, so 3500 s in 350 s
-    assert left.after(3630, 3630) == ""
-    assert [duration(s) for s in (0.4, 99, 100, 5940, 6000)] == [
-        *("0 s", "99 s", "2 min", "99 min", "1 h 40 min")
-    ]

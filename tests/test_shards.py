@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from test_many_timelines import Seen, contents
+from seen_timelines import Seen, contents
 from twostream import extract, timelines
 from twostream.__main__ import run
 from twostream.prediction.fatal_videos import DEATHS, FatalVideos
@@ -123,11 +120,3 @@ def test_what_a_shard_died_over_is_known_to_who_does_all(clips: Path, tmp_path: 
         with pytest.raises(VideoError, match=f"delete {path}"), fatal.written_down(key, video):
             pass
     assert FatalVideos(out / "fatal.json").times(key) == DEATHS
-
-
-def test_shards_are_for_many_videos(run_folder: Path, clips: Path, tmp_path: Path) -> None:
-    command: list[Any] = ["predict", run_folder, clips, "--timeline", "--shard", "1/2"]
-    done = subprocess.run(
-        [sys.executable, "-m", "twostream", *map(str, command)], capture_output=True, text=True
-    )
-    assert done.returncode == 2 and "--shard is for --timeline with --out" in done.stderr
