@@ -104,8 +104,8 @@ def evidence(fit: Sequence[VideoScores]) -> float:
     Where that is little, either stream might as well answer: the clips do not tell how much each
     of them is worth. Arguments and errors are those of ``log_linear_fusion``.
     """
+    fusion = log_linear_fusion(fit)
     scores, labels = _to_learn_from(fit)
-    fusion = learn(fit[0].classes, [each.stream for each in fit], scores, labels)
     alone = [
         log_loss(fusion.calibrated(each.stream, own), labels)
         for each, own in zip(fit, scores, strict=True)
