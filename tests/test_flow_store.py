@@ -8,6 +8,7 @@ import os
 import pickle
 import shutil
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +63,24 @@ class TestStore:
             FlowStore.open(tmp_path)
         with pytest.raises(StoreError, match="is a file: --store needs a folder"):
             FlowStore.create(tmp_path / "thesis.txt", StoreSettings())
+
+    def test_one_that_another_process_begins_meanwhile(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        settings, look = StoreSettings(short_side=64), Path.iterdir
+
+        def begun_meanwhile(folder: Path) -> Iterator[Path]:
+            monkeypatch.setattr(Path, "iterdir", look)
+            FlowStore.create(tmp_path, settings)
+            return look(folder)
+
+        monkeypatch.setattr(Path, "iterdir", begun_meanwhile)
+        assert FlowStore.create(tmp_path, settings).settings == settings.complete()
+        monkeypatch.setattr(Path, "iterdir", begun_meanwhile)
+        shutil.rmtree(tmp_path)
+        tmp_path.mkdir()
+        with pytest.raises(StoreError, match="short_side is 64, wanted 32"):
+            FlowStore.create(tmp_path, StoreSettings(short_side=32))
 
     @pytest.mark.parametrize("text", ["", "[]", "{}", '{"version": 1, "colour": 3}', "\0"])
     def test_broken_settings(self, tmp_path: Path, text: str) -> None:

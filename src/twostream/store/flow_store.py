@@ -148,11 +148,13 @@ class FlowStore:
         """Raise the StoreError that ``create`` would; nothing is written."""
         root = Path(root)
         try:
+            # looked at first: what another process begins meanwhile has its settings at once
+            filled = root.is_dir() and any(not is_foreign(p.name) for p in root.iterdir())
             if (root / SETTINGS_NAME).is_file():
                 cls.open(root).check_settings(settings)
             elif root.exists() and not root.is_dir():
                 raise StoreError(f"{root} is a file: --store needs a folder")
-            elif root.is_dir() and any(not is_foreign(p.name) for p in root.iterdir()):
+            elif filled:
                 raise StoreError(
                     f"{root} is not empty and holds no flow store: use another --store"
                 )
