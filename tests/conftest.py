@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +19,11 @@ if TYPE_CHECKING:
 
 # The nets of the tests are tiny: threads inside one operation only wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# A shell without job control lets what it starts with "&" ignore Ctrl-C, and so all that is started
+# and stopped here.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 

@@ -157,8 +157,9 @@ class TestAStop:
         answers, ended = threading.Event(), threading.Event()
 
         def hang() -> None:
-            os.kill(os.getpid(), signal.SIGINT)
-            while not pool._shutdown:
+            for _ in range(1000):
+                if pool._shutdown:
+                    break
                 time.sleep(0.01)
             os.kill(os.getpid(), signal.SIGINT)  # it is put off
             time.sleep(0.5)
@@ -167,7 +168,8 @@ class TestAStop:
             ended.set()
 
         with pytest.raises(KeyboardInterrupt), ThreadPool(1) as pool:
-            pool.submit(hang).result()
+            pool.submit(hang)
+            signal.raise_signal(signal.SIGINT)
         assert not ended.is_set()
         answers.set()
 
