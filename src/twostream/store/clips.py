@@ -217,6 +217,8 @@ class ClipCache:
         self._lock = Lock()
         self._part: ClipCache | None = None
         self._process = os.getpid()
+        if self.budget_bytes:  # caches that are gone leave gigabytes with the threads that read
+            give_back_memory()
 
     def of(self, kinds: Sequence[Kind]) -> ClipCache:
         """Return a cache of these kinds alone; what was kept of others is let go."""
@@ -224,7 +226,6 @@ class ClipCache:
             return self
         if self._part is None or self._part.kinds != tuple(kinds):
             self._clips, self._bytes, self._part = {}, 0, None
-            give_back_memory()
             self._part = ClipCache(self.store, kinds, budget_bytes=self.budget_bytes)
         return self._part
 

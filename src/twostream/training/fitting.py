@@ -16,7 +16,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from twostream.checkpoint import StreamModel
 from twostream.loader import Batches
 from twostream.recipes import Recipe
-from twostream.threads import keep_memory
+from twostream.threads import give_back_memory, keep_memory
 from twostream.training.checkpoints import WholeCheckpoints, keep_last, last_checkpoint
 from twostream.training.stream_training import LOG_EVERY, StreamTraining
 from twostream.training.trainer_options import TrainerOptions, make_trainer, quiet_lightning
@@ -98,6 +98,8 @@ def fit(
         raise KeyboardInterrupt
     if checkpoints:
         keep_last(checkpoints)
+    # what a step took; scoring, and the next net of many, would lay theirs beside it
+    give_back_memory()
     return model.cpu().eval()
 
 
