@@ -68,7 +68,7 @@ def wait_asleep() -> None:
 
 @cache
 def keep_memory() -> None:
-    """Keep freed memory for the next tensors, where the C library is glibc.
+    """Keep freed memory for the next tensors and frames, where the C library is glibc.
 
     It gives large blocks back to the system at once, and takes them again at the next step, page by
     page: a quarter of the time of a training step on a CPU.

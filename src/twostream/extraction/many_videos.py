@@ -24,7 +24,7 @@ from twostream.flow.opencv import one_opencv_thread
 from twostream.labels.stretch_ids import stored_id
 from twostream.shards import Shard
 from twostream.store.flow_store import FlowStore, Kind, StoreSettings
-from twostream.threads import StoppedError, num_cores, sentence, work_through
+from twostream.threads import StoppedError, keep_memory, num_cores, sentence, work_through
 from twostream.types import LabeledVideo, Progress, StoreError, VideoError, no_progress
 from twostream.video.fingerprint import size_on_disk, source_hash
 
@@ -175,6 +175,7 @@ def extract(
         UsageError: the device is not here, or does not compute this flow.
     """
     started = time.monotonic()
+    keep_memory()
     threads, unique = workers or num_cores(), _unique(videos)
     if shard is not None:
         unique = shard.of(sorted(unique, key=lambda video: video.video_id))

@@ -30,7 +30,7 @@ from typing import Any, ClassVar
 import cv2
 import numpy as np
 
-from twostream.flow.brox_kernels import HALO, NUM_DATA, join, linearise, relax, split
+from twostream.flow.brox_kernels import HALO, NUM_DATA, solve_warp
 from twostream.flow.compile import LANES
 from twostream.flow.estimators import FlowEstimator
 from twostream.flow.opencv import one_opencv_thread, pad_small, set_scales, to_field
@@ -105,7 +105,12 @@ class _Solver:
 
     def _filtered(self, field: Plane) -> Plane:
         side = self._parameters.median_filtering
-        return np.stack([cv2.medianBlur(plane, side) for plane in field]) if side > 1 else field
+        if side == 1:
+            return field
+        found = np.empty_like(field)
+        for plane, out in zip(field, found, strict=True):
+            cv2.medianBlur(plane, side, out)
+        return found
 
     def _solve_level(self, first: Plane, second: Plane, field: Plane) -> Plane:
         parameters, level = self._parameters, self._level((first.shape[0], first.shape[1]))
@@ -120,19 +125,15 @@ class _Solver:
             squared_epsilon,
         )
         omega, noise = np.float32(parameters.omega), np.float32(parameters.noise)
-        steps = parameters.fixed_point_steps
+        steps = parameters.fixed_point_steps, level.steps_per_wave, parameters.sweeps
+        planes = level.u, level.v, *level.data, *level.systems, *level.edges
         for _ in range(parameters.warps):
-            field = np.ascontiguousarray(field)
-            given = (plane.ravel() for plane in (first, second, *field))
-            linearise(*given, level.scratch, level.line, *level.data, *size, noise)
-            for plane, halves in zip(field, (level.u, level.v), strict=True):
-                split(plane, *halves, *size)
-            planes = level.u, level.v, *level.data, *level.systems, *level.edges
-            for done in range(0, steps, level.steps_per_wave):
-                wave = min(level.steps_per_wave, steps - done), parameters.sweeps
-                relax(*planes, level.ring_rows, *size, *wave, weights, omega)
-            for plane, halves in zip(field, (level.u, level.v), strict=True):
-                join(*halves, plane, *size)
+            given = tuple(np.ascontiguousarray(each) for each in (first, second, field))
+            field = given[-1]
+            lines = level.scratch, level.line
+            solve_warp(
+                *given, *lines, *planes, level.ring_rows, *size, *steps, weights, omega, noise
+            )
             field = self._filtered(field)
         return field
 

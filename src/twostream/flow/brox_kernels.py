@@ -322,3 +322,36 @@ def relax(
                         right_red, below_red, right_black, below_black, red_system,
                         row, ring, above, np.uint64(y & 1), columns, length, omega,
                     )  # fmt: skip
+
+
+@kernel
+def solve_warp(
+    first, second, field, scratch, line, u, v, red_data, black_data, red_system, black_system,
+    right, below, rows, pitch, height, width, steps, wave, sweeps, weights, omega, noise,
+):  # fmt: skip
+    """Warp, linearise and relax: one warp of a level, in place, in one go without Python's lock.
+
+    A thread that gives the lock back and takes it again is put to sleep and woken in between; at
+    64 px of height two threads did hardly more than one.
+
+    Args:
+        first, second: (height, width) frames, grey values.
+        field: (2, height, width) present flow.
+        steps: fixed-point steps, ``wave`` at a time.
+        noise, scratch, line: of ``linearise``; the others of ``relax``.
+    """
+    size = height * width
+    present, moved = field[0].reshape(size), field[1].reshape(size)
+    one, two = first.reshape(size), second.reshape(size)
+    linearise(
+        one, two, present, moved, scratch, line, red_data, black_data, pitch, height, width, noise
+    )
+    split(field[0], u[0], u[1], pitch, height, width)
+    split(field[1], v[0], v[1], pitch, height, width)
+    for done in range(0, steps, wave):
+        relax(
+            u, v, red_data, black_data, red_system, black_system, right, below, rows, pitch,
+            height, width, min(wave, steps - done), sweeps, weights, omega,
+        )  # fmt: skip
+    join(u[0], u[1], field[0], pitch, height, width)
+    join(v[0], v[1], field[1], pitch, height, width)
