@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,9 @@ import pytest
 from twostream.__main__ import run
 from twostream.flow.opencv import Dis
 from twostream.prediction import Prediction, TwoStreamPredictor
+from twostream.prediction.model_files import TorchStream
 from twostream.prediction.timeline import find_segments, smooth
+from twostream.store.clips import Clip
 from twostream.types import TemporalInput, UsageError, VideoError
 from twostream.video import VideoReader, VideoWriter
 from untrained import make_models, own_threads, write_clip
@@ -115,11 +118,19 @@ def test_two_actions_one_after_the_other_are_two_segments(
     assert [s.label for s in strict.segments] == [None]
 
 
-def test_a_window_scores_what_the_stream_scores(
-    predictor: TwoStreamPredictor, tmp_path: Path
+def test_windows_that_overlap_look_once_at_what_they_share(
+    predictor: TwoStreamPredictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     video = write_clip(tmp_path / "clip.avi", frames=60)
     told: list[tuple[float, float]] = []
+    looked: list[int] = []
+    looks = TorchStream.looks
+
+    def counted(stream: TorchStream, wanted: Sequence[tuple[Clip, int]]) -> np.ndarray:
+        looked.append(len(wanted))
+        return looks(stream, wanted)
+
+    monkeypatch.setattr(TorchStream, "looks", counted)
     timeline = predictor.timeline(
         str(video),
         window_seconds=0.8,
@@ -128,15 +139,17 @@ def test_a_window_scores_what_the_stream_scores(
         smooth_seconds=0,
         progress=lambda task, done, total: told.append((done, total)),
     )
+    # windows of 20 frames, 10 apart, look at two each, of which they share one
+    assert looked == [6, 6]
     with VideoReader(video, short_side=40) as reader:
-        options = {"fps": 25, "window_seconds": 0.8, "every_seconds": 0.4, "positions": 3}
-        wanted = list(predictor.stream(reader, **options))
-    assert len(wanted) == 5
-    for name in ("spatial", "temporal"):
-        np.testing.assert_array_equal(
-            timeline.streams[name], [each.streams[name] for each in wanted]
-        )
-    np.testing.assert_allclose(timeline.scores, [each.scores for each in wanted], atol=1e-6)
+        windows = list(predictor.recent_clip(0.8).windows(reader, 25, every=10))
+    assert len(windows) == 5
+    places = {"spatial": (4, 14), "temporal": (2, 12)}
+    for name, stream in predictor.streams.items():
+        wanted = [stream.looks([(w.clip, p) for p in places[name]]).mean(0) for w in windows]
+        np.testing.assert_allclose(timeline.streams[name], wanted, atol=1e-6)
+    both = np.mean(list(timeline.streams.values()), axis=0)
+    np.testing.assert_allclose(timeline.scores, both, atol=1e-6)
     np.testing.assert_allclose(timeline.times, [0.4, 0.8, 1.2, 1.6, 2.0])
     assert told == [(pytest.approx(s), pytest.approx(total)) for s, total in PROGRESS]
     assert (timeline.video, timeline.seconds, timeline.warning) == (video, 2.4, None)

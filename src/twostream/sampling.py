@@ -69,6 +69,34 @@ def even_indices(num: int, count: int = 25) -> list[int]:
     return [(2 * i * (num - 1) + gaps) // (2 * gaps) for i in range(count)]
 
 
+def shared_indices(num: int, count: int, step: int) -> list[int]:
+    """Return about `count` positions over range(num) that windows have in common.
+
+    As ``even_indices``, but at a spacing that divides `step` or is a multiple of it: of two windows
+    whose starts lie `step` apart, the one's positions are the other's wherever both have some.
+
+    Args:
+        num: positions in a window, at least 1.
+        count: number of positions that are wanted, at least 1; 1 is the middle one.
+        step: from the start of a window to the start of the next, at least 1.
+
+    >>> shared_indices(50, 5, 12), shared_indices(41, 5, 12), shared_indices(50, 5, 24)
+    ([0, 12, 24, 36, 48], [2, 14, 26, 38], [0, 12, 24, 36, 48])
+    >>> shared_indices(50, 1, 12), shared_indices(3, 5, 12)
+    ([24], [0, 1, 2])
+    """
+    if count == 1 or num == 1:
+        return [(num - 1) // 2]
+    gap = (num - 1) / (count - 1)
+    # a rational number, so that all windows round alike
+    over, under = (int(gap // step) * step, 1) if gap >= step else (step, round(step / gap))
+    if over <= under:
+        return list(range(num))
+    last = (num - 1) * under // over
+    start = (num - 1 - last * over // under) // 2
+    return [start + k * over // under for k in range(last + 1)]
+
+
 def segment_positions(num: int, segments: int, rng: np.random.Generator) -> list[int]:
     """Return a random position of each of ``segments`` equal parts of range(num), ascending.
 

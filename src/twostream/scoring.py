@@ -153,6 +153,38 @@ def _at_the_door(model: StreamModel, stacks: Tensor) -> tuple[Tensor, Tensor]:
 
 
 @torch.inference_mode()
+def score_samples(model: StreamModel, stacks: Tensor | NDArray[np.float32]) -> Tensor:
+    """Return each sample's (n, k) softmax scores, on the model's device: the mean over its crops.
+
+    Args:
+        model: the stream, on the device to use.
+        stacks: (n, length, c, h, w), flow in pixels or RGB in 0..1.
+
+    Raises:
+        ModelError: they are not finite.
+    """
+    spec = model.spec
+    stacks = torch.as_tensor(stacks)
+    device = model.mean.device
+    per_crop = stacks[0, ..., : spec.crop_size, : spec.crop_size].nbytes
+    samples = max(1, _BATCH_BYTES // (_CROPS[spec.test_crops] * per_crop))
+    rows = []
+    for chunk in stacks.split(samples):
+        channels, shares = _at_the_door(model, chunk.to(device))
+        probabilities = model.network(channels).float().softmax(dim=1)
+        rows.append(
+            torch.einsum("m,mnk->nk", shares, probabilities.view(len(shares), len(chunk), -1))
+        )
+    scores = torch.cat(rows)
+    if not scores.isfinite().all():  # of finite weights: too large for the arithmetic
+        raise ModelError(
+            f"the {spec.stream} net's scores are not finite: its training went wrong, so train "
+            "again with a lower --learning-rate"
+        )
+    return scores
+
+
+@torch.inference_mode()
 def score_stacks(
     model: StreamModel,
     stacks: Tensor | NDArray[np.float32],
@@ -161,30 +193,12 @@ def score_stacks(
     """Return a video's (k,) softmax scores: the mean over its samples and their crops.
 
     Args:
-        model: the stream, on the device to use.
-        stacks: (n, length, c, h, w), flow in pixels or RGB in 0..1.
+        model, stacks: as of ``score_samples``, with its error.
         counts: (n,) how often each sample counts.
-
-    Raises:
-        ModelError: they are not finite.
     """
-    spec = model.spec
-    stacks, counts = torch.as_tensor(stacks), torch.as_tensor(counts)
-    device = model.mean.device
-    per_crop = stacks[0, ..., : spec.crop_size, : spec.crop_size].nbytes
-    samples = max(1, _BATCH_BYTES // (_CROPS[spec.test_crops] * per_crop))
-    total = torch.zeros(len(spec.classes), device=device)
-    for chunk, weight in zip(stacks.split(samples), counts.split(samples), strict=True):
-        channels, shares = _at_the_door(model, chunk.to(device))
-        probabilities = model.network(channels).float().softmax(dim=1)
-        per_crop_scores = probabilities.view(len(shares), len(chunk), -1).transpose(0, 1)
-        total += weight.to(device) @ (shares @ per_crop_scores)
-    if not total.isfinite().all():  # of finite weights: too large for the arithmetic
-        raise ModelError(
-            f"the {spec.stream} net's scores are not finite: its training went wrong, so train "
-            "again with a lower --learning-rate"
-        )
-    return total / counts.sum().to(device)
+    scores = score_samples(model, stacks)
+    counts = torch.as_tensor(counts).to(scores.device)
+    return counts @ scores / counts.sum()
 
 
 def evaluate(

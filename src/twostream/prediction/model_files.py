@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -12,8 +13,9 @@ import torch
 from numpy.typing import NDArray
 
 from twostream.checkpoint import StreamModel, load_model
-from twostream.scoring import score_stacks
+from twostream.scoring import score_samples, score_stacks
 from twostream.store.clips import Clip
+from twostream.threads import keep_memory
 from twostream.types import STREAMS, RunError, UsageError
 
 logger = logging.getLogger(__name__)
@@ -62,14 +64,24 @@ class TorchStream:
             ) from error
         self.spec = model.spec
         self._process = os.getpid()
+        keep_memory()
 
     def score(self, clip: Clip, positions: int | None = None) -> NDArray[np.float32]:
         """Return a clip's (k,) softmax scores, exactly as evaluation would."""
-        if os.getpid() != self._process:
-            _say_forked(os.getpid())
+        self._check_process()
         samples = clip.samples(self.spec.temporal, positions or self.spec.test_positions)
         # copied: a tensor that is kept pins torch's memory, and hours of windows keep thousands
         return score_stacks(self.model, *samples).cpu().numpy().copy()
+
+    def looks(self, wanted: Sequence[tuple[Clip, int]]) -> NDArray[np.float32]:
+        """Return (n, k) softmax scores of single positions of clips."""
+        self._check_process()
+        stacks = [clip.stack(self.spec.temporal, position) for clip, position in wanted]
+        return score_samples(self.model, np.stack(stacks)).cpu().numpy().copy()
+
+    def _check_process(self) -> None:
+        if os.getpid() != self._process:
+            _say_forked(os.getpid())
 
 
 def load_models(run: Path) -> list[StreamModel]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from itertools import islice
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -64,17 +64,22 @@ class OnnxStream:
 
     def score(self, clip: Clip, positions: int | None = None) -> NDArray[np.float32]:
         """Return a clip's (k,) softmax scores: the mean over its positions and their crops."""
+        counts = clip.positions(self.spec.temporal, positions or self.spec.test_positions)
+        scores = self.looks([(clip, place) for place in counts])
+        weights = np.array(list(counts.values()), np.float32)
+        return weights @ scores / weights.sum()
+
+    def looks(self, wanted: Sequence[tuple[Clip, int]]) -> NDArray[np.float32]:
+        """Return (n, k) softmax scores of single positions of clips."""
         spec = self.spec
-        counts = clip.positions(spec.temporal, positions or spec.test_positions)
         per_crop = 4 * spec.in_channels * spec.crop_size**2
         samples = max(1, _BATCH_BYTES // (_CROPS[spec.test_crops] * per_crop))
-        places = iter(counts)
-        total = np.zeros(len(spec.classes), np.float32)
-        while chunk := list(islice(places, samples)):
-            stacks = [clip.stored(spec.temporal, place) for place in chunk]
-            scores = self.run({name: np.stack([s[name] for s in stacks]) for name in stacks[0]})
-            total += np.array([counts[place] for place in chunk], np.float32) @ scores
-        return total / np.float32(sum(counts.values()))
+        rows = []
+        for first in range(0, len(wanted), samples):
+            chunk = wanted[first : first + samples]
+            stacks = [clip.stored(spec.temporal, place) for clip, place in chunk]
+            rows.append(self.run({name: np.stack([s[name] for s in stacks]) for name in stacks[0]}))
+        return np.concatenate(rows)
 
     def run(self, inputs: dict[str, NDArray[np.generic]]) -> NDArray[np.float32]:
         """Return (b, k) scores of whole stacks, each the mean over its crops.

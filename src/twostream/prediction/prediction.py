@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -30,6 +31,13 @@ class StreamScorer(Protocol):
         Args:
             clip: with the files that the network sees.
             positions: how many frames or stacks to score; None: as in testing.
+        """
+
+    def looks(self, wanted: Sequence[tuple[Clip, int]]) -> NDArray[np.float32]:
+        """Return (n, k) softmax scores, each of one frame or stack: the mean over its crops.
+
+        Args:
+            wanted: clips, all of one size, and the position in each; one at least.
         """
 
 

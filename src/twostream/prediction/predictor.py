@@ -24,6 +24,7 @@ from twostream.prediction.contract import (
     is_exported,
     read_contract,
 )
+from twostream.prediction.looks import Looks, num_together, together
 from twostream.prediction.prediction import Prediction, StreamScorer
 from twostream.prediction.timeline import (
     LONG,
@@ -57,7 +58,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-WINDOWS_AHEAD = 4  # that decoding and flow may be in front of the networks
+WINDOWS_AHEAD = 4  # at least, that decoding and flow may be in front of the networks
 
 
 class TwoStreamPredictor:
@@ -247,6 +248,16 @@ class TwoStreamPredictor:
     def score(self, window: Window, positions: int | None = None) -> Prediction:
         """Score a window; of ``positions`` frames and stacks, None: of as many as in testing."""
         found = {name: each.score(window.clip, positions) for name, each in self.streams.items()}
+        return self._answer(window, found)
+
+    def slide(self, windows: Iterable[Window], asked: Windows) -> Iterator[Prediction]:
+        """Score windows that slide over one video, each frame and stack once (``Looks``)."""
+        looks = Looks(self.streams, asked.positions, self.num_frames(asked.every_seconds))
+        for group in together(windows, asked.every_seconds):
+            for window, found in zip(group, looks.score(group), strict=True):
+                yield self._answer(window, found)
+
+    def _answer(self, window: Window, found: dict[Stream, NDArray[np.float32]]) -> Prediction:
         scores = answer(self.fusion, found)
         if self.fusion is not None:
             found = {name: self.fusion.calibrated(name, each) for name, each in found.items()}
@@ -306,10 +317,11 @@ class TwoStreamPredictor:
             fps=recent.settings.fps,
         ) as reader:
             claimed = reader.claimed_seconds
-            upcoming = ahead(recent.windows(reader, reader.info.fps, every), WINDOWS_AHEAD)
+            depth = max(WINDOWS_AHEAD, num_together(asked.every_seconds))
+            upcoming = ahead(recent.windows(reader, reader.info.fps, every), depth)
             with closing(upcoming):
-                for window in upcoming:
-                    windows.append(self.score(window, asked.positions))
+                for window in self.slide(upcoming, asked):
+                    windows.append(window)
                     seconds = window.end_seconds
                     total = claimed if seconds < claimed else seconds + asked.every_seconds
                     progress("seconds", seconds, total)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -97,11 +97,15 @@ def stored_timeline(
     ]
     if not spans:
         raise VideoError(video, "it has no frames in the time that is looked at")
+
+    def seen() -> Iterator[Window]:
+        for start, end in spans:
+            check()
+            yield Window(stretch(clip, start, end), start / rate, end / rate)
+
     scored = []
-    for done, (start, end) in enumerate(spans, start=1):
-        check()
-        window = Window(stretch(clip, start, end), start / rate, end / rate)
-        scored.append(predictor.score(window, windows.positions))
+    for done, scores in enumerate(predictor.slide(seen(), windows), start=1):
+        scored.append(scores)
         progress("scores over time", done, len(spans), f"{done} of {len(spans)}")
     return Timeline.of_windows(
         video,

@@ -90,6 +90,12 @@ class Window:
     start_seconds: float
     end_seconds: float
 
+    @property
+    def first_frame(self) -> int:
+        """The number of its first frame in the stream, at the model's rate."""
+        reader = next(iter(self.clip.readers.values()))
+        return round(self.start_seconds * reader.header.fps)
+
 
 class RecentClip:
     """Takes frames one after the other and keeps what the last of them hold.
