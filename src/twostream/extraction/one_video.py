@@ -21,6 +21,7 @@ from twostream.extraction.pauses import FilledClip, all_warnings, pause_warning,
 from twostream.flow.device import make_on_device
 from twostream.flow.opencv import one_opencv_thread
 from twostream.store.flow_store import ClipFile, ClipHeader, ClipWriter, Kind, StoreSettings
+from twostream.threads import num_cores
 from twostream.types import Frame, VideoError
 from twostream.video import FrameFolder, VideoReader, open_reader
 
@@ -144,7 +145,7 @@ def extract_to_memory(
     *,
     on_frame: OnFrame = tell_nobody,
 ) -> dict[Kind, ClipFile]:
-    """Extract one video without a store on disk, through the same encoding and decoding.
+    """Extract one video without a store on disk, on all cores, through the same encoding.
 
     Raises:
         VideoError: no frame can be decoded.
@@ -156,13 +157,13 @@ def extract_to_memory(
         return ClipWriter(buffers[header.kind], header)
 
     make = partial(make_on_device, settings.flow, settings.parameters, "cpu")
-    with one_opencv_thread(), closing(Helpers(make, threads=1, clips=1)) as this_thread:
+    with one_opencv_thread(), closing(Helpers(make, threads=num_cores(), clips=1)) as helpers:
         extract_clip(
             Path(path),
             settings,
             kinds,
             open_writer=open_writer,
-            helpers=this_thread,
+            helpers=helpers,
             on_frame=on_frame,
         )
     return {kind: ClipFile(buffer.getvalue()) for kind, buffer in buffers.items()}

@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -15,8 +16,11 @@ from numpy.typing import NDArray
 
 from twostream.bout_model import BoutModel, read_bouts
 from twostream.extraction import extract_to_memory
+from twostream.extraction.idle_threads import Helpers
 from twostream.extraction.pauses import all_warnings, pause_warning
 from twostream.flow import make_estimator
+from twostream.flow.device import make_on_device
+from twostream.flow.opencv import one_opencv_thread
 from twostream.log_linear import LogLinear, answer, read_fusion
 from twostream.prediction.contract import (
     exported_bouts,
@@ -40,7 +44,7 @@ from twostream.store.clip_readers import ClipReader
 from twostream.store.clips import Clip, kinds_of
 from twostream.store.coding import Kind, frames_of
 from twostream.store.flow_store import ClipHeader, StoreSettings
-from twostream.threads import ahead
+from twostream.threads import ahead, num_cores
 from twostream.types import (
     STREAMS,
     Frame,
@@ -231,19 +235,26 @@ class TwoStreamPredictor:
         """Return how many frames a time is at the model's rate, at least 1."""
         return max(1, round(seconds * self.spec.fps))
 
-    def recent_clip(self, window_seconds: float | None, name: Path | str = "stream") -> RecentClip:
+    def recent_clip(
+        self,
+        window_seconds: float | None,
+        name: Path | str = "stream",
+        helpers: Helpers | None = None,
+    ) -> RecentClip:
         """Return what keeps the last frames and fields of a stream, as the networks see them.
 
         Args:
             window_seconds: how much is kept; None: everything.
             name: of the stream, for errors.
+            helpers: see ``RecentClip``.
         """
         length = None if window_seconds is None else self.num_frames(window_seconds)
         store = stored_as(self.spec).complete()
         kinds = kinds_of(stream.spec for stream in self.streams.values())
         flow = any(kind != "rgb" for kind in kinds)
         estimator = make_estimator(store.flow, **store.parameters) if flow else None
-        return RecentClip(store, kinds, estimator, length, name, self.spec.smallest_side)
+        smallest = self.spec.smallest_side
+        return RecentClip(store, kinds, estimator, length, name, smallest, helpers)
 
     def score(self, window: Window, positions: int | None = None) -> Prediction:
         """Score a window; of ``positions`` frames and stacks, None: of as many as in testing."""
@@ -306,16 +317,23 @@ class TwoStreamPredictor:
             smooth_seconds=smooth_seconds,
         )
         check_threshold(threshold)
-        recent = self.recent_clip(asked.seconds, video)
+        store = stored_as(self.spec).complete()
+        make = partial(make_on_device, store.flow, store.parameters, "cpu")
+        helpers = Helpers(make, threads=num_cores(), clips=1)
+        recent = self.recent_clip(asked.seconds, video, helpers)
         every = self.num_frames(asked.every_seconds)
         windows: list[Prediction] = []
         seconds = 0.0
-        with open_reader(
-            video,
-            short_side=recent.settings.short_side,
-            motion_vectors=recent.needs_motion_vectors,
-            fps=recent.settings.fps,
-        ) as reader:
+        with (
+            one_opencv_thread(),
+            closing(helpers),
+            open_reader(
+                video,
+                short_side=store.short_side,
+                motion_vectors=recent.needs_motion_vectors,
+                fps=store.fps,
+            ) as reader,
+        ):
             claimed = reader.claimed_seconds
             depth = max(WINDOWS_AHEAD, num_together(asked.every_seconds))
             upcoming = ahead(recent.windows(reader, reader.info.fps, every), depth)

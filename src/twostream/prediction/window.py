@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twostream.extraction.frame_pairs import (
+    WithFlow,
     at_rate,
     clip_items,
     directions_of,
@@ -18,6 +19,7 @@ from twostream.extraction.frame_pairs import (
     resample,
     with_flow,
 )
+from twostream.extraction.idle_threads import Helpers, with_flow_ahead
 from twostream.extraction.pauses import unbroken
 from twostream.flow import FlowEstimator
 from twostream.flow.opencv import one_opencv_thread
@@ -109,6 +111,7 @@ class RecentClip:
         frames: number of frames kept, with the fields between them; None keeps all.
         name: of the stream, for errors.
         smallest_px: the networks' crop; smaller frames are refused.
+        helpers: threads that compute pairs too, some frames ahead; None: each field at once.
 
     Attributes:
         seen: number of frames so far, at the model's rate; those that a pause would hold count.
@@ -125,8 +128,10 @@ class RecentClip:
         frames: int | None,
         name: Path | str = "stream",
         smallest_px: int = 1,
+        helpers: Helpers | None = None,
     ) -> None:
         self.name = name
+        self.helpers = helpers
         self.smallest_px = smallest_px
         self.settings = settings
         self.kinds = kinds
@@ -185,8 +190,7 @@ class RecentClip:
             kept.clear()
 
     def _take(self, picked: Iterable[tuple[Frame, int]]) -> Iterator[int]:
-        flow = with_flow(picked, self.estimator, directions_of(self.kinds))
-        groups = clip_items(flow, self.rate, self.kinds)
+        groups = clip_items(self._with_flow(picked), self.rate, self.kinds)
         while True:
             with one_opencv_thread():  # not across a yield: the caller's work is the caller's
                 added = next(groups, None)
@@ -198,6 +202,13 @@ class RecentClip:
                     self._kept[kind].append(coded_item(item, self._headers[kind]))
                 self.seen += 1
                 yield self.seen
+
+    def _with_flow(self, picked: Iterable[tuple[Frame, int]]) -> Iterator[WithFlow]:
+        directions = directions_of(self.kinds)
+        if self.estimator is None or self.helpers is None:
+            return with_flow(picked, self.estimator, directions)
+        pairs = self.estimator.pairs_at_once(*self.size)
+        return with_flow_ahead(picked, directions, pairs=pairs, helpers=self.helpers)
 
     def windows(
         self, frames: Iterable[NDArray[np.uint8] | Frame], fps: float | None, every: int | None
