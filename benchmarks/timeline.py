@@ -4,7 +4,7 @@ python benchmarks/timeline.py --video CLIP [--run RUN] [--minutes 60] [--out FIL
 
 The clip is looped into a real file of 320x240 px at 25 frames/s. Each engine goes through it in a
 process of its own, with the defaults of the command; memory is that process's peak so far, all
-libraries included. Without a RUN the networks are those of the recipe `quick`, untrained.
+libraries included. Without a RUN the networks are those of a recipe, untrained.
 """
 
 from __future__ import annotations
@@ -46,13 +46,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--video", type=Path, required=True, help="a real clip, to be looped")
     parser.add_argument("--run", type=Path)
+    parser.add_argument("--recipe", default="standard", help="of the networks without a RUN")
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--out", type=Path, help="write the table here as Markdown")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
-        folders = engines(options.run, work)
+        folders = engines(options.run, work, options.recipe)
         video = looped(options.video, work / "long.avi", round(options.minutes * 60 * FPS))
         results = {engine: alone(folder, video, measure) for engine, folder in folders.items()}
     rows = {
@@ -64,7 +65,7 @@ def main() -> None:
         for engine, result in results.items()
     }
     if options.out:
-        options.out.write_text(page(options.minutes, options.run, rows), encoding="utf-8")
+        options.out.write_text(page(options, rows), encoding="utf-8")
     if options.json:
         print(json.dumps(results))
         return
@@ -76,16 +77,18 @@ def main() -> None:
     Console().print(table)
 
 
-def engines(run: Path | None, work: Path) -> dict[str, Path]:
+def engines(run: Path | None, work: Path, recipe: str) -> dict[str, Path]:
     """Return a folder for each engine: the RUN, or untrained networks, and its export."""
     from twostream.checkpoint import save_model
     from twostream.export import export_onnx
     from twostream.initialise import untrained_model
+    from twostream.recipes import make_recipe
 
     if run is None:
         run = work / "run"
         for stream in ("spatial", "temporal"):
-            save_model(run / f"{stream}.safetensors", untrained_model(stream, ("walk", "run")))
+            model = untrained_model(stream, ("walk", "run"), recipe=make_recipe(recipe))
+            save_model(run / f"{stream}.safetensors", model)
     export_onnx(run, work / "onnx")
     return {"torch": run, "onnxruntime": work / "onnx"}
 
@@ -138,8 +141,9 @@ def peak_megabytes() -> float:
     return peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)
 
 
-def page(minutes: float, run: Path | None, rows: dict[str, list[str]]) -> str:
+def page(options: argparse.Namespace, rows: dict[str, list[str]]) -> str:
     """Return the results as a document."""
+    minutes, recipe = options.minutes, options.recipe
     threads = os.environ.get("OMP_NUM_THREADS", "")
     each = f"OMP_NUM_THREADS={threads}" if threads else "threads as the libraries choose"
     table = [
@@ -147,14 +151,16 @@ def page(minutes: float, run: Path | None, rows: dict[str, list[str]]) -> str:
         f"|---|{'---|' * len(COLUMNS)}",
         *(f"| {engine} | {' | '.join(row)} |" for engine, row in rows.items()),
     ]
-    nets = "of a trained run" if run else "of the recipe `quick`, untrained (speed does not care)"
+    nets = f"of the recipe `{recipe}`, untrained (speed does not care)"
+    if options.run:
+        nets = "of a trained run"
     return f"""# Speed and memory of `predict --timeline`
 
 Written by `benchmarks/timeline.py`, not by hand. A real clip looped to {minutes:g} minutes of \
 {SIZE[0]}x{SIZE[1]} px at {FPS} frames/s, as a file;
 both streams, networks {nets}.
 The command's defaults: windows of {LONG.seconds:g} s every {LONG.every_seconds:g} s, \
-{LONG.positions} positions of ten crops each.
+about {LONG.positions} positions each, which windows share.
 
 A machine of {os.cpu_count()} cores that others use too, {each};
 "cores busy" is how much of them the process was given. Memory is the peak of the whole process so
