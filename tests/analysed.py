@@ -1,4 +1,4 @@
-"""A visitor's video, decoded in this process: what the server keeps of it, without its children."""
+"""A visitor's video, decoded in this process, and what serves videos without a server."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ from pathlib import Path
 
 from twostream.prediction import TwoStreamPredictor
 from twostream.web.analysis import Analysis
-from twostream.web.decoding import decoded, seen_by
-from twostream.web.limits import Deadline, Limits
+from twostream.web.decoding import decoded
+from twostream.web.limits import Deadline, Limits, Places
+from twostream.web.networks import OwnNetworks, Served
+from twostream.web.service import Service
+from twostream.web.uploads import Uploads
 
 
 def analysed(
@@ -19,5 +22,15 @@ def analysed(
     seconds: float = 600,
 ) -> Analysis:
     """Decode a video; all that is asked for afterwards has so many seconds."""
-    files = decoded(video, *seen_by(predictor), limits or Limits(), lambda **news: None)
+    served = Served.of(predictor)
+    limits = limits or Limits()
+    files = decoded(video, served.settings, served.kinds, limits, lambda **news: None)
     return Analysis(predictor, video, name, files=files, deadline=Deadline(seconds))
+
+
+def service_of(
+    predictor: TwoStreamPredictor, limits: Limits, folder: Path, *videos: Path
+) -> Service:
+    """Return what serves a run, with a folder of what is sent."""
+    networks, uploads = OwnNetworks(predictor), Uploads(folder, limits)
+    return Service(networks, "run", limits, uploads, Places(limits), videos)

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from analysed import service_of
 from twostream.extraction import extract_to_memory
 from twostream.prediction import TwoStreamPredictor
 from twostream.types import VideoError, no_progress
@@ -24,8 +25,6 @@ from twostream.video import VideoWriter
 from twostream.web.analysis import in_words
 from twostream.web.decoding import Decoder
 from twostream.web.limits import Deadline, Limits, RefusedError
-from twostream.web.service import Service
-from twostream.web.uploads import Uploads
 from untrained import SETTINGS, make_model, write_clip
 
 KINDS = ("forward", "rgb")
@@ -111,7 +110,7 @@ def test_what_ends_the_process_costs_one_visitor(tmp_path: Path) -> None:
         (sent / "a.avi").write_bytes(content)
         return service.show(sent / "a.avi", "a.avi", progress)["score"]
 
-    with closing(Service(predictor, "run", limits, Uploads(sent, limits))) as service:
+    with closing(service_of(predictor, limits, sent)) as service:
         score, before = visit(), child()
         for sign in (signal.SIGSEGV, signal.SIGKILL):
             with pytest.raises(VideoError) as caught:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from analysed import analysed
+from analysed import analysed, service_of
 from twostream.prediction import Timeline, TwoStreamPredictor
 from twostream.prediction.timeline import Segment
 from twostream.types import Progress, UsageError, VideoError
@@ -231,8 +231,7 @@ def service(tmp_path: Path) -> Iterator[Service]:
     video = write_clip(tmp_path / "own.avi", frames=15)
     limits = Limits(at_once=1)
     predictor = TwoStreamPredictor.from_models([make_model(None)])
-    uploads = Uploads(tmp_path / "sent", limits)
-    with closing(Service(predictor, "run", limits, uploads, (video,))) as service:
+    with closing(service_of(predictor, limits, tmp_path / "sent", video)) as service:
         yield service
 
 
@@ -241,22 +240,20 @@ def test_a_service_keeps_its_own_videos_and_removes_the_visitors(service: Servic
 
     async def sent(content: bytes, name: str) -> None:
         async with service.uploads.received(chunks(content), name) as path:
-            with service.analysed(path, name) as (analysis, prediction):
-                assert not list(folder.iterdir())
-                assert prediction.label in service.predictor.spec.classes
-                assert analysis.name == name
+            answer = service.predict(path, name, 1, False)
+            assert not list(folder.iterdir())
+            assert answer["labels"][0]["label"] in service.networks.served.classes
+            assert answer["video"] == name
 
     asyncio.run(sent(video.read_bytes(), "theirs.avi"))
-    with service.analysed(video, "own.avi"):
-        pass
+    service.predict(video, "own.avi", 1, False)
     assert video.is_file()
     with pytest.raises(VideoError) as caught:
         asyncio.run(sent(b"text", "notes.mp4"))
     words = in_words(caught.value, "notes.mp4")
     assert words.startswith("notes.mp4: cannot be opened") and str(folder) not in words
     assert not list(folder.iterdir())
-    with service.analysed(video, "own.avi"):  # the one place is free again
-        pass
+    service.predict(video, "own.avi", 1, False)  # the one place is free again
 
 
 def test_only_so_many_videos_stay_in_memory(service: Service) -> None:

@@ -38,6 +38,11 @@ def test_wrong_options(
     assert words in said and said.count("\n") == 1 and "secret" not in said
 
 
+def test_labelling_has_one_worker(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["serve", "--label", str(tmp_path), "--workers", "2"]) == 2
+    assert "--label works with one worker: leave --workers out" in capsys.readouterr().err
+
+
 def test_a_port_in_use(web_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -50,7 +55,9 @@ def test_no_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "holds no trained model" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("package", ["fastapi", "starlette.datastructures", "uvicorn"])
+@pytest.mark.parametrize(
+    "package", ["fastapi", "starlette.datastructures", "uvicorn", "prometheus_client"]
+)
 def test_without_the_extra(
     web_run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], package: str
 ) -> None:

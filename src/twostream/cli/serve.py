@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ipaddress
+import logging
 import os
 import socket
 from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -18,12 +20,16 @@ from twostream.cli.options import CUDA, own
 
 if TYPE_CHECKING:
     from twostream.web.labelling import LabelPlace
+    from twostream.web.networks import Networks
+
+logger = logging.getLogger(__name__)
 
 LABELLING = "Labelling"
 MaybeRun = Annotated[
     Path | None,
     typer.Argument(metavar="[RUN]", help="A RUN folder with trained models, or an exported one."),
 ]
+LogKind = Literal["text", "json"]
 GRACE_SECONDS = 3  # for answers that are under way when the server is stopped
 
 
@@ -55,20 +61,22 @@ def serve(
     max_seconds: float = own(60, "Longest video."),
     time_limit: float = own(120, "Seconds that the work on a video may take."),
     max_memory_mb: float = own(2000, "Memory that decoding a video may take, in MB."),
-    at_once: int = own(2, "Videos worked on at the same time."),
+    at_once: int = own(
+        None, "Videos worked on at the same time; default 2, or as many as --workers."
+    ),
+    workers: int = own(1, "Processes with the networks; more than 1 beside the server's.", min=1),
     videos: list[Path] = own(
         None, "A video, or a folder of them, to pick from.", None, "--video", metavar="VIDEO"
     ),
+    log: LogKind = own("text", "json: a line a request and a note, on standard error."),
     accelerator: options.Device = "auto",
     as_json: options.AsJson = False,
 ) -> int:
-    """Serve a page and a JSON API that label new videos; Ctrl-C ends it.
+    """Serve a page and a JSON API that label new videos; Ctrl-C ends it, SIGHUP loads RUN anew.
 
     With --label the page labels a folder of videos, by hand and by predictions that are corrected,
     and trains on it; RUN may be left out then.
     """
-    from twostream.prediction import TwoStreamPredictor
-    from twostream.prediction.videos import find_videos
     from twostream.types import UsageError
     from twostream.web.limits import Limits
 
@@ -78,28 +86,34 @@ def serve(
         from twostream.web.allowed_names import Names
         from twostream.web.app import open_app
         from twostream.web.guard import read_auth
+        from twostream.web.json_log import log_json
         from twostream.web.labelling import Labelling
+        from twostream.web.reloading import Reloading
     except ModuleNotFoundError as error:
         raise UsageError(f"the page needs {error.name}: pip install 'twostream[web]'") from error
 
     shown = Shown(as_json=as_json)
+    if log == "json":
+        log_json()
     limits = Limits(
         max_mb=max_mb,
         max_seconds=max_seconds,
         time_limit=time_limit,
         max_memory_mb=max_memory_mb,
-        at_once=at_once,
+        at_once=max(2, workers) if at_once is None else at_once,
     )
     secret = read_auth(auth, auth_file)
-    own = list(find_videos(videos)) if videos else []
-    missing = next((video for video in own if not (video.is_file() or video.is_dir())), None)
-    if missing is not None:  # the page would offer it to every visitor
-        raise UsageError(f"--video {missing}: no such file")
+    own = _own_videos(videos)
+    if label is not None and workers > 1:
+        raise UsageError("--label works with one worker: leave --workers out")
     place, run = _label_place(label, run, runs, recipe, steps, accelerator)
-    predictor = None if run is None else TwoStreamPredictor.load(run, device=CUDA[accelerator])
-    name = run.resolve().name if run else ""
     served: dict[str, Any] = {"limits": limits, "videos": own, "auth": secret}
-    with _listening(host, port) as listener, ExitStack() as held:
+    with ExitStack() as held:
+        networks = None
+        if run is not None:
+            networks = _load(run, workers, CUDA[accelerator])
+            held.callback(networks.close)
+        listener = held.enter_context(_listening(host, port))
         bound = listener.getsockname()
         alone = ipaddress.ip_address(bound[0].partition("%")[0]).is_loopback
         if place is not None:
@@ -109,27 +123,72 @@ def serve(
                     "password, --auth USER:PASSWORD"
                 )
             served["labelling"] = Labelling(place, run, limits)
-        names = Names(host, allow_host or ())
-        app = held.enter_context(open_app(predictor, name, names=names, **served))
+        elif run is not None:
+            again = partial(_load, run, workers, CUDA[accelerator], gently=True)
+            served["reloading"] = Reloading(again)
+        served["names"] = Names(host, allow_host or ())
+        app = held.enter_context(open_app(networks, _name(run), log=log == "json", **served))
+        if "reloading" in served:
+            served["reloading"].listen()
+        if not alone and secret is None:
+            logger.warning("whoever reaches this address may use it: --auth asks for a password")
         shown_host = f"[{bound[0]}]" if ":" in bound[0] else bound[0]
         url = f"http://{shown_host}:{bound[1]}"
-        page = f"{url}/label.html" if place else url
-        shown.out.print(f"page: {page}  API: {url}/api/predict", soft_wrap=True)
-        if not alone and secret is None:
-            shown.say("whoever reaches this address may use it: --auth asks for a password")
-        shown.result({"page": page, "api": f"{url}/api/predict"})
-        _answer(app, listener)
+        _announce(shown, url, f"{url}/label.html" if place else url, as_json and log == "json")
+        _answer(app, listener, own_log=log == "text")
     return 0
 
 
-def _answer(app: Any, listener: socket.socket) -> None:
-    """Answer whoever asks, until the server is stopped."""
+def _load(run: Path, workers: int, device: str, *, gently: bool = False) -> Networks:
+    """Return the networks of a run: in this process, or in more than one beside it."""
+    from twostream.prediction import TwoStreamPredictor
+    from twostream.web.networks import OwnNetworks
+    from twostream.web.workers import Workers
+
+    if workers == 1:
+        return OwnNetworks(TwoStreamPredictor.load(run, device=device))
+    return Workers(run, workers, device, gently=gently)
+
+
+def _name(run: Path | None) -> str:
+    return run.resolve().name if run else ""
+
+
+def _announce(shown: Shown, url: str, page: str, quietly: bool) -> None:
+    """Say where the server is; quietly: in the one JSON line alone, beside a log of such lines."""
+    if not quietly:
+        shown.out.print(f"page: {page}  API: {url}/api/predict", soft_wrap=True)
+    shown.result({"page": page, "api": f"{url}/api/predict"})
+
+
+def _own_videos(videos: list[Path] | None) -> list[Path]:
+    """Return the server's own videos, each of which is there."""
+    from twostream.prediction.videos import find_videos
+    from twostream.types import UsageError
+
+    own = list(find_videos(videos)) if videos else []
+    missing = next((video for video in own if not (video.is_file() or video.is_dir())), None)
+    if missing is not None:  # the page would offer it to every visitor
+        raise UsageError(f"--video {missing}: no such file")
+    return own
+
+
+def _answer(app: Any, listener: socket.socket, *, own_log: bool) -> None:
+    """Answer whoever asks, until the server is stopped.
+
+    Args:
+        app: the ASGI application.
+        listener: where they ask.
+        own_log: whether uvicorn writes its log as it does.
+    """
     import uvicorn
 
     from twostream.web.patience import PatientProtocol
 
+    how: dict[str, Any] = {} if own_log else {"log_config": None}
     config = uvicorn.Config(
         app,
+        **how,
         http=PatientProtocol,
         log_level="warning",
         ws="none",

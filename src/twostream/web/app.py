@@ -1,6 +1,7 @@
 """The server: the page at /, the JSON API below /api/."""
 
 # fastapi reads the types of its routes: they must not be strings
+import threading
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import asdict
@@ -22,14 +23,16 @@ from starlette.exceptions import HTTPException as AnyHTTPException
 from starlette.requests import ClientDisconnect
 
 from twostream.files import staged
-from twostream.prediction import TwoStreamPredictor
-from twostream.types import TwoStreamError
+from twostream.types import Progress, TwoStreamError
 from twostream.web.allowed_names import Names
 from twostream.web.analysis import in_words
-from twostream.web.guard import Guard
+from twostream.web.guard import HEALTH, Guard
 from twostream.web.labelling import Labelling, label_api
-from twostream.web.limits import Limits, RefusedError
+from twostream.web.limits import Limits, Places, RefusedError
+from twostream.web.metrics import Measures, Watched
+from twostream.web.networks import Networks, OwnNetworks
 from twostream.web.news import told
+from twostream.web.reloading import Reloading
 from twostream.web.service import Service
 from twostream.web.uploads import Uploads, shown_name
 
@@ -40,7 +43,7 @@ api = APIRouter(prefix="/api")
 
 @contextmanager
 def open_app(
-    predictor: TwoStreamPredictor | None,
+    networks: Networks | None,
     name: str,
     *,
     limits: Limits,
@@ -48,27 +51,34 @@ def open_app(
     auth: str | None = None,
     names: Names | None = None,
     labelling: Labelling | None = None,
+    reloading: Reloading | None = None,
+    log: bool = False,
 ) -> Iterator[Any]:
     """Give the ASGI application of a run; its temporary files are gone afterwards.
 
     Args:
-        predictor: the run, or an export; None: there is none yet, and videos are only labelled.
+        networks: of the run, or an export; None: there is none yet, and videos are only labelled.
         name: of the run, for people.
         limits: of every visitor.
         videos: the server's own, to pick from.
         auth: "user:password" that every request must carry; None: everybody may ask.
         names: under which it answers; None: of this machine's own loopback.
         labelling: a folder to label; closed at the end.
+        reloading: gives other networks of the run, when it is asked to.
+        log: whether each request is logged.
     """
     with ExitStack() as held:
         folder = held.enter_context(staged(None))  # what a killed server left is removed
-        uploads = Uploads(folder, limits)
+        uploads, places, stopped = Uploads(folder, limits), Places(limits), threading.Event()
+        measures = Measures()
 
-        def serve(predictor: TwoStreamPredictor, name: str) -> None:
+        def serve(networks: Networks, name: str) -> None:
             before: Service | None = app.state.service
-            app.state.service = Service(predictor, name, limits, uploads, tuple(videos))
+            after = Service(networks, name, limits, uploads, places, tuple(videos), stopped)
+            app.state.service = after
+            measures.watch(networks)
             if before is not None:
-                before.retire()
+                before.retire(after)
 
         def close() -> None:
             if labelling is not None:
@@ -85,18 +95,24 @@ def open_app(
 
         app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
         app.state.service, app.state.labelling = None, labelling
+        app.state.measures = measures
         held.callback(close)
-        if predictor is not None:
-            serve(predictor, name)
-        if labelling is not None:
-            labelling.on_predictor = serve  # of what the page trains
+        if networks is not None:
+            serve(networks, name)
+        if reloading is not None:
+            reloading.on_networks = lambda networks: serve(networks, name)
+        if labelling is not None:  # of what the page trains
+            labelling.on_predictor = lambda predictor, name: serve(OwnNetworks(predictor), name)
         app.include_router(api)
         app.include_router(label_api)
         app.add_api_route("/", _start)
+        app.add_api_route(HEALTH, health)
+        app.add_api_route("/metrics", metrics)
         app.mount("/", StaticFiles(directory=STATIC, html=True))
         for kind in (TwoStreamError, RequestValidationError, AnyHTTPException, ClientDisconnect):
             app.add_exception_handler(kind, _refuse)
-        yield Guard(app, names or Names("127.0.0.1"), auth)
+        guard = Guard(app, names or Names("127.0.0.1"), auth)
+        yield Watched(guard, measures, log=log)
 
 
 async def _service(request: Request) -> Service:
@@ -115,6 +131,19 @@ async def _start(request: Request) -> Response:
 
 
 Served = Annotated[Service, Depends(_service)]
+
+
+async def health(request: Request) -> JSONResponse:
+    """Tell whether videos can be answered: who asks may be a machine without the password."""
+    service: Service | None = request.app.state.service
+    alive = service is None or service.networks.alive > 0
+    return JSONResponse({"status": "ok" if alive else "no worker is alive"}, 200 if alive else 503)
+
+
+async def metrics(request: Request) -> Response:
+    """Tell what was done, for Prometheus."""
+    text, kind = request.app.state.measures.text()
+    return Response(text, media_type=kind)
 
 
 async def _received(request: Request, service: Served, name: str = "") -> AsyncIterator[Path]:
@@ -147,11 +176,12 @@ Finite = Annotated[float, Query(allow_inf_nan=False)]
 async def model(service: Served, request: Request) -> dict[str, Any]:
     """Tell what is served."""
     labelling: Labelling | None = request.app.state.labelling
+    served = service.networks.served
     return {
         "labelled": labelling and labelling.place.folder.resolve().name,
         "run": service.name,
-        "classes": list(service.predictor.spec.classes),
-        "streams": list(service.predictor.streams),
+        "classes": list(served.classes),
+        "streams": list(served.streams),
         "limits": asdict(service.limits),
         "videos": [video.name for video in service.videos],
     }
@@ -159,27 +189,31 @@ async def model(service: Served, request: Request) -> dict[str, Any]:
 
 @api.post("/predict")
 def predict(
-    service: Served, video: Received, name: str = "", top: int = 5, timeline: bool = False
+    request: Request,
+    service: Served,
+    video: Received,
+    name: str = "",
+    top: int = 5,
+    timeline: bool = False,
 ) -> dict[str, Any]:
     """Label a video."""
-    with service.analysed(video, shown_name(name)) as (analysis, prediction):
-        answer = {**prediction.to_json(max(1, top)), "video": analysis.name}
-        answer["warning"] = analysis.warning
-        if timeline:
-            answer["timeline"] = analysis.timeline().to_json()
+    answer = service.predict(video, shown_name(name), max(1, top), timeline)
+    request.app.state.measures.videos.inc()
     return answer
 
 
 @api.post("/videos")
-async def send(service: Served, video: Received, name: str = "") -> StreamingResponse:
+async def send(
+    request: Request, service: Served, video: Received, name: str = ""
+) -> StreamingResponse:
     """Show a video: lines of progress, the last one is what the page shows."""
-    return _shown(service, video, shown_name(name))
+    return _shown(request, service, video, shown_name(name))
 
 
 @api.post("/videos/{number}")
-async def pick(service: Served, video: Picked) -> StreamingResponse:
+async def pick(request: Request, service: Served, video: Picked) -> StreamingResponse:
     """Show one of the server's own videos likewise."""
-    return _shown(service, video, video.name)
+    return _shown(request, service, video, video.name)
 
 
 @api.get("/videos/{key}/moment")
@@ -191,9 +225,24 @@ def moment(service: Served, key: str, seconds: Finite) -> dict[str, Any]:
     return shown
 
 
-def _shown(service: Service, video: Path, name: str) -> StreamingResponse:
-    lines = told(lambda progress: service.show(video, name, progress), name)
+def _shown(request: Request, service: Service, video: Path, name: str) -> StreamingResponse:
+    measures: Measures = request.app.state.measures
+
+    def show(progress: Progress) -> dict[str, Any]:
+        try:
+            page = service.show(video, name, progress)
+        except TwoStreamError as error:  # told in a line: the status has been sent
+            measures.refused(_status(error))
+            raise
+        measures.videos.inc()
+        return page
+
+    lines = told(show, name)
     return StreamingResponse(lines, media_type="application/x-ndjson; charset=utf-8")
+
+
+def _status(error: Exception) -> int:
+    return error.http_status if isinstance(error, RefusedError) else 422
 
 
 async def _refuse(request: Request, error: Exception) -> Response:
@@ -213,5 +262,5 @@ async def _refuse(request: Request, error: Exception) -> Response:
             labels = request.url.path.startswith(label_api.prefix)
             about_all = labels and name is None
             sentence = str(error) if about_all else in_words(error, shown_name(name))
-            status = error.http_status if isinstance(error, RefusedError) else 422
+            status = _status(error)
     return JSONResponse({"error": sentence}, status)

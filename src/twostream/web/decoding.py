@@ -23,7 +23,6 @@ import numpy as np
 from twostream.extraction import extract_to_memory
 from twostream.flow.device import make_on_device
 from twostream.store.clip_file import ClipFile
-from twostream.store.clips import kinds_of
 from twostream.store.flow_store import Kind, StoreSettings
 from twostream.types import Frame, Progress, TwoStreamError, VideoError
 from twostream.video import open_reader
@@ -38,7 +37,7 @@ from twostream.web.processes import (
 )
 
 if TYPE_CHECKING:
-    from twostream.prediction import TwoStreamPredictor
+    from twostream.web.networks import Networks
 
 _EVERY_FRAMES = 10  # news is told
 
@@ -49,12 +48,12 @@ class Decoders:
     """As many processes as videos are worked on at once, begun when they are needed and kept.
 
     Args:
-        predictor: whose networks say which frames and flow are needed.
+        networks: which say which frames and flow are needed.
         limits: of every visitor.
     """
 
-    def __init__(self, predictor: TwoStreamPredictor, limits: Limits) -> None:
-        self._predictor = predictor
+    def __init__(self, networks: Networks, limits: Limits) -> None:
+        self._networks = networks
         self._limits = limits
         self._idle: list[Decoder] = []
         self._busy: set[Decoder] = set()
@@ -97,7 +96,8 @@ class Decoders:
                 self._idle.pop().end()
 
     def _new(self) -> Decoder:
-        return Decoder(*seen_by(self._predictor), self._limits)
+        served = self._networks.served
+        return Decoder(served.settings, served.kinds, self._limits)
 
 
 class Decoder:
@@ -224,13 +224,6 @@ def _warm_up(settings: StoreSettings, kinds: Sequence[Kind]) -> None:
         if not estimator.needs_motion_vectors:
             grey = np.full((64, 64, 3), 128, np.uint8)
             estimator.fields([Frame(grey, 0.0), Frame(grey, 0.04)], ["forward"])
-
-
-def seen_by(predictor: TwoStreamPredictor) -> tuple[StoreSettings, tuple[Kind, ...]]:
-    """Return how a video is decoded for a run's networks, and to which frames and flow."""
-    specs = [stream.spec for stream in predictor.streams.values()]
-    kinds = tuple(sorted({"rgb", *kinds_of(specs)}))  # frames are shown, whoever sees them
-    return StoreSettings.of_model(specs[0]), kinds
 
 
 def decoded(

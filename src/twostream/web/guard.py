@@ -26,6 +26,7 @@ HEADERS = {
     "referrer-policy": "no-referrer",
 }
 
+HEALTH = "/healthz"  # all that is answered without the password: it tells that the server works
 _READING = ("GET", "HEAD", "OPTIONS")
 
 
@@ -54,8 +55,12 @@ class Guard:
         headers = Headers(scope=scope)
         visitor = self._known.visitor(headers.get("cookie", ""))
         client = visitor or (scope.get("client") or ("",))[0]
-        refusal = self._stranger(scope["method"], headers) or self._unknown(client, headers)
-        first = self._auth is not None and not (visitor or refusal)
+        public = scope["path"] == HEALTH
+        refusal = self._stranger(scope["method"], headers)
+        if not public:
+            refusal = refusal or self._unknown(client, headers)
+        # a cookie has guesses of its own: nobody gets one without the password
+        first = self._auth is not None and not (visitor or refusal or public)
 
         async def send_with_headers(message: Any) -> None:
             if message["type"] == "http.response.start":

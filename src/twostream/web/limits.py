@@ -75,6 +75,18 @@ class Limits:
             raise RefusedError(f"frames of {width}x{height} px are too large: shrink them", 422)
 
 
+class Places:
+    """Where videos are worked on, and moments of them looked at: shared by all that is served.
+
+    Args:
+        limits: how many of either.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self.working = threading.Semaphore(limits.at_once)
+        self.looking = threading.Semaphore(limits.at_once)
+
+
 class Deadline:
     """The time that one piece of work has, from now on.
 
@@ -98,6 +110,19 @@ class Deadline:
             raise RefusedError(
                 f"waiting and work took more than {self.seconds:g} s: send a shorter video", 504
             )
+
+    def elsewhere(self) -> Deadline:
+        """Return it for another process of this machine, which has the same clock."""
+        return self._until(self._end, None)
+
+    def later(self, seconds: float) -> Deadline:
+        """Return one that is over so much later."""
+        return self._until(self._end + seconds, self.stopped)
+
+    def _until(self, end: float, stopped: threading.Event | None) -> Deadline:
+        other = Deadline(self.seconds, stopped)
+        other._end = end
+        return other
 
     @contextmanager
     def place(self, places: threading.Semaphore) -> Iterator[None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import multiprocessing
 import os
 import signal
@@ -87,6 +88,17 @@ class Helper:
         except (EOFError, OSError) as error:
             raise EndedError from error
 
+    def value(self) -> Any:
+        """Return what it sends next, unpickled: of a process that no stranger's file gets into.
+
+        Raises:
+            EndedError: it has ended.
+        """
+        try:
+            return self._connection.recv()
+        except (EOFError, OSError) as error:
+            raise EndedError from error
+
     def stop(self, seconds: float) -> None:
         """Ask it to stop as SIGTERM does, and end it where it does not in so much time."""
         self.process.terminate()
@@ -152,6 +164,23 @@ def failures_told(say: Say) -> Iterator[None]:
         raise
     except Exception:  # noqa: BLE001  told to the server, whose log it belongs in
         say(defect=traceback.format_exc())
+
+
+class Notes(logging.Handler):
+    """Passes on to the server what the rooms log.
+
+    Args:
+        say: tells it.
+        level: below which nothing is told.
+    """
+
+    def __init__(self, say: Say, level: int = logging.INFO) -> None:
+        super().__init__(level)
+        self._say = say
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Tell one note."""
+        self._say(note=record.getMessage())
 
 
 def end_with_server() -> None:

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from twostream.files import ASKED
 from twostream.types import DataError, RunError, StoreError
-from twostream.web.processes import EndedError, Helper, Say, helping
+from twostream.web.processes import EndedError, Helper, Notes, Say, helping
 
 GRACE_SECONDS = 5.0  # that a training has to end in order
 _RUN_NAME = re.compile(r"run-(\d+)")
@@ -180,17 +180,6 @@ def _numbers(runs: Path) -> list[int]:
     return [int(found[1]) for name in names if (found := _RUN_NAME.fullmatch(name))]
 
 
-class _Notes(logging.Handler):
-    """Passes on what the rooms log."""
-
-    def __init__(self, say: Say) -> None:
-        super().__init__(logging.INFO)
-        self._say = say
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self._say(note=record.getMessage())
-
-
 def _work(connection: Connection) -> None:
     """Train once, and tell how it goes."""
     with helping(connection) as say:
@@ -199,7 +188,7 @@ def _work(connection: Connection) -> None:
         stopping.listen()
         log = logging.getLogger("twostream")
         log.setLevel(logging.INFO)
-        log.handlers = [_Notes(say)]
+        log.handlers = [Notes(say)]
         try:
             results = _train(*connection.recv(), say=say)
         except KeyboardInterrupt:

@@ -1,0 +1,101 @@
+"""Where the networks of a run compute: in the server's own process, or in workers beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol, Self
+
+from twostream.prediction import TwoStreamPredictor
+from twostream.store.clips import kinds_of
+from twostream.store.flow_store import Kind, StoreSettings
+from twostream.types import Progress, no_progress
+from twostream.web.answers import Decoded
+from twostream.web.limits import Deadline
+
+Work = Callable[..., Any]  # one of ``answers``
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What the server has to know of a run.
+
+    Attributes:
+        classes: their names.
+        streams: names of the networks.
+        settings, kinds: how a video is decoded for them, and to which frames and flow.
+    """
+
+    classes: tuple[str, ...]
+    streams: tuple[str, ...]
+    settings: StoreSettings
+    kinds: tuple[Kind, ...]
+
+    @classmethod
+    def of(cls, predictor: TwoStreamPredictor) -> Self:
+        """Return what a run says of itself."""
+        specs = [stream.spec for stream in predictor.streams.values()]
+        kinds = tuple(sorted({"rgb", *kinds_of(specs)}))  # frames are shown, whoever sees them
+        settings = StoreSettings.of_model(specs[0])
+        return cls(predictor.spec.classes, tuple(predictor.streams), settings, kinds)
+
+
+class Networks(Protocol):
+    """What computes the answers of a run; safe to use from several threads."""
+
+    @property
+    def served(self) -> Served:
+        """The run."""
+
+    @property
+    def alive(self) -> int:
+        """How many processes can answer."""
+
+    @property
+    def lost(self) -> int:
+        """How many processes have ended without being told to."""
+
+    def do(
+        self,
+        work: Work,
+        video: Decoded,
+        *more: Any,
+        deadline: Deadline,
+        progress: Progress = no_progress,
+    ) -> Any:
+        """Return what a function of ``answers`` makes of a video, by the run."""
+
+    def close(self, *, busy: bool = True) -> None:
+        """Take no more work; what is under way ends too, or without ``busy`` is done first."""
+
+
+class OwnNetworks:
+    """Networks in this process: its threads share them.
+
+    Args:
+        predictor: the run.
+    """
+
+    alive, lost = 1, 0
+
+    def __init__(self, predictor: TwoStreamPredictor) -> None:
+        self._predictor = predictor
+
+    @property
+    def served(self) -> Served:
+        """The run."""
+        return Served.of(self._predictor)
+
+    def do(
+        self,
+        work: Work,
+        video: Decoded,
+        *more: Any,
+        deadline: Deadline,
+        progress: Progress = no_progress,
+    ) -> Any:
+        """Return what a function of ``answers`` makes of a video."""
+        return work(self._predictor, video, deadline, progress, *more)
+
+    def close(self, *, busy: bool = True) -> None:
+        """Leave the rest to the deadlines of what is under way."""

@@ -1,0 +1,303 @@
+"""Networks in processes beside the server, each with the run for itself.
+
+The server stays one process behind one port: it receives, asks for passwords, counts and waits. So
+its limits hold for all workers together, a connection outlives each of them, and a video goes to
+whichever is free. What a worker that died was doing is done by another one.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from twostream.threads import num_cores
+from twostream.types import Progress, RunError, TwoStreamError, VideoError, no_progress
+from twostream.web.answers import Decoded
+from twostream.web.limits import Deadline, RefusedError
+from twostream.web.networks import Served, Work
+from twostream.web.processes import (
+    LOOK_SECONDS,
+    EndedError,
+    Helper,
+    Notes,
+    Say,
+    failures_told,
+    helping,
+)
+
+GRACE_SECONDS = 10.0  # after its time, in which a worker says that it is over; then it hangs
+AGAIN_SECONDS = 5.0  # until one that could not load the run is begun again
+
+logger = logging.getLogger(__name__)
+
+
+class Workers:
+    """As many processes as were asked for, as long as they are not closed.
+
+    Args:
+        run: a RUN or an exported folder, which each of them loads.
+        count: how many.
+        device: "auto", "cpu" or "cuda".
+        gently: begin one after the other, beside others that work.
+
+    Raises:
+        TwoStreamError: the run cannot be loaded.
+    """
+
+    def __init__(self, run: Path, count: int, device: str, *, gently: bool = False) -> None:
+        self._run, self._count, self._device = run, count, device
+        self._idle: list[Worker] = []
+        self._busy: set[Worker] = set()
+        self._changed = threading.Condition()
+        self._closed = threading.Event()
+        self.lost = 0
+        begun: list[Worker] = []
+        try:
+            for _ in range(count):
+                begun.append(self._begin())
+                if gently:
+                    begun[-1].load()
+            self.served, *_ = [worker.load() for worker in begun]
+        except BaseException:
+            for worker in begun:
+                worker.end()
+            raise
+        self._idle = begun
+        threading.Thread(target=self._replace_the_dead, daemon=True).start()
+
+    @property
+    def alive(self) -> int:
+        """How many can answer."""
+        with self._changed:
+            return sum(worker.alive for worker in (*self._idle, *self._busy))
+
+    @property
+    def pids(self) -> list[int]:
+        """The numbers of the processes that are alive."""
+        with self._changed:
+            return [worker.pid for worker in (*self._idle, *self._busy) if worker.alive]
+
+    def do(
+        self,
+        work: Work,
+        video: Decoded,
+        *more: Any,
+        deadline: Deadline,
+        progress: Progress = no_progress,
+    ) -> Any:
+        """Let a worker do it, and another one where the first ends over it.
+
+        Raises:
+            RefusedError: beyond a limit, or the server ends.
+            VideoError: it is too small for the networks, or ended two workers.
+        """
+        for _ in range(2):
+            worker = self._take(deadline)
+            try:
+                return worker.do(work, video, *more, deadline=deadline, progress=progress)
+            except EndedError:
+                deadline.check()  # the server may have ended it
+                logger.warning("a worker ended while it had a video")
+            finally:
+                self._give_back(worker)
+        raise VideoError(video.path, "two workers ended over it: send a smaller one")
+
+    def close(self, *, busy: bool = True) -> None:
+        """End all of them, those that are ``busy`` too, or these once they are done."""
+        with self._changed:
+            self._closed.set()
+            for worker in self._busy if busy else ():
+                worker.kill()  # who waits for it does the rest
+            while self._idle:
+                self._idle.pop().end()
+
+    def _take(self, deadline: Deadline) -> Worker:
+        with self._changed:
+            while (worker := next((each for each in self._idle if each.alive), None)) is None:
+                deadline.check()
+                self._changed.wait(LOOK_SECONDS)
+            self._idle.remove(worker)
+            self._busy.add(worker)
+            return worker
+
+    def _give_back(self, worker: Worker) -> None:
+        with self._changed:
+            self._busy.discard(worker)
+            if self._closed.is_set():
+                worker.end()
+            else:  # a dead one is seen there
+                self._idle.append(worker)
+                self._changed.notify()
+
+    def _begin(self) -> Worker:
+        limit = os.environ.get("OMP_NUM_THREADS", "")
+        threads = int(limit) if limit.isdecimal() else max(1, num_cores() // self._count)
+        return Worker(self._run, self._device, threads)
+
+    def _replace_the_dead(self) -> None:
+        """Look for those that have ended, and begin others."""
+        seconds = LOOK_SECONDS
+        while not self._closed.wait(seconds):
+            with self._changed:
+                dead = [worker for worker in self._idle if not worker.alive]
+                self._idle = [worker for worker in self._idle if worker.alive]
+                missing = self._count - len(self._idle) - len(self._busy)
+                self.lost += len(dead)
+            for worker in dead:
+                worker.end()
+                logger.warning("a worker ended: another one is begun")
+            seconds = LOOK_SECONDS if self._add(missing) else AGAIN_SECONDS
+
+    def _add(self, missing: int) -> bool:
+        """Begin so many; tell whether they could load the run."""
+        for _ in range(missing):
+            worker = self._begin()
+            try:
+                worker.load()
+            except TwoStreamError as error:
+                worker.end()
+                logger.error("a worker cannot be replaced: %s", error)
+                return False
+            with self._changed:
+                if self._closed.is_set():
+                    worker.end()
+                else:
+                    self._idle.append(worker)
+                    self._changed.notify()
+        return True
+
+
+class Worker:
+    """One of them: a process that loads a run and answers one question after the other.
+
+    Args:
+        run: the folder.
+        device: "auto", "cpu" or "cuda".
+        threads: that it may compute with.
+    """
+
+    def __init__(self, run: Path, device: str, threads: int) -> None:
+        self._run = run
+        self._helper = Helper(_work, run, device, threads)
+        self._served: Served | None = None
+        self._done = True  # all that it was asked
+
+    @property
+    def alive(self) -> bool:
+        """Whether it can be asked."""
+        return self._helper.alive
+
+    @property
+    def pid(self) -> int:
+        """The number of its process."""
+        return self._helper.process.pid or 0
+
+    def kill(self) -> None:
+        """End it; who waits for it is told."""
+        self._helper.process.kill()
+
+    def end(self) -> None:
+        """End it where it stands."""
+        self._helper.end()
+
+    def load(self) -> Served:
+        """Wait until it has loaded the run; raises RunError where it cannot."""
+        while self._served is None:
+            try:
+                said = self._helper.hear()
+                if "loaded" in said:
+                    self._served = self._helper.value()
+                    break
+            except EndedError as error:
+                raise RunError(f"{self._run}: the process that loaded it ended") from error
+            if "note" in said:
+                logger.warning(said["note"])
+            elif "error" in said:
+                raise RunError(said["error"])
+            else:
+                raise RuntimeError(said["defect"])
+        return self._served
+
+    def do(
+        self, work: Work, video: Decoded, *more: Any, deadline: Deadline, progress: Progress
+    ) -> Any:
+        """Let it work on a video.
+
+        Raises:
+            EndedError: it has ended.
+            RefusedError: beyond a limit; where it does not say so itself, it is ended.
+            VideoError: the video is too small for the networks.
+        """
+        self._done = False
+        try:
+            self._helper.ask((work, video, more, deadline.elsewhere()))
+            return self._answer(video, deadline, progress)
+        finally:
+            if not self._done:  # nor is it known what it would say next
+                self._helper.end()
+
+    def _answer(self, video: Decoded, deadline: Deadline, progress: Progress) -> Any:
+        late = deadline.later(GRACE_SECONDS)
+        while "task" in (said := self._helper.hear(late)):
+            try:
+                progress(**said)
+            except RefusedError:
+                self._helper.ask(False)
+                self._helper.hear(late)  # that it has left it
+                self._done = True
+                raise
+            self._helper.ask(True)
+        answer = self._helper.value() if "answer" in said else None
+        self._done = True
+        if "refused" in said:
+            raise RefusedError(said["refused"], said["http_status"])
+        if "cause" in said:
+            raise VideoError(video.path, said["cause"])
+        if "error" in said:
+            raise TwoStreamError(said["error"])
+        if "defect" in said:
+            raise RuntimeError(said["defect"])
+        return answer
+
+
+def _work(connection: Connection, run: Path, device: str, threads: int) -> None:
+    """Load a run and answer what is asked, until the server ends."""
+    os.environ["OMP_NUM_THREADS"] = str(threads)  # read when torch is loaded
+    with helping(connection, nice=0) as say:
+        from twostream.prediction import TwoStreamPredictor
+
+        log = logging.getLogger("twostream")
+        log.handlers = [Notes(say, logging.WARNING)]
+        predictor = TwoStreamPredictor.load(run, device=device)
+        log.handlers = []  # what is told from here on answers a question
+        say(loaded=True)
+        connection.send(Served.of(predictor))
+
+        def tell(task: str, done: float, total: float, detail: str = "") -> None:
+            say(task=task, done=done, total=total, detail=detail)
+            if not connection.recv():
+                raise RefusedError("nobody waits for this any more", 499)
+
+        while True:
+            work, video, more, deadline = connection.recv()
+            with failures_told(say), _refusals_told(say):
+                answer = work(predictor, video, deadline, tell, *more)
+                say(answer=True)
+                connection.send(answer)
+
+
+@contextmanager
+def _refusals_told(say: Say) -> Iterator[None]:
+    """Tell what concerns the visitor alone so that it can be raised again."""
+    try:
+        yield
+    except RefusedError as error:
+        say(refused=str(error), http_status=error.http_status)
+    except VideoError as error:
+        say(cause=error.cause)
