@@ -78,6 +78,7 @@ def open_app(
             app.state.service = after
             measures.watch(networks)
             if before is not None:
+                after.decoders.start()
                 before.retire(after)
 
         def close() -> None:

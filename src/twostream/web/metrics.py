@@ -139,7 +139,6 @@ class Watched:
 def template(scope: Any) -> str:
     """Return the route that answered a request: what visitors write is in none of them."""
     route = scope.get("route")
-    path = getattr(route, "path", None)
-    if isinstance(path, str):
-        return path or "static"
+    if route is not None and route.path:  # a mount has none
+        return str(route.path)
     return "static" if "endpoint" in scope else "none"
