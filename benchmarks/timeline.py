@@ -28,6 +28,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from twostream.flow.opencv import one_opencv_thread
 from twostream.prediction import TwoStreamPredictor
 from twostream.prediction.timeline import LONG
 from twostream.video import VideoReader, VideoWriter
@@ -35,6 +36,7 @@ from twostream.video import VideoReader, VideoWriter
 FPS = 25
 SIZE = (320, 240)
 SHARES = (0.1, 0.5, 1.0)
+PARTS_SECONDS = 20
 COLUMNS = (
     "times real time",
     "cores busy",
@@ -56,6 +58,7 @@ def main() -> None:
         folders = engines(options.run, work, options.recipe)
         video = looped(options.video, work / "long.avi", round(options.minutes * 60 * FPS))
         results = {engine: alone(folder, video, measure) for engine, folder in folders.items()}
+        spent = {engine: alone(folder, video, parts) for engine, folder in folders.items()}
     rows = {
         engine: [
             f"{result['seconds'] / result['took']:.1f}",
@@ -65,9 +68,9 @@ def main() -> None:
         for engine, result in results.items()
     }
     if options.out:
-        options.out.write_text(page(options, rows), encoding="utf-8")
+        options.out.write_text(page(options, rows, spent), encoding="utf-8")
     if options.json:
-        print(json.dumps(results))
+        print(json.dumps({"timelines": results, "parts": spent}))
         return
     table = Table(title=f"{options.minutes:g} minutes of video", title_justify="left")
     for column in ("", *COLUMNS):
@@ -131,6 +134,49 @@ def measure(folder: Path, video: Path) -> dict[str, Any]:
     return {"seconds": timeline.seconds, "took": took, "cpu": cpu, "megabytes": megabytes}
 
 
+def parts(folder: Path, video: Path) -> dict[str, float]:
+    """Return the CPU milliseconds that a second of video takes, part by part, the best of three."""
+    predictor = TwoStreamPredictor.load(folder)
+    recent = predictor.recent_clip(LONG.seconds)
+    estimate = recent.estimator
+    assert estimate is not None
+    every = predictor.num_frames(LONG.every_seconds)
+    with VideoReader(video, short_side=recent.settings.short_side) as reader:
+        frames = list(itertools.islice(reader, PARTS_SECONDS * FPS))
+    greys = [cv2.cvtColor(frame.rgb, cv2.COLOR_RGB2GRAY) for frame in frames]
+    windows = list(recent.windows(frames, FPS, every))
+
+    def decode() -> None:
+        with VideoReader(video, short_side=recent.settings.short_side) as reader:
+            for _ in itertools.islice(reader, len(frames)):
+                pass
+
+    def flow() -> None:
+        with one_opencv_thread():
+            for first, second in itertools.pairwise(greys):
+                estimate(first, second)
+
+    def keep() -> None:
+        for _ in predictor.recent_clip(LONG.seconds).windows(frames, FPS, every):
+            pass
+
+    def look() -> None:
+        for _ in predictor.slide(windows, LONG):
+            pass
+
+    works = {"decoding": decode, "flow": flow, "flow and JPEG": keep, "networks": look}
+    found = {name: 1000 * min(cpu_seconds(work) for _ in range(3)) for name, work in works.items()}
+    found["JPEG, as the store keeps it"] = found.pop("flow and JPEG") - found["flow"]
+    return {name: spent / PARTS_SECONDS for name, spent in found.items()}
+
+
+def cpu_seconds(work: Callable[[], None]) -> float:
+    """Return the CPU time of all threads for it."""
+    before = time.process_time()
+    work()
+    return time.process_time() - before
+
+
 def peak_megabytes() -> float:
     """Return the most memory that this process has had in RAM so far."""
     status = Path("/proc/self/status")
@@ -141,7 +187,9 @@ def peak_megabytes() -> float:
     return peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)
 
 
-def page(options: argparse.Namespace, rows: dict[str, list[str]]) -> str:
+def page(
+    options: argparse.Namespace, rows: dict[str, list[str]], spent: dict[str, dict[str, float]]
+) -> str:
     """Return the results as a document."""
     minutes, recipe = options.minutes, options.recipe
     threads = os.environ.get("OMP_NUM_THREADS", "")
@@ -150,6 +198,18 @@ def page(options: argparse.Namespace, rows: dict[str, list[str]]) -> str:
         f"| | {' | '.join(COLUMNS)} |",
         f"|---|{'---|' * len(COLUMNS)}",
         *(f"| {engine} | {' | '.join(row)} |" for engine, row in rows.items()),
+    ]
+    cores = os.cpu_count() or 1
+    floors = [
+        f"{engine} {1000 * cores / sum(found.values()):.1f}" for engine, found in spent.items()
+    ]
+    part_table = [
+        f"| CPU ms a second of video | {' | '.join(spent)} |",
+        f"|---|{'---|' * len(spent)}",
+        *(
+            f"| {name} | {' | '.join(f'{found[name]:.0f}' for found in spent.values())} |"
+            for name in next(iter(spent.values()))
+        ),
     ]
     nets = f"of the recipe `{recipe}`, untrained (speed does not care)"
     if options.run:
@@ -167,6 +227,12 @@ A machine of {os.cpu_count()} cores that others use too, {each};
 far, libraries included, when that share of the video is done.
 
 {chr(10).join(table)}
+
+Where the time goes, each part alone, the best of three:
+
+{chr(10).join(part_table)}
+
+Were all {cores} cores busy with nothing else, that would be {", ".join(floors)} times real time.
 """
 
 
