@@ -8,17 +8,17 @@ is too slow, the oldest give way and are counted, so that the delay does not gro
 from __future__ import annotations
 
 import threading
-from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import groupby
-from typing import Generic, Protocol, TypeVar
+from typing import Protocol
 
 from twostream.bout_model import Belief
 from twostream.extraction.pauses import PauseWatch
 from twostream.prediction.live_events import Breaks, Gap, LivePrediction, LiveSummary
 from twostream.prediction.predictor import TwoStreamPredictor
-from twostream.prediction.timeline import Windows, check_windows
+from twostream.prediction.timeline import LONG, Windows, check_windows
+from twostream.prediction.waiting import LOOK_SECONDS, Waiting
 from twostream.prediction.window import Window, check_size
 from twostream.types import Frame, UsageError, VideoError
 from twostream.video.live_sources import Clock, StreamStart
@@ -29,9 +29,7 @@ POSITIONS = 3
 FRAMES_WAITING = 8  # a third of a second at 25 frames/s
 FIRST_RETRY_SECONDS = 0.5
 LONGEST_RETRY_SECONDS = 15.0
-_LOOK_SECONDS = 0.1
-
-Item = TypeVar("Item")
+_PATIENCE_SECONDS = 2.0  # with a thread that hangs in the network
 
 
 class Source(Protocol):
@@ -55,68 +53,19 @@ class Source(Protocol):
         """
 
 
-class Waiting(Generic[Item]):
-    """Items on their way from one thread to another; the oldest give way to new ones.
-
-    Args:
-        capacity: how many can wait.
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A window that is to be scored.
 
     Attributes:
-        dropped: how many gave way.
+        window: its seconds are counted from the first frame of its run.
+        began: when that was shown, by the clock.
+        run: number of the run, which a break ends.
     """
 
-    def __init__(self, capacity: int) -> None:
-        self.dropped = 0
-        self._capacity = capacity
-        self._items: deque[Item] = deque()
-        self._kept: deque[Item] = deque()
-        self._changed = threading.Condition()
-        self._closed = False
-        self._error: BaseException | None = None
-
-    def put(self, item: Item, *, keep: bool = False) -> None:
-        """Add an item; one that is to be kept never gives way, and comes before the others."""
-        with self._changed:
-            if keep:
-                self._kept.append(item)
-            else:
-                if len(self._items) == self._capacity:
-                    self._items.popleft()
-                    self.dropped += 1
-                self._items.append(item)
-            self._changed.notify_all()
-
-    def close(self, error: BaseException | None = None) -> None:
-        """Let the other side end once it has taken what waits, by raising the error if any."""
-        with self._changed:
-            self._closed = True
-            self._error = self._error or error
-            self._changed.notify_all()
-
-    def get(self, timeout: float) -> Item | None:
-        """Return the next item, or None where none comes in time or it has ended."""
-        with self._changed:
-            if not (self._items or self._kept or self._closed):
-                self._changed.wait(timeout)
-            for items in (self._kept, self._items):
-                if items:
-                    return items.popleft()
-            error, self._error = self._error, None
-        if error is not None:
-            raise error
-        return None
-
-    @property
-    def ended(self) -> bool:
-        """Whether nothing waits and nothing comes any more."""
-        with self._changed:
-            return self._closed and not (self._items or self._kept or self._error)
-
-    def __iter__(self) -> Iterator[Item]:
-        while not self.ended:
-            item = self.get(_LOOK_SECONDS)
-            if item is not None:
-                yield item
+    window: Window
+    began: float
+    run: int
 
 
 class Live:
@@ -131,6 +80,8 @@ class Live:
         positions: how many frames and stacks of a window are scored; None: likewise 1, else 3.
         seconds: after so many it ends; None: with the source, or when iteration is left.
         clock: the time.
+        patient: try again what has never worked too, where the source may be connected to anew.
+        news: is set whenever there may be something to take.
 
     Raises:
         UsageError: an option that is no number, or out of range.
@@ -147,10 +98,10 @@ class Live:
         positions: int | None = None,
         seconds: float | None = None,
         clock: Clock | None = None,
+        patient: bool = False,
+        news: threading.Event | None = None,
     ) -> None:
-        as_a_rule = Windows(WINDOW_SECONDS, EVERY_SECONDS, POSITIONS, 0.0)
-        if predictor.bouts is not None:
-            as_a_rule = predictor.windows
+        as_a_rule = live_windows(predictor)
         window_seconds = as_a_rule.seconds if window_seconds is None else window_seconds
         positions = as_a_rule.positions if positions is None else positions
         check_windows(window_seconds, every_seconds, positions)
@@ -170,40 +121,68 @@ class Live:
         self.clock = clock or Clock()
         # the number of its run, when it came by the clock, the frame; None where a run is over
         self._frames: Waiting[tuple[int, float, Frame | None]] = Waiting(FRAMES_WAITING)
-        # what is due, and when the first frame of its run was shown by the clock
-        self._events: Waiting[tuple[Window, float] | Gap] = Waiting(1)
+        self._events: Waiting[Due | Gap] = Waiting(1, news)
         self._start = StreamStart()
         self._started = self._ended = self.clock.now()
         self._breaks = Breaks(self._tell, self._started)
         self._belief = self._no_belief()
+        self._run, self._run_began = -1, 0.0  # of the last prediction; from the start of the watch
         self._taken = self._predictions = 0
         self._longest_delay = 0.0
+        self._patient = patient
+        self._threads: list[threading.Thread] = []
 
     def __iter__(self) -> Iterator[LivePrediction | Gap]:
+        self.start()
+        try:
+            while not self.over:
+                taken = self.take(LOOK_SECONDS)
+                if taken is not None:
+                    yield self.event(taken)
+        finally:
+            self.stop()
+            self.join(_PATIENCE_SECONDS)
+
+    def start(self) -> None:
+        """Begin to watch; who does not iterate takes, and stops in the end."""
         self._started = self.clock.now()
         self._breaks = Breaks(self._tell, self._started)
-        threads = [
-            threading.Thread(target=work, name="twostream live", daemon=True)
-            for work in (self._capture, self._flow)
-        ]
-        for thread in threads:
+        for work in (self._capture, self._flow):
+            thread = threading.Thread(target=work, name="twostream live", daemon=True)
+            self._threads.append(thread)
             thread.start()
-        try:
-            while not (self._events.ended or self._over()):
-                event = self._events.get(_LOOK_SECONDS)
-                self._breaks.look(self.clock.now())
-                if isinstance(event, Gap):
-                    self._belief = self._no_belief()
-                    yield event
-                elif event is not None:
-                    yield self._predict(*event)
-        finally:
+
+    def take(self, timeout: float) -> Due | Gap | None:
+        """Return what comes next, or None where nothing does in time; raises what went wrong."""
+        taken = self._events.get(timeout)
+        self._breaks.look(self.clock.now())
+        return taken
+
+    def event(self, taken: Due | Gap) -> LivePrediction | Gap:
+        """Return what is told of what was taken; scores a window."""
+        if isinstance(taken, Gap):
+            self._belief = self._no_belief()
+            return taken
+        return self._predict(taken)
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing comes any more, or its time has passed."""
+        timed = self.seconds is not None and self.clock.now() - self._started >= self.seconds
+        return timed or self._events.ended
+
+    def stop(self) -> None:
+        """End it; the threads may still have something in hand."""
+        if not self.clock.stopped:
             self._ended = self.clock.now()
-            self.clock.stop()
-            self._frames.close()
-            self._events.close()
-            for thread in threads:
-                thread.join(2.0)  # one that hangs in the network must not hold up the end
+        self.clock.stop()
+        self._frames.close()
+        self._events.close()
+
+    def join(self, seconds: float) -> None:
+        """Wait for the threads; one that hangs in the network must not hold up the end."""
+        for thread in self._threads:
+            thread.join(seconds)
 
     def summary(self) -> LiveSummary:
         """Return what it came to."""
@@ -223,19 +202,27 @@ class Live:
         bouts = self.predictor.bouts
         return None if bouts is None else Belief(bouts)
 
-    def _over(self) -> bool:
-        return self.seconds is not None and self.clock.now() - self._started >= self.seconds
-
-    def _predict(self, window: Window, began: float) -> LivePrediction:
-        offset = began - self._started
+    def _predict(self, due: Due) -> LivePrediction:
+        window, offset = due.window, due.began - self._started
         start, end = window.start_seconds + offset, window.end_seconds + offset
         found = self.predictor.score(Window(window.clip, start, end), self.positions)
         if self._belief is not None:
             found = replace(found, scores=self._belief.update(found.scores, end))
-        delay = self.clock.now() - began - window.end_seconds
+        delay = self.clock.now() - due.began - window.end_seconds
         self._predictions += 1
         self._longest_delay = max(self._longest_delay, delay)
-        return LivePrediction(found, delay, self._taken, self._dropped, self._events.dropped)
+        begins = due.run != self._run
+        if begins:
+            self._run, self._run_began = due.run, offset
+        return LivePrediction(
+            found,
+            delay,
+            self._taken,
+            self._dropped,
+            self._events.dropped,
+            window.end_seconds + self._run_began,
+            begins,
+        )
 
     @property
     def _dropped(self) -> int:
@@ -265,7 +252,7 @@ class Live:
                     return
                 except VideoError as error:
                     # what has never worked is a mistake of the user's, not a break
-                    if not (self.source.reconnects and self._taken):
+                    if not (self.source.reconnects and (self._taken or self._patient)):
                         raise
                     self._breaks.begin(error.cause)
                     self.clock.wait(wait)
@@ -280,14 +267,14 @@ class Live:
         """Turn frames into windows; after a break from the start, no flow reaches across it."""
         works = False
         try:
-            for (_, size), taken in groupby(self._frames, key=_number_and_size):
+            for (number, size), taken in groupby(self._frames, key=_number_and_size):
                 if size is None or (works and self._too_small(size)):
                     continue
                 recent = self.predictor.recent_clip(self.window_seconds, self.source.name)
                 self._start = StreamStart()
                 for window in recent.windows(self._timed(taken), None, self.every):
                     works = True
-                    self._events.put((window, self._start.seconds))
+                    self._events.put(Due(window, self._start.seconds, number))
         except BaseException as error:  # noqa: BLE001
             self._events.close(error)  # raised in the thread that iterates
         finally:
@@ -310,6 +297,13 @@ class Live:
             first = frame.pts_seconds if first is None else first
             self._start.came(arrived, frame.pts_seconds - first)
             yield frame
+
+
+def live_windows(predictor: TwoStreamPredictor) -> Windows:
+    """Return how a watch looks at a source, unless something else is asked for."""
+    if predictor.bouts is not None:
+        return predictor.windows
+    return Windows(WINDOW_SECONDS, EVERY_SECONDS, POSITIONS, LONG.smooth_seconds)
 
 
 class _Runs:

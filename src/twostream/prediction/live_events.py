@@ -25,6 +25,9 @@ class LivePrediction:
         frames: that the source gave.
         dropped: because the flow was too slow, or the source was behind.
         skipped: windows that were due and never scored, because the networks were too slow.
+        clock_seconds: end of the window, from the start of the watch; from one prediction to the
+            next, but for breaks, so much time has passed by the source's own clock.
+        begins: whether it is the first one, or the first one after a break.
     """
 
     prediction: Prediction
@@ -32,6 +35,8 @@ class LivePrediction:
     frames: int
     dropped: int
     skipped: int
+    clock_seconds: float
+    begins: bool
 
     def to_json(self) -> dict[str, Any]:
         """Return one JSON line's value."""
@@ -65,6 +70,21 @@ class Gap:
     def to_json(self) -> dict[str, Any]:
         """Return one JSON line's value."""
         return {"gap": rounded(self, 3)}
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """A source of several that is not watched any more; the others are.
+
+    Attributes:
+        cause: a sentence with its name.
+    """
+
+    cause: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Return one JSON line's value."""
+        return {"lost": self.cause}
 
 
 @dataclass(frozen=True, slots=True)

@@ -116,6 +116,8 @@ class Timeline:
             window and no smoothing reaches across one.
         together: class -> the labels that hold at once in it; other classes are one label.
         points: labels that are point events, each in the middle of its segment.
+        ends: (n,) where each window ends, in seconds.
+        fused: (n, k) probabilities: the streams fused, window by window, as they came.
     """
 
     video: Path
@@ -129,6 +131,8 @@ class Timeline:
     pauses: tuple[tuple[float, float], ...] = ()
     together: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     points: tuple[str, ...] = ()
+    ends: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    fused: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 0), np.float32))
 
     @classmethod
     def of_windows(
@@ -173,29 +177,33 @@ class Timeline:
                 seconds=end,
                 start_seconds=start,
             )
-        fused = np.concatenate(smoothed)
-        found = tuple(segments)
         return cls(
             video,
             classes,
             times,
-            fused,
+            np.concatenate(smoothed),
             streams,
-            found,
+            tuple(segments),
             warning,
             seconds,
             tuple(pauses),
             bouts.together if bouts else {},
             bouts.points if bouts else (),
+            np.array([w.end_seconds for w in windows]),
+            scores,
         )
 
     def spans(self) -> list[tuple[float, float]]:
         """Return which time each window stands for: (start, end), seconds, midway to the next."""
         found = []
-        for rows, start, end in _runs(self.times, self.pauses, self.seconds):
+        for rows, start, end in self.runs():
             edges = _edges(self.times[rows], start, end)
             found += list(pairwise(edges))
         return found
+
+    def runs(self) -> list[tuple[slice, float, float]]:
+        """Return the windows between pauses: which, and the time from one pause to the next."""
+        return _runs(self.times, self.pauses, self.seconds)
 
     def segment_at(self, seconds: float) -> Segment:
         """Return the segment of a moment; the first or last one outside the video."""
