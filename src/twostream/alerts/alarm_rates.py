@@ -44,13 +44,13 @@ class AlarmRate:
     @property
     def a_day_between(self) -> tuple[float, float]:
         """The exact 95% interval of it where alarms come independently (Garwood 1936)."""
-        from scipy.stats import chi2  # not for every --help
+        from scipy.special import gammaincinv  # not for every --help
 
         if not self.hours:
             return 0.0, float("inf")
         low, high = (1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2
-        least = float(chi2.ppf(low, 2 * self.alarms)) / 2 if self.alarms else 0.0
-        most = float(chi2.ppf(high, 2 * self.alarms + 2)) / 2
+        least = float(gammaincinv(self.alarms, low)) if self.alarms else 0.0
+        most = float(gammaincinv(self.alarms + 1, high))
         return 24 * least / self.hours, 24 * most / self.hours
 
     def to_json(self) -> dict[str, Any]:
