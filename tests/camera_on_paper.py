@@ -12,9 +12,12 @@ import av
 import numpy as np
 
 from timed_clips import picture_at
+from twostream.types import Frame, VideoError
 from twostream.video.live_sources import Clock
 
 MS = Fraction(1, 1000)
+FPS = 25
+PICTURES = np.random.default_rng(0).integers(0, 255, (50, 40, 50, 3), np.uint8)
 
 
 class PaperClock(Clock):
@@ -96,3 +99,32 @@ def interrupted() -> Exception:
 def opening(make: Callable[[], Container]) -> Callable[..., Container]:
     """Return what stands for ``av.open``."""
     return lambda *arguments, **options: make()
+
+
+class Camera:
+    """A source of pictures on a fake clock: one every 40 ms, through some connections.
+
+    Args:
+        connections: for each how many frames come before it breaks; None fails to connect.
+        after: called with the number of each frame once it is taken.
+    """
+
+    name = "camera"
+
+    def __init__(self, *connections: int | None, reconnects: bool = True, after=None) -> None:
+        self.left = list(connections)
+        self.reconnects = reconnects
+        self.after = after or (lambda number: None)
+        self.sent = 0
+
+    def frames(self, clock: Clock) -> Iterator[Frame]:
+        count = self.left.pop(0)
+        if count is None:
+            raise VideoError(self.name, "no connection")
+        for i in range(count):
+            clock.wait(1 / FPS)
+            self.sent += 1
+            yield Frame(PICTURES[self.sent % len(PICTURES)], i / FPS)
+            self.after(self.sent)
+        if self.left:
+            raise VideoError(self.name, "the plug was pulled")

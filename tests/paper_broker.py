@@ -95,9 +95,8 @@ def listening_at(broker: Broker) -> Iterator[int]:
                     connection, _ = server.accept()
                 except OSError:  # it is closed
                     return
-                with connection:
-                    with suppress(ConnectionError):
-                        broker.serve(connection)
+                with connection, suppress(ConnectionError):
+                    broker.serve(connection)
 
         thread = threading.Thread(target=work, daemon=True)
         thread.start()

@@ -9,13 +9,12 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from camera_on_paper import PaperClock
+from camera_on_paper import FPS, PICTURES, Camera, PaperClock
 from twostream.__main__ import run
 from twostream.bout_model import Belief, BoutModel
 from twostream.flow.opencv import Dis
@@ -33,38 +32,6 @@ from twostream.video.live_sources import (
     paced,
 )
 from untrained import make_models, own_threads, write_clip
-
-FPS = 25
-PICTURES = np.random.default_rng(0).integers(0, 255, (50, 40, 50, 3), np.uint8)
-
-
-class Camera:
-    """A source of pictures on a fake clock: one every 40 ms, through some connections.
-
-    Args:
-        connections: for each how many frames come before it breaks; None fails to connect.
-        after: called with the number of each frame once it is taken.
-    """
-
-    name = "camera"
-
-    def __init__(self, *connections: int | None, reconnects: bool = True, after=None) -> None:
-        self.left = list(connections)
-        self.reconnects = reconnects
-        self.after = after or (lambda number: None)
-        self.sent = 0
-
-    def frames(self, clock: Clock) -> Iterator[Frame]:
-        count = self.left.pop(0)
-        if count is None:
-            raise VideoError(self.name, "no connection")
-        for i in range(count):
-            clock.wait(1 / FPS)
-            self.sent += 1
-            yield Frame(PICTURES[self.sent % len(PICTURES)], i / FPS)
-            self.after(self.sent)
-        if self.left:
-            raise VideoError(self.name, "the plug was pulled")
 
 
 def predictions(events: list[LivePrediction | Gap]) -> list[LivePrediction]:

@@ -164,6 +164,11 @@ class TwoStreamPredictor:
         inputs = [each.spec.temporal for each in self.streams.values()]
         return looks(max((each.length + 1 if each else 1) for each in inputs) / self.spec.fps)
 
+    @property
+    def together(self) -> Mapping[str, tuple[str, ...]]:
+        """Class -> the labels that hold at once in it; other classes are one label."""
+        return {} if self.bouts is None else self.bouts.together
+
     def predict(self, video: Path | str) -> Prediction:
         """Score a video file exactly as evaluation would.
 
