@@ -3,9 +3,9 @@
 python benchmarks/live.py --video CLIP [--run RUN] [--seconds 60] [--out FILE.md] [--json]
 
 The clip is looped to 320x240 px at 25 frames/s and played at its own speed, as a camera would. Each
-engine runs in a process of its own: with the defaults of the command, and asked for far more than
-it can do, which must cost windows and not delay. Without a RUN the networks are those of the recipe
-`quick`, untrained.
+engine runs in a process of its own: with the defaults of the command, as several cameras at once,
+and asked for far more than it can do, which must cost windows and not delay. Without a RUN the
+networks are those of the recipe `quick`, untrained.
 """
 
 from __future__ import annotations
@@ -25,17 +25,23 @@ from rich.table import Table
 
 from timeline import FPS, SIZE, alone, engines, looped, peak_megabytes
 from twostream.prediction import TwoStreamPredictor
-from twostream.prediction.live import EVERY_SECONDS, POSITIONS, WINDOW_SECONDS, Live, LivePrediction
+from twostream.prediction.live import EVERY_SECONDS, POSITIONS, WINDOW_SECONDS, LivePrediction
+from twostream.prediction.live_several import LiveSeveral
 from twostream.prediction.predictor import stored_as
 from twostream.video.live_sources import FileSource
 
+CAMERAS = 4
+SEVERAL = f"{CAMERAS} cameras"
 SETTINGS: dict[str, dict[str, Any]] = {
     "defaults": {},
+    SEVERAL: {},
     "too much": {"every_seconds": 0.04, "positions": 25},
+    f"{SEVERAL}, too much": {"every_seconds": 0.04, "positions": 25},
 }
 COLUMNS = (
     "frames/s of flow",
     "predictions/s",
+    "predictions of each camera",
     "frames dropped",
     "windows skipped",
     "delay, median s",
@@ -77,26 +83,36 @@ def main() -> None:
 
 
 def measure_live(folder: Path, video: Path, setting: str) -> dict[str, Any]:
-    """Watch a file at its own speed; return the summary, delays, seconds of cores and memory."""
+    """Watch a file at its own speed, as each camera; return counts, delays, CPU time and memory."""
     predictor = TwoStreamPredictor.load(folder)
-    source = FileSource(video, short_side=stored_as(predictor.spec).short_side)
-    live = Live(predictor, source, **SETTINGS[setting])
+    short_side = stored_as(predictor.spec).short_side
+    cameras = CAMERAS if setting.startswith(SEVERAL) else 1
+    sources = [FileSource(video, short_side=short_side) for _ in range(cameras)]
+    several = LiveSeveral(predictor, sources, **SETTINGS[setting])
     worked = time.process_time()
-    delays = [event.delay_seconds for event in live if isinstance(event, LivePrediction)]
+    delays = [event.delay_seconds for _, event in several if isinstance(event, LivePrediction)]
+    worked = time.process_time() - worked
+    each = [asdict(live.summary()) for live in several.lives]
+    of_all = ("frames", "dropped", "predictions", "skipped")
     return {
-        **asdict(live.summary()),
+        **{name: sum(summary[name] for summary in each) for name in of_all},
+        "seconds": max(summary["seconds"] for summary in each),
+        "predictions_of_each": [summary["predictions"] for summary in each],
         "median_delay_seconds": statistics.median(delays),
-        "cpu": time.process_time() - worked,
+        "longest_delay_seconds": max(summary["longest_delay_seconds"] for summary in each),
+        "cpu": worked,
         "megabytes": peak_megabytes(),
     }
 
 
 def row(result: dict[str, Any]) -> list[str]:
-    """Return the columns; predictions are counted from the first full window on."""
+    """Return the columns, of all cameras; predictions are counted from the first full window on."""
     seconds = result["seconds"]
+    each = result["predictions_of_each"]
     return [
         f"{(result['frames'] - result['dropped']) / seconds:.1f}",
         f"{result['predictions'] / (seconds - WINDOW_SECONDS):.1f}",
+        f"{min(each)} to {max(each)}" if len(each) > 1 else f"{each[0]}",
         f"{result['dropped']}",
         f"{result['skipped']}",
         f"{result['median_delay_seconds']:.2f}",
@@ -126,7 +142,9 @@ Defaults: windows of {WINDOW_SECONDS:g} s every {EVERY_SECONDS:g} s, {POSITIONS}
 crops each.
 "Too much" asks for a prediction every {too_much["every_seconds"]:g} s on \
 {too_much["positions"]} positions, which no two cores can do: windows are
-skipped, and the delay stays where it is.
+skipped, and the delay stays where it is. {CAMERAS} cameras are watched in one process, by \
+networks that they share; counts
+are of all of them, and no camera may have far fewer predictions than another one.
 
 A machine of {os.cpu_count()} cores that others use too, {each};
 "cores busy" is how much of them the process was given. The delay is from the end of a window to its

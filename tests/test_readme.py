@@ -178,7 +178,7 @@ def test_the_main_path_runs_as_written(
     elsewhere = {"--quantize", "0", "rtsp://camera.example/stream", "serve", "push", "pull"}
     calls = [call for call in commands(guide, "twostream") if not elsewhere & set(call)]
     assert [call[0] for call in calls if call[0] != "predict"] == ["export", "convert"]
-    assert len(calls) == 7
+    assert len(calls) == 8
     for arguments in calls:
         assert run(arguments) == 0, capsys.readouterr().err
     for arguments in commands(guide, "twostream"):
