@@ -27,7 +27,7 @@ from timeline import FPS, SIZE, alone, engines, looped, peak_megabytes
 from twostream.prediction import TwoStreamPredictor
 from twostream.prediction.live import EVERY_SECONDS, POSITIONS, WINDOW_SECONDS, LivePrediction
 from twostream.prediction.live_several import LiveSeveral
-from twostream.prediction.predictor import stored_as
+from twostream.store.flow_store import StoreSettings
 from twostream.video.live_sources import FileSource
 
 CAMERAS = 4
@@ -85,7 +85,7 @@ def main() -> None:
 def measure_live(folder: Path, video: Path, setting: str) -> dict[str, Any]:
     """Watch a file at its own speed, as each camera; return counts, delays, CPU time and memory."""
     predictor = TwoStreamPredictor.load(folder)
-    short_side = stored_as(predictor.spec).short_side
+    short_side = StoreSettings.of_model(predictor.spec).short_side
     cameras = CAMERAS if setting.startswith(SEVERAL) else 1
     sources = [FileSource(video, short_side=short_side) for _ in range(cameras)]
     several = LiveSeveral(predictor, sources, **SETTINGS[setting])

@@ -34,8 +34,9 @@ from twostream.flow import make_estimator
 from twostream.flow.opencv import one_opencv_thread
 from twostream.initialise import untrained_model
 from twostream.prediction import TwoStreamPredictor
-from twostream.prediction.predictor import read_clip, stored_as
+from twostream.prediction.whole_videos import read_clip
 from twostream.scoring import score_stacks
+from twostream.store.flow_store import StoreSettings
 from twostream.video import VideoReader, VideoWriter
 
 SECONDS, FPS = 7, 25
@@ -131,7 +132,7 @@ def measure(folder: Path, video: Path, rounds: int) -> dict[str, float]:
     """Return the seconds of the parts, of the whole, and their ratio."""
     predictor = TwoStreamPredictor.load(folder)
     spec = predictor.spec
-    store = stored_as(spec).complete()
+    store = StoreSettings.of_model(spec).complete()
     with VideoReader(video, short_side=store.short_side) as reader:
         greys = [cv2.cvtColor(frame.rgb, cv2.COLOR_RGB2GRAY) for frame in reader]
     estimator = make_estimator(store.flow, **store.parameters)

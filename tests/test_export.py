@@ -25,7 +25,7 @@ from twostream.export.parity import TOLERANCE, both_scores, check_parity
 from twostream.export.quantize import compare
 from twostream.inputs import follow_trajectories as follow_in_numpy
 from twostream.log_linear import write_fusion
-from twostream.prediction import predictor
+from twostream.prediction import whole_videos
 from twostream.prediction.contract import exported_fusion, read_contract
 from twostream.prediction.onnx import OnnxStream
 from twostream.store.clips import Clip
@@ -320,7 +320,7 @@ def test_int8_sees_the_stretches_of_recordings_that_are_labelled(
 
     def read_whole(video: Path, specs: list[ModelSpec]) -> Any:
         decoded.append(video)
-        return predictor.read_whole(video, specs)
+        return whole_videos.read_whole(video, specs)
 
     monkeypatch.setattr(onnx_export, "read_whole", read_whole)
     ids = ("a.avi#0.080-0.320", "a.avi#0.360-0.480", "a.avi#9.000-9.500")

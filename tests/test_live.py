@@ -20,6 +20,7 @@ from twostream.bout_model import Belief, BoutModel
 from twostream.flow.opencv import Dis
 from twostream.prediction import TwoStreamPredictor
 from twostream.prediction.live import FRAMES_WAITING, Gap, Live, LivePrediction, Waiting
+from twostream.prediction.timeline import Windows
 from twostream.store.flow_store import StoreSettings
 from twostream.types import Frame, TemporalInput, UsageError, VideoError
 from twostream.video import VideoWriter
@@ -140,7 +141,7 @@ def test_a_cameras_frames_are_timed_by_their_arrival(monkeypatch: pytest.MonkeyP
 # --- the watch
 
 
-def test_windows_score_what_the_stream_scores(predictor: TwoStreamPredictor) -> None:
+def test_windows_score_what_a_time_line_scores(predictor: TwoStreamPredictor) -> None:
     camera = Camera(47, reconnects=False)
     options = {"window_seconds": 0.8, "every_seconds": 0.4, "positions": 3}
     live = Live(predictor, camera, clock=PaperClock(), **options)
@@ -148,10 +149,11 @@ def test_windows_score_what_the_stream_scores(predictor: TwoStreamPredictor) -> 
     live._frames = Waiting(100)
     events = list(live)
     frames = [Frame(PICTURES[(i + 1) % 50], i / FPS) for i in range(47)]
-    wanted = list(predictor.stream(frames, fps=FPS, **options))
+    windows = predictor.recent_clip(0.8).windows(frames, FPS, every=10)
+    wanted = list(predictor.slide(windows, Windows(0.8, 0.4, 3, 0)))
     assert len(events) == len(wanted) == 4
     for found, window in zip(predictions(events), wanted, strict=True):
-        np.testing.assert_array_equal(found.prediction.scores, window.scores)
+        np.testing.assert_allclose(found.prediction.scores, window.scores, atol=1e-6)
         # second 0 of the source is one frame after the start of the watch
         assert found.prediction.end_seconds == pytest.approx(window.end_seconds + 0.04)
     summary = live.summary()
@@ -223,17 +225,17 @@ def test_a_slow_network_skips_windows_and_stays_at_bounded_delay(
     clock = PaperClock()
     # shorter than the frames that wait: the first ones may all have been dropped
     live = Live(predictor, camera, window_seconds=0.24, every_seconds=0.08, clock=clock)
-    score = predictor.score
+    answer = predictor.answer
 
-    def slow(window, positions=None):  # type: ignore[no-untyped-def]
+    def slow(window, found):  # type: ignore[no-untyped-def]
         before = live._taken
         ten.release(10)
         while live._taken < min(before + 10, 100):
             time.sleep(0.001)
         time.sleep(0.02)
-        return score(window, positions)
+        return answer(window, found)
 
-    monkeypatch.setattr(predictor, "score", slow)
+    monkeypatch.setattr(predictor, "answer", slow)
     found = predictions(list(live))
     summary = live.summary()
     assert summary.skipped > 20 and summary.predictions + summary.skipped <= 50

@@ -6,7 +6,7 @@ import gc
 import socket
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,10 @@ import pytest
 
 from camera_on_paper import Container, Packet, PaperClock, interrupted, opening
 from twostream.__main__ import run
-from twostream.prediction import Prediction, TwoStreamPredictor
+from twostream.prediction import TwoStreamPredictor
 from twostream.prediction.live import Gap, Live, LivePrediction
 from twostream.prediction.live_events import Breaks
+from twostream.store.clips import Clip
 from twostream.types import Frame, UsageError, VideoError
 from twostream.video.addresses import without_password
 from twostream.video.live_sources import NetworkSource, StreamStart, open_source
@@ -37,12 +38,12 @@ def predictor_of(models: list[Any]) -> TwoStreamPredictor:
     predictor = TwoStreamPredictor.from_models(models)
     scores = np.full(len(CLASSES), 1 / len(CLASSES), np.float32)
 
-    def score(window: Any, positions: int | None = None) -> Prediction:
-        assert window.clip.size
-        start, end = window.start_seconds, window.end_seconds
-        return Prediction(None, CLASSES, scores, {"spatial": scores}, None, start, end)
+    def looks(wanted: Sequence[tuple[Clip, int]]) -> np.ndarray:
+        assert all(clip.size for clip, _ in wanted)
+        return np.tile(scores, (len(wanted), 1))
 
-    predictor.score = score  # type: ignore[method-assign]
+    for stream in predictor.streams.values():
+        stream.looks = looks  # type: ignore[method-assign]
     return predictor
 
 

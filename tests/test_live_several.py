@@ -108,13 +108,13 @@ def test_no_source_starves_where_the_networks_are_too_slow(
     cameras = [named(name, 10**9, reconnects=False) for name in ("hall", "yard", "gate")]
     scores = np.full(len(CLASSES), 1 / len(CLASSES), np.float32)
 
-    def slow(window: Any, positions: int | None = None) -> Prediction:
+    def slow(window: Any, found: Any) -> Prediction:
         # all of them have a window meanwhile
         while not all(live._events._items for live in several.lives if live is not taken[0]):
             time.sleep(1e-3)
         return Prediction(None, CLASSES, scores, {}, None, window.start_seconds, window.end_seconds)
 
-    monkeypatch.setattr(predictor, "score", slow)
+    monkeypatch.setattr(predictor, "answer", slow)
     several = LiveSeveral(predictor, cameras, make_clock=PaperClock, **WINDOWS)
     taken = [several.lives[0]]
     for live in several.lives:

@@ -11,10 +11,10 @@ import pytest
 from twostream.bout_model import BoutModel
 from twostream.extraction import extract, extract_to_memory
 from twostream.prediction import TwoStreamPredictor
-from twostream.prediction.predictor import stored_as
 from twostream.prediction.stored_timeline import stored_clip, stored_timeline
 from twostream.store.clip_readers import ClipReader
 from twostream.store.clips import Clip, kinds_of
+from twostream.store.flow_store import StoreSettings
 from twostream.types import LabeledVideo, TemporalInput, VideoError
 from untrained import CLASSES, make_models, write_clip
 
@@ -33,7 +33,7 @@ def aware() -> TwoStreamPredictor:
 
 def stored(predictor: TwoStreamPredictor, video: Path) -> Clip:
     specs = [stream.spec for stream in predictor.streams.values()]
-    files = extract_to_memory(video, stored_as(specs[0]), kinds_of(specs))
+    files = extract_to_memory(video, StoreSettings.of_model(specs[0]), kinds_of(specs))
     return Clip({kind: ClipReader(file, keep=False) for kind, file in files.items()})
 
 
@@ -72,7 +72,7 @@ def test_what_a_store_keeps_is_found_while_it_is_of_this_video(
     aware: TwoStreamPredictor, tmp_path: Path
 ) -> None:
     video = write_clip(tmp_path / "clip.avi", frames=30)
-    settings = stored_as(aware.spec)
+    settings = StoreSettings.of_model(aware.spec)
     kinds = kinds_of(stream.spec for stream in aware.streams.values())
     for store, quality in (("other", 50), ("own", settings.quality)):
         extract(
@@ -100,7 +100,7 @@ def test_what_was_imported_without_its_video_is_not_taken_for_one_of_this_name(
         extract(
             [LabeledVideo("clip.avi", video, 0)],
             store=tmp_path / "store",
-            settings=stored_as(aware.spec),
+            settings=StoreSettings.of_model(aware.spec),
             kinds=kinds,
         )
     assert stored_clip(aware, [tmp_path / "store"], video) is None

@@ -21,7 +21,6 @@ from twostream.extraction import extract as extract_videos
 from twostream.initialise import NetSettings, Start
 from twostream.prediction import Prediction, TwoStreamPredictor
 from twostream.prediction.many_timelines import ManyTimelines, write_timelines
-from twostream.prediction.predictor import stored_as
 from twostream.prediction.videos import find_videos
 from twostream.recipes import default_recipe, make_recipe
 from twostream.run import common_rate, extract_split, score, store_for, train_stream
@@ -220,7 +219,7 @@ def evaluate(
     split = _split(data)
     videos = tuple(relabeled(split.videos(subset), split.classes, spec.classes, name=split.dataset))
     with _store_folder(store) as root:
-        wanted = stored_as(spec)
+        wanted = StoreSettings.of_model(spec)
         if (root / SETTINGS_NAME).is_file():
             own = StoreSettings.from_json(spec.store)
             wanted = own if FlowStore.open(root).settings.fps == own.fps else wanted

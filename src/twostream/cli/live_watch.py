@@ -68,14 +68,14 @@ def watch(
 
 def open_sources(predictor: TwoStreamPredictor, names: Sequence[str]) -> list[Any]:
     """Return the sources of a command, each of a name of its own; raises UsageError."""
-    from twostream.prediction.predictor import stored_as
+    from twostream.store.flow_store import StoreSettings
     from twostream.types import UsageError
     from twostream.video.addresses import without_password
     from twostream.video.live_sources import open_source
 
     if twice := [name for name in names if names.count(name) > 1]:
         raise UsageError(f"--live {without_password(twice[0])} is given twice")
-    short_side = stored_as(predictor.spec).short_side
+    short_side = StoreSettings.of_model(predictor.spec).short_side
     sources = [open_source(name, short_side=short_side) for name in names]
     shown = Counter[str]()
     for source in sources:

@@ -22,7 +22,7 @@ from twostream.log_linear import LogLinear, read_fusion
 from twostream.prediction.contract import CONTRACT_NAME, is_exported
 from twostream.prediction.model_files import load_models
 from twostream.prediction.onnx import OnnxStream
-from twostream.prediction.predictor import clip_of, read_whole
+from twostream.prediction.whole_videos import clip_of, read_whole
 from twostream.sampling import even_indices
 from twostream.store.clip_file import ClipFile
 from twostream.store.clips import Clip

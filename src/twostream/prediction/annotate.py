@@ -18,8 +18,8 @@ from twostream.extraction.frame_pairs import FramePairs, at_rate
 from twostream.extraction.pauses import unbroken
 from twostream.flow import FlowEstimator, make_estimator
 from twostream.flow.opencv import one_opencv_thread
-from twostream.prediction.predictor import stored_as
 from twostream.prediction.timeline import Timeline
+from twostream.store.flow_store import StoreSettings
 from twostream.types import Frame, ModelSpec, Progress, VideoError, no_progress
 from twostream.video import FrameFolder, VideoReader, open_reader, shrink
 
@@ -220,5 +220,5 @@ def _inset(frame: Frame, pairs: FramePairs | None, flow: ModelSpec | None) -> Pi
 
 
 def _estimator(flow: ModelSpec) -> FlowEstimator:
-    store = stored_as(flow).complete()
+    store = StoreSettings.of_model(flow).complete()
     return make_estimator(store.flow, **store.parameters)

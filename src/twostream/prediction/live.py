@@ -16,6 +16,7 @@ from typing import Protocol
 from twostream.bout_model import Belief
 from twostream.extraction.pauses import PauseWatch
 from twostream.prediction.live_events import Breaks, Gap, LivePrediction, LiveSummary
+from twostream.prediction.looks import Looks
 from twostream.prediction.predictor import TwoStreamPredictor
 from twostream.prediction.timeline import LONG, Windows, check_windows
 from twostream.prediction.waiting import LOOK_SECONDS, Waiting
@@ -127,6 +128,7 @@ class Live:
         self._breaks = Breaks(self._tell, self._started)
         self._belief = self._no_belief()
         self._run, self._run_began = -1, 0.0  # of the last prediction; from the start of the watch
+        self._looks = Looks(predictor.streams, positions, self.every)  # of this run
         self._taken = self._predictions = 0
         self._longest_delay = 0.0
         self._patient = patient
@@ -205,15 +207,17 @@ class Live:
     def _predict(self, due: Due) -> LivePrediction:
         window, offset = due.window, due.began - self._started
         start, end = window.start_seconds + offset, window.end_seconds + offset
-        found = self.predictor.score(Window(window.clip, start, end), self.positions)
+        begins = due.run != self._run
+        if begins:
+            self._run, self._run_began = due.run, offset
+            self._looks = Looks(self.predictor.streams, self.positions, self.every)
+        (scores,) = self._looks.score([window])
+        found = self.predictor.answer(Window(window.clip, start, end), scores)
         if self._belief is not None:
             found = replace(found, scores=self._belief.update(found.scores, end))
         delay = self.clock.now() - due.began - window.end_seconds
         self._predictions += 1
         self._longest_delay = max(self._longest_delay, delay)
-        begins = due.run != self._run
-        if begins:
-            self._run, self._run_began = due.run, offset
         return LivePrediction(
             found,
             delay,

@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twostream.bout_model import BoutModel, read_bouts
-from twostream.extraction import extract_to_memory
 from twostream.extraction.idle_threads import Helpers
 from twostream.extraction.pauses import all_warnings, pause_warning
 from twostream.flow import make_estimator
@@ -38,18 +37,15 @@ from twostream.prediction.timeline import (
     check_threshold,
     looks,
 )
-from twostream.prediction.window import RecentClip, Window, check_size
-from twostream.store.clip_file import ClipFile
-from twostream.store.clip_readers import ClipReader
-from twostream.store.clips import Clip, kinds_of
-from twostream.store.coding import Kind, frames_of
-from twostream.store.flow_store import ClipHeader, StoreSettings
+from twostream.prediction.whole_videos import read_clip
+from twostream.prediction.window import RecentClip, Window
+from twostream.store.clips import kinds_of
+from twostream.store.flow_store import StoreSettings
 from twostream.threads import ahead, num_cores
 from twostream.types import (
     STREAMS,
     Frame,
     ModelError,
-    ModelSpec,
     Progress,
     Stream,
     UsageError,
@@ -254,7 +250,7 @@ class TwoStreamPredictor:
             helpers: see ``RecentClip``.
         """
         length = None if window_seconds is None else self.num_frames(window_seconds)
-        store = stored_as(self.spec).complete()
+        store = StoreSettings.of_model(self.spec).complete()
         kinds = kinds_of(stream.spec for stream in self.streams.values())
         flow = any(kind != "rgb" for kind in kinds)
         estimator = make_estimator(store.flow, **store.parameters) if flow else None
@@ -264,16 +260,17 @@ class TwoStreamPredictor:
     def score(self, window: Window, positions: int | None = None) -> Prediction:
         """Score a window; of ``positions`` frames and stacks, None: of as many as in testing."""
         found = {name: each.score(window.clip, positions) for name, each in self.streams.items()}
-        return self._answer(window, found)
+        return self.answer(window, found)
 
     def slide(self, windows: Iterable[Window], asked: Windows) -> Iterator[Prediction]:
         """Score windows that slide over one video, each frame and stack once (``Looks``)."""
         looks = Looks(self.streams, asked.positions, self.num_frames(asked.every_seconds))
         for group in together(windows, asked.every_seconds):
             for window, found in zip(group, looks.score(group), strict=True):
-                yield self._answer(window, found)
+                yield self.answer(window, found)
 
-    def _answer(self, window: Window, found: dict[Stream, NDArray[np.float32]]) -> Prediction:
+    def answer(self, window: Window, found: dict[Stream, NDArray[np.float32]]) -> Prediction:
+        """Return what a window's (k,) scores of each stream come to."""
         scores = answer(self.fusion, found)
         if self.fusion is not None:
             found = {name: self.fusion.calibrated(name, each) for name, each in found.items()}
@@ -322,7 +319,7 @@ class TwoStreamPredictor:
             smooth_seconds=smooth_seconds,
         )
         check_threshold(threshold)
-        store = stored_as(self.spec).complete()
+        store = StoreSettings.of_model(self.spec).complete()
         make = partial(make_on_device, store.flow, store.parameters, "cpu")
         helpers = Helpers(make, threads=num_cores(), clips=1)
         recent = self.recent_clip(asked.seconds, video, helpers)
@@ -359,45 +356,3 @@ class TwoStreamPredictor:
             threshold=threshold,
             bouts=self.bouts,
         )
-
-
-def stored_as(spec: ModelSpec) -> StoreSettings:
-    """Return how a network's videos are stored, at its own frame rate."""
-    return StoreSettings.of_model(spec)
-
-
-def read_clip(video: Path | str, specs: Sequence[ModelSpec]) -> tuple[Clip, ClipHeader]:
-    """Decode a video once, with its flow, as the networks of one run see it.
-
-    Returns:
-        The clip, in memory, and what one of its files says about itself.
-
-    Raises:
-        VideoError: it cannot be decoded, or is smaller than the networks' crop.
-    """
-    files = read_whole(video, specs)
-    return clip_of(files, specs), files[next(iter(files))].header
-
-
-def read_whole(video: Path | str, specs: Sequence[ModelSpec]) -> dict[Kind, ClipFile]:
-    """Decode a video as ``read_clip`` does, with the same errors; of several stretches, once."""
-    files = extract_to_memory(Path(video), stored_as(specs[0]), kinds_of(specs))
-    header = files[next(iter(files))].header
-    check_size(video, header.height, header.width, specs[0].smallest_side)
-    return files
-
-
-def clip_of(files: Mapping[Kind, ClipFile], specs: Sequence[ModelSpec], video_id: str = "") -> Clip:
-    """Return a video that is in memory as a clip, or the stretch of it that an id names.
-
-    Raises:
-        StoreError: the stretch begins where the video has ended.
-    """
-    # single frames are picked from the file; overlapping stacks would decode theirs twice
-    stacked = any(spec.temporal and spec.temporal.rgb for spec in specs)
-    return Clip(
-        {
-            kind: ClipReader(file, frames_of(video_id, file.header), keep=kind != "rgb" or stacked)
-            for kind, file in files.items()
-        }
-    )

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from twostream.datasets.time_spans import without
 from twostream.labels.recordings import Span, joined
-from twostream.prediction.predictor import TwoStreamPredictor, stored_as
+from twostream.prediction.predictor import TwoStreamPredictor
 from twostream.prediction.timeline import Timeline
 from twostream.prediction.window import Window, stretch
 from twostream.sampling import between_pauses
 from twostream.store.clips import Clip, ClipCache, kinds_of
-from twostream.store.flow_store import FlowStore, Kind
+from twostream.store.flow_store import FlowStore, Kind, StoreSettings
 from twostream.types import Progress, StoreError, VideoError, no_progress
 from twostream.video.fingerprint import source_hash
 
@@ -29,7 +29,7 @@ def stored_clip(predictor: TwoStreamPredictor, stores: Iterable[Path], video: Pa
     Raises:
         VideoError: the video cannot be read.
     """
-    wanted = stored_as(predictor.spec)
+    wanted = StoreSettings.of_model(predictor.spec)
     kinds = kinds_of(stream.spec for stream in predictor.streams.values())
     for root in stores:
         try:
