@@ -118,6 +118,28 @@ def test_two_actions_one_after_the_other_are_two_segments(
     assert [s.label for s in strict.segments] == [None]
 
 
+def test_threads_that_share_the_flow_change_nothing(
+    predictor: TwoStreamPredictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    video = write_clip(tmp_path / "clip.avi", frames=60)
+    threads = set[str]()
+    flow = Dis.__call__
+
+    def seen(dis: Dis, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        threads.add(threading.current_thread().name)
+        return flow(dis, first, second)
+
+    monkeypatch.setattr(Dis, "__call__", seen)
+    scores = []
+    for count in ("1", "3"):
+        threads.clear()
+        monkeypatch.setenv("OMP_NUM_THREADS", count)
+        scores.append(predictor.timeline(video).scores)
+        assert any(name.startswith("pairs") for name in threads) == (count == "3")
+    np.testing.assert_array_equal(*scores)
+    assert own_threads() == 0
+
+
 def test_windows_that_overlap_look_once_at_what_they_share(
     predictor: TwoStreamPredictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

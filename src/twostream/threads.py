@@ -218,3 +218,12 @@ def num_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def num_threads() -> int:
+    """Return how many threads the work on one video may use: every core, unless OMP_NUM_THREADS.
+
+    Whoever runs several processes beside each other sets it, as for torch and OpenCV.
+    """
+    limit = os.environ.get("OMP_NUM_THREADS", "")
+    return int(limit) if limit.isdecimal() and int(limit) else num_cores()

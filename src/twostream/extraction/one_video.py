@@ -21,7 +21,7 @@ from twostream.extraction.pauses import FilledClip, all_warnings, pause_warning,
 from twostream.flow.device import make_on_device
 from twostream.flow.opencv import one_opencv_thread
 from twostream.store.flow_store import ClipFile, ClipHeader, ClipWriter, Kind, StoreSettings
-from twostream.threads import num_cores
+from twostream.threads import num_threads
 from twostream.types import Frame, VideoError
 from twostream.video import FrameFolder, VideoReader, open_reader
 
@@ -157,7 +157,7 @@ def extract_to_memory(
         return ClipWriter(buffers[header.kind], header)
 
     make = partial(make_on_device, settings.flow, settings.parameters, "cpu")
-    with one_opencv_thread(), closing(Helpers(make, threads=num_cores(), clips=1)) as helpers:
+    with one_opencv_thread(), closing(Helpers(make, threads=num_threads(), clips=1)) as helpers:
         extract_clip(
             Path(path),
             settings,

@@ -56,7 +56,7 @@ logger = logging.getLogger(__name__)
 TIMELINES, SCORES = "timelines", "scores"
 RESULTS_NAME = "results.json"
 TASK = "seconds"  # of video
-FORMAT = 2  # to be raised where a video's time line comes out otherwise, or is kept otherwise
+FORMAT = 3  # to be raised where a video's time line comes out otherwise, or is kept otherwise
 SECONDS_IF_UNKNOWN = 1.0  # above 0: there is something left
 LONGEST_NAME = 255  # bytes, on nearly all disks
 

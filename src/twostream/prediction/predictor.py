@@ -41,7 +41,7 @@ from twostream.prediction.whole_videos import read_clip
 from twostream.prediction.window import RecentClip, Window
 from twostream.store.clips import kinds_of
 from twostream.store.flow_store import StoreSettings
-from twostream.threads import ahead, num_cores
+from twostream.threads import ahead, num_threads
 from twostream.types import (
     STREAMS,
     Frame,
@@ -321,7 +321,7 @@ class TwoStreamPredictor:
         check_threshold(threshold)
         store = StoreSettings.of_model(self.spec).complete()
         make = partial(make_on_device, store.flow, store.parameters, "cpu")
-        helpers = Helpers(make, threads=num_cores(), clips=1)
+        helpers = Helpers(make, threads=num_threads(), clips=1)
         recent = self.recent_clip(asked.seconds, video, helpers)
         every = self.num_frames(asked.every_seconds)
         windows: list[Prediction] = []

@@ -16,7 +16,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from twostream.threads import num_cores
+from twostream.threads import num_cores, num_threads
 from twostream.types import Progress, RunError, TwoStreamError, VideoError, no_progress
 from twostream.web.answers import Decoded
 from twostream.web.limits import Deadline, RefusedError
@@ -136,8 +136,8 @@ class Workers:
                 self._changed.notify()
 
     def _begin(self) -> Worker:
-        limit = os.environ.get("OMP_NUM_THREADS", "")
-        threads = int(limit) if limit.isdecimal() else max(1, num_cores() // self._count)
+        given = "OMP_NUM_THREADS" in os.environ
+        threads = num_threads() if given else max(1, num_cores() // self._count)
         return Worker(self._run, self._device, threads)
 
     def _replace_the_dead(self) -> None:
