@@ -149,7 +149,10 @@ Accelerator = Annotated[
     Literal["auto", "cpu", "gpu", "cuda", "mps"],
     option(panel=MACHINE, help="Where networks are trained (the Trainer's option)."),
 ]
-Devices = Annotated[int, option(panel=MACHINE, min=1, help="Number of devices.")]
+Devices = Annotated[int, option(panel=MACHINE, min=1, help="Number of devices, of each node.")]
+Nodes = Annotated[
+    int, option(panel=MACHINE, min=1, help="Number of machines, under torchrun or srun.")
+]
 Precision = Annotated[
     Literal["32-true", "16-mixed", "bf16-mixed", "16-true", "bf16-true", "64-true"],
     option(panel=MACHINE, help="Of the arithmetic."),
@@ -170,6 +173,7 @@ def trainer_options(
     devices: int = 1,
     precision: str = "32-true",
     loader_workers: int | None = None,
+    nodes: int = 1,
 ) -> TrainerOptions:
     """Return what is handed to the Lightning Trainer."""
     from twostream.training import TrainerOptions
@@ -177,6 +181,7 @@ def trainer_options(
     return TrainerOptions(
         accelerator=accelerator,
         devices=devices,
+        nodes=nodes,
         precision=precision,
         loader_workers=loader_workers,
     )

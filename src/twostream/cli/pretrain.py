@@ -34,32 +34,34 @@ def pretrain(
     loader_workers: options.LoaderWorkers = None,
     accelerator: options.Accelerator = "auto",
     devices: options.Devices = 1,
+    nodes: options.Nodes = 1,
     precision: options.Precision = "32-true",
     as_json: options.AsJson = False,
 ) -> None:
     """Train a spatial net on images (ImageNet), for `train --weights FILE` to start from."""
     from twostream.pretraining import pretrain as run
     from twostream.pretraining import pretraining_recipe
+    from twostream.training import begun_again, led, take_part
 
     shown = Shown(as_json=as_json)
+    chosen = pretraining_recipe(
+        recipe,
+        spatial_architecture=arch,
+        steps=steps,
+        batch_size=batch_size,
+        short_side=short_side,
+        crop_size=crop_size,
+    )
+    machine = trainer_options(accelerator, devices, precision, loader_workers, nodes)
+    more = {"val_share": val_share, "seed": seed, "resume": resume or begun_again()}
     with shown.progress():
-        results = run(
-            images,
-            out,
-            recipe=pretraining_recipe(
-                recipe,
-                spatial_architecture=arch,
-                steps=steps,
-                batch_size=batch_size,
-                short_side=short_side,
-                crop_size=crop_size,
-            ),
-            val_share=val_share,
-            seed=seed,
-            resume=resume,
-            options=trainer_options(accelerator, devices, precision, loader_workers),
-            progress=shown.step,
+        results = led(
+            machine,
+            lambda: run(images, out, recipe=chosen, options=machine, progress=shown.step, **more),
+            take_part,
         )
+    if results is None:
+        return
     title = f"{results['images']} images, {results['classes']} classes, {results['steps']} steps"
     # among five classes the right one is always among the best five
     top5 = results["top5"] if results["classes"] > 5 else None

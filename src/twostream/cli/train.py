@@ -117,6 +117,7 @@ def train(
     loader_workers: options.LoaderWorkers = None,
     accelerator: options.Accelerator = "auto",
     devices: options.Devices = 1,
+    nodes: options.Nodes = 1,
     precision: options.Precision = "32-true",
     as_json: options.AsJson = False,
 ) -> None:
@@ -124,7 +125,9 @@ def train(
     from twostream.initialise import Start
     from twostream.recipes import default_recipe, make_recipe
     from twostream.run import FLOW_CANDIDATES, RunSettings, train_run
+    from twostream.training import begun_again, led, take_part
 
+    resume = resume or begun_again()
     choice = split_choice(split, fold, test_groups)
     _check_others(how, also, overlap)
     folder = out or run_folder(data, choice)
@@ -175,12 +178,12 @@ def train(
         skip_unreadable=skip_unreadable,
         flows=FLOW_CANDIDATES if flow == AUTO else (),
     )
-    machine = trainer_options(accelerator, devices, precision, loader_workers)
+    machine = trainer_options(accelerator, devices, precision, loader_workers, nodes)
     with (shown := Shown(as_json=as_json)).progress():
-        results = train_run(
-            settings, folder, resume=resume, options=machine, workers=workers, progress=shown.step
-        )
-    show_results(shown, results)
+        more = {"resume": resume, "options": machine, "workers": workers, "progress": shown.step}
+        results = led(machine, lambda: train_run(settings, folder, **more), take_part)
+    if results is not None:
+        show_results(shown, results)
 
 
 def begun_recipe(folder: Path, resume: bool) -> str | None:

@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -67,6 +68,11 @@ class Batches(Dataset[dict[str, Tensor]], ABC):
     @abstractmethod
     def labels(self) -> NDArray[np.int64]:
         """The label of each video or image."""
+
+    @property
+    @abstractmethod
+    def folder(self) -> Path:
+        """Where the samples are read from, by every process."""
 
     @abstractmethod
     def rows(self, step: int) -> NDArray[np.int64]:
@@ -130,6 +136,11 @@ class TrainingBatches(Batches):
     def labels(self) -> NDArray[np.int64]:
         """The label of each video."""
         return np.array([video.label for video in self.videos])
+
+    @property
+    def folder(self) -> Path:
+        """The (first) flow store."""
+        return self.clips.store.root
 
     def rows(self, step: int) -> NDArray[np.int64]:
         """Return the videos of a step: one data set's share after another."""

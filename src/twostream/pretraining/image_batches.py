@@ -74,6 +74,11 @@ class ImageBatches(Batches):
         """The label of each image."""
         return self.images.labels
 
+    @property
+    def folder(self) -> Path:
+        """The folder of images."""
+        return self.images.root
+
     def rows(self, step: int) -> NDArray[np.int64]:
         """Return the images of a step."""
         return epoch_batch(len(self.images), seed=self.seed, step=step, batch_size=self.batch_size)

@@ -69,7 +69,7 @@ def pretrain(
         raise UsageError(f"--out takes a model file to write, FILE.safetensors, got {out}")
     options = options or TrainerOptions()
     options.check()
-    check_batch((recipe.batch_size,), options.devices)
+    check_batch((recipe.batch_size,), options.processes)
     images = images.resolve()
     split = load_images(images, val_share=val_share, seed=seed)
     for sentence in (split.describe(), *split.notes):

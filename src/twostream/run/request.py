@@ -40,7 +40,7 @@ def check_request(
     options.check()
     splits = [split, *(other.split for other in others)]
     heads = len(splits) if others and settings.how == "multitask" else 1
-    check_batch(even_shares(settings.recipe.batch_size, heads), options.devices)
+    check_batch(even_shares(settings.recipe.batch_size, heads), options.processes)
     if settings.how == "added" and others:
         kept_classes(splits, settings.how, overlap_of(settings, splits))
     stores = [settings.store_folder(out), *(other.store for other in others)]

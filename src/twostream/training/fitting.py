@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import platform
 import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +20,10 @@ from twostream.loader import Batches
 from twostream.recipes import Recipe
 from twostream.threads import give_back_memory, keep_memory
 from twostream.training.checkpoints import WholeCheckpoints, keep_last, last_checkpoint
+from twostream.training.launched import told
 from twostream.training.stream_training import LOG_EVERY, StreamTraining
 from twostream.training.trainer_options import TrainerOptions, make_trainer, quiet_lightning
-from twostream.types import Progress, UsageError, no_progress
+from twostream.types import Progress, RunError, UsageError, no_progress
 
 TRAIN = ("all", "last-layer")
 
@@ -58,49 +61,97 @@ def fit(
     if train not in TRAIN:
         raise UsageError(f"--train takes {' or '.join(TRAIN)}, got {train!r}")
     options = options or TrainerOptions()
-    check_batch(data.shares, options.devices)
-    keep_memory()
-    torch.manual_seed(data.seed)
-    model.train()  # Lightning leaves a net as it comes: without dropout, if it was looked through
-    training = StreamTraining(
-        model,
-        data,
-        recipe,
-        train=train,
-        loader_workers=options.workers(),
-        history_path=logs / "history.json" if logs else None,
-        progress=progress,
-    )
-    keep: dict[str, Any] = {"enable_checkpointing": False}
+    check_batch(data.shares, options.processes)
+    resume = last_checkpoint(checkpoints) if checkpoints else None
+    shared = SharedFit(model, data, recipe, train, options, checkpoints, logs, resume)
+    with told(shared):
+        shared.run(progress)
     if checkpoints:
+        keep_last(checkpoints)
+    return model.cpu().eval()
+
+
+def take_part(shared: SharedFit) -> None:
+    """Do this process's part of a training that the first process does; see ``led``.
+
+    Raises:
+        RunError: this machine does not see the files of the first one.
+    """
+    shared.check_seen()
+    shared.run(no_progress)
+
+
+@dataclass(frozen=True)
+class SharedFit:
+    """What every process does of a training; see ``fit``.
+
+    Attributes:
+        resume: the checkpoint to go on from; the first process looks for it.
+    """
+
+    model: StreamModel
+    data: Batches
+    recipe: Recipe
+    train: str
+    options: TrainerOptions
+    checkpoints: Path | None
+    logs: Path | None
+    resume: Path | None
+
+    def run(self, progress: Progress) -> None:
+        """Train the model, which is changed in place; the first process alone writes."""
+        model, data, recipe, options = self.model, self.data, self.recipe, self.options
+        logs = self.logs
+        keep_memory()
+        torch.manual_seed(data.seed)
+        model.train()  # Lightning leaves a net as it comes: without dropout, if it was looked at
+        training = StreamTraining(
+            model,
+            data,
+            recipe,
+            train=self.train,
+            loader_workers=options.workers(),
+            history_path=logs / "history.json" if logs else None,
+            progress=progress,
+        )
+        trainer = make_trainer(
+            options,
+            max_steps=data.steps,
+            max_epochs=-1,
+            logger=_Curves(logs.parent, name=logs.name, version="") if logs else False,
+            log_every_n_steps=LOG_EVERY,
+            gradient_clip_val=recipe.gradient_clip,
+            **self.keeping(),
+        )
+        with quiet_lightning(), _stoppable(trainer), _named(logs):
+            trainer.fit(training, ckpt_path=str(self.resume) if self.resume else None)
+        if trainer.interrupted:
+            raise KeyboardInterrupt
+        # what a step took; scoring, and the next net of many, would lay theirs beside it
+        give_back_memory()
+
+    def keeping(self) -> dict[str, Any]:
+        """Return the Trainer's arguments on checkpoints."""
+        if not self.checkpoints:
+            return {"enable_checkpointing": False}
         kept = ModelCheckpoint(
-            dirpath=checkpoints,
+            dirpath=self.checkpoints,
             filename="{step}",
-            every_n_train_steps=max(1, min(1000, data.steps // 5)),
+            every_n_train_steps=max(1, min(1000, self.data.steps // 5)),
             save_top_k=1,
             monitor=None,
             enable_version_counter=False,  # a damaged one is written over
         )
-        keep = {"callbacks": [kept], "plugins": [WholeCheckpoints()]}
-    trainer = make_trainer(
-        options,
-        max_steps=data.steps,
-        max_epochs=-1,
-        logger=_Curves(logs.parent, name=logs.name, version="") if logs else False,
-        log_every_n_steps=LOG_EVERY,
-        gradient_clip_val=recipe.gradient_clip,
-        **keep,
-    )
-    resume = last_checkpoint(checkpoints) if checkpoints else None
-    with quiet_lightning(), _stoppable(trainer), _named(logs):
-        trainer.fit(training, ckpt_path=str(resume) if resume else None)
-    if trainer.interrupted:
-        raise KeyboardInterrupt
-    if checkpoints:
-        keep_last(checkpoints)
-    # what a step took; scoring, and the next net of many, would lay theirs beside it
-    give_back_memory()
-    return model.cpu().eval()
+        return {"callbacks": [kept], "plugins": [WholeCheckpoints()]}
+
+    def check_seen(self) -> None:
+        """Raise a RunError where this machine does not see what the first process trains from."""
+        for place in (self.data.folder, self.resume):
+            if place and not place.exists():
+                raise RunError(
+                    f"{platform.node()} does not see {place.absolute()}: all nodes need the same "
+                    "folder of data, --out and --store, at one place of a shared disk"
+                )
 
 
 class _Curves(TensorBoardLogger):

@@ -12,8 +12,10 @@ from typing import Any
 
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.fabric.plugins.environments import LightningEnvironment
 from lightning.pytorch import Trainer
 
+from twostream.training.launched import how_to_start, team
 from twostream.threads import num_cores
 from twostream.types import UsageError
 
@@ -27,15 +29,22 @@ class TrainerOptions:
     """What is handed to the Lightning Trainer.
 
     Attributes:
-        accelerator, devices, precision: the Trainer's own options.
+        accelerator, devices, precision: the Trainer's own options; devices are of each node.
+        nodes: machines, on each of which a launcher starts a process for each device.
         loader_workers: processes that make batches; None: 0 on a CPU, which trains with every
             core anyway, else up to 8.
     """
 
     accelerator: str = "auto"
     devices: int = 1
+    nodes: int = 1
     precision: str = "32-true"
     loader_workers: int | None = None
+
+    @property
+    def processes(self) -> int:
+        """How many processes the global batch is split over."""
+        return self.nodes * self.devices
 
     def on_gpu(self) -> bool:
         """Tell whether training will run on an accelerator."""
@@ -78,8 +87,14 @@ def make_trainer(options: TrainerOptions, **more: Any) -> Trainer:
         **more: the Trainer's own arguments.
 
     Raises:
-        UsageError: it does not take these options, or the device is not there.
+        UsageError: it does not take these options, the device is not there, or no launcher is.
     """
+    many, this = options.processes > 1, team()
+    if options.nodes > 1 and this is None:
+        raise UsageError(how_to_start(options))
+    # told, for Lightning would take a SLURM job of one process for one of many
+    environment = this.environment if this else LightningEnvironment()
+    plugins = [environment, *more.pop("plugins", [])]
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
     with quiet_lightning():
@@ -87,14 +102,16 @@ def make_trainer(options: TrainerOptions, **more: Any) -> Trainer:
             return Trainer(
                 accelerator=options.accelerator,
                 devices=options.devices,
-                strategy="ddp_spawn" if options.devices > 1 else "auto",
+                num_nodes=options.nodes,
+                strategy=("ddp" if this else "ddp_spawn") if many else "auto",
+                plugins=plugins,
                 precision=options.precision,  # type: ignore[arg-type]
                 enable_progress_bar=False,
                 enable_model_summary=False,
                 num_sanity_val_steps=0,
                 use_distributed_sampler=False,
                 # batch statistics over the global batch, as on one device
-                sync_batchnorm=options.devices > 1 and options.on_gpu(),
+                sync_batchnorm=many and options.on_gpu(),
                 **more,
             )
         except _REFUSALS as error:
