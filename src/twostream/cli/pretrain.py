@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import typer
@@ -53,13 +54,10 @@ def pretrain(
         crop_size=crop_size,
     )
     machine = trainer_options(accelerator, devices, precision, loader_workers, nodes)
-    more = {"val_share": val_share, "seed": seed, "resume": resume or begun_again()}
     with shown.progress():
-        results = led(
-            machine,
-            lambda: run(images, out, recipe=chosen, options=machine, progress=shown.step, **more),
-            take_part,
-        )
+        job = partial(run, images, out, recipe=chosen, val_share=val_share, seed=seed)
+        job = partial(job, resume=resume or begun_again(), options=machine, progress=shown.step)
+        results = led(machine, job, take_part)
     if results is None:
         return
     title = f"{results['images']} images, {results['classes']} classes, {results['steps']} steps"

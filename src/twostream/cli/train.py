@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -127,7 +128,6 @@ def train(
     from twostream.run import FLOW_CANDIDATES, RunSettings, train_run
     from twostream.training import begun_again, led, take_part
 
-    resume = resume or begun_again()
     choice = split_choice(split, fold, test_groups)
     _check_others(how, also, overlap)
     folder = out or run_folder(data, choice)
@@ -180,8 +180,8 @@ def train(
     )
     machine = trainer_options(accelerator, devices, precision, loader_workers, nodes)
     with (shown := Shown(as_json=as_json)).progress():
-        more = {"resume": resume, "options": machine, "workers": workers, "progress": shown.step}
-        results = led(machine, lambda: train_run(settings, folder, **more), take_part)
+        job = partial(train_run, settings, folder, resume=resume or begun_again(), options=machine)
+        results = led(machine, partial(job, workers=workers, progress=shown.step), take_part)
     if results is not None:
         show_results(shown, results)
 

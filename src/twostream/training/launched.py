@@ -39,7 +39,7 @@ Result = TypeVar("Result")
 
 @dataclass
 class Team:
-    """This process and the others of its launcher.
+    """The processes of a launcher, as one of them sees them.
 
     Attributes:
         environment: who is who, for Lightning.
@@ -100,15 +100,18 @@ def led(
         return job()
     _teams.append(_joined(environment, options))
     this = _teams[0]
+    result: Result | None = None
     try:
         if this.leads:
-            return _told_of_the_end(this, job)
-        while (what := this.tell()) is not None:
-            with broken_off():
-                follow(what)
-        return None
+            result = _told_of_the_end(this, job)
+        else:
+            while (what := this.tell()) is not None:
+                with broken_off():
+                    follow(what)
     finally:
         _teams.clear()
+    dist.destroy_process_group()
+    return result
 
 
 def _told_of_the_end(this: Team, job: Callable[[], Result]) -> Result:
@@ -225,15 +228,23 @@ def _joined(environment: ClusterEnvironment, options: TrainerOptions) -> Team:
             rank=environment.global_rank(),
             world_size=environment.world_size(),
         )
-        return dist.new_group(backend="gloo", timeout=PATIENCE)
+        channel = dist.new_group(backend="gloo", timeout=PATIENCE)
+        assert isinstance(channel, dist.ProcessGroup)  # a number where this is none of the group
+        return channel
 
     try:
         return Team(environment, _stoppable(meet))
     except RuntimeError as error:
+        # torchrun keeps its store over restarts, with where the processes of before listened
+        again = (
+            "set TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 where torchrun is started"
+            if os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") != "0"
+            else "start all of them, where they reach each other"
+        )
         raise RunError(
             f"process {environment.global_rank() + 1} of {environment.world_size()} could not meet "
             f"the others at {environment.main_address}:{environment.main_port} "
-            f"({str(error).splitlines()[0]}): start all of them, where they reach each other"
+            f"({str(error).splitlines()[0]}): {again}"
         ) from error
 
 

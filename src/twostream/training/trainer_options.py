@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.fabric.plugins.environments import LightningEnvironment
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Trainer
 
-from twostream.training.launched import how_to_start, team
 from twostream.threads import num_cores
+from twostream.training.launched import how_to_start, team
 from twostream.types import UsageError
 
 ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")
