@@ -64,6 +64,9 @@ def test_options_and_verbs_in_the_text_exist(document: Path) -> None:
         for option in [*parameter.opts, *parameter.secondary_opts]
     }
     options |= {"--help", "--version"}
+    # of torchrun and srun
+    options |= {"--nnodes", "--nproc-per-node", "--rdzv-backend", "--rdzv-id", "--rdzv-endpoint"}
+    options |= {"--max-restarts", "--ntasks-per-node", "--gpus-per-node", "--kill-on-bad-exit"}
     for script in (ROOT / "benchmarks").glob("*.py"):
         options |= set(re.findall(r'"(--[a-z-]+)"', script.read_text()))
     text = document.read_text()

@@ -182,8 +182,7 @@ def train(
     with (shown := Shown(as_json=as_json)).progress():
         job = partial(train_run, settings, folder, resume=resume or begun_again(), options=machine)
         results = led(machine, partial(job, workers=workers, progress=shown.step), take_part)
-    if results is not None:
-        show_results(shown, results)
+    show_results(shown, results)
 
 
 def begun_recipe(folder: Path, resume: bool) -> str | None:
@@ -221,8 +220,10 @@ def _check_others(how: str, also: list[str] | None, overlap: Path | None) -> Non
         raise UsageError(f"--how {how} needs another data set: give --also DATA")
 
 
-def show_results(shown: Shown, results: dict[str, Any]) -> None:
-    """Print the accuracies of a run, and where its report lies."""
+def show_results(shown: Shown, results: dict[str, Any] | None) -> None:
+    """Print the accuracies of a run, and where its report lies; None: another process does."""
+    if results is None:
+        return
     rows = [
         (name, percent(results["accuracy"][name]), percent(results["train_accuracy"].get(name)))
         for name in STREAM_NAMES

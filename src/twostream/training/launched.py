@@ -57,7 +57,10 @@ class Team:
         return self.environment.global_rank() == 0
 
     def tell(self, what: Any = None) -> Any:
-        """Tell the others from the first process, or hear in another one, what is done next."""
+        """Tell the others from the first process, or hear in another one, what is done next.
+
+        A number is the exit status at the end.
+        """
         told = [what]
         with broken_off():
             _stoppable(lambda: dist.broadcast_object_list(told, group=self.channel))
@@ -94,6 +97,7 @@ def led(
     Raises:
         UsageError: the launcher started other processes than were asked for, or there is none.
         RunError: another process has ended.
+        SystemExit: the first process failed, and said why.
     """
     environment = launched(options)
     if environment is None:
@@ -105,9 +109,11 @@ def led(
         if this.leads:
             result = _told_of_the_end(this, job)
         else:
-            while (what := this.tell()) is not None:
+            while not isinstance(what := this.tell(), int):
                 with broken_off():
                     follow(what)
+            if what:
+                raise SystemExit(what)
     finally:
         _teams.clear()
     dist.destroy_process_group()
@@ -115,15 +121,20 @@ def led(
 
 
 def _told_of_the_end(this: Team, job: Callable[[], Result]) -> Result:
+    """Do the job, and tell the others the exit status that they end with, too.
+
+    torchrun waits for minutes on a node whose processes are done while others have failed. In the
+    midst of a training they notice by themselves that this process ends.
+    """
     try:
         result = job()
-    except TwoStreamError:
-        if not this.busy:  # else they notice that this process ends
+    except Exception as error:
+        if not this.busy:
             with suppress(RunError):
-                this.tell()
+                this.tell(error.exit_status if isinstance(error, TwoStreamError) else 1)
         raise
     with suppress(RunError):  # one that has failed meanwhile takes nothing from what is done
-        this.tell()
+        this.tell(0)
     return result
 
 
