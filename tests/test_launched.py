@@ -73,6 +73,23 @@ def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
     return process.returncode, said
 
 
+def as_by_srun(command: list[str]) -> list[subprocess.Popen[str]]:
+    port = free_port()
+    return [started(command, of_srun(rank, port)) for rank in range(2)]
+
+
+def check_uninterrupted(command: list[str], found: Path) -> None:
+    """Two processes that nothing stops end with the same weights.
+
+    Those of one process are not compared after so many steps: a difference of 1e-7 in what they
+    start from has grown to 1e-3 by then, in one process too.
+    """
+    whole = found.with_name("whole")
+    both = as_by_srun([*command, "--out", str(whole), "--nodes", "2"])
+    assert [ended(each)[0] for each in both] == [0, 0]
+    assert distance(whole, found) < 1e-7
+
+
 def distance(one: Path, other: Path) -> float:
     """Of the weights of both streams, relative to their norm."""
     apart = whole = 0.0
@@ -243,29 +260,27 @@ def test_a_killed_process_ends_all_and_the_training_goes_on(
     rank: int, number: int, statuses: tuple[int, int], few_data: Path, tmp_path: Path
 ) -> None:
     """Nothing but the processes themselves notices, as under srun without --kill-on-bad-exit."""
-    command = ["train", str(few_data), *QUICK, "--steps", "30", "--store", str(tmp_path / "flow")]
-    here = ["twostream", *command, "--out", str(tmp_path / "two"), "--nodes", "2"]
-    port = free_port()
-    both = [started(here, of_srun(rank, port)) for rank in range(2)]
-    wait_for(tmp_path / "two" / "checkpoints" / "temporal", "*.ckpt", both[0])
+    flow, two = str(tmp_path / "flow"), tmp_path / "two"
+    command = ["twostream", "train", str(few_data), *QUICK, "--steps", "30", "--store", flow]
+    here = [*command, "--out", str(two), "--nodes", "2"]
+    both = as_by_srun(here)
+    wait_for(two / "checkpoints" / "temporal", "*.ckpt", both[0])
     both[rank].send_signal(number)
     found = [ended(each) for each in both]
     assert tuple(status for status, _ in found) == statuses, found
     assert found[1 - rank][1].splitlines()[-1].startswith("twostream: another process of this")
     assert "Traceback" not in "".join(said for _, said in found)
-    assert not (tmp_path / "two" / "temporal.safetensors").exists()
-    port = free_port()
-    both = [started([*here, "--resume"], of_srun(rank, port)) for rank in range(2)]
-    found = [ended(each) for each in both]
+    assert not (two / "temporal.safetensors").exists()
+    found = [ended(each) for each in as_by_srun([*here, "--resume"])]
     assert [status for status, _ in found] == [0, 0], found
-    assert run([*command, "--out", str(tmp_path / "one")]) == 0
-    assert distance(tmp_path / "one", tmp_path / "two") < 1e-4
+    check_uninterrupted(command, two)
 
 
 @pytest.mark.slow
 def test_torchrun_starts_again_what_failed(few_data: Path, tmp_path: Path) -> None:
-    command = ["train", str(few_data), *QUICK, "--steps", "30", "--store", str(tmp_path / "flow")]
-    launcher = ["--standalone", "--nproc-per-node", "2", "--max-restarts", "1", "-m", "twostream"]
+    flow = str(tmp_path / "flow")
+    command = ["twostream", "train", str(few_data), *QUICK, "--steps", "30", "--store", flow]
+    launcher = ["--standalone", "--nproc-per-node", "2", "--max-restarts", "1", "-m"]
     here = ["torch.distributed.run", *launcher, *command, "--devices", "2"]
     two = tmp_path / "two"
     process = started([*here, "--out", str(two)], {"TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"})
@@ -277,5 +292,4 @@ def test_torchrun_starts_again_what_failed(few_data: Path, tmp_path: Path) -> No
     status, said = ended(process)
     assert status == 0, said
     assert "exitcode: -9" in said
-    assert run([*command, "--out", str(tmp_path / "one")]) == 0
-    assert distance(tmp_path / "one", two) < 1e-4
+    check_uninterrupted(command, two)
