@@ -62,6 +62,7 @@ def extract(
     workers: int | None = None,
     device: str = "auto",
     shard: str | None = None,
+    cluster: str | None = None,
 ) -> ExtractSummary:
     """Compute frames and optical flow of every video into a store; what is there is kept.
 
@@ -78,6 +79,7 @@ def extract(
         workers: threads; None: one a core.
         device: "cpu", "cuda", or "auto": a GPU where it computes this flow faster.
         shard: "i/n": the i-th of n parts; each may be done on a machine of its own.
+        cluster: address of a Ray cluster that does it, or "local".
 
     Returns:
         What was done; videos that could not be decoded are named in ``failed``.
@@ -100,6 +102,7 @@ def extract(
         workers=workers,
         device=device,
         shard=None if shard is None else Shard.parse(shard),
+        cluster=cluster,
     )
 
 

@@ -96,6 +96,9 @@ class VideoError(TwoStreamError):
         self.path = Path(path)
         self.cause = cause
 
+    def __reduce__(self) -> tuple[type[VideoError], tuple[Path, str]]:
+        return VideoError, (self.path, self.cause)
+
 
 class StoreError(TwoStreamError):
     """A flow store is missing, damaged or was made with other settings."""

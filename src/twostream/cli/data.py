@@ -49,6 +49,7 @@ def extract(
         "auto", "auto: a GPU where it computes this flow faster."
     ),
     shard: options.ShardText = None,
+    cluster: options.ClusterText = None,
     as_json: options.AsJson = False,
 ) -> int:
     """Compute frames and optical flow of every video into a store; continues where it stopped."""
@@ -73,6 +74,7 @@ def extract(
             workers=workers,
             device=device,
             shard=part,
+            cluster=cluster,
             progress=shown.step,
         )
     for video_id, why in summary.warnings.items():

@@ -138,6 +138,16 @@ ShardText = Annotated[
         "all of it.",
     ),
 ]
+ClusterText = Annotated[
+    str | None,
+    option(
+        "--cluster",
+        panel=MACHINE,
+        metavar="ADDRESS",
+        help="A Ray cluster that does it: auto, host:6379, ray://host:10001, or local for one on "
+        "this machine.",
+    ),
+]
 LoaderWorkers = Annotated[
     int | None, option(panel=MACHINE, min=0, help="Processes that make batches.")
 ]

@@ -8,14 +8,17 @@ The results do not depend on the number of workers, and memory not on the length
 from __future__ import annotations
 
 import logging
+import os
+import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
+from twostream.cluster import check_seen, joined, spread
 from twostream.extraction.frame_pairs import directions_of
 from twostream.extraction.idle_threads import Helpers
 from twostream.extraction.one_video import extract_clip
@@ -23,9 +26,9 @@ from twostream.flow.device import choose_device, make_on_device
 from twostream.flow.opencv import one_opencv_thread
 from twostream.labels.stretch_ids import stored_id
 from twostream.shards import Shard
-from twostream.store.flow_store import FlowStore, Kind, StoreSettings
+from twostream.store.flow_store import SETTINGS_NAME, FlowStore, Kind, StoreSettings
 from twostream.threads import StoppedError, keep_memory, num_cores, sentence, work_through
-from twostream.types import LabeledVideo, Progress, StoreError, VideoError, no_progress
+from twostream.types import LabeledVideo, Progress, StoreError, UsageError, VideoError, no_progress
 from twostream.video.fingerprint import size_on_disk, source_hash
 
 logger = logging.getLogger(__name__)
@@ -71,6 +74,7 @@ class _Job:
         kinds: Sequence[Kind],
         helpers: Helpers,
     ) -> None:
+        keep_memory()
         self.sizes = {video.video_id: _file_size(video.path) for video in videos}
         self._waiting = sum(self.sizes.values())  # bytes of videos that have not ended
         self._extracted = 0  # bytes of those that have, without those that were there before
@@ -107,11 +111,17 @@ class _Job:
             fresh, warning = self._run(video)
         finally:
             self.helpers.clip_ended()
-            with self._lock:
-                self._running.pop(video.video_id, None)
-                self._waiting -= self.sizes[video.video_id]
-                self._extracted += fresh * self.sizes[video.video_id]
+            self.ended(video.video_id, fresh)
         return fresh, warning
+
+    def ended(self, video_id: str, fresh: bool, pairs: int = 0) -> None:
+        """Count a video that has ended, and pairs of it that were computed elsewhere."""
+        with self._lock:
+            self.pairs += pairs
+            self.current = video_id if pairs else self.current
+            self._running.pop(video_id, None)
+            self._waiting -= self.sizes[video_id]
+            self._extracted += fresh * self.sizes[video_id]
 
     def _run(self, video: LabeledVideo) -> tuple[bool, str | None]:
         self.current = video.video_id
@@ -150,6 +160,7 @@ def extract(
     workers: int | None = None,
     device: str = "auto",
     shard: Shard | None = None,
+    cluster: str | None = None,
     progress: Progress = no_progress,
 ) -> ExtractSummary:
     """Extract videos into a store, in parallel; what is finished and valid is skipped.
@@ -165,6 +176,7 @@ def extract(
         workers: number of threads; None uses every core.
         device: where the flow is computed: "cpu", "cuda", or "auto" (see ``choose_device``).
         shard: the part of the videos, in the order of their ids, that is extracted; None: all.
+        cluster: a Ray cluster that does it (``cluster.joined``), a video a core; None: threads.
         progress: called in the calling thread, several times a second and after each video; done
             and total are videos, the detail tells the rate, the time left by the share of the
             files' bytes that is done, and a video that is worked on.
@@ -172,10 +184,15 @@ def extract(
     Raises:
         StoreError: the store was made with other settings, or the disk refuses; finished clips
             are kept.
-        UsageError: the device is not here, or does not compute this flow.
+        UsageError: the device is not here, or does not compute this flow; the cluster cannot be
+            used.
     """
+    if cluster is not None and (workers is not None or shard is not None):
+        raise UsageError(
+            f"--{'shard' if workers is None else 'workers'} is for machines that do it without a "
+            "cluster: leave it or --cluster out"
+        )
     started = time.monotonic()
-    keep_memory()
     threads, unique = workers or num_cores(), _unique(videos)
     if shard is not None:
         unique = shard.of(sorted(unique, key=lambda video: video.video_id))
@@ -195,14 +212,17 @@ def extract(
         progress("extract flow", ended, len(unique), detail)
 
     with one_opencv_thread(), closing(helpers):
-        results, failed = work_through(
-            job.run,
-            {video.video_id: video for video in order},
-            stop=job.stop,
-            reason=lambda error: error.cause if isinstance(error, VideoError) else sentence(error),
-            tell=tell,
-            workers=threads,
-        )
+        if cluster is not None:
+            results, failed = _over_cluster(cluster, job, order, device, tell)
+        else:
+            results, failed = work_through(
+                job.run,
+                {video.video_id: video for video in order},
+                stop=job.stop,
+                reason=_reason,
+                tell=tell,
+                workers=threads,
+            )
     done = sum(fresh for fresh, _ in results.values())
     return ExtractSummary(
         videos=len(unique),
@@ -214,6 +234,67 @@ def extract(
         seconds=time.monotonic() - started,
         device=device,
     )
+
+
+def _over_cluster(
+    address: str,
+    job: _Job,
+    order: Sequence[LabeledVideo],
+    device: str,
+    tell: Callable[[int], object],
+) -> tuple[dict[str, tuple[bool, str | None]], dict[str, str]]:
+    """Do what ``work_through`` does with the job, on a cluster."""
+    results: dict[str, tuple[bool, str | None]] = {}
+    failed: dict[str, str] = {}
+    there = ((video.video_id, (video, os.path.lexists(video.path))) for video in order)
+    work = partial(_extract_there, job.store.root, job.kinds, device)
+    with (
+        joined(address),
+        closing(spread(work, there, on_gpu=device == "cuda", reason=_reason)) as ends,
+    ):
+        for ended in ends:
+            for each in ended:
+                fresh, warning, pairs = each.result or (True, None, 0)
+                job.ended(each.name, fresh, pairs)
+                if each.failed is None:
+                    results[each.name] = fresh, warning
+                else:
+                    failed[each.name] = each.failed
+            tell(len(results) + len(failed))
+    job.store.clean()  # what processes left that died
+    return results, dict(sorted(failed.items()))
+
+
+def _extract_there(
+    root: Path, kinds: Sequence[Kind], device: str, given: tuple[LabeledVideo, bool]
+) -> tuple[bool, str | None, int]:
+    """Extract a video in a process of a cluster; return what ``_Job.run`` does, and its pairs.
+
+    Args:
+        root: of the store.
+        kinds: as of ``extract``.
+        device: that ``choose_device`` returned.
+        given: the video, and whether it lies there where the cluster was asked.
+    """
+    video, is_there = given
+    check_seen(root / SETTINGS_NAME, *([video.path] if is_there else []))
+    store = FlowStore.open(root)
+    estimator = store.settings.flow, tuple(store.settings.parameters.items())
+    job = _Job([video], store, kinds, _helpers(*estimator, device))
+    with one_opencv_thread():
+        fresh, warning = job.run(video)
+    return fresh, warning, job.pairs
+
+
+@cache
+def _helpers(flow: str, parameters: tuple[tuple[str, int | float], ...], device: str) -> Helpers:
+    """Return the estimator of this process of a cluster, which no thread helps."""
+    make = partial(make_on_device, flow, dict(parameters), device)
+    return Helpers(make, threads=1, clips=sys.maxsize)
+
+
+def _reason(error: Exception) -> str:
+    return error.cause if isinstance(error, VideoError) else sentence(error)
 
 
 def duration(seconds: float) -> str:
