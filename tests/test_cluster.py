@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import sys
 import time
@@ -15,14 +16,21 @@ from typing import Any
 
 import pytest
 
+from cluster_work import dies_over_two, work
 from moving_clips import SETTINGS, contents, make_data
+from seen_timelines import contents as timeline_contents
+from seen_timelines import three_videos
 from twostream import extract as extract_data
+from twostream import timelines
 from twostream.__main__ import run
 from twostream.cluster import AHEAD, DEATHS, LOCAL, Ended, check_seen, joined, spread
 from twostream.extraction import extract
 from twostream.threads import num_cores
-from twostream.types import LabeledVideo, UsageError, VideoError
+from twostream.types import LabeledVideo, UsageError
+from untrained import write_clip
 
+# Ray leaves its processes to end by themselves
+pytestmark = pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning")
 TESTS = Path(__file__).parent
 WAIT_SECONDS = 60
 
@@ -34,6 +42,7 @@ def here() -> Iterator[None]:
         patched.setenv("PYTHONPATH", f"{TESTS}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
         with joined(LOCAL):
             yield
+        gc.collect()
 
 
 def all_of(work: Any, items: dict[str, Any], **options: Any) -> dict[str, Ended[Any]]:
@@ -41,31 +50,6 @@ def all_of(work: Any, items: dict[str, Any], **options: Any) -> dict[str, Ended[
         ended = [each for some in ends for each in some]
     assert len(ended) == len({each.name for each in ended})
     return {each.name: each for each in ended}
-
-
-def work(begun: Path, how: str) -> Any:
-    """Do what an item says, and write down that it was begun."""
-    with open(begun, "a") as file:
-        file.write(f"{how}\n")
-    match how:
-        case "dies":
-            os._exit(3)
-        case "no video":
-            raise VideoError(Path("a.avi"), "is no video")
-        case "odd":
-            raise UnsendableError(open(os.devnull))  # noqa: SIM115
-        case "full":
-            raise OSError(errno.ENOSPC, "no space left", "there")
-        case "sleeps":
-            begun.with_name("process").write_text(str(os.getpid()))
-            time.sleep(600)
-        case "settings":
-            return os.environ["OMP_NUM_THREADS"], os.getcwd()
-    return how.upper()
-
-
-class UnsendableError(Exception):
-    pass
 
 
 def test_the_store_is_that_of_one_machine(here: None, tmp_path: Path, said: list[str]) -> None:
@@ -111,6 +95,7 @@ def test_what_ends_its_process_costs_itself_alone(
     assert [line for line in said if line.startswith("dies comes last")]
 
 
+@pytest.mark.slow
 def test_who_asks_may_know_of_deaths_before(here: None, tmp_path: Path) -> None:
     died: list[str] = []
 
@@ -162,6 +147,7 @@ def test_no_more_is_asked_for_than_the_cores_will_take(here: None, tmp_path: Pat
     assert asked == ended == 40 and most <= AHEAD * num_cores() + 1
 
 
+@pytest.mark.slow
 def test_what_has_begun_ends_when_it_is_left(here: None, tmp_path: Path) -> None:
     process = tmp_path / "process"
     with closing(spread(partial(work, tmp_path / "begun"), [("a", "sleeps")])) as ends:
@@ -174,6 +160,43 @@ def test_what_has_begun_ends_when_it_is_left(here: None, tmp_path: Path) -> None
     assert not Path(f"/proc/{number}/cmdline").exists()
 
 
+def test_time_lines_are_those_of_one_machine(
+    here: None, run_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clips = three_videos(tmp_path / "clips")
+    (clips / "b/two.avi").write_text("no video")
+    monkeypatch.chdir(tmp_path)
+    alone = timelines(run_folder, "clips", out="alone")
+    seen: list[tuple[float, float]] = []
+    found = timelines(
+        run_folder,
+        "clips",
+        out="spread",
+        cluster=LOCAL,
+        progress=lambda task, done, total, detail="": seen.append((done, total)),
+    )
+    assert timeline_contents(tmp_path / "spread") == timeline_contents(tmp_path / "alone")
+    assert (found.videos, found.done, found.failed) == (4, 3, alone.failed)
+    assert found.failed["clips/b/two.avi"].startswith("clips/b/two.avi: ")
+    assert seen[-1][0] == seen[-1][1] == pytest.approx(3.0, abs=0.1)
+
+
+@pytest.mark.slow
+def test_a_video_that_ends_processes_is_known_the_next_time(
+    here: None, run_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clips, out = three_videos(tmp_path / "clips"), tmp_path / "out"
+    with monkeypatch.context() as patched:
+        patched.setattr("twostream.prediction.one_timeline._make_there", dies_over_two)
+        found = timelines(run_folder, clips, out=out, cluster=LOCAL)
+    words = f"killed or crashed {DEATHS} times over it: delete {out / 'fatal.json'}"
+    assert found.done == 2 and words in found.failed[str(clips / "a/two.avi")]
+    again = timelines(run_folder, clips, out=out, cluster=LOCAL)
+    assert (again.before, again.done, again.failed) == (2, 0, found.failed)
+    (out / "fatal.json").unlink()
+    assert timelines(run_folder, clips, out=out, cluster=LOCAL).done == 1
+
+
 @pytest.mark.parametrize("option", [["--workers", "2"], ["--shard", "1/2"]])
 def test_options_of_one_machine_are_refused(
     tiny_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], option: list[str]
@@ -182,6 +205,19 @@ def test_options_of_one_machine_are_refused(
     assert run([*command, *option]) == 2
     assert f"{option[0]} is for machines" in capsys.readouterr().err
     assert not (tmp_path / "store").exists()
+
+
+def test_a_cluster_is_for_many_time_lines_alone(
+    run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["predict", str(run_folder), str(tmp_path), "--timeline", "--cluster", LOCAL]
+    assert run(command) == 2
+    assert "--cluster is for --timeline with --out: add it" in capsys.readouterr().err
+    (tmp_path / "clips").mkdir()
+    write_clip(tmp_path / "clips" / "a.avi", frames=8)
+    assert run([*command, "--out", str(tmp_path / "out"), "--shard", "1/2"]) == 2
+    assert "--shard is for machines" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ LOST_NODES = 5  # under one item, likewise: it may be what ends them
 AHEAD = 2  # items that are asked for at once, for each core: none waits for the head
 KNOCK_SECONDS = 10.0  # at an address, where Ray itself would try for minutes
 STORE_BYTES = 80 << 20  # Ray's least; nothing but paths and counts goes through it
-GPU_SHARE = 0.25  # of one, for a process that decodes beside
+GPU_SHARE = 0.25  # of one, where processes decode beside
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -145,9 +145,9 @@ def spread(
     work: Callable[[Item], Result],
     items: Iterable[tuple[str, Item]],
     *,
-    on_gpu: bool = False,
+    gpus: float = 0.0,
     died: Callable[[str], str | None] | None = None,
-    reason: Callable[[Exception], str] = sentence,
+    reason: Callable[[Exception, str], str] = sentence,
 ) -> Generator[list[Ended[Result]], None, None]:
     """Do items on the cluster that is joined; a bad one is given back and never stops the others.
 
@@ -157,10 +157,10 @@ def spread(
         work: importable on every node, or a ``partial`` of such a function; it runs on one core in
             the folder that this process is in, and may leave what it needs again in its process.
         items: names and what ``work`` is given; iterated only so far as is begun.
-        on_gpu: each needs a part of a GPU too.
+        gpus: how many each needs beside its core: ``GPU_SHARE``, say.
         died: called with an item over which a process ended; returns why it has failed, or None to
             try it again, when all others are done. None: it fails by ``DEATHS``.
-        reason: what is told of an error that costs its item alone.
+        reason: what is told of an error that costs its item alone, by that and its name.
 
     Yields:
         What has ended, in no order; an empty list where a moment passes without an end.
@@ -172,21 +172,17 @@ def spread(
     import ray
 
     # max_retries: who died of what is counted here; max_calls: Ray ends processes on a GPU by it
-    task = ray.remote(num_cpus=1, num_gpus=GPU_SHARE if on_gpu else 0, max_retries=0, max_calls=0)(
-        _do
-    )
+    task = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=0, max_calls=0)(_do)
     head = _Head(os.getcwd(), version("twostream"))
     queue = _Queue(iter(items), died or _Deaths())
     begun: dict[Any, tuple[str, Item]] = {}
     told = False
     try:
         while True:
-            cores = _cores(on_gpu)
+            cores = _cores(gpus)
             if not cores and not told:
                 told = True
-                logger.warning(
-                    f"no node of the cluster has a {'GPU' if on_gpu else 'core'}: waiting"
-                )
+                logger.warning(f"no node of the cluster has a {'GPU' if gpus else 'core'}: waiting")
             while len(begun) < AHEAD * max(1, cores) and (following := queue.next()) is not None:
                 begun[task.remote(work, following[1], head)] = following
             if not begun:
@@ -253,19 +249,19 @@ class _Deaths:
         return f"the process was killed or crashed {DEATHS} times over it"
 
 
-def _cores(on_gpu: bool) -> int:
+def _cores(gpus: float) -> int:
     """Return how many items the cluster can work on at once; nodes come and go."""
     import ray
 
     there = ray.cluster_resources()
     cores = int(there.get("CPU", 0))
-    if on_gpu:
-        cores = min(cores, int(there.get("GPU", 0) / GPU_SHARE))
+    if gpus:
+        cores = min(cores, int(there.get("GPU", 0) / gpus))
     return cores
 
 
 def _ended(
-    ref: Any, item: tuple[str, Item], queue: _Queue[Item], reason: Callable[[Exception], str]
+    ref: Any, item: tuple[str, Item], queue: _Queue[Item], reason: Callable[[Exception, str], str]
 ) -> Ended[Any] | None:
     """Return what became of an item; None where it is tried again."""
     import ray
@@ -289,7 +285,7 @@ def _ended(
     if answer.error is None:
         return Ended(item[0], answer.result)
     if answer.costs_one:
-        return Ended(item[0], failed=reason(answer.error))
+        return Ended(item[0], failed=reason(answer.error, item[0]))
     raise answer.error
 
 

@@ -276,6 +276,7 @@ def timelines(
     out: Path | str,
     device: str = "cpu",
     shard: str | None = None,
+    cluster: str | None = None,
     progress: Progress = no_progress,
     **options: Any,
 ) -> ManyTimelines:
@@ -288,6 +289,7 @@ def timelines(
         out: folder for a time line of each video and two tables of all (docs/use.md).
         device: "cpu", "cuda" or "auto".
         shard: "i/n": the i-th of n parts, without tables; each may be done on a machine of its own.
+        cluster: address of a Ray cluster that does it, or "local".
         progress: told how many seconds of video are done, of those that are to be done now.
         **options: of ``TwoStreamPredictor.timeline``: ``window_seconds=1.0``, ``threshold=0.5``.
 
@@ -302,7 +304,14 @@ def timelines(
     found = find_videos([Path(path) for path in paths])
     part = None if shard is None else Shard.parse(shard)
     return write_timelines(
-        Path(run), found, Path(out), device=device, shard=part, progress=progress, **options
+        Path(run),
+        found,
+        Path(out),
+        device=device,
+        shard=part,
+        cluster=cluster,
+        progress=progress,
+        **options,
     )
 
 

@@ -107,6 +107,7 @@ def predict(
     ),
     accelerator: options.Device = "auto",
     shard: options.ShardText = None,
+    cluster: options.ClusterText = None,
     as_json: bool = own(False, "Print one JSON list as the last line.", None, "--json"),
 ) -> int:
     """Label videos: flow is computed inside, with what the model files say.
@@ -132,7 +133,7 @@ def predict(
     _refuse({"smooth": smooth, "out": out, **files}, timeline, "--timeline")
     _refuse({**common, "alert": alert}, timeline or bool(live), "--timeline or --live")
     _refuse({**to, "alert-log": alert_log}, bool(alert), "--alert RULE")
-    _refuse({"shard": shard}, out is not None, "--timeline with --out")
+    _refuse({"shard": shard, "cluster": cluster}, out is not None, "--timeline with --out")
     asked: dict[str, Any] = {
         "window_seconds": window,
         "every_seconds": every,
@@ -155,7 +156,8 @@ def predict(
         refuse_beside_out({**files, "alert": alert or None})
         find_format(None, labels_format)
         part = None if shard is None else Shard.parse(shard)
-        return many(shown, run, found, out, part, device, asked)
+        where = {"device": device, "shard": part, "cluster": cluster}
+        return many(shown, run, found, out, where | asked)
     if not timeline:
         predictor = TwoStreamPredictor.load(run, device=device)
         return each_video(shown, list(found), lambda each, _: _labels(shown, predictor, each, top))

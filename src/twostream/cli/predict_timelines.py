@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from twostream.alerts import Rule
     from twostream.prediction import Timeline, TwoStreamPredictor
     from twostream.prediction.recorded_alarms import RecordedAlarms
-    from twostream.shards import Shard
     from twostream.types import Progress
 
 
@@ -76,8 +75,6 @@ def many(
     run: Path,
     found: dict[Path, Path],
     out: Path,
-    shard: Shard | None,
-    device: str,
     asked: dict[str, Any],
 ) -> int:
     """Make the time lines of many videos, and say how far it is by seconds of video."""
@@ -92,9 +89,7 @@ def many(
         shown.step(task, int(done), math.ceil(total), detail)
 
     with shown.progress():
-        result = write_timelines(
-            run, found, out, device=device, shard=shard, progress=told, **asked
-        )
+        result = write_timelines(run, found, out, progress=told, **asked)
     if result.failed:
         shown.table("no time line", ("video", "why"), list(result.failed.items()), text_columns=2)
     speed = result.times_real_time
@@ -114,7 +109,7 @@ def many(
     tables = ", ".join(str(out / name) for name in TABLES)
     shown.say(
         f"tables of all videos: {tables}"
-        if shard is None
+        if asked["shard"] is None
         else "tables come of the same command without --shard, once all shards have ended"
     )
     shown.result(result.to_json())

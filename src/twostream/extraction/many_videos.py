@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from pathlib import Path
 
-from twostream.cluster import check_seen, joined, spread
+from twostream.cluster import GPU_SHARE, check_seen, joined, spread
 from twostream.extraction.frame_pairs import directions_of
 from twostream.extraction.idle_threads import Helpers
 from twostream.extraction.one_video import extract_clip
@@ -250,7 +250,7 @@ def _over_cluster(
     work = partial(_extract_there, job.store.root, job.kinds, device)
     with (
         joined(address),
-        closing(spread(work, there, on_gpu=device == "cuda", reason=_reason)) as ends,
+        closing(spread(work, there, gpus=GPU_SHARE * (device == "cuda"), reason=_reason)) as ends,
     ):
         for ended in ends:
             for each in ended:
@@ -293,7 +293,7 @@ def _helpers(flow: str, parameters: tuple[tuple[str, int | float], ...], device:
     return Helpers(make, threads=1, clips=sys.maxsize)
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: Exception, name: str = "") -> str:
     return error.cause if isinstance(error, VideoError) else sentence(error)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 from twostream.bout_model import BOUTS_NAME
@@ -22,3 +23,13 @@ def answering_files(run: Path) -> tuple[Path, ...]:
     if is_exported(run):
         return (run / CONTRACT_NAME, *(network for network, _ in read_contract(run)))
     return tuple(path for name in (*MODELS, *LEARNT) if (path := run / name).is_file())
+
+
+def answering_hash(run: Path) -> str:
+    """Return the fingerprint of all files that a run or an export answers with."""
+    digest = hashlib.sha256()
+    for path in answering_files(run):
+        with open(path, "rb") as file:
+            content = hashlib.file_digest(file, "sha256").hexdigest()
+        digest.update(f"{path.name} {content}\n".encode())
+    return digest.hexdigest()

@@ -53,13 +53,8 @@ class FatalVideos:
             VideoError: it was fatal too often.
             OSError: the disk refuses.
         """
+        self.check(fingerprint, video)
         before = self.times(fingerprint)
-        if before >= DEATHS:
-            raise VideoError(
-                video,
-                f"is left out, as twostream was killed or crashed {before} times over it: delete "
-                f"{self._path} to try it again",
-            )
         self._write(fingerprint, before + 1)
         after = 0
         try:
@@ -69,6 +64,19 @@ class FatalVideos:
             raise
         finally:
             self._write(fingerprint, after)
+
+    def check(self, fingerprint: str, video: Path) -> None:
+        """Raise a VideoError where a video was fatal too often."""
+        if (times := self.times(fingerprint)) >= DEATHS:
+            raise VideoError(
+                video,
+                f"is left out, as twostream was killed or crashed {times} times over it: delete "
+                f"{self._path} to try it again",
+            )
+
+    def died(self, fingerprint: str) -> None:
+        """Write down that another process ended over a video; raises OSError."""
+        self._write(fingerprint, self.times(fingerprint) + 1)
 
     def _write(self, fingerprint: str, times: int) -> None:
         self._times[fingerprint] = times

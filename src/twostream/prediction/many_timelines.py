@@ -18,25 +18,32 @@ in the middle and goes on leaves the same bytes as one that was not.
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 import logging
-import os
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from twostream import files
-from twostream.prediction.answering_files import answering_files
+from twostream.cluster import Ended
+from twostream.prediction.answering_files import answering_hash
 from twostream.prediction.fatal_videos import FatalVideos
 from twostream.prediction.kept_timelines import KeptTimeline, kept_timeline, timeline_of
+from twostream.prediction.one_timeline import (
+    TIMELINES,
+    Place,
+    make_timeline,
+    places_of,
+    spread_timelines,
+)
 from twostream.prediction.predictor import TwoStreamPredictor
 from twostream.prediction.shared_timelines import held
 from twostream.prediction.timeline import check_threshold
-from twostream.prediction.timeline_files import scores_csv
 from twostream.prediction.timeline_tables import TABLES, write_tables
 from twostream.schema import parse_json
 from twostream.shards import Shard
@@ -53,12 +60,10 @@ from twostream.video.fingerprint import source_hash
 
 logger = logging.getLogger(__name__)
 
-TIMELINES, SCORES = "timelines", "scores"
 RESULTS_NAME = "results.json"
 TASK = "seconds"  # of video
 FORMAT = 3  # to be raised where a video's time line comes out otherwise, or is kept otherwise
 SECONDS_IF_UNKNOWN = 1.0  # above 0: there is something left
-LONGEST_NAME = 255  # bytes, on nearly all disks
 
 
 @dataclass
@@ -87,6 +92,18 @@ class ManyTimelines:
     failed: dict[str, str] = field(default_factory=dict)
     warnings: dict[str, str] = field(default_factory=dict)
 
+    def made(self, kept: KeptTimeline) -> None:
+        """Count a video that is done now."""
+        self.done += 1
+        self.done_seconds += kept.seconds
+        if kept.warning:
+            logger.warning(kept.warning)
+
+    def failing(self, video: Path, why: str) -> None:
+        """Count, and tell, a video without a time line."""
+        self.failed[str(video)] = why
+        logger.warning(f"no time line: {why}")
+
     @property
     def times_real_time(self) -> float | None:
         """Seconds of video for each second of work; None where nothing was done now."""
@@ -95,15 +112,6 @@ class ManyTimelines:
     def to_json(self) -> dict[str, Any]:
         """Return everything in plain values."""
         return asdict(self) | {"out": str(self.out), "times_real_time": self.times_real_time}
-
-
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """A video's name, and the files that are written for it."""
-
-    name: str
-    kept: Path
-    scores: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +129,7 @@ def write_timelines(
     *,
     device: str = "cpu",
     shard: Shard | None = None,
+    cluster: str | None = None,
     progress: Progress = no_progress,
     **options: Any,
 ) -> ManyTimelines:
@@ -135,6 +144,8 @@ def write_timelines(
         out: the folder; made where it does not exist.
         device: where the networks run.
         shard: the part of the videos, in the order of their names, that is done; None: all.
+        cluster: a Ray cluster that does it (``cluster.joined``), a video a core; None: this
+            process.
         progress: told how many seconds of video are done, of those that are to be done now.
         **options: of ``TwoStreamPredictor.timeline``.
 
@@ -147,10 +158,14 @@ def write_timelines(
         RunError: OUT is in use, was begun with other models or options, or holds something else.
         OSError: the disk refuses; what is done is kept.
     """
-    places = _places(videos, out)
+    if cluster is not None and shard is not None:
+        raise UsageError(
+            "--shard is for machines that do it without a cluster: leave it or --cluster out"
+        )
+    places = places_of(videos, out)
     predictor = TwoStreamPredictor.load(run, device=device)
     asked = _asked(predictor, options)
-    models = _models_hash(run)
+    models = answering_hash(run)
     _refuse_others(run, out, models)
     settings = {"timelines": FORMAT, "models": models, **asked}
     with held(out, settings, shard) as fatal:
@@ -163,7 +178,13 @@ def write_timelines(
         for name in (RESULTS_NAME, *TABLES):
             (out / name).unlink(missing_ok=True)
         result.before = len(places) - len(to_do)
-        _work(predictor, places, to_do, fatal, asked, result, progress)
+        began = time.monotonic()
+        if cluster is None:
+            _work(predictor, places, to_do, fatal, asked, result, progress)
+        else:
+            spread = partial(spread_timelines, cluster, run, device, out, asked)
+            _work_there(spread, places, to_do, fatal, result, progress)
+        result.took_seconds = time.monotonic() - began
         if shard is not None:
             deque(_all_kept(places, result), maxlen=0)  # adds them up
             return result
@@ -195,39 +216,6 @@ def _asked(predictor: TwoStreamPredictor, options: Mapping[str, Any]) -> dict[st
     return asked | {"window_seconds": windows.pop("seconds"), **windows}
 
 
-def _places(videos: Mapping[Path, Path], out: Path) -> dict[Path, _Place]:
-    """Return where each video's files go; a name keeps its suffix, whatever comes beside it."""
-    found: dict[Path, _Place] = {}
-    names = set[Path]()
-    for video, name in videos.items():
-        if name.name in ("", ".."):  # "predict RUN ." in a folder of frames
-            name = Path(video.resolve().name)
-        if name in names:
-            raise UsageError(
-                f"several videos are called {name}, and {out} can hold only one: give their common "
-                "folder instead"
-            )
-        names.add(name)
-        if len(os.fsencode(name.name)) + len(".json") > LONGEST_NAME:
-            raise UsageError(f"the name of {video} is too long for files beside it: shorten it")
-        found[video] = _Place(
-            name.as_posix(),
-            out / TIMELINES / name.with_name(f"{name.name}.json"),
-            out / SCORES / name.with_name(f"{name.name}.csv"),
-        )
-    return found
-
-
-def _models_hash(run: Path) -> str:
-    """Return the fingerprint of all files that a run or an export answers with."""
-    digest = hashlib.sha256()
-    for path in answering_files(run):
-        with open(path, "rb") as file:
-            content = hashlib.file_digest(file, "sha256").hexdigest()
-        digest.update(f"{path.name} {content}\n".encode())
-    return digest.hexdigest()
-
-
 def _refuse_others(run: Path, out: Path, models: str) -> None:
     """Raise a RunError where a folder was begun by another command, or with other models."""
     path = out / files.ASKED
@@ -247,7 +235,7 @@ def _refuse_others(run: Path, out: Path, models: str) -> None:
 
 
 def _looked_at(
-    places: Mapping[Path, _Place], fatal: FatalVideos, fps: float, progress: Progress
+    places: Mapping[Path, Place], fatal: FatalVideos, fps: float, progress: Progress
 ) -> dict[Path, _ToDo]:
     """Return the videos without a time line of what they hold now; fatal ones come last."""
     to_do: dict[Path, _ToDo] = {}
@@ -281,7 +269,7 @@ def _claimed_seconds(video: Path, fps: float) -> float:
         return 0.0
 
 
-def _say_others(places: Mapping[Path, _Place], out: Path) -> None:
+def _say_others(places: Mapping[Path, Place], out: Path) -> None:
     """Say how many time lines of a folder are not asked for, before hours of work begin."""
     asked = {place.kept for place in places.values()}
     others = sum(path not in asked for path in (out / TIMELINES).rglob("*.json"))
@@ -294,7 +282,7 @@ def _say_others(places: Mapping[Path, _Place], out: Path) -> None:
 
 def _work(
     predictor: TwoStreamPredictor,
-    places: Mapping[Path, _Place],
+    places: Mapping[Path, Place],
     to_do: Mapping[Path, _ToDo],
     fatal: FatalVideos,
     options: Mapping[str, Any],
@@ -302,8 +290,7 @@ def _work(
     progress: Progress,
 ) -> None:
     """Make the time lines that are missing, one after the other."""
-    rest = sum(each.seconds or SECONDS_IF_UNKNOWN for each in to_do.values())
-    began = time.monotonic()
+    rest = _claimed(to_do)
     for number, (video, each) in enumerate(to_do.items(), start=1):
         claimed = each.seconds or SECONDS_IF_UNKNOWN
         rest -= claimed
@@ -311,20 +298,70 @@ def _work(
         part = _part_of(progress, result.done_seconds, rest, detail)
         part(TASK, 0.0, claimed)
         try:
-            kept = _made(predictor, video, places[video], fatal, options, part)
+            kept = make_timeline(
+                predictor,
+                video,
+                places[video],
+                options,
+                during=fatal.written_down,
+                progress=part,
+            )
         except Exception as error:  # of the video, or of its flow
             if not costs_one_video(error):
                 raise
-            result.failed[str(video)] = sentence(error, video)
-            logger.warning(f"no time line: {result.failed[str(video)]}")
+            result.failing(video, sentence(error, video))
             continue
-        result.done += 1
-        result.done_seconds += kept.seconds
-        if kept.warning:
-            logger.warning(kept.warning)
-    result.took_seconds = time.monotonic() - began
+        result.made(kept)
     if result.done:
         progress(TASK, result.done_seconds, result.done_seconds)
+
+
+def _claimed(videos: Mapping[Path, _ToDo]) -> float:
+    return sum(each.seconds or SECONDS_IF_UNKNOWN for each in videos.values())
+
+
+def _work_there(
+    spread: Callable[..., AbstractContextManager[Iterator[list[Ended[KeptTimeline]]]]],
+    places: Mapping[Path, Place],
+    to_do: Mapping[Path, _ToDo],
+    fatal: FatalVideos,
+    result: ManyTimelines,
+    progress: Progress,
+) -> None:
+    """Have the time lines that are missing made on a cluster."""
+    by_name = {str(video): video for video in to_do}
+    rest = _claimed(to_do)
+
+    def all_left_in() -> Iterator[tuple[Path, Place]]:
+        for video in to_do:
+            if (why := why_left_out(str(video), died=False)) is None:
+                yield video, places[video]
+            else:
+                result.failing(video, why)
+
+    def why_left_out(name: str, *, died: bool = True) -> str | None:
+        video = by_name[name]
+        fingerprint = to_do[video].fingerprint
+        if died:
+            fatal.died(fingerprint)
+        try:
+            fatal.check(fingerprint, video)
+        except VideoError as error:
+            return str(error)
+        return None
+
+    with spread(all_left_in(), why_left_out) as ends:
+        for ended in ends:
+            for each in ended:
+                video = by_name[each.name]
+                rest -= to_do[video].seconds or SECONDS_IF_UNKNOWN
+                if each.result is None:
+                    result.failing(video, each.failed or "")
+                else:
+                    result.made(each.result)
+            number = result.done + len(result.failed)
+            done = result.done_seconds
+            progress(TASK, done, done + max(rest, 0.0), f"{number} of {len(to_do)}")
 
 
 def _part_of(progress: Progress, finished: float, rest: float, name: str) -> Progress:
@@ -337,34 +374,8 @@ def _part_of(progress: Progress, finished: float, rest: float, name: str) -> Pro
     return part
 
 
-def _made(
-    predictor: TwoStreamPredictor,
-    video: Path,
-    place: _Place,
-    fatal: FatalVideos,
-    options: Mapping[str, Any],
-    progress: Progress,
-) -> KeptTimeline:
-    """Make a time line and write its files; the one that says that it is done comes last."""
-    fingerprint = source_hash(video)
-    with fatal.written_down(fingerprint, video):
-        timeline = predictor.timeline(video, **options, progress=progress)
-    if source_hash(video) != fingerprint:
-        raise VideoError(
-            video, "has changed while it was read: run the same command when it is complete"
-        )
-    with open_reader(video, fps=predictor.spec.fps) as reader:
-        fps = reader.info.fps
-    kept = KeptTimeline.of(timeline, place.name, fingerprint, fps)
-    files.write_text(place.scores, scores_csv(timeline))
-    with open(place.scores, "r+b") as scores:  # what says that they are there must not come first
-        os.fsync(scores.fileno())
-    kept.write(place.kept)
-    return kept
-
-
 def _all_kept(
-    places: Mapping[Path, _Place], result: ManyTimelines
+    places: Mapping[Path, Place], result: ManyTimelines
 ) -> Iterator[tuple[Path, KeptTimeline]]:
     """Yield what is kept of each video that has not failed, one at a time, and add them up."""
     for video, place in places.items():
