@@ -1,0 +1,127 @@
+"""Ray's own test cluster of several nodes: one is lost, one comes. And a command is stopped."""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cluster_work import work
+from moving_clips import SETTINGS, contents, make_clip, make_data
+from twostream.cluster import joined, spread
+from twostream.extraction import extract
+
+pytestmark = [
+    pytest.mark.slow,
+    # Ray leaves its processes, and what they write to, to end by themselves
+    pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning"),
+    pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning"),
+]
+TESTS = Path(__file__).parent
+NODE: dict[str, Any] = {"num_cpus": 1, "object_store_memory": 80 << 20}
+WAIT_SECONDS = 120
+
+
+@pytest.fixture
+def nodes() -> Iterator[Any]:
+    """A head without a core, in which this process is."""
+    from ray.cluster_utils import Cluster
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("PYTHONPATH", f"{TESTS}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+        patched.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        head = NODE | {"num_cpus": 0, "include_dashboard": False}
+        cluster = Cluster(initialize_head=True, head_node_args=head)
+        try:
+            with joined(cluster.address):
+                yield cluster
+        finally:
+            cluster.shutdown()
+        gc.collect()
+
+
+def test_nodes_are_lost_and_come(nodes: Any, tmp_path: Path, said: list[str]) -> None:
+    first, second = nodes.add_node(**NODE), nodes.add_node(**NODE)
+    names = [f"{number}" for number in range(12)]
+    begun, ended = tmp_path / "begun", Counter[str]()
+    third = None
+    by = set[str]()
+    items = ((name, f"node {name}") for name in names)
+    with closing(spread(partial(work, begun), items)) as ends:
+        for some in ends:
+            ended.update(each.name for each in some)
+            by.update(each.result for each in some if each.result)
+            if third is None and second.node_id in by and len(ended) >= 3:
+                nodes.remove_node(second, allow_graceful=False)
+                third = nodes.add_node(**NODE)
+    assert ended == Counter(names)
+    assert third is not None and by == {first.node_id, second.node_id, third.node_id}
+    again = [name for name, times in Counter(begun.read_text().split("\n")).items() if times > 1]
+    lost = [line for line in said if "the node that was at work on it was lost" in line]
+    assert len(again) <= 1 and len(again) <= len(lost) <= 2
+
+
+def test_the_store_is_that_of_one_machine_when_a_node_is_lost(nodes: Any, tmp_path: Path) -> None:
+    kept = [nodes.add_node(**NODE), nodes.add_node(**NODE)]
+    videos = make_data(tmp_path / "data", 12)
+
+    def lose(task: str, done: float, total: float, detail: str = "") -> None:
+        if done >= 2 and len(kept) == 2:
+            nodes.remove_node(kept.pop(), allow_graceful=False)
+
+    found = extract(
+        videos, store=tmp_path / "there", settings=SETTINGS, cluster=nodes.address, progress=lose
+    )
+    assert len(kept) == 1 and (found.videos, found.failed) == (12, {})
+    extract(videos, store=tmp_path / "here", settings=SETTINGS)
+    assert contents(tmp_path / "there") == contents(tmp_path / "here")
+
+
+def test_a_stop_leaves_no_process_and_the_command_goes_on(tmp_path: Path) -> None:
+    make_data(tmp_path / "data", 3)
+    make_clip(tmp_path / "data/long/long.avi", 3000)
+    store, before = tmp_path / "store", set(Path("/tmp").glob("ray*"))
+    command = [sys.executable, "-m", "twostream", "extract", "data", "--store", "store"]
+    command += ["--short-side", "48", "--flow", "farneback"]
+    errors = tmp_path / "errors"
+    with open(errors, "wb") as file:
+        process = subprocess.Popen([*command, "--cluster", "local"], cwd=tmp_path, stderr=file)
+        end = time.monotonic() + WAIT_SECONDS
+        while not list(store.glob("forward/**/*.clip")):
+            assert process.poll() is None and time.monotonic() < end, errors.read_text()
+            time.sleep(0.1)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(WAIT_SECONDS) == 143
+    assert "stopped; what is finished is kept, the same command goes on" in errors.read_text()
+    made = set(Path("/tmp").glob("ray*")) - before
+    assert not made
+    while running := of_ray(tmp_path):
+        assert time.monotonic() < end, running
+        time.sleep(0.1)
+    for each in (store, tmp_path / "clean"):
+        command[command.index("--store") + 1] = str(each)
+        subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    assert contents(store) == contents(tmp_path / "clean")
+
+
+def of_ray(folder: Path) -> list[str]:
+    """Processes of Ray whose folder is the one where a command was."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*"):
+        try:
+            if b"ray" in (place / "cmdline").read_bytes() and (place / "cwd").readlink() == folder:
+                found.append((place / "cmdline").read_bytes().decode())
+        except OSError:
+            continue
+    return found
