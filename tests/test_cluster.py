@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from cluster_work import dies_over_two, work
+from invented_study import study_of
 from moving_clips import SETTINGS, contents, make_data
 from seen_timelines import contents as timeline_contents
 from seen_timelines import three_videos
@@ -24,7 +25,11 @@ from twostream import extract as extract_data
 from twostream import timelines
 from twostream.__main__ import run
 from twostream.cluster import AHEAD, DEATHS, LOCAL, Ended, check_seen, joined, spread
+from twostream.experiments import reproduce, running
+from twostream.experiments.reproduction import planned
+from twostream.experiments.running import run_all
 from twostream.extraction import extract
+from twostream.files import write_json
 from twostream.threads import num_cores
 from twostream.types import LabeledVideo, UsageError
 from untrained import write_clip
@@ -245,3 +250,31 @@ def test_without_ray_it_says_what_to_install(
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(UsageError, match=r"pip install 'twostream\[cluster\]'"):
         extract_data(few_data, store=tmp_path / "store", cluster="auto")
+
+
+@pytest.mark.slow
+def test_the_runs_of_a_study_are_those_of_one_machine(
+    here: None, tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = study_of(tiny_data, tmp_path / "alone", folds=2)
+    there = study_of(tiny_data, tmp_path / "there", folds=2)
+    runs = planned(there, "figure4")
+    write_json(runs[0].folder / "asked.json", {"data": "something else"})
+    failed = run_all(there, runs, cluster=LOCAL)
+    assert list(failed) == [runs[0].folder]
+    assert "started with other settings" in failed[runs[0].folder]
+    (runs[0].folder / "asked.json").unlink()
+    assert run_all(there, runs, cluster=LOCAL) == {}
+    monkeypatch.setattr(running, "num_cores", lambda: 2)  # a thread for each of the two runs
+    assert run_all(alone, planned(alone, "figure4"), jobs=2) == {}
+    for own, other in zip(planned(alone, "figure4"), runs, strict=True):
+        for name in ("temporal.safetensors", "scores/temporal-test.npz"):
+            assert (own.folder / name).read_bytes() == (other.folder / name).read_bytes()
+        assert other.done
+
+
+def test_jobs_are_for_one_machine(tiny_data: Path, tmp_path: Path) -> None:
+    study = study_of(tiny_data, tmp_path / "out", folds=2)
+    with pytest.raises(UsageError, match="--jobs is for one machine: leave it or --cluster out"):
+        reproduce(study, "figure4", jobs=2, cluster=LOCAL)
+    assert not (tmp_path / "out").exists()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import gc
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -41,13 +43,15 @@ def nodes() -> Iterator[Any]:
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("PYTHONPATH", f"{TESTS}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
         patched.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        head = NODE | {"num_cpus": 0, "include_dashboard": False}
+        folder = tempfile.mkdtemp(prefix="ray", dir="/tmp")  # names of sockets are short
+        head = NODE | {"num_cpus": 0, "include_dashboard": False, "temp_dir": folder}
         cluster = Cluster(initialize_head=True, head_node_args=head)
         try:
             with joined(cluster.address):
                 yield cluster
         finally:
             cluster.shutdown()
+            shutil.rmtree(folder, ignore_errors=True)
         gc.collect()
 
 

@@ -344,7 +344,7 @@ class _Heard(logging.Handler):
 def check_seen(*paths: Path) -> None:
     """Raise a UsageError where a node does not see what the machine that asks sees."""
     for path in paths:
-        if not path.exists():
+        if not os.path.exists(path):
             raise UsageError(
                 f"the node {socket.gethostname()} does not see {path}: all nodes need the same "
                 "disk, under the same path"

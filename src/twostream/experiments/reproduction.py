@@ -43,6 +43,7 @@ def reproduce(
     what: str,
     *,
     jobs: int | None = None,
+    cluster: str | None = None,
     options: TrainerOptions | None = None,
     notes: Path | None = None,
     progress: Progress = no_progress,
@@ -52,7 +53,7 @@ def reproduce(
     Args:
         study: on which data, with which recipe, where.
         what: one of WHATS.
-        jobs, options, progress: as in ``run_all``.
+        jobs, cluster, options, progress: as in ``run_all``.
         notes: a text file with paragraphs under headings "Claim 1", which go to the claims.
 
     Returns:
@@ -64,6 +65,8 @@ def reproduce(
         DataError: notes that cannot be read.
     """
     check_what(what)
+    if cluster is not None and jobs is not None:
+        raise UsageError("--jobs is for one machine: leave it or --cluster out")
     said: dict[int, str] = {}
     if notes:
         if not notes.is_file():  # a pipe or a device may have no end
@@ -79,7 +82,9 @@ def reproduce(
     with study.claimed():
         started = time.monotonic()
         runs = planned(study, what)
-        failed = run_all(study, runs, jobs=jobs, options=options, progress=progress)
+        failed = run_all(
+            study, runs, jobs=jobs, cluster=cluster, options=options, progress=progress
+        )
         results = collect(study, what, failed)
         results["seconds"] = {
             "this_call": round(time.monotonic() - started, 1),

@@ -10,10 +10,14 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing
+from dataclasses import replace
+from functools import partial
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from twostream import stopping
+from twostream.cluster import check_seen, joined, spread
 from twostream.experiments.nets import NETS
 from twostream.experiments.study import PlannedRun, Study
 from twostream.run import RunSettings, extract_split, store_for, train_run
@@ -36,6 +40,7 @@ def run_all(
     runs: Sequence[PlannedRun],
     *,
     jobs: int | None = None,
+    cluster: str | None = None,
     options: TrainerOptions | None = None,
     progress: Progress = no_progress,
 ) -> dict[Path, str]:
@@ -45,6 +50,8 @@ def run_all(
         runs: what is needed, each once; finished ones cost nothing.
         jobs: runs at the same time; None: one a core on a CPU, with one thread each, which is
             faster than threads inside one small network; one on a GPU.
+        cluster: a Ray cluster that does them (``cluster.joined``), each on a core, or on as many
+            GPUs as ``options`` say; it extracts the flow, too.
 
     Returns:
         Folder -> why a run failed; the others are done all the same.
@@ -53,7 +60,11 @@ def run_all(
     todo = [run for run in runs if not run.done]
     if not todo:
         return {}
-    extract_all(study, todo, device=options.flow_device(), progress=progress)
+    if cluster is not None:
+        with joined(cluster):
+            extract_all(study, todo, options.flow_device(), cluster=cluster, progress=progress)
+            return _run_there(study, todo, options, progress)
+    extract_all(study, todo, options.flow_device(), progress=progress)
     cores = num_cores()
     jobs = max(1, min(jobs or (1 if options.on_gpu() else cores), len(todo)))
     pool = ProcessPoolExecutor(
@@ -109,8 +120,47 @@ def _wait_for(
     return failed
 
 
+def _run_there(
+    study: Study, runs: Sequence[PlannedRun], options: TrainerOptions, progress: Progress
+) -> dict[Path, str]:
+    """Do runs on the cluster that is joined; return why some failed."""
+    gpus = options.devices if options.on_gpu() else 0
+    if not gpus:
+        options = replace(options, accelerator="cpu")  # on every node
+    seen = [study.store(target) for target in {run.target for run in runs}]
+    work = partial(_one_there, options, seen)
+    items = ((str(run.folder), (run.settings, run.folder)) for run in runs)
+    by_folder = {str(run.folder): run for run in runs}
+    failed: dict[Path, str] = {}
+    done = 0
+    with closing(spread(work, items, gpus=gpus)) as ends:
+        for ended in ends:
+            for each in ended:
+                done += 1
+                if why := each.failed or each.result:
+                    run = by_folder[each.name]
+                    failed[run.folder] = why
+                    _log.warning("%s: %s", _label(run), why)
+            progress("train and score", done, len(runs))
+    return failed
+
+
+def _one_there(
+    options: TrainerOptions, seen: Sequence[Path], run: tuple[RunSettings, Path]
+) -> str | None:
+    """Do one run in a process of a cluster; return why it failed."""
+    check_seen(*seen)
+    logging.getLogger("twostream").setLevel(logging.CRITICAL)  # the study names what failed
+    return _done(*run, options)
+
+
 def extract_all(
-    study: Study, runs: Sequence[PlannedRun], *, device: str, progress: Progress
+    study: Study,
+    runs: Sequence[PlannedRun],
+    device: str,
+    *,
+    cluster: str | None = None,
+    progress: Progress,
 ) -> None:
     """Extract the flow of every data set once, with all that any run will read of it."""
     kinds: dict[int, set[Kind]] = {0: set(), 1: set()}
@@ -127,6 +177,7 @@ def extract_all(
             kinds=tuple(sorted(kinds[target])),
             smallest_side=study.recipe.smallest_side,
             device=device,
+            cluster=cluster,
             progress=progress,
         )
 
@@ -155,13 +206,19 @@ def _one(settings: RunSettings, folder: Path, options: TrainerOptions) -> str | 
     """Do one run in a process of its own; return why it failed."""
     stopping.listen(over=True)
     try:
+        return _done(settings, folder, options)
+    except KeyboardInterrupt:
+        os._exit(stopping.exit_status())  # all is in order; what a pool would tell nobody reads
+    finally:
+        stopping.end_at_once(1)
+
+
+def _done(settings: RunSettings, folder: Path, options: TrainerOptions) -> str | None:
+    """Do one run, or go on with it; return why it failed."""
+    try:
         train_run(settings, folder, resume=True, options=options, workers=1)
     except TwoStreamError as error:
         return str(error)
     except Exception as error:  # noqa: BLE001  one run must not end a study of days
         return f"{type(error).__name__}: {error}".splitlines()[0]
-    except KeyboardInterrupt:
-        os._exit(stopping.exit_status())  # all is in order; what a pool would tell nobody reads
-    finally:
-        stopping.end_at_once(1)
     return None

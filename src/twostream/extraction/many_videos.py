@@ -22,7 +22,7 @@ from twostream.cluster import GPU_SHARE, check_seen, joined, spread
 from twostream.extraction.frame_pairs import directions_of
 from twostream.extraction.idle_threads import Helpers
 from twostream.extraction.one_video import extract_clip
-from twostream.flow.device import choose_device, make_on_device
+from twostream.flow.device import choose_device, cuda_is_there, make_on_device
 from twostream.flow.opencv import one_opencv_thread
 from twostream.labels.stretch_ids import stored_id
 from twostream.shards import Shard
@@ -246,11 +246,12 @@ def _over_cluster(
     """Do what ``work_through`` does with the job, on a cluster."""
     results: dict[str, tuple[bool, str | None]] = {}
     failed: dict[str, str] = {}
-    there = ((video.video_id, (video, os.path.lexists(video.path))) for video in order)
-    work = partial(_extract_there, job.store.root, job.kinds, device)
+    there = ((video.video_id, (video, os.path.exists(video.path))) for video in order)
+    on_gpu = device != "cpu" and cuda_is_there()
+    work = partial(_extract_there, job.store.root, job.kinds, device if on_gpu else "cpu")
     with (
         joined(address),
-        closing(spread(work, there, gpus=GPU_SHARE * (device == "cuda"), reason=_reason)) as ends,
+        closing(spread(work, there, gpus=GPU_SHARE * on_gpu, reason=_reason)) as ends,
     ):
         for ended in ends:
             for each in ended:

@@ -179,7 +179,7 @@ def write_timelines(
             (out / name).unlink(missing_ok=True)
         result.before = len(places) - len(to_do)
         began = time.monotonic()
-        if cluster is None:
+        if cluster is None or not to_do:
             _work(predictor, places, to_do, fatal, asked, result, progress)
         else:
             spread = partial(spread_timelines, cluster, run, device, out, asked)

@@ -128,7 +128,7 @@ def spread_timelines(
     """
     on_gpu = device == "cuda" or (device == "auto" and cuda_is_there())
     work = partial(_make_there, run, device if on_gpu else "cpu", out / files.ASKED, options)
-    items = ((str(video), (video, place, os.path.lexists(video))) for video, place in videos)
+    items = ((str(video), (video, place, os.path.exists(video))) for video, place in videos)
     with joined(address), closing(spread(work, items, gpus=GPU_SHARE * on_gpu, died=died)) as ends:
         yield ends
 

@@ -90,6 +90,7 @@ def extract_split(
     smallest_side: int,
     workers: int | None = None,
     device: str = "auto",
+    cluster: str | None = None,
     progress: Progress = no_progress,
 ) -> StoredSplit:
     """Bring frames and flow of both sides into a store; each video that is odd is named.
@@ -102,7 +103,7 @@ def extract_split(
         settings: how videos are stored, see ``store_for``.
         kinds: what is needed of each video.
         smallest_side: of the frames, px, see ``Recipe.smallest_side``.
-        workers, device, progress: as in ``extraction.extract``.
+        workers, device, cluster, progress: as in ``extraction.extract``.
     """
     summary = extract(
         split.videos(),
@@ -111,6 +112,7 @@ def extract_split(
         kinds=kinds,
         workers=workers,
         device=device,
+        cluster=cluster,
         progress=progress,
     )
     if summary.pairs and summary.device == "cuda":
