@@ -188,6 +188,7 @@ def spread(
             if not begun:
                 return
             ray.wait(list(begun), num_returns=1, timeout=TICK_SECONDS)
+            stopping.check()
             over, _ = ray.wait(list(begun), num_returns=len(begun), timeout=0)
             ended = [_ended(ref, begun.pop(ref), queue, reason) for ref in over]
             yield [each for each in ended if each is not None]
@@ -279,6 +280,7 @@ def _ended(
             f"pip install 'twostream[cluster]' ({str(error.cause).splitlines()[-1]})"
         ) from error
     except exceptions.RayError as error:
+        stopping.check()  # what ends by a stop may be told as an error
         raise RunError(f"the Ray cluster failed: {error}; the same command goes on") from error
     for name, level, text in answer.said:
         logging.getLogger(name).log(level, text)
