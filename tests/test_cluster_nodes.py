@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -41,10 +40,11 @@ def nodes() -> Iterator[Any]:
     """A head without a core, in which this process is."""
     from ray.cluster_utils import Cluster
 
-    with pytest.MonkeyPatch.context() as patched:
+    # in /tmp, as names of sockets are short
+    folders = tempfile.TemporaryDirectory(prefix="ray", dir="/tmp", ignore_cleanup_errors=True)
+    with pytest.MonkeyPatch.context() as patched, folders as folder:
         patched.setenv("PYTHONPATH", f"{TESTS}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
         patched.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        folder = tempfile.mkdtemp(prefix="ray", dir="/tmp")  # names of sockets are short
         patched.setenv("RAY_TMPDIR", folder)
         head = NODE | {"num_cpus": 0, "include_dashboard": False}
         cluster = Cluster(initialize_head=True, head_node_args=head)
@@ -53,7 +53,6 @@ def nodes() -> Iterator[Any]:
                 yield cluster
         finally:
             cluster.shutdown()
-            shutil.rmtree(folder, ignore_errors=True)
         gc.collect()
 
 
