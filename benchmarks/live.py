@@ -5,7 +5,7 @@ python benchmarks/live.py --video CLIP [--run RUN] [--seconds 60] [--out FILE.md
 The clip is looped to 320x240 px at 25 frames/s and played at its own speed, as a camera would. Each
 engine runs in a process of its own: with the defaults of the command, as several cameras at once,
 and asked for far more than it can do, which must cost windows and not delay. Without a RUN the
-networks are those of the recipe `quick`, untrained.
+networks are those of the recipe `standard`, untrained.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from twostream.store.flow_store import StoreSettings
 from twostream.video.live_sources import FileSource
 
 CAMERAS = 4
+RECIPE = "standard"
 SEVERAL = f"{CAMERAS} cameras"
 SETTINGS: dict[str, dict[str, Any]] = {
     "defaults": {},
@@ -61,7 +62,7 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
-        folders = engines(options.run, work)
+        folders = engines(options.run, work, RECIPE)
         video = looped(options.video, work / "long.avi", round(options.seconds * FPS))
         results = {
             f"{engine}, {setting}": alone(folder, video, measure_live, setting)
@@ -126,7 +127,9 @@ def page(seconds: float, run: Path | None, rows: dict[str, list[str]]) -> str:
     """Return the results as a document."""
     threads = os.environ.get("OMP_NUM_THREADS", "")
     each = f"OMP_NUM_THREADS={threads}" if threads else "threads as the libraries choose"
-    nets = "of a trained run" if run else "of the recipe `quick`, untrained (speed does not care)"
+    nets = (
+        "of a trained run" if run else f"of the recipe `{RECIPE}`, untrained (speed does not care)"
+    )
     too_much = SETTINGS["too much"]
     table = [
         f"| | {' | '.join(COLUMNS)} |",
@@ -138,10 +141,10 @@ def page(seconds: float, run: Path | None, rows: dict[str, list[str]]) -> str:
 Written by `benchmarks/live.py`, not by hand. A real clip of {SIZE[0]}x{SIZE[1]} px, looped and \
 played for {seconds:g} s
 at {FPS} frames/s, as a camera would give it; both streams, networks {nets}.
-Defaults: windows of {WINDOW_SECONDS:g} s every {EVERY_SECONDS:g} s, {POSITIONS} positions of ten \
-crops each.
+Defaults: windows of {WINDOW_SECONDS:g} s every {EVERY_SECONDS:g} s, about {POSITIONS} positions, \
+which windows share.
 "Too much" asks for a prediction every {too_much["every_seconds"]:g} s on \
-{too_much["positions"]} positions, which no two cores can do: windows are
+{too_much["positions"]} positions, which two cores cannot do: windows are
 skipped, and the delay stays where it is. {CAMERAS} cameras are watched in one process, by \
 networks that they share; counts
 are of all of them, and no camera may have far fewer predictions than another one.
