@@ -70,26 +70,27 @@ def even_indices(num: int, count: int = 25) -> list[int]:
 
 
 def shared_indices(num: int, count: int, step: int) -> list[int]:
-    """Return about `count` positions over range(num) that windows have in common.
+    """Return about `count` positions over range(num), or more, which windows have in common.
 
-    As ``even_indices``, but at a spacing that divides `step` or is a multiple of it: of two windows
-    whose starts lie `step` apart, the one's positions are the other's wherever both have some.
+    As ``even_indices``, but at a spacing of `step`, or one that divides it: of two windows whose
+    starts lie `step` apart, the one's positions are the other's wherever both have some, so that
+    more of them cost nothing more.
 
     Args:
         num: positions in a window, at least 1.
         count: number of positions that are wanted, at least 1; 1 is the middle one.
         step: from the start of a window to the start of the next, at least 1.
 
-    >>> shared_indices(50, 5, 12), shared_indices(41, 5, 12), shared_indices(50, 5, 24)
-    ([0, 12, 24, 36, 48], [2, 14, 26, 38], [0, 12, 24, 36, 48])
+    >>> shared_indices(50, 5, 12), shared_indices(50, 5, 24), shared_indices(41, 2, 12)
+    ([0, 12, 24, 36, 48], [0, 12, 24, 36, 48], [2, 14, 26, 38])
     >>> shared_indices(50, 1, 12), shared_indices(3, 5, 12)
     ([24], [0, 1, 2])
     """
-    if count == 1 or num == 1:
-        return [(num - 1) // 2]
+    if count == 1 or step >= num:  # they have nothing in common
+        return sorted(set(even_indices(num, count)))
     gap = (num - 1) / (count - 1)
     # a rational number, so that all windows round alike
-    over, under = (int(gap // step) * step, 1) if gap >= step else (step, round(step / gap))
+    over, under = step, 1 if gap >= step else round(step / gap)
     if over <= under:
         return list(range(num))
     last = (num - 1) * under // over

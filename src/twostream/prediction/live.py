@@ -128,7 +128,7 @@ class Live:
         self._breaks = Breaks(self._tell, self._started)
         self._belief = self._no_belief()
         self._run, self._run_began = -1, 0.0  # of the last prediction; from the start of the watch
-        self._looks = Looks(predictor.streams, positions, self.every)  # of this run
+        self._looks = self._no_looks()  # of this run
         self._taken = self._predictions = 0
         self._longest_delay = 0.0
         self._patient = patient
@@ -199,6 +199,9 @@ class Live:
             damaged=getattr(self.source, "damaged", 0),
         )
 
+    def _no_looks(self) -> Looks:
+        return Looks(self.predictor.streams, self.positions, self.every)
+
     def _no_belief(self) -> Belief | None:
         """Return what knows nothing yet; None: how long bouts last is not known."""
         bouts = self.predictor.bouts
@@ -210,7 +213,7 @@ class Live:
         begins = due.run != self._run
         if begins:
             self._run, self._run_began = due.run, offset
-            self._looks = Looks(self.predictor.streams, self.positions, self.every)
+            self._looks = self._no_looks()
         (scores,) = self._looks.score([window])
         found = self.predictor.answer(Window(window.clip, start, end), scores)
         if self._belief is not None:

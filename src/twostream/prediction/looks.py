@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from itertools import islice
 
 import numpy as np
@@ -49,23 +49,36 @@ class Looks:
         first = windows[0].first_frame
         for place in [place for place in known if place < first]:
             del known[place]
-        places = [self._places(stream, window) for window in windows]
+        seen, places = set(known), list[list[int]]()
+        for window in windows:
+            places.append(self._places(stream, window, seen))
+            seen.update(places[-1])
         wanted = {
-            window.first_frame + place: (window.clip, place)
+            place: (window.clip, place - window.first_frame)
             for window, own in zip(windows, places, strict=True)
             for place in own
-            if window.first_frame + place not in known
+            if place not in known
         }
         if wanted:
             known.update(zip(wanted, stream.looks(list(wanted.values())), strict=True))
-        return [
-            np.mean([known[window.first_frame + place] for place in own], axis=0)
-            for window, own in zip(windows, places, strict=True)
-        ]
+        return [np.mean([known[place] for place in own], axis=0) for own in places]
 
-    def _places(self, stream: StreamScorer, window: Window) -> list[int]:
-        num = window.clip.num_positions(stream.spec.temporal)
-        return shared_indices(num, self._positions, self._every)
+    def _places(self, stream: StreamScorer, window: Window, seen: Set[int]) -> list[int]:
+        """Return where a window is looked at, by numbers of the stream's frames.
+
+        Where windows before it were left out, as a watch does that is behind, their looks are not
+        made up for, nor is the last window of all, which may come sooner, looked at anew. The first
+        one, whose looks are all new, is content with the positions that are asked for.
+        """
+        first, num = window.first_frame, window.clip.num_positions(stream.spec.temporal)
+        places = [first + each for each in shared_indices(num, self._positions, self._every)]
+        new = [place for place in places if place not in seen]
+        fresh = sum(place > places[-1] - self._every for place in places)
+        inside = {place for place in seen if first <= place <= places[-1]}
+        if not inside:
+            apart = max(1, round(len(places) / self._positions))
+            return places[::-apart][::-1]
+        return sorted({*inside, *new[-fresh:]}) if len(new) > fresh else places
 
 
 def together(windows: Iterable[Window], every_seconds: float) -> Iterator[list[Window]]:
