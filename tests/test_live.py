@@ -267,6 +267,42 @@ def test_a_break_is_told_and_mended(predictor: TwoStreamPredictor) -> None:
     json.dumps([event.to_json() for event in events])
 
 
+def test_what_was_seen_before_a_silence_is_not_taken_for_what_comes_after_it(
+    predictor: TwoStreamPredictor,
+) -> None:
+    """The source stands still, its frames' times do not show it: a break, and second 0 again."""
+    clock = PaperClock()
+
+    def after(number: int) -> None:
+        if number == 30:
+            clock.time += 10
+
+    live = Live(
+        predictor,
+        Camera(80, reconnects=False, after=after),
+        window_seconds=0.4,
+        every_seconds=0.2,
+        positions=3,
+        clock=clock,
+    )
+    live._events, live._frames = Waiting(100), Waiting(100)
+    events = list(live)
+    assert [event.cause for event in events if isinstance(event, Gap)] == ["no frames come"] * 2
+    found = predictions(events)
+    assert [each.begins for each in found].count(True) == 2
+    frames = [Frame(PICTURES[(i + 1) % 50], i / FPS) for i in range(80)]
+    wanted = [
+        window
+        for run in (frames[:30], frames[30:])
+        for window in predictor.slide(
+            predictor.recent_clip(0.4).windows(run, FPS, every=5), Windows(0.4, 0.2, 3, 0)
+        )
+    ]
+    assert len(found) == len(wanted) > 10
+    for each, window in zip(found, wanted, strict=True):
+        np.testing.assert_allclose(each.prediction.scores, window.scores, atol=1e-6)
+
+
 def test_what_never_worked_is_an_error(predictor: TwoStreamPredictor) -> None:
     with pytest.raises(VideoError, match="no connection"):
         list(Live(predictor, Camera(None), clock=PaperClock()))

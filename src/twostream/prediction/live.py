@@ -274,14 +274,16 @@ class Live:
         """Turn frames into windows; after a break from the start, no flow reaches across it."""
         works = False
         try:
-            for (number, size), taken in groupby(self._frames, key=_number_and_size):
+            runs = groupby(self._frames, key=_number_and_size)
+            # a run that silence divides has its number twice, and counts from second 0 twice
+            for run, ((_, size), taken) in enumerate(runs):
                 if size is None or (works and self._too_small(size)):
                     continue
                 recent = self.predictor.recent_clip(self.window_seconds, self.source.name)
                 self._start = StreamStart()
                 for window in recent.windows(self._timed(taken), None, self.every):
                     works = True
-                    self._events.put(Due(window, self._start.seconds, number))
+                    self._events.put(Due(window, self._start.seconds, run))
         except BaseException as error:  # noqa: BLE001
             self._events.close(error)  # raised in the thread that iterates
         finally:
