@@ -15,10 +15,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from twostream import scoring
 from twostream.__main__ import run
+from twostream.checkpoint import StreamModel
 from twostream.flow.opencv import Dis
-from twostream.prediction import Prediction, TwoStreamPredictor
+from twostream.prediction import Prediction, TwoStreamPredictor, model_files
 from twostream.prediction.model_files import TorchStream
 from twostream.prediction.timeline import find_segments, smooth
 from twostream.store.clips import Clip
@@ -183,6 +186,26 @@ def test_windows_that_overlap_look_once_at_what_they_share(
         *("video", "seconds", "segments", "classes", "times", "scores", "streams", "warning")
     }
     assert np.array(said["streams"]["temporal"]).shape == np.array(said["scores"]).shape == (5, 7)
+
+
+def test_stacks_of_many_looks_are_not_in_memory_together(
+    predictor: TwoStreamPredictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with VideoReader(write_clip(tmp_path / "clip.avi", frames=30), short_side=40) as reader:
+        (window,) = predictor.recent_clip(None).windows(reader, 25, None)
+    stream = predictor.streams["temporal"]
+    monkeypatch.setattr(scoring, "_BATCH_BYTES", 0)  # one sample a batch
+    wanted = np.concatenate([stream.looks([(window.clip, place)]) for place in range(20)])
+    together = list[int]()
+
+    def counted(model: StreamModel, stacks: np.ndarray) -> torch.Tensor:
+        together.append(len(stacks))
+        return scoring.score_samples(model, stacks)
+
+    monkeypatch.setattr(model_files, "score_samples", counted)
+    found = stream.looks([(window.clip, place) for place in range(20)])
+    assert together == [8, 8, 4]
+    np.testing.assert_array_equal(found, wanted)
 
 
 def test_each_field_is_computed_once(

@@ -152,6 +152,12 @@ def _at_the_door(model: StreamModel, stacks: Tensor) -> tuple[Tensor, Tensor]:
     return torch.cat(windows), weights
 
 
+def samples_at_once(spec: ModelSpec, stack: Tensor | NDArray[np.float32]) -> int:
+    """Return how many samples like a (length, c, h, w) one go through the network together."""
+    per_crop = stack[..., : spec.crop_size, : spec.crop_size].nbytes
+    return max(1, _BATCH_BYTES // (_CROPS[spec.test_crops] * per_crop))
+
+
 @torch.inference_mode()
 def score_samples(model: StreamModel, stacks: Tensor | NDArray[np.float32]) -> Tensor:
     """Return each sample's (n, k) softmax scores, on the model's device: the mean over its crops.
@@ -166,10 +172,8 @@ def score_samples(model: StreamModel, stacks: Tensor | NDArray[np.float32]) -> T
     spec = model.spec
     stacks = torch.as_tensor(stacks)
     device = model.mean.device
-    per_crop = stacks[0, ..., : spec.crop_size, : spec.crop_size].nbytes
-    samples = max(1, _BATCH_BYTES // (_CROPS[spec.test_crops] * per_crop))
     rows = []
-    for chunk in stacks.split(samples):
+    for chunk in stacks.split(samples_at_once(spec, stacks[0])):
         channels, shares = _at_the_door(model, chunk.to(device))
         probabilities = model.network(channels).float().softmax(dim=1)
         rows.append(

@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Sequence
 from functools import cache
+from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,12 @@ import torch
 from numpy.typing import NDArray
 
 from twostream.checkpoint import StreamModel, load_model
-from twostream.scoring import score_samples, score_stacks
+from twostream.scoring import samples_at_once, score_samples, score_stacks
 from twostream.store.clips import Clip
 from twostream.threads import keep_memory
 from twostream.types import STREAMS, RunError, UsageError
+
+_BATCHES = 8  # of the network, whose stacks are in memory at once: whole frames, as floats
 
 logger = logging.getLogger(__name__)
 
@@ -76,8 +79,13 @@ class TorchStream:
     def looks(self, wanted: Sequence[tuple[Clip, int]]) -> NDArray[np.float32]:
         """Return (n, k) softmax scores of single positions of clips."""
         self._check_process()
-        stacks = [clip.stack(self.spec.temporal, position) for clip, position in wanted]
-        return score_samples(self.model, np.stack(stacks)).cpu().numpy().copy()
+        others = (clip.stack(self.spec.temporal, position) for clip, position in wanted)
+        first = next(others)
+        stacks, count = chain([first], others), _BATCHES * samples_at_once(self.spec, first)
+        rows = []
+        while some := list(islice(stacks, count)):
+            rows.append(score_samples(self.model, np.stack(some)).cpu().numpy())
+        return np.concatenate(rows)
 
     def _check_process(self) -> None:
         if os.getpid() != self._process:
