@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,9 +22,12 @@ from twostream.__main__ import run
 from twostream.checkpoint import StreamModel
 from twostream.flow.opencv import Dis
 from twostream.prediction import Prediction, TwoStreamPredictor, model_files
+from twostream.prediction import predictor as predictor_module
 from twostream.prediction.model_files import TorchStream
 from twostream.prediction.timeline import find_segments, smooth
+from twostream.prediction.window import Window
 from twostream.store.clips import Clip
+from twostream.threads import ahead
 from twostream.types import TemporalInput, UsageError, VideoError
 from twostream.video import VideoReader, VideoWriter
 from untrained import make_models, own_threads, write_clip
@@ -186,6 +189,23 @@ def test_windows_that_overlap_look_once_at_what_they_share(
         *("video", "seconds", "segments", "classes", "times", "scores", "streams", "warning")
     }
     assert np.array(said["streams"]["temporal"]).shape == np.array(said["scores"]).shape == (5, 7)
+
+
+def test_few_long_windows_wait_for_the_networks(
+    predictor: TwoStreamPredictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All their frames are in memory, those of one every 30 s too."""
+    waiting = list[int]()
+
+    def counted(windows: Iterator[Window], depth: int) -> Generator[Window, None, None]:
+        waiting.append(depth)
+        return ahead(windows, depth)
+
+    monkeypatch.setattr(predictor_module, "ahead", counted)
+    video = write_clip(tmp_path / "clip.avi", frames=5)
+    for every in (1e-320, 0.5, 2, 30):
+        predictor.timeline(video, window_seconds=60, every_seconds=every)
+    assert waiting == [8, 8, 2, 1]
 
 
 def test_stacks_of_many_looks_are_not_in_memory_together(

@@ -92,7 +92,7 @@ def together(windows: Iterable[Window], every_seconds: float) -> Iterator[list[W
 def num_together(every_seconds: float) -> int:
     """Return how many windows are scored at once.
 
-    >>> num_together(0.2), num_together(0.5), num_together(2), num_together(30)
+    >>> num_together(1e-320), num_together(0.5), num_together(2), num_together(30)
     (8, 8, 2, 1)
     """
-    return max(1, min(MOST_TOGETHER, round(TOGETHER_SECONDS / every_seconds)))
+    return max(1, round(min(MOST_TOGETHER, TOGETHER_SECONDS / every_seconds)))

@@ -58,8 +58,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-WINDOWS_AHEAD = 4  # at least, that decoding and flow may be in front of the networks
-
 
 class TwoStreamPredictor:
     """A trained run or an exported one, ready for new videos. Safe to use from several threads.
@@ -296,8 +294,8 @@ class TwoStreamPredictor:
     ) -> Timeline:
         """Tell what happens when in a video of any length, at constant memory.
 
-        A window slides over the video; decoding and flow run in a thread of their own, a few
-        windows ahead of the networks.
+        A window slides over the video; decoding and flow run in threads of their own, a few
+        seconds or one window ahead of the networks.
 
         Args:
             video: the file, or a folder of frames.
@@ -337,7 +335,7 @@ class TwoStreamPredictor:
             ) as reader,
         ):
             claimed = reader.claimed_seconds
-            depth = max(WINDOWS_AHEAD, num_together(asked.every_seconds))
+            depth = num_together(asked.every_seconds)
             upcoming = ahead(recent.windows(reader, reader.info.fps, every), depth)
             with closing(upcoming):
                 for window in self.slide(upcoming, asked):
