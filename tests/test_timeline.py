@@ -141,7 +141,7 @@ def test_threads_that_share_the_flow_change_nothing(
         threads.clear()
         monkeypatch.setenv("OMP_NUM_THREADS", count)
         scores.append(predictor.timeline(video).scores)
-        assert any(name.startswith("pairs") for name in threads) == (count == "3")
+        assert any(name.startswith("twostream pairs") for name in threads) == (count == "3")
     np.testing.assert_array_equal(*scores)
     assert own_threads() == 0
 

@@ -53,7 +53,9 @@ def predict(
         None, "Seconds from one window to the next; default 0.5, with --live 0.2.", WINDOWS
     ),
     positions: int = own(
-        None, "Frames and stacks scored of a window; default 5, with --live 3.", WINDOWS
+        None,
+        "About how many frames and stacks of a window are scored; default 5, with --live 3.",
+        WINDOWS,
     ),
     smooth: float = own(None, "Seconds that scores are averaged over; default 1.5.", WINDOWS),
     threshold: float = own(None, 'A best score below it is "none of these"; default 0.4.', WINDOWS),

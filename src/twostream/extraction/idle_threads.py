@@ -37,7 +37,7 @@ class Helpers:
         self._clips_left = clips
         self._free = threading.Semaphore(max(0, threads - clips))
         self._lock = threading.Lock()
-        self._pool = ThreadPool(threads, thread_name_prefix="pairs")
+        self._pool = ThreadPool(threads, thread_name_prefix="twostream pairs")
         self.runs_ahead = 2 * threads  # more would only fill memory
 
     def clip_ended(self) -> None:

@@ -78,7 +78,8 @@ class Live:
         window_seconds: that are scored at once; None: a look of a run that knows how long bouts
             last, which then says what is likely after all that was seen; else 2 s.
         every_seconds: from one prediction to the next.
-        positions: how many frames and stacks of a window are scored; None: likewise 1, else 3.
+        positions: about how many frames and stacks of a window are scored; None: likewise 1, else
+            3.
         seconds: after so many it ends; None: with the source, or when iteration is left.
         clock: the time.
         patient: try again what has never worked too, where the source may be connected to anew.

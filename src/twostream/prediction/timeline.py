@@ -34,7 +34,7 @@ class Windows:
     Attributes:
         seconds: length of a window.
         every_seconds: from one to the next.
-        positions: how many frames and stacks of a window are scored.
+        positions: about how many frames and stacks of a window are scored.
         smooth_seconds: scores are averaged over so much time; 0: not at all.
 
     >>> LONG.changed(every_seconds=0.25, positions=None).every_seconds
