@@ -278,6 +278,7 @@ def test_the_command_says_how_often_it_would_be_on_recordings(
     [
         (["--live", "0", "--live", "0"], "--live 0 is given twice"),
         (["--live", "rtsp://u:secret@h", "--live", "rtsp://u:secret@h"], "rtsp://***@h is given"),
+        (["--live", "0", "--alert", "a>.5", "--alert", "a > 0.50"], '"a > 0.5" is given twice'),
         (["--live", "0", "--alert", "jump > 0.5"], "no class jump, only a, b, c, d, e, f, g"),
         (["clip.avi", "--alert", "a > 0.5"], "--alert is for --timeline or --live"),
         (["clip.avi", "--timeline", "--webhook", "http://h/x"], "--webhook is for --live"),

@@ -22,6 +22,7 @@ from twostream.cli.predict_timelines import (
 )
 
 if TYPE_CHECKING:
+    from twostream.alerts import Rule
     from twostream.alerts.targets import Target
     from twostream.prediction import TwoStreamPredictor
 
@@ -118,7 +119,6 @@ def predict(
     ones, --out OUT keeps what is done and writes one table of all. Several --live are watched at
     once.
     """
-    from twostream.alerts import Rule
     from twostream.prediction import TwoStreamPredictor
     from twostream.prediction.videos import find_videos
     from twostream.shards import Shard
@@ -145,7 +145,7 @@ def predict(
         "seconds": seconds,
     }
     asked = {name: value for name, value in asked.items() if value is not None}
-    rules = [Rule.parse(each) for each in alert or ()]
+    rules = _rules(alert or ())
     if live:
         _refuse_beside_live(videos, live)
         from twostream.cli.live_watch import watch
@@ -169,6 +169,17 @@ def predict(
     written = find_files(found, files, SUFFIXES | {"labels": suffix}, several=several)
     predictor = TwoStreamPredictor.load(run, device=device)
     return timelines(shown, predictor, written, kind, asked, rules)
+
+
+def _rules(texts: Sequence[str]) -> list[Rule]:
+    """Return the rules of --alert; raises UsageError, also for one whose alarms came twice."""
+    from twostream.alerts import Rule
+    from twostream.types import UsageError
+
+    rules = [Rule.parse(each) for each in texts]
+    if twice := [rule for rule in rules if rules.count(rule) > 1]:
+        raise UsageError(f'--alert "{twice[0]}" is given twice: leave one of them out')
+    return rules
 
 
 def _targets(to: Mapping[str, Sequence[str] | None]) -> list[Target]:
