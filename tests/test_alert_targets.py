@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import shutil
 import signal
 import socket
@@ -11,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -76,6 +77,13 @@ def why(target: Target) -> tuple[str, bool]:
     return raised.value.why, raised.value.again
 
 
+def wait_for(true: Callable[[], object]) -> None:
+    end = time.monotonic() + 30
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
 def lines(log: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in log.read_text().splitlines()]
 
@@ -125,7 +133,7 @@ def test_who_does_not_answer_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.parametrize(
     "address",
     ["hooks.example/x", "ftp://secret@host/x", "http:///x", "http://host:port/", "http://a b/",
-     "http://host/\r\nX: y", "http://h/ä"],
+     "http://host/\r\nX: y", "http://h/ä", "http://secret..host/x"],
 )  # fmt: skip
 def test_no_webhook_is_one_sentence_without_its_secrets(address: str) -> None:
     with pytest.raises(UsageError, match=r"^--webhook takes an address http://\.\.\. or") as raised:
@@ -281,6 +289,29 @@ class Script:
         elif step is not None:
             raise step
         self.sent.append(alert.id)
+
+    def end(self) -> None:
+        pass
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="process groups of Unix")
+def test_a_program_that_outlasts_the_watch_is_ended_with_it(
+    tmp_path: Path, said: list[str]
+) -> None:
+    """Nobody would be left to count its minute."""
+    code = "import os, time; open('pid', 'w').write(str(os.getpid())); time.sleep(60)"
+    command = Command(f"{sys.executable} -c \"import os; os.chdir('{tmp_path}'); {code}\"")
+    deliveries = Deliveries([command], AlertLog(None))
+    deliveries.send(ALERT)
+    deliveries.send(ALERT)
+    pid = tmp_path / "pid"
+    wait_for(lambda: pid.exists() and pid.read_text())
+    deliveries.close(0)
+    wait_for(lambda: own_threads() == 0)
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(pid.read_text()), 0)
+    assert why(command) == ("the watch ended before", False)  # none is begun later
+    assert said and all(line.endswith("the watch ended before") for line in said)
 
 
 def test_a_webhook_that_fails_twice_gets_it_the_third_time(tmp_path: Path, said: list[str]) -> None:

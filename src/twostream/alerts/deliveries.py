@@ -122,6 +122,7 @@ class _Courier:
             left = list(self._open.values())
         for alert, tries in left:
             self._settle(alert, tries, "the watch ended before")
+        self._target.end()
 
     def _work(self) -> None:
         while not self._over.is_set() and (alert := self._waiting.get()) is not None:

@@ -83,3 +83,6 @@ class MqttTopic:
         finally:
             client.disconnect()
             client.loop_stop()
+
+    def end(self) -> None:
+        """Do nothing: a connection ends with its thread."""

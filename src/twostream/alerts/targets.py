@@ -10,6 +10,7 @@ import shlex
 import signal
 import subprocess
 import tempfile
+import threading
 import urllib.error
 import urllib.request
 from contextlib import suppress
@@ -49,6 +50,9 @@ class Target(Protocol):
 
     def send(self, alert: Alert) -> None:
         """Deliver an alert, within some time; raises NotDelivered."""
+
+    def end(self) -> None:
+        """Leave nothing behind of what is under way, which is given up; for another thread."""
 
 
 class Webhook:
@@ -93,6 +97,9 @@ class Webhook:
         except (OSError, http.client.HTTPException) as error:
             raise NotDelivered(_network(error)) from None
 
+    def end(self) -> None:
+        """Do nothing: a request ends with its thread."""
+
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
     """Sent elsewhere, a POST would become a GET without the alert, and count as delivered."""
@@ -125,6 +132,9 @@ class Command:
         if not self._arguments:
             raise UsageError("--on-alert needs a command, such as --on-alert 'python alarm.py'")
         self.name = f"command {self._arguments[0]}"  # the rest may hold a password
+        self._lock = threading.Lock()
+        self._running: subprocess.Popen[bytes] | None = None
+        self._is_over = False
 
     def send(self, alert: Alert) -> None:
         """Run the program; that it ends with status 0 is a delivery."""
@@ -133,22 +143,37 @@ class Command:
             with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as said:
                 given.write(json.dumps(alert.to_json()).encode())
                 given.seek(0)
-                # files, not pipes: what it leaves in the background holds nothing up
-                process = subprocess.Popen(
-                    self._arguments,
-                    stdin=given,
-                    stdout=subprocess.DEVNULL,
-                    stderr=said,
-                    env=os.environ | values,
-                    start_new_session=True,  # Ctrl-C is the watch's
-                )
-                status = _ended(process)
+                status = _ended(self._begin(given, said, values))
                 if status:
                     raise NotDelivered(f"it ended with status {status}{_last_line(said)}")
         except OSError as error:  # no such program, say, or a disk that is full
             again = not isinstance(error, FileNotFoundError | PermissionError)
             why = (error.strerror or type(error).__name__).lower()
             raise NotDelivered(f"it cannot be run ({why})", again=again) from None
+
+    def end(self) -> None:
+        """Kill the program that runs, and begin no other one."""
+        with self._lock:
+            self._is_over = True
+            if self._running is not None and self._running.returncode is None:
+                _kill(self._running)
+
+    def _begin(
+        self, given: IO[bytes], said: IO[bytes], values: dict[str, str]
+    ) -> subprocess.Popen[bytes]:
+        with self._lock:
+            if self._is_over:
+                raise NotDelivered("the watch ended before", again=False)
+            # files, not pipes: what it leaves in the background holds nothing up
+            self._running = subprocess.Popen(
+                self._arguments,
+                stdin=given,
+                stdout=subprocess.DEVNULL,
+                stderr=said,
+                env=os.environ | values,
+                start_new_session=True,  # Ctrl-C is the watch's
+            )
+            return self._running
 
 
 def split_address(address: str, schemes: tuple[str, ...], option: str) -> SplitResult:
@@ -157,6 +182,7 @@ def split_address(address: str, schemes: tuple[str, ...], option: str) -> SplitR
     try:
         parts = urlsplit(address)
         known = parts.scheme in schemes and bool(parts.hostname) and (parts.port or 1) > 0
+        (parts.hostname or "").encode("idna")  # as a look-up does: no part of a name is empty
     except ValueError:
         known = False
     if not known or not address.isascii() or not address.isprintable() or " " in address:
@@ -190,12 +216,17 @@ def _ended(process: subprocess.Popen[bytes]) -> int:
     try:
         return process.wait(COMMAND_SECONDS)
     except subprocess.TimeoutExpired:
-        if hasattr(os, "killpg"):
-            with suppress(OSError):
-                os.killpg(process.pid, signal.SIGKILL)
-        process.kill()
+        _kill(process)
         process.wait()
         raise NotDelivered(f"it did not end within {COMMAND_SECONDS:g} s") from None
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """Kill a program with what it started."""
+    if hasattr(os, "killpg"):
+        with suppress(OSError):
+            os.killpg(process.pid, signal.SIGKILL)
+    process.kill()
 
 
 def _last_line(said: IO[bytes]) -> str:
