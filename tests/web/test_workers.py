@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -220,6 +221,38 @@ def test_a_worker_that_dies_is_replaced_and_its_video_done_by_another(
 def test_a_run_that_cannot_be_loaded_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="holds no trained model"):
         Workers(tmp_path, 1, "cpu")
+
+
+def test_whatever_keeps_a_worker_from_being_replaced_it_is_tried_again(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """No memory for a process, say: the thread that replaces them must outlive that."""
+    begun: list[str] = []
+
+    class Paper:
+        """A worker without a process."""
+
+        def __init__(self, *arguments: object) -> None:
+            if len(begun) == 1:
+                begun.append("fails")
+                raise OSError(errno.EAGAIN, "no more processes")
+            begun.append("begins")
+            self.alive = True
+
+        def load(self) -> None:
+            if len(begun) == 3:
+                raise RuntimeError("CUDA out of memory")
+
+        def end(self) -> None:
+            self.alive = False
+
+    monkeypatch.setattr("twostream.web.workers.Worker", Paper)
+    monkeypatch.setattr("twostream.web.workers.AGAIN_SECONDS", 0.01)
+    with closing(Workers(Path("run"), 1, "cpu")) as workers:
+        workers._idle[0].end()
+        wait_until(lambda: len(begun) == 4 and workers.alive == 1)
+    for why in ("no more processes", "CUDA out of memory"):
+        assert "a worker cannot be replaced: " in caplog.text and why in caplog.text
 
 
 class Counted(OwnNetworks):

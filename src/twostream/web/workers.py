@@ -157,12 +157,15 @@ class Workers:
     def _add(self, missing: int) -> bool:
         """Begin so many; tell whether they could load the run."""
         for _ in range(missing):
-            worker = self._begin()
+            worker = None
             try:
+                worker = self._begin()
                 worker.load()
-            except TwoStreamError as error:
-                worker.end()
-                logger.error("a worker cannot be replaced: %s", error)
+            except Exception as error:  # whatever it is, memory that is full say, may pass
+                if worker is not None:
+                    worker.end()
+                known = isinstance(error, TwoStreamError)
+                logger.error("a worker cannot be replaced: %s", error, exc_info=not known)
                 return False
             with self._changed:
                 if self._closed.is_set():
