@@ -26,6 +26,7 @@ from twostream.types import RunError, UsageError
 
 STREAMS = ("spatial", "temporal")
 TORCH = {"RANK": "0", "LOCAL_RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29400"}
+HAND = {"NODE_RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29400"}
 # without batch statistics and dropout, which differ from process to process on a CPU
 NETS = "--arch squeezenet1_0 --temporal-arch squeezenet1_0 --dropout 0 --learning-rate 0.01"
 QUICK = f"--recipe quick --batch-size 8 --fit-scores in-sample --accelerator cpu {NETS}".split()
@@ -125,6 +126,9 @@ class TestRefused:
                 "--nodes 2",
                 "srun needs --ntasks-per-node 1",
             ),
+            ({**HAND, "NODE_RANK": "two"}, "--nodes 2", 'NODE_RANK has to be a number, got "two"'),
+            ({**HAND, "MASTER_PORT": ""}, "--nodes 2", 'MASTER_PORT has to be a number, got ""'),
+            ({**TORCH, "WORLD_SIZE": "x"}, "--nodes 2", 'WORLD_SIZE has to be a number, got "x"'),
         ],
     )
     @pytest.mark.parametrize("verb", ["train", "pretrain"])
@@ -178,6 +182,12 @@ class TestWhoIsWho:
         assert found is not None
         assert (found.global_rank(), found.world_size(), found.local_rank()) == (3, 4, 1)
         assert launched(TrainerOptions()) is None
+
+    def test_nodes_are_counted_from_0(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        for name, value in {**HAND, "NODE_RANK": "2"}.items():
+            monkeypatch.setenv(name, value)
+        with pytest.raises(UsageError, match="this is process 2 of the processes 0 to 1"):
+            launched(TrainerOptions(nodes=2))
 
     def test_torchrun_inside_of_a_job(self, monkeypatch: pytest.MonkeyPatch) -> None:
         both = {**of_srun(0, 29400), **TORCH, "RANK": "1", "WORLD_SIZE": "2"}

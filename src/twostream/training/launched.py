@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -177,7 +177,7 @@ def launched(options: TrainerOptions) -> ClusterEnvironment | None:
         if options.nodes > 1:
             raise UsageError(how_to_start(options))
         return None
-    found = environment.world_size()
+    found, rank = environment.world_size(), environment.global_rank()
     if found != options.processes:
         raise UsageError(
             f"the launcher started {found} processes, and --nodes {options.nodes} with --devices "
@@ -188,6 +188,11 @@ def launched(options: TrainerOptions) -> ClusterEnvironment | None:
         raise UsageError(
             f"the launcher started {here} processes on this node, and --devices is "
             f"{options.devices}: start one for each device"
+        )
+    if rank >= found:
+        raise UsageError(
+            f"this is process {rank} of the processes 0 to {found - 1}: NODE_RANK, or RANK, counts "
+            "from 0"
         )
     return environment if found > 1 else None
 
@@ -206,6 +211,7 @@ def how_to_start(options: TrainerOptions) -> str:
 def _environment(options: TrainerOptions) -> ClusterEnvironment | None:
     given = os.environ.keys()
     if given >= set(_TORCH):  # torchrun, and others that keep to its names; also inside of SLURM
+        _check_numbers(_TORCH)
         return TorchElasticEnvironment()
     # srun's own: the script of sbatch has the job's variables too, and is one process
     if os.environ.get("SLURM_STEP_NUM_TASKS", "1") != "1":
@@ -219,6 +225,7 @@ def _environment(options: TrainerOptions) -> ClusterEnvironment | None:
     if options.processes > 1 and given >= set(_LIGHTNING):
         if options.devices == 1:
             os.environ.setdefault("LOCAL_RANK", "0")
+        _check_numbers((*_LIGHTNING, "LOCAL_RANK"))
         environment = LightningEnvironment()
         if environment.creates_processes_externally:
             environment.set_world_size(options.processes)
@@ -226,6 +233,14 @@ def _environment(options: TrainerOptions) -> ClusterEnvironment | None:
             environment.set_global_rank(first + environment.local_rank())
             return environment
     return None
+
+
+def _check_numbers(names: Sequence[str]) -> None:
+    """Raise a UsageError for a launcher's variable that is no number, and is there."""
+    for name in names:
+        value = os.environ.get(name, "0")
+        if name != "MASTER_ADDR" and not value.isdecimal():
+            raise UsageError(f'the environment variable {name} has to be a number, got "{value}"')
 
 
 def _joined(environment: ClusterEnvironment, options: TrainerOptions) -> Team:
