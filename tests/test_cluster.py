@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import gc
 import os
+import signal
 import sys
 import time
 from collections import Counter
@@ -22,7 +23,7 @@ from moving_clips import SETTINGS, contents, make_data
 from seen_timelines import contents as timeline_contents
 from seen_timelines import three_videos
 from twostream import extract as extract_data
-from twostream import timelines
+from twostream import stopping, timelines
 from twostream.__main__ import run
 from twostream.cluster import AHEAD, DEATHS, LOCAL, Ended, check_seen, joined, spread
 from twostream.experiments import reproduce, running
@@ -40,6 +41,9 @@ TESTS = Path(__file__).parent
 WAIT_SECONDS = 60
 
 
+ANSWERS = {number: signal.getsignal(number) for number in stopping.SIGNALS}
+
+
 @pytest.fixture(scope="module")
 def here() -> Iterator[None]:
     """A cluster of this machine; its processes can import what stands in this file."""
@@ -55,6 +59,11 @@ def all_of(work: Any, items: dict[str, Any], **options: Any) -> dict[str, Ended[
         ended = [each for some in ends for each in some]
     assert len(ended) == len({each.name for each in ended})
     return {each.name: each for each in ended}
+
+
+def test_a_stop_is_answered_as_before(here: None) -> None:
+    """By who joined, not by Ray, and not by a command that this process is not."""
+    assert {number: signal.getsignal(number) for number in stopping.SIGNALS} == ANSWERS
 
 
 def test_the_store_is_that_of_one_machine(here: None, tmp_path: Path, said: list[str]) -> None:

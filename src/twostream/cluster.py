@@ -112,12 +112,11 @@ def _join(address: str, options: dict[str, Any]) -> None:
     from ray._private import worker
 
     try:
-        ray.init(**options)
+        with stopping.handlers_kept():  # Ray answers SIGTERM in a way of its own
+            ray.init(**options)
     except Exception as error:  # a bare one where a node does not start in time
         at = "on this machine" if address == LOCAL else f"at {address}"
         raise UsageError(f"no Ray cluster can be used {at}: {error}") from error
-    finally:
-        stopping.listen(over=True)  # Ray answers SIGTERM in a way of its own
     # it would print each death among the results, which are told here in our own words
     worker._worker_logs_enabled = False
 

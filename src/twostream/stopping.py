@@ -106,6 +106,17 @@ def _handle(handlers: Mapping[int, Any]) -> None:
         signal.signal(number, handler)
 
 
+@contextmanager
+def handlers_kept() -> Iterator[None]:
+    """Put back what answers a stop, where a library has put its own answer there in the block."""
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            _handle({number: each for number, each in before.items() if each is not None})
+
+
 def end_at_once(status: int) -> None:
     """Let a stop end this process where it stands; for one that has nothing to leave in order."""
     for number in SIGNALS:
