@@ -13,6 +13,7 @@ import pytest
 from filelock import FileLock
 
 from listening import listening
+from twostream import stopping
 
 if TYPE_CHECKING:
     from twostream.prediction import TwoStreamPredictor
@@ -43,6 +44,16 @@ def shared_weights() -> Path:
     if not path.is_file():
         pytest.skip("needs ../shared/weights, which is not part of the repository")
     return path
+
+
+@pytest.fixture(autouse=True)
+def stops_answered_as_before() -> Iterator[None]:
+    """No test leaves its own answer to a stop: one that sends a stop later would end by it."""
+    before = [signal.getsignal(number) for number in stopping.SIGNALS]
+    with stopping.handlers_kept():
+        yield
+        after = [signal.getsignal(number) for number in stopping.SIGNALS]
+    assert after == before and not stopping.asked_for()
 
 
 @pytest.fixture

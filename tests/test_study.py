@@ -30,7 +30,7 @@ def test_a_study_goes_on_where_it_was(few_data: Path, tmp_path: Path) -> None:
     runs = planned(study, "figure4")
     assert [run.net for run in runs] == ["flow-10", "flow-10"]
     with study.claimed():
-        assert running._one(runs[0].settings, runs[0].folder, TrainerOptions()) is None
+        assert running._done(runs[0].settings, runs[0].folder, TrainerOptions()) is None
     assert [run for run in runs if not run.done] == runs[1:]
     before = (runs[0].folder / "results.json").stat().st_mtime_ns
     results = reproduce(study, "figure4", jobs=1)
