@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from twostream.flow.estimators import FlowEstimator
 from twostream.types import UsageError
 
+_FAST = {"patch_stride": 4, "gradient_descent_iterations": 8, "refinement_iterations": 3}
 MIN_SIDE_PX = 16  # DIS refuses sides below 12 px; its coarsest scale is safe from 16 up
 
 
@@ -92,7 +93,8 @@ class Dis(FlowEstimator):
 
     name = "dis"
     presets: ClassVar[dict[str, dict[str, int | float]]] = {
-        "fast": {"patch_stride": 4, "gradient_descent_iterations": 8, "refinement_iterations": 3},
+        "half": {"finest_scale": 1, **_FAST},
+        "fast": _FAST,
         "default": {},
     }
     chosen: Parameters
