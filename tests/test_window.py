@@ -74,6 +74,20 @@ def test_each_window_is_what_its_frames_alone_give(
     assert np.abs(windows[0].scores - windows[-1].scores).max() > 1e-3
 
 
+def test_who_gives_arrays_may_fill_one_anew(predictor: TwoStreamPredictor, tmp_path: Path) -> None:
+    frames = [f.rgb for f in stored_frames(write_clip(tmp_path / "clip.avi", frames=30))]
+    buffer = np.empty_like(frames[0])
+
+    def filled() -> Iterator[np.ndarray]:
+        for frame in frames:
+            buffer[:] = frame
+            yield buffer
+
+    (wanted,) = predictor.stream(frames, fps=25)
+    (found,) = predictor.stream(filled(), fps=25)
+    same(found, wanted)
+
+
 def test_windows_stand_side_by_side_unless_told(predictor: TwoStreamPredictor) -> None:
     frames = np.random.default_rng(0).integers(0, 255, (50, 40, 50, 3), np.uint8)
     windows = predictor.stream(frames, fps=25, window_seconds=1, positions=1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -31,21 +32,41 @@ from twostream.types import Frame, UsageError, VideoError
 from twostream.video import shrink
 
 
+class RecentItem:
+    """A frame or field as the store keeps it: the networks were trained on what comes back.
+
+    Fields are coded at once: nearly all are looked at, and their codes take less memory. Frames are
+    coded when they are looked at, which few of them are.
+    """
+
+    def __init__(self, item: Item, header: ClipHeader) -> None:
+        self._item = item
+        self._header = header
+        if header.kind != "rgb":
+            self.coded = coded_item(item, header)
+            del self._item
+
+    @cached_property
+    def coded(self) -> tuple[Item, Item]:
+        """The item and its ranges, see ``coded_item``."""
+        return coded_item(self._item, self._header)
+
+
 class RecentItems(Reader):
     """Frames or fields that are in memory, one by one.
 
     Args:
         header: of the clip that they would be.
-        items: each as it is kept, and its ranges: what ``coded_item`` returns.
+        items: what is kept.
     """
 
-    def __init__(self, header: ClipHeader, items: Sequence[tuple[Item, Item]]) -> None:
+    def __init__(self, header: ClipHeader, items: Sequence[RecentItem]) -> None:
         super().__init__(header, len(items))
         self._items = items
 
     def kept(self, rows: list[int]) -> tuple[Item, NDArray[np.float32]]:
         """Return items as they are kept."""
-        values, ranges = zip(*(self._items[row] for row in rows), strict=True)
+        values, ranges = zip(*(self._items[row].coded for row in rows), strict=True)
         return np.stack(values), np.stack(ranges)
 
 
@@ -143,7 +164,7 @@ class RecentClip:
         self._limit = frames
         self._begun = 0  # ``seen`` where the run of frames without a pause began
         self._headers: dict[Kind, ClipHeader] = {}
-        self._kept: dict[Kind, deque[tuple[Item, Item]]] = {}
+        self._kept: dict[Kind, deque[RecentItem]] = {}
         for kind in kinds:
             most = None if frames is None else frames if kind == "rgb" else max(frames - 1, 0)
             self._kept[kind] = deque(maxlen=most)
@@ -198,8 +219,7 @@ class RecentClip:
                 return
             for items in added:
                 for kind, item in items.items():
-                    # as the store keeps it: the networks were trained on what comes back
-                    self._kept[kind].append(coded_item(item, self._headers[kind]))
+                    self._kept[kind].append(RecentItem(item, self._headers[kind]))
                 self.seen += 1
                 yield self.seen
 
@@ -261,7 +281,9 @@ class RecentClip:
                 raise UsageError(
                     f"frame {i} is {rgb.shape} {rgb.dtype}, expected (height, width, 3) uint8 RGB"
                 )
-            rgb = shrink(rgb, self.settings.short_side)
+            kept = shrink(rgb, self.settings.short_side)
+            # who gives frames may fill them anew, and some are looked at later
+            rgb = kept.copy() if np.may_share_memory(kept, rgb) else kept
             if i == 0:
                 self.size = (rgb.shape[0], rgb.shape[1])
                 check_size(self.name, *self.size, self.smallest_px)
