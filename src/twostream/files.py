@@ -35,6 +35,7 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 ASKED, LOCK = "asked.json", ".lock"
+PROBED = "probed.json"  # of a RUN that is new last layers of another one's networks
 PARTIAL_SUFFIX = ".partial"
 SECONDS_OF_DOUBT = 24 * 3600.0
 

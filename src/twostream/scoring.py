@@ -22,6 +22,7 @@ from twostream.augment import five_crops
 from twostream.checkpoint import StreamModel
 from twostream.files import write_bytes
 from twostream.loader import ScoringSamples, batches
+from twostream.models import classifier
 from twostream.schema import parse_json, shown
 from twostream.store.clips import Clips
 from twostream.threads import ahead, keep_memory
@@ -186,6 +187,30 @@ def score_samples(model: StreamModel, stacks: Tensor | NDArray[np.float32]) -> T
             "again with a lower --learning-rate"
         )
     return scores
+
+
+@torch.inference_mode()
+def last_layer_inputs(
+    model: StreamModel, stacks: Tensor | NDArray[np.float32]
+) -> tuple[Tensor, Tensor]:
+    """Return what the last layer sees of each sample's crops, (n, m, d), and their weights (m,).
+
+    Args:
+        model, stacks: as of ``score_samples``, which is the mean over the crops, by their weights,
+            of the softmax of the last layer's answers to this.
+    """
+    seen: list[Tensor] = []
+    hook = classifier(model.network).register_forward_pre_hook(lambda _, x: seen.append(x[0]))
+    rows = []
+    try:
+        stacks = torch.as_tensor(stacks)
+        for chunk in stacks.split(samples_at_once(model.spec, stacks[0])):
+            channels, shares = _at_the_door(model, chunk.to(model.mean.device))
+            model.network(channels)
+            rows.append(seen.pop().float().unflatten(0, (len(shares), len(chunk))).transpose(0, 1))
+    finally:
+        hook.remove()
+    return torch.cat(rows), shares
 
 
 @torch.inference_mode()

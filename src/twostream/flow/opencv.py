@@ -19,7 +19,11 @@ from numpy.typing import NDArray
 from twostream.flow.estimators import FlowEstimator
 from twostream.types import UsageError
 
-_FAST = {"patch_stride": 4, "gradient_descent_iterations": 8, "refinement_iterations": 3}
+_FAST: dict[str, int | float] = {
+    "patch_stride": 4,
+    "gradient_descent_iterations": 8,
+    "refinement_iterations": 3,
+}
 MIN_SIDE_PX = 16  # DIS refuses sides below 12 px; its coarsest scale is safe from 16 up
 
 

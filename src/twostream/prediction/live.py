@@ -216,7 +216,7 @@ class Live:
             self._run, self._run_began = due.run, offset
             self._looks = self._no_looks()
         (scores,) = self._looks.score([window])
-        found = self.predictor.answer(Window(window.clip, start, end), scores)
+        found = self.predictor.answer(start, end, scores)
         if self._belief is not None:
             found = replace(found, scores=self._belief.update(found.scores, end))
         delay = self.clock.now() - due.began - window.end_seconds

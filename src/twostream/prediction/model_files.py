@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from itertools import chain, islice
 from pathlib import Path
@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from twostream.checkpoint import StreamModel, load_model
-from twostream.scoring import samples_at_once, score_samples, score_stacks
+from twostream.scoring import last_layer_inputs, samples_at_once, score_samples, score_stacks
 from twostream.store.clips import Clip
 from twostream.threads import keep_memory
 from twostream.types import STREAMS, RunError, UsageError
@@ -78,13 +78,40 @@ class TorchStream:
 
     def looks(self, wanted: Sequence[tuple[Clip, int]]) -> NDArray[np.float32]:
         """Return (n, k) softmax scores of single positions of clips."""
+        return self._over(wanted, lambda stacks: score_samples(self.model, stacks))
+
+    def features(
+        self, wanted: Sequence[tuple[Clip, int]]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return what the last layer sees of the m crops of single positions of clips.
+
+        Not while another thread uses the network.
+
+        Returns:
+            (n, m, d), and how much each crop counts, (m,).
+        """
+        shares = list[torch.Tensor]()
+
+        def seen(stacks: NDArray[np.float32]) -> torch.Tensor:
+            features, of_crops = last_layer_inputs(self.model, stacks)
+            shares[:] = [of_crops]
+            return features
+
+        return self._over(wanted, seen), shares[0].cpu().numpy()
+
+    def _over(
+        self,
+        wanted: Sequence[tuple[Clip, int]],
+        work: Callable[[NDArray[np.float32]], torch.Tensor],
+    ) -> NDArray[np.float32]:
+        """Return what is made of single positions of clips, some at a time."""
         self._check_process()
         others = (clip.stack(self.spec.temporal, position) for clip, position in wanted)
         first = next(others)
         stacks, count = chain([first], others), _BATCHES * samples_at_once(self.spec, first)
         rows = []
         while some := list(islice(stacks, count)):
-            rows.append(score_samples(self.model, np.stack(some)).cpu().numpy())
+            rows.append(work(np.stack(some)).cpu().numpy())
         return np.concatenate(rows)
 
     def _check_process(self) -> None:

@@ -153,8 +153,11 @@ class TwoStreamPredictor:
     @property
     def windows(self) -> Windows:
         """How a time line looks at a video, unless something else is asked for."""
-        if self.bouts is None:
-            return LONG
+        return LONG if self.bouts is None else self.moments
+
+    @property
+    def moments(self) -> Windows:
+        """How a run looks at a video that knows how long bouts last: at each moment once."""
         inputs = [each.spec.temporal for each in self.streams.values()]
         return looks(max((each.length + 1 if each else 1) for each in inputs) / self.spec.fps)
 
@@ -258,17 +261,19 @@ class TwoStreamPredictor:
     def score(self, window: Window, positions: int | None = None) -> Prediction:
         """Score a window; of ``positions`` frames and stacks, None: of as many as in testing."""
         found = {name: each.score(window.clip, positions) for name, each in self.streams.items()}
-        return self.answer(window, found)
+        return self.answer(window.start_seconds, window.end_seconds, found)
 
     def slide(self, windows: Iterable[Window], asked: Windows) -> Iterator[Prediction]:
         """Score windows that slide over one video, each frame and stack once (``Looks``)."""
         looks = Looks(self.streams, asked.positions, self.num_frames(asked.every_seconds))
         for group in together(windows, asked.every_seconds):
             for window, found in zip(group, looks.score(group), strict=True):
-                yield self.answer(window, found)
+                yield self.answer(window.start_seconds, window.end_seconds, found)
 
-    def answer(self, window: Window, found: dict[Stream, NDArray[np.float32]]) -> Prediction:
-        """Return what a window's (k,) scores of each stream come to."""
+    def answer(
+        self, start_seconds: float, end_seconds: float, found: dict[Stream, NDArray[np.float32]]
+    ) -> Prediction:
+        """Return what the (k,) scores of each stream come to, of a window."""
         scores = answer(self.fusion, found)
         if self.fusion is not None:
             found = {name: self.fusion.calibrated(name, each) for name, each in found.items()}
@@ -277,8 +282,8 @@ class TwoStreamPredictor:
             self.spec.classes,
             scores,
             found,
-            start_seconds=window.start_seconds,
-            end_seconds=window.end_seconds,
+            start_seconds=start_seconds,
+            end_seconds=end_seconds,
         )
 
     def timeline(

@@ -9,13 +9,15 @@ from pathlib import Path
 from twostream.datasets.time_spans import without
 from twostream.labels.recordings import Span, joined
 from twostream.prediction.predictor import TwoStreamPredictor
-from twostream.prediction.timeline import Timeline
+from twostream.prediction.timeline import Timeline, Windows
 from twostream.prediction.window import Window, stretch
 from twostream.sampling import between_pauses
 from twostream.store.clips import Clip, ClipCache, kinds_of
 from twostream.store.flow_store import FlowStore, Kind, StoreSettings
 from twostream.types import Progress, StoreError, VideoError, no_progress
 from twostream.video.fingerprint import source_hash
+
+FEATURES = "features"  # beside stores: what networks make of their videos (``video_features``)
 
 
 def stored_clip(predictor: TwoStreamPredictor, stores: Iterable[Path], video: Path) -> Clip | None:
@@ -54,6 +56,24 @@ def _is_of(store: FlowStore, name: str, kind: Kind, fingerprint: str) -> bool:
     )
 
 
+def window_spans(
+    predictor: TwoStreamPredictor, windows: Windows, pauses: Sequence[tuple[int, int]], frames: int
+) -> list[tuple[int, int]]:
+    """Return the frames of each window of a video, [first, end): as ``RecentClip`` has them.
+
+    Args:
+        predictor, windows: what looks, and how.
+        pauses: [first, end) of the frames that are none, ascending.
+        frames: of the video, those of pauses too.
+    """
+    length, every = map(predictor.num_frames, (windows.seconds, windows.every_seconds))
+    return [
+        (max(first, end - length), end)
+        for first, last in between_pauses(pauses, frames)
+        for end in (*range(first + length, last, every), last)
+    ]
+
+
 def stored_timeline(
     predictor: TwoStreamPredictor,
     clip: Clip,
@@ -89,12 +109,7 @@ def stored_timeline(
         found = ((round(start * rate), round(end * rate)) for start, end in unseen)
         pauses = tuple((first, after) for first, after in found if first < after)
     windows = predictor.windows
-    length, every = map(predictor.num_frames, (windows.seconds, windows.every_seconds))
-    spans = [
-        (max(first, end - length), end)
-        for first, last in between_pauses(pauses, frames)
-        for end in (*range(first + length, last, every), last)
-    ]
+    spans = window_spans(predictor, windows, pauses, frames)
     if not spans:
         raise VideoError(video, "it has no frames in the time that is looked at")
 

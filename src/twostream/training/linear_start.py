@@ -9,16 +9,17 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from contextlib import closing
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
 from twostream.checkpoint import StreamModel
 from twostream.loader import ScoringSamples, batches
 from twostream.models import classifier
-from twostream.scoring import scored_crops
+from twostream.scoring import last_layer_inputs
 from twostream.store.clips import Clips
 from twostream.threads import ahead
 from twostream.types import LabeledVideo, Progress, no_progress
@@ -64,13 +65,16 @@ def start_as_probe(
 
 
 def fitted_probe(
-    features: NDArray[np.float64], labels: NDArray[np.int64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    features: NDArray[np.floating[Any]],
+    labels: NDArray[np.int64],
+    counts: NDArray[np.floating[Any]] | None = None,
+) -> tuple[NDArray[np.floating[Any]], NDArray[np.floating[Any]]]:
     """Fit a regularised multinomial logistic regression to standardised features.
 
     Args:
-        features: (n, d), one row a clip.
+        features: (n, d), one row a clip, or a look at one.
         labels: (n,) of k >= 2 different classes.
+        counts: (n,) how much of a clip each row counts; None: all of one.
 
     Returns:
         Weights (k, d) and biases (k,) for features as they are, classes ascending.
@@ -80,7 +84,8 @@ def fitted_probe(
     mean, deviation = features.mean(axis=0), features.std(axis=0)
     # one that hardly ever answers must not weigh a thousand times what the others do
     deviation = np.maximum(deviation, max(0.1 * float(deviation.mean()), 1e-12))
-    probe = LogisticRegression(C=STRENGTH, max_iter=2000).fit((features - mean) / deviation, labels)
+    probe = LogisticRegression(C=STRENGTH, max_iter=2000)
+    probe.fit((features - mean) / deviation, labels, sample_weight=counts)
     weight, bias = probe.coef_ / deviation, probe.intercept_
     if len(weight) == 1:  # of two classes scikit-learn gives the second one's alone
         weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
@@ -98,10 +103,6 @@ def _features(
     """Return what the last layer sees of each clip, (n, d), a mean over its looks; and labels."""
     # moved outside of inference mode: weights that it makes cannot be trained any more
     model = model.to(device).eval()
-    seen: list[Tensor] = []
-    hook = classifier(model.network).register_forward_pre_hook(
-        lambda _, inputs: seen.append(inputs[0])
-    )
     spec = model.spec
     samples = ScoringSamples(clips, videos, spec.temporal, POSITIONS, spec.centre_size)
     loader = batches(samples, range(len(videos)), workers=loader_workers)
@@ -111,16 +112,11 @@ def _features(
             if "error" in item:  # training may never draw what is damaged of it
                 logger.warning(f"{item['error']}; the last layer starts without it")
             else:
-                stacks, counts = item["stacks"].to(device), item["counts"].to(device).double()
-                seen.clear()
-                with torch.inference_mode():
-                    crops, weights = scored_crops(model.spec, stacks)
-                    model(crops.flatten(0, 1))
-                    looks = seen[0].double().unflatten(0, crops.shape[:2])
-                    shares = counts / counts.sum(), weights.double()
-                    rows.append(torch.einsum("n,m,nmd->d", *shares, looks).cpu().numpy())
+                looks, weights = last_layer_inputs(model, item["stacks"])
+                counts = item["counts"].to(device).double()
+                shares = counts / counts.sum(), weights.double()
+                rows.append(torch.einsum("n,m,nmd->d", *shares, looks.double()).cpu().numpy())
                 labels.append(videos[int(item["row"])].label)
             progress(f"features {model.spec.stream}", done, len(videos))
-    hook.remove()
     model.cpu()
     return np.array(rows), np.array(labels, np.int64)

@@ -1,0 +1,207 @@
+"""New last layers for networks that are trained, from features of labelled time: in seconds.
+
+Linear probes on what the networks make of each moment (``prediction.video_features``), as a
+training starts with (``training.linear_start``), and the fusion and the durations of bouts of a run
+as ever. What comes of it is a RUN like others, for everything that predicts.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from twostream.checkpoint import StreamModel, save_model
+from twostream.datasets import Dataset
+from twostream.files import PROBED, write_json
+from twostream.labels.stretch_ids import span_of, stored_id
+from twostream.log_linear import answer, write_fusion
+from twostream.prediction.video_features import VideoFeatures, last_layer, softmax_scores
+from twostream.run.bout_durations import learn_bouts
+from twostream.run.cross_fitting import learnt_fusion
+from twostream.sampling import even_indices
+from twostream.training.linear_start import fitted_probe
+from twostream.types import DataError, DatasetSplit, LabeledVideo, Stream, VideoScores
+
+logger = logging.getLogger(__name__)
+
+LOOKS = 3  # a labelled stretch, of about two seconds, is learnt from
+FOLDS = 3  # of the groups, so that the fusion is learnt from what last layers had not seen
+
+NEVER = -30.0  # bias of a class that no stretch is of
+
+Layer = tuple[NDArray[np.float32], NDArray[np.float32]]  # (k, d) and (k,)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Stretches:
+    """Labelled stretches, and what networks make of them.
+
+    Attributes:
+        videos: n of them.
+        looks: stream -> (n, l, m, d) of l looks and m crops each.
+        shares: stream -> (m,) how much each crop counts.
+    """
+
+    videos: tuple[LabeledVideo, ...]
+    looks: dict[Stream, NDArray[np.float16]]
+    shares: dict[Stream, NDArray[np.float32]]
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        return np.array([video.label for video in self.videos], np.int64)
+
+    def rows(self, videos: Sequence[LabeledVideo]) -> list[int]:
+        places = {video.video_id: i for i, video in enumerate(self.videos)}
+        return [places[video.video_id] for video in videos]
+
+
+def probe_run(
+    models: Sequence[StreamModel],
+    dataset: Dataset,
+    features: Mapping[str, VideoFeatures],
+    out: Path,
+    *,
+    seed: int = 0,
+    check: Callable[[], None] = lambda: None,
+) -> dict[str, Any]:
+    """Write a RUN of the networks with last layers that are fitted to labels.
+
+    Args:
+        models: one or both streams; they stay as they are.
+        dataset: labelled stretches of recordings, of all its classes.
+        features: video id of a recording -> what these networks make of it; recordings without are
+            left out.
+        out: its folder.
+        seed: decides the folds.
+        check: called before each fit; may raise.
+
+    Returns:
+        What is said of it, in RUN/probed.json too: ``accuracy`` of the streams and ``fused``, of
+        the stretches by last layers that saw none of their group; ``stretches``, how many.
+
+    Raises:
+        DataError: fewer than two classes have labelled time.
+        ModelError: a network that does not end with one full layer.
+    """
+    found = _stretches(dataset, features)
+    if len(np.unique(found.labels)) < 2:
+        raise DataError(
+            "label bouts of two classes, or of one and some time with nothing: one alone cannot be "
+            "told from anything"
+        )
+    whole = DatasetSplit(
+        dataset=dataset.name, name="all", classes=dataset.classes, train=found.videos, test=()
+    )
+    folds = _folds(dataset, found.videos, seed)
+    fit = [_out_of_fold(model, found, folds, check) for model in models] if folds else []
+    fusion = learnt_fusion(fit, folds) if len(fit) > 1 else None
+    for model in models:
+        check()
+        layer = _layer(model, found, whole)
+        save_model(out / f"{model.spec.stream}.safetensors", _with_layer(model, whole, layer))
+    if fusion is not None:
+        write_fusion(out, fusion)
+    learn_bouts(out, whole, dataset)
+    accuracy = {each.stream: each.accuracy() for each in fit}
+    if fit:
+        scores = answer(fusion, {each.stream: each.scores for each in fit})
+        accuracy["fused"] = float((scores.argmax(axis=1) == fit[0].labels).mean())
+    said = {"stretches": len(found.videos), "folds": len(folds), "accuracy": accuracy}
+    write_json(out / PROBED, said)
+    return said
+
+
+def _stretches(dataset: Dataset, features: Mapping[str, VideoFeatures]) -> _Stretches:
+    """Return the labelled stretches of those recordings that have been looked at."""
+    videos, rows = list[LabeledVideo](), list[tuple[VideoFeatures, list[int]]]()
+    for video in dataset.videos:
+        seen, span = features.get(stored_id(video.video_id)), span_of(video.video_id)
+        if seen is None or span is None:
+            continue
+        centres = seen.centres
+        inside = np.flatnonzero((centres >= span[0]) & (centres < span[1]))
+        if not len(inside):  # shorter than it is from one look to the next
+            inside = np.array([np.abs(centres - sum(span) / 2).argmin()])
+        videos.append(video)
+        rows.append((seen, [int(inside[i]) for i in even_indices(len(inside), LOOKS)]))
+    if not videos:
+        raise DataError("no labelled recording could be looked at")
+    streams = rows[0][0].features
+    looks = {name: np.stack([seen.features[name][at] for seen, at in rows]) for name in streams}
+    return _Stretches(tuple(videos), looks, rows[0][0].shares)
+
+
+def _folds(dataset: Dataset, videos: tuple[LabeledVideo, ...], seed: int) -> list[DatasetSplit]:
+    """Return folds of the stretches by group, each with two classes to learn; [] of one group."""
+    inner = replace(dataset, videos=videos, given=())
+    count = min(FOLDS, len(inner.groups))
+    if count < 2:
+        return []
+    folds = [inner.split(fold=f"{i}/{count}", seed=seed) for i in range(1, count + 1)]
+    return [fold for fold in folds if len({video.label for video in fold.train}) > 1]
+
+
+def _out_of_fold(
+    model: StreamModel,
+    found: _Stretches,
+    folds: Sequence[DatasetSplit],
+    check: Callable[[], None],
+) -> VideoScores:
+    """Return scores of stretches by last layers that saw none of their group."""
+    name, parts, videos = model.spec.stream, list[NDArray[np.float32]](), list[LabeledVideo]()
+    for fold in folds:
+        check()
+        looks = found.looks[name][found.rows(fold.test)]
+        flat = looks.reshape(-1, *looks.shape[2:])
+        scores = softmax_scores(flat, found.shares[name], *_layer(model, found, fold))
+        parts.append(scores.reshape(*looks.shape[:2], -1).mean(axis=1))
+        videos += fold.test
+    return VideoScores(
+        video_ids=tuple(video.video_id for video in videos),
+        labels=np.array([video.label for video in videos], np.int64),
+        classes=folds[0].classes,
+        scores=np.concatenate(parts),
+        stream=name,
+    )
+
+
+def _layer(model: StreamModel, found: _Stretches, split: DatasetSplit) -> Layer:
+    """Fit a last layer to the training stretches; all classes count alike, as in training.
+
+    A class that has none of them is never answered: its weight is 0 and its bias very low.
+    """
+    rows, classes = found.rows(split.train), split.classes
+    name, labels = model.spec.stream, found.labels[rows]
+    looks = np.einsum("nlmd,m->nld", found.looks[name][rows].astype(np.float32), found.shares[name])
+    present, numbers, sizes = np.unique(labels, return_inverse=True, return_counts=True)
+    counts = len(labels) / (len(present) * sizes[numbers]) / looks.shape[1]
+    fitted = fitted_probe(
+        looks.reshape(-1, looks.shape[-1]),
+        np.repeat(labels, looks.shape[1]),
+        np.repeat(counts, looks.shape[1]),
+    )
+    weight = np.zeros((len(classes), looks.shape[-1]), np.float32)
+    bias = np.full(len(classes), NEVER, np.float32)
+    weight[present], bias[present] = fitted
+    return weight, bias
+
+
+def _with_layer(model: StreamModel, whole: DatasetSplit, layer: Layer) -> StreamModel:
+    """Return the network with another last layer, and the classes of that."""
+    import torch
+
+    spec = replace(model.spec, classes=whole.classes, dataset=whole.dataset, split=whole.name)
+    last = last_layer(model)
+    (name,) = (name for name, each in model.network.named_modules() if each is last)
+    tensors = model.network.state_dict()
+    for kind, values in zip(("weight", "bias"), layer, strict=True):
+        tensors[f"{name}.{kind}"] = torch.as_tensor(values)
+    made = StreamModel(spec)
+    made.network.load_state_dict(tensors)
+    return made.eval()

@@ -1,0 +1,190 @@
+"""What people have labelled since, in the answers within seconds: the networks stay as they are.
+
+``probed_run`` makes the last layers; here is what it stands on: the networks of a RUN, or those
+that a training would start from, and what they make of each video, which is kept.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from twostream.checkpoint import StreamModel
+from twostream.datasets import RECORDINGS, Dataset, load_dataset
+from twostream.extraction import extract
+from twostream.initialise import initial_model
+from twostream.prediction import TwoStreamPredictor
+from twostream.prediction.model_files import load_models
+from twostream.prediction.stored_timeline import FEATURES, stored_clip
+from twostream.prediction.video_features import VideoFeatures, kept_features, last_layer
+from twostream.run.probed_run import probe_run
+from twostream.run.settings import RunSettings
+from twostream.run.steps import extract_split, store_for
+from twostream.run.training_run import fitted
+from twostream.store.clips import kinds_of
+from twostream.store.flow_store import FlowStore, StoreSettings
+from twostream.types import (
+    DataError,
+    DatasetSplit,
+    LabeledVideo,
+    Progress,
+    StoreError,
+    UsageError,
+    VideoError,
+    no_progress,
+)
+
+logger = logging.getLogger(__name__)
+
+STORE = "flow-"  # begins the names of stores there
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpdatePlace:
+    """Where an update finds things and leaves them.
+
+    Attributes:
+        labels: label files beside their videos, or one, as ``train`` takes them.
+        runs: folder in which frames, flow and features are kept.
+        base: the RUN whose networks are used; None: those that a training starts from.
+        settings: how a training would be; of ``labels``.
+        device: where networks run.
+    """
+
+    labels: Path
+    runs: Path
+    base: Path | None
+    settings: RunSettings
+    device: str = "cpu"
+
+
+def update_run(
+    place: UpdatePlace,
+    videos: Mapping[str, Path],
+    out: Path,
+    *,
+    progress: Progress = no_progress,
+) -> dict[str, Any]:
+    """Write a RUN whose last layers know the labels as they are now.
+
+    Args:
+        place: where everything is.
+        videos: video id -> file, of all that predictions are wanted of, labelled or not.
+        out: the RUN.
+        progress: told how far each part is; may raise.
+
+    Returns:
+        What ``probe_run`` does.
+
+    Raises:
+        DataError: the labels cannot be used.
+        UsageError: there is no network that has learnt anything.
+        ModelError: a network that does not end with one full layer.
+    """
+    dataset = load_dataset(str(place.labels), missing="leave out")
+    if dataset.kind != RECORDINGS:
+        raise DataError(f"{place.labels} has no labels with a start and an end: use train instead")
+    models = load_models(place.base) if place.base else starting_models(place, dataset, progress)
+    for model in models:
+        last_layer(model)  # said before videos are looked at
+    features = features_of(place, models, videos, progress)
+    return probe_run(
+        models, dataset, features, out, check=lambda: progress("fitting last layers", 0, 0)
+    )
+
+
+def starting_models(place: UpdatePlace, dataset: Dataset, progress: Progress) -> list[StreamModel]:
+    """Return the networks that a training of these labels starts from.
+
+    Raises:
+        UsageError: they start from nothing.
+    """
+    settings = place.settings
+    if not all(settings.start.fine_tunes(stream) for stream in settings.streams):
+        raise UsageError(
+            f"networks of the recipe {settings.recipe.name} start from nothing, so that new last "
+            "layers would say nothing: train first"
+        )
+    split = DatasetSplit(
+        dataset=dataset.name, name="all", classes=dataset.classes, train=dataset.videos, test=()
+    )
+    settings, _ = fitted(settings, split, place.runs)
+    root = settings.store_folder(place.runs)
+    own = extract_split(
+        split,
+        root,
+        store_for(settings.stored, root, split),
+        kinds=settings.kinds(),
+        smallest_side=settings.recipe.smallest_side,
+        device=place.device,
+        progress=progress,
+    )
+    nets = [settings.net(stream) for stream in settings.streams]
+    return [initial_model(net, own.split, own.clips) for net in nets]
+
+
+def features_of(
+    place: UpdatePlace,
+    models: Sequence[StreamModel],
+    videos: Mapping[str, Path],
+    progress: Progress,
+) -> dict[str, VideoFeatures]:
+    """Return video id -> what networks make of it; videos that cannot be read are named."""
+    predictor = TwoStreamPredictor.from_models(models, device=place.device)
+    settings = StoreSettings.of_model(predictor.spec).complete()
+    kinds = kinds_of(model.spec for model in models)
+    stores = sorted(each for each in place.runs.glob(f"{STORE}*") if each.is_dir())
+    if place.base:
+        stores.append(place.base / "flow")
+    found, missing = dict[str, VideoFeatures](), list[LabeledVideo]()
+    for video_id, path in videos.items():
+        try:
+            if stored_clip(predictor, stores, path) is None:
+                missing.append(LabeledVideo(video_id, path, -1, None))
+        except VideoError as error:
+            logger.warning(f"{video_id}: {error}")
+    own = _own_store(stores, settings, place.runs)
+    if missing:
+        summary = extract(missing, store=own, settings=settings, kinds=kinds, progress=progress)
+        for video_id, why in summary.failed.items():
+            logger.warning(f"{video_id}: {why}")
+    for number, (video_id, path) in enumerate(videos.items(), start=1):
+        try:
+            clip = stored_clip(predictor, [*stores, own], path)
+            if clip is None:
+                continue  # named above
+            found[video_id] = kept_features(
+                predictor,
+                clip,
+                path,
+                place.runs / FEATURES,
+                progress=_of(progress, number, len(videos)),
+            )
+        except VideoError as error:
+            logger.warning(f"{video_id}: {error}")
+    return found
+
+
+def _own_store(stores: Sequence[Path], settings: StoreSettings, runs: Path) -> Path:
+    """Return the folder for videos that are in none of the stores: one of ``runs`` that fits."""
+    for root in stores:
+        try:
+            if root.parent == runs and FlowStore.open(root).settings == settings:
+                return root
+        except StoreError:
+            continue
+    told = hashlib.sha256(repr(asdict(settings)).encode()).hexdigest()
+    return runs / f"{STORE}{told[:12]}"
+
+
+def _of(progress: Progress, number: int, videos: int) -> Progress:
+    """Return a progress that says which video it is of."""
+
+    def tell(task: str, done: float, total: float, detail: str = "") -> None:
+        progress(f"{task}, video {number} of {videos}", done, total, detail)
+
+    return tell

@@ -1,0 +1,223 @@
+"""New last layers for networks that stay: their answers, and labels that they know in seconds."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from timed_clips import paused, write_timed
+from twostream.checkpoint import StreamModel
+from twostream.judging import compare_labels
+from twostream.labels import Labels, read_labels
+from twostream.labels.formats import joined_labels
+from twostream.prediction import TwoStreamPredictor
+from twostream.prediction.stored_timeline import stored_clip, stored_timeline
+from twostream.prediction.timeline_labels import timeline_labels
+from twostream.prediction.video_features import (
+    VideoFeatures,
+    featured_timeline,
+    features_id,
+    kept_features,
+)
+from twostream.recipes import make_recipe
+from twostream.run import RunSettings
+from twostream.run.quick_update import UpdatePlace, features_of, update_run
+from twostream.types import DataError, ModelError, UsageError
+from twostream.video import VideoWriter
+from untrained import INPUTS, SETTINGS, make_model, make_models, save_run
+
+FPS, SIZE = 25, 48
+PARTS = [("right", 3), ("", 0), ("left", -3), ("", 0), ("right", 3), ("left", -3), ("", 0)]
+SECONDS = 2.4  # of each part
+
+
+def write_motions(path: Path, seed: int) -> Path:
+    """A texture that moves to the right, to the left, or stands, as ``PARTS`` says."""
+    noise = np.random.default_rng(seed).integers(0, 255, (SIZE, 400, 3), np.uint8)
+    big = cv2.normalize(cv2.GaussianBlur(noise, (0, 0), 2), None, 0, 255, cv2.NORM_MINMAX)
+    shift = 0
+    with VideoWriter(path, fps=FPS, width=64, height=SIZE) as writer:
+        for _, px in PARTS:
+            for _ in range(round(SECONDS * FPS)):
+                shift += px
+                writer.write(np.ascontiguousarray(np.roll(big, shift, axis=1)[:, :64]))
+    return path
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three labelled recordings of moving textures."""
+    folder = tmp_path_factory.mktemp("motions")
+    rows = ["path,label,start,end"]
+    for seed, name in enumerate(("a.mp4", "b.mp4", "c.mp4")):
+        write_motions(folder / name, seed)
+        rows += [
+            f"{name},{label},{i * SECONDS:g},{(i + 1) * SECONDS:g}"
+            for i, (label, _) in enumerate(PARTS)
+            if label
+        ]
+    (folder / "labels.csv").write_text("\n".join(rows))
+    return folder
+
+
+def place_of(folder: Path, tmp_path: Path, base: Path | None) -> UpdatePlace:
+    settings = RunSettings(data=str(folder), recipe=make_recipe("quick"))
+    return UpdatePlace(labels=folder, runs=tmp_path / "runs", base=base, settings=settings)
+
+
+def base_run(tmp_path: Path, **changes: Any) -> Path:
+    """Networks that are not mirrored: the two motions are each other's mirror image."""
+    models = [
+        make_model(None, flips=False, **changes),
+        make_model(INPUTS["stack"], flips=False, **changes),
+    ]
+    return save_run(tmp_path / "base", models)
+
+
+def test_labels_are_known_after_an_update(
+    folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Networks with random weights and other classes: all that is learnt is the last layers."""
+    place = place_of(folder, tmp_path, base_run(tmp_path))
+    bad = tmp_path / "bad.mp4"
+    bad.write_bytes(b"no video")
+    new = write_motions(tmp_path / "new.mp4", 7)
+    videos = {path.name: path for path in (*sorted(folder.glob("*.mp4")), new, bad)}
+    said = update_run(place, videos, tmp_path / "run")
+    assert "bad.mp4" in caplog.text
+    assert said["folds"] == 3 and said["stretches"] == 3 * len(PARTS)
+    assert said["accuracy"]["temporal"] > 0.8 > 0.6 > said["accuracy"]["spatial"]
+    assert said["accuracy"]["fused"] > 0.8
+
+    predictor = TwoStreamPredictor.load(tmp_path / "run")
+    assert predictor.spec.classes == ("left", "right", "other")
+    assert predictor.fusion is not None and predictor.bouts is not None
+    true = replace(read_labels(folder).recordings[0], video=new.name)
+    for line in (
+        predictor.timeline(new),
+        featured_timeline(predictor, features(predictor, new, place), new),
+    ):
+        found = timeline_labels(line, new.parent)
+        agreement = compare_labels(Labels((true,), ("left", "right")), joined_labels(new, [found]))
+        assert (agreement.overall["f1"].value or 0) > 0.75
+
+
+def features(predictor: TwoStreamPredictor, video: Path, place: UpdatePlace) -> VideoFeatures:
+    clip = stored_clip(predictor, place.runs.glob("flow-*"), video)
+    assert clip is not None
+    return kept_features(predictor, clip, video, place.runs / "features")
+
+
+@pytest.mark.parametrize("name", list(INPUTS))
+def test_kept_features_answer_as_the_networks_do(
+    name: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = save_run(tmp_path / "base", make_models(INPUTS[name]))
+    place = place_of(folder, tmp_path, run)
+    video = write_timed(tmp_path / "pause.mkv", paused(2.0, 6.0, 3.0))
+    features_of(place, [each.model for each in loaded(run)], {video.name: video}, quiet)
+    predictor = TwoStreamPredictor.load(run)
+    # as a run that knows how long bouts last: each moment is looked at once
+    monkeypatch.setattr(TwoStreamPredictor, "windows", TwoStreamPredictor.moments)
+    clip = stored_clip(predictor, place.runs.glob("flow-*"), video)
+    assert clip is not None
+    wanted = stored_timeline(predictor, clip, video)
+    kept = features(predictor, video, place)
+    found = featured_timeline(predictor, kept, video)
+    np.testing.assert_allclose(found.times, wanted.times)
+    np.testing.assert_allclose(found.ends, wanted.ends)
+    assert found.seconds == wanted.seconds and found.pauses == wanted.pauses
+    for stream, scores in wanted.streams.items():
+        assert np.ptp(scores) > 0.1
+        np.testing.assert_allclose(found.streams[stream], scores, atol=5e-3)
+    np.testing.assert_allclose(found.scores, wanted.scores, atol=5e-3)
+
+
+def loaded(run: Path) -> list[Any]:
+    return list(TwoStreamPredictor.load(run).streams.values())
+
+
+def quiet(task: str, done: float, total: float, detail: str = "") -> None:
+    """Hear what is told."""
+
+
+def test_features_are_made_once_for_networks_and_a_video(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from twostream.prediction import model_files
+
+    run = base_run(tmp_path)
+    place, videos = place_of(folder, tmp_path, run), {"a.mp4": folder / "a.mp4"}
+    models = [each.model for each in loaded(run)]
+    first = features_of(place, models, videos, quiet)["a.mp4"]
+    monkeypatch.setattr(model_files.TorchStream, "features", None)  # nothing is looked at again
+    again = features_of(place, models, videos, quiet)["a.mp4"]
+    for stream, values in first.features.items():
+        np.testing.assert_array_equal(values, again.features[stream])
+    (file,) = (place.runs / "features").iterdir()
+    file.write_bytes(file.read_bytes()[:5000])
+    monkeypatch.undo()
+    mended = features_of(place, models, videos, quiet)["a.mp4"]
+    np.testing.assert_array_equal(mended.features["temporal"], first.features["temporal"])
+
+
+def test_networks_are_told_apart_by_all_but_their_last_layers() -> None:
+    def told(**changes: Any) -> str:
+        return features_id([make_model(INPUTS["stack"], **changes)])
+
+    def changed(change: Any) -> str:
+        model = make_model(INPUTS["stack"])
+        change(model)
+        return features_id([model])
+
+    def last(model: StreamModel) -> None:
+        from twostream.models import classifier
+
+        next(classifier(model.network).parameters()).data += 1
+
+    def first(model: StreamModel) -> None:
+        next(model.network.parameters()).data[0] += 1
+
+    assert told() == changed(last)
+    others = {changed(first), told(crop_size=24), told(flips=False), told(fps=30)}
+    others.add(told(settings=replace(SETTINGS, short_side=44)))
+    assert len(others) == 5 and told() not in others
+
+
+def test_what_cannot_be_updated_is_one_sentence(folder: Path, tmp_path: Path) -> None:
+    videos = {"a.mp4": folder / "a.mp4"}
+    with pytest.raises(UsageError, match=r"recipe quick start from nothing.*train first"):
+        update_run(place_of(folder, tmp_path, None), videos, tmp_path / "run")
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    (alone / "a.mp4").write_bytes((folder / "a.mp4").read_bytes())
+    (alone / "labels.csv").write_text("path,label,start,end\na.mp4,left,0,16.8\n")
+    with pytest.raises(DataError, match="only the class left"):
+        update_run(place_of(alone, tmp_path, base_run(tmp_path)), videos, tmp_path / "run")
+    squeeze = make_model(None, architecture="squeezenet1_0", crop_size=40)
+    base = save_run(tmp_path / "squeeze", [squeeze])
+    with pytest.raises(ModelError, match="squeezenet1_0 does not end with one full layer"):
+        update_run(place_of(folder, tmp_path, base), videos, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_class_of_one_group_alone_is_learnt_all_the_same(folder: Path, tmp_path: Path) -> None:
+    text = (folder / "labels.csv").read_text().splitlines()
+    mine = tmp_path / "labels"
+    mine.mkdir()
+    for path in folder.glob("*.mp4"):
+        (mine / path.name).write_bytes(path.read_bytes())
+    rows = [text[0], *(row.replace("right", "jump") if "a.mp4" in row else row for row in text[1:])]
+    (mine / "labels.csv").write_text("\n".join(rows))
+    place = place_of(mine, tmp_path, base_run(tmp_path))
+    videos = {path.name: path for path in mine.glob("*.mp4")}
+    update_run(place, videos, tmp_path / "run")
+    predictor = TwoStreamPredictor.load(tmp_path / "run")
+    assert "jump" in predictor.spec.classes
+    said = predictor.timeline(mine / "a.mp4")
+    assert "jump" in {segment.label for segment in said.segments}
