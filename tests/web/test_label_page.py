@@ -330,6 +330,10 @@ def test_from_nothing_to_a_corrected_time_line(folder: Path, tmp_path: Path) -> 
         results = [*(tmp_path / "runs").glob("run-*/results.json")]
         assert len(results) == 1 and json.loads(results[0].read_text())["classes"]
         corrected_line = page.bouts()
+        page.click("#tl-update")  # what was corrected, in new last layers
+        page.wait("#tl-trained", "its last layers had not seen", seconds=TRAINING_SECONDS)
+        page.until(lambda: "run-1" not in page.find("#tl-run")[0].text)
+        page.wait("[data-video='day2.avi'] span", "predicted", seconds=TRAINING_SECONDS)
     with labelling(folder) as server, Page(server.url + f"#{where}", tmp_path) as page:
         assert [each for each in page.bouts() if "predicted" not in each] == corrected_line
         page.wait("#tl-run", "predictions are of run-")  # kept, without a training

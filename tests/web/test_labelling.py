@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from twostream.web.forecasts import Forecasts, identity, video_key
 from twostream.web.labelling import Labelling, LabelPlace
 from twostream.web.limits import Limits
 from twostream.web.training_job import TrainingChoice, newest_run
+from untrained import INPUTS, make_model, save_run
 
 SECRET = "anna:pass"
 
@@ -229,6 +230,59 @@ def test_a_run_is_another_when_anything_that_it_answers_with_is(tmp_path: Path) 
         found.add(identity(tmp_path))
     (tmp_path / "results.json").write_text("of no matter")
     assert len(found) == 3 and identity(tmp_path) in found
+
+
+def test_an_update_answers_with_the_new_labels(tmp_path: Path) -> None:
+    """Networks that nobody trained, of other classes, stay: what is learnt is their last layers."""
+    folder, runs = tmp_path / "cage", tmp_path / "runs"
+    folder.mkdir()
+    rows = ["path,label,start,end"]
+    for seed, name in enumerate(("day1.avi", "day2.avi")):
+        write_motions(folder / name, [(3, 2), (-3, 2), (3, 2), (-3, 2)], seed)
+        rows += [
+            f"{name},{'right' if i % 2 == 0 else 'left'},{2 * i},{2 * i + 2}" for i in range(4)
+        ]
+    (folder / "labels.csv").write_text("\n".join(rows))
+    write_motions(folder / "day3.avi", [(-3, 5), (3, 5)], 5)
+    made = {"fps": FPS, "flips": False}
+    models = [make_model(None, **made), make_model(INPUTS["stack"], **made)]
+    place = LabelPlace(folder=folder, runs=runs, choice=TrainingChoice(recipe="quick"))
+    labelling = Labelling(place, save_run(tmp_path / "base", models), limits := Limits())
+    with (
+        open_app(None, "", limits=limits, labelling=labelling) as app,
+        TestClient(app, base_url="http://localhost", headers={"sec-fetch-site": "same-origin"})
+        as client,
+    ):  # fmt: skip
+        assert client.post("/api/label/update").json()["state"] == "running"
+        overview = wait_for(client, lambda told: told["training"]["state"] != "running")
+        assert overview["training"]["state"] == "done", overview["training"]
+        assert (
+            "stretches right whose videos its last layers had not seen"
+            in (overview["training"]["said"])
+        )
+        overview = wait_for(
+            client, lambda told: all(each["state"] == "ready" for each in told["videos"])
+        )
+        assert overview["run"] == "run-1" and newest_run(runs) == runs / "run-1"
+        found = client.get("/api/label/video", params={"name": "day3.avi"}).json()
+        assert [each["label"] for each in found["predicted"]["bouts"]] == ["left", "right"]
+        kept = sorted((runs / "features").iterdir())
+        assert len(kept) == 3
+        before = [path.stat().st_mtime_ns for path in kept]
+        # again: from the run that the first update made, whose networks are the same
+        client.post("/api/label/update")
+        overview = wait_for(client, lambda told: told["training"]["state"] == "done")
+        assert overview["run"] == "run-2"
+        assert [path.stat().st_mtime_ns for path in sorted((runs / "features").iterdir())] == before
+
+
+def wait_for(client: TestClient, found: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+    """Return what is told of all videos once that is found in it."""
+    end = time.monotonic() + 120
+    while not found(told := client.get("/api/label").json()):
+        assert time.monotonic() < end, json.dumps(told)
+        time.sleep(0.05)
+    return dict(told)
 
 
 def test_a_second_training_is_refused(folder: Path, tmp_path: Path) -> None:

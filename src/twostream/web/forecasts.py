@@ -10,6 +10,7 @@ import hashlib
 import logging
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -20,7 +21,9 @@ from numpy.typing import NDArray
 
 from twostream.files import write_json
 from twostream.prediction.answering_files import answering_files
+from twostream.prediction.contract import is_exported
 from twostream.schema import parse_json
+from twostream.types import ModelError
 from twostream.web.processes import EndedError, Helper, failures_told, helping
 
 if TYPE_CHECKING:
@@ -96,6 +99,7 @@ class Forecasts:
             self._made.clear()
             if self._helper is not None:
                 self._helper.process.kill()  # the thread that waits for it sees that
+                self._helper.process.join()  # or it would be asked once more, and fail
         self._wake.set()
 
     @property
@@ -235,6 +239,7 @@ def _work(connection: Connection, stores: Path, device: str) -> None:
     """Make the time lines of the videos that are named, until the server ends."""
     with helping(connection) as say:
         from twostream.prediction import TwoStreamPredictor
+        from twostream.prediction.stored_timeline import FEATURES
 
         loaded: tuple[Path, TwoStreamPredictor] | None = None
         while True:
@@ -247,18 +252,34 @@ def _work(connection: Connection, stores: Path, device: str) -> None:
                     say(share=done / total if total else 0.0)
 
                 places = (run / FLOW, *sorted(stores.glob(f"{FLOW}-*")))
-                say(timeline=plain(_timeline(loaded[1], places, video, tell)))
+                features = None if is_exported(run) else stores / FEATURES
+                say(timeline=plain(_timeline(loaded[1], places, video, features, tell)))
 
 
 def _timeline(
-    predictor: TwoStreamPredictor, stores: tuple[Path, ...], video: Path, progress: Progress
+    predictor: TwoStreamPredictor,
+    places: tuple[Path, ...],
+    video: Path,
+    features: Path | None,
+    progress: Progress,
 ) -> Timeline:
-    """Return the time line of a video; of what a training has stored of it, where it has."""
+    """Return the time line of a video; of what a training has stored of it, where it has.
+
+    Args:
+        features: folder for what the networks make of each moment, which an update needs; None:
+            they are exported ones, which do not say.
+    """
     from twostream.prediction.stored_timeline import stored_clip, stored_timeline
 
-    clip = stored_clip(predictor, stores, video)
+    clip = stored_clip(predictor, places, video)
     if clip is None:
         return predictor.timeline(video, progress=progress)
+    if features is not None and predictor.bouts is not None:
+        from twostream.prediction.video_features import featured_timeline, kept_features
+
+        with suppress(ModelError):  # networks that do not end with one full layer
+            found = kept_features(predictor, clip, video, features, progress=progress)
+            return featured_timeline(predictor, found, video)
     warning = next(iter(clip.readers.values())).header.warning
     return stored_timeline(predictor, clip, video, warning=warning, progress=progress)
 

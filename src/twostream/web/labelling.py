@@ -22,7 +22,7 @@ from twostream.web.label_frames import FramePictures
 from twostream.web.label_store import ChangedError, LabelStore, VideoLabels
 from twostream.web.limits import Limits, RefusedError
 from twostream.web.proposals import proposals
-from twostream.web.training_job import TrainingChoice, TrainingJob
+from twostream.web.training_job import TrainingChoice, TrainingJob, Update
 
 MOST_BYTES, MOST_SECONDS_SENDING = 4_000_000, 60.0  # of a request
 MOST_BOUTS = 20_000  # of a video
@@ -88,13 +88,18 @@ class Labelling:
         self.forecasts.close()
         self.pictures.close()
 
-    def train(self) -> None:
-        """Start a training; raises DataError where nothing is labelled, or one is under way."""
+    def train(self, *, update: bool = False) -> None:
+        """Start a training, or an update of the run that answers.
+
+        Raises:
+            DataError: nothing is labelled, or one is under way.
+        """
         if not any(labels.bouts for labels, _ in self.store.all().values()):
             raise DataError(
                 "label some bouts first: training needs two classes, of which one may be nothing"
             )
-        self.training.start()
+        again = Update(self.forecasts.run, self.store.videos()) if update else None
+        self.training.start(again)
 
     def _trained(self, run: Path) -> None:
         self.forecasts.use(run)
@@ -265,6 +270,13 @@ def change_classes(labelling: Used, sent: Sent) -> list[str]:
 def train(labelling: Used) -> dict[str, Any]:
     """Start a training on the labels as they are now."""
     labelling.train()
+    return labelling.training.state.to_json()
+
+
+@label_api.post("/update")
+def update(labelling: Used) -> dict[str, Any]:
+    """Start an update: new last layers for the networks that answer."""
+    labelling.train(update=True)
     return labelling.training.state.to_json()
 
 

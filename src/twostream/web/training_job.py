@@ -1,4 +1,7 @@
-"""Training in the background: a process of its own that makes a RUN of a folder's labels."""
+"""Training in the background: a process of its own that makes a RUN of a folder's labels.
+
+Either anew, or as an update of a run's last layers, which takes seconds (``run.quick_update``).
+"""
 
 from __future__ import annotations
 
@@ -6,22 +9,36 @@ import logging
 import re
 import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Literal
 
-from twostream.files import ASKED
+from twostream.files import ASKED, PROBED
 from twostream.types import DataError, RunError, StoreError
 from twostream.web.processes import EndedError, Helper, Notes, Say, helping
 
 GRACE_SECONDS = 5.0  # that a training has to end in order
 _RUN_NAME = re.compile(r"run-(\d+)")
 _MOST_NOTES = 12
+_MADE = ("results.json", PROBED)  # of a RUN: written last
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """What an update is made of.
+
+    Attributes:
+        base: the RUN whose networks stay; None: those that a training starts from.
+        videos: name -> file, of all that predictions are wanted of.
+    """
+
+    base: Path | None
+    videos: Mapping[str, Path]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,15 +106,15 @@ class TrainingJob:
         """How it stands."""
         return self._state
 
-    def start(self) -> None:
-        """Start a training; raises DataError where one is under way."""
+    def start(self, update: Update | None = None) -> None:
+        """Start a training, or an update; raises DataError where one is under way."""
         with self._lock:
             if self._state.state in ("running", "stopping"):
                 raise DataError("a training is under way: wait for it, or stop it")
             run = _new_run(self._runs)
             self._state = TrainingState("running", "starting", run=run.name)
             self._helper = Helper(_work, children=True)
-            self._helper.ask((self._folder, run, self._runs, self._choice))
+            self._helper.ask((self._folder, run, self._runs, self._choice, update))
             self._thread = threading.Thread(target=self._follow, args=(self._helper, run))
             self._thread.start()
 
@@ -170,7 +187,7 @@ def _new_run(runs: Path) -> Path:
 def newest_run(runs: Path) -> Path | None:
     """Return the last RUN of the page's that was finished; None: there is none."""
     for number in sorted(_numbers(runs), reverse=True):
-        if (runs / f"run-{number}" / "results.json").is_file():
+        if any((runs / f"run-{number}" / name).is_file() for name in _MADE):
             return runs / f"run-{number}"
     return None
 
@@ -197,12 +214,19 @@ def _work(connection: Connection) -> None:
 
 
 def _train(
-    folder: Path, run: Path, runs: Path, choice: TrainingChoice, *, say: Say
+    folder: Path,
+    run: Path,
+    runs: Path,
+    choice: TrainingChoice,
+    update: Update | None,
+    *,
+    say: Say,
 ) -> dict[str, Any]:
-    """Do what ``twostream train`` does, with frames and flow beside the RUN."""
+    """Do what ``twostream train`` does, with frames and flow beside the RUN; or an update."""
     from twostream import stopping
     from twostream.recipes import default_recipe, make_recipe
     from twostream.run import RunSettings, train_run
+    from twostream.run.quick_update import STORE, UpdatePlace, update_run
     from twostream.training import TrainerOptions
 
     def tell(task: str, done: float, total: float, detail: str = "") -> None:
@@ -210,8 +234,19 @@ def _train(
         say(task=f"{task}: {detail}" if detail else task, done=done, total=total)
 
     recipe = make_recipe(choice.recipe or default_recipe(), steps=choice.steps)
-    settings = RunSettings(data=str(folder), recipe=recipe, store=str(runs / f"flow-{recipe.name}"))
+    settings = RunSettings(
+        data=str(folder), recipe=recipe, store=str(runs / f"{STORE}{recipe.name}")
+    )
     options = TrainerOptions(accelerator=choice.accelerator)
+    if update is not None:
+        place = UpdatePlace(
+            labels=folder,
+            runs=runs,
+            base=update.base,
+            settings=settings,
+            device=options.device(),
+        )
+        return update_run(place, update.videos, run, progress=tell)
     try:
         return train_run(settings, run, options=options, progress=tell)
     except StoreError:
@@ -227,10 +262,15 @@ def in_words(results: dict[str, Any]) -> str:
 
     >>> in_words({"accuracy": {"fused": 0.75, "spatial": 0.5}, "test_videos": 8})
     'It tells 75% of 8 held-out stretches right.'
+    >>> in_words({"accuracy": {"fused": 0.5}, "stretches": 9, "folds": 3})
+    'It tells 50% of 9 stretches right whose videos its last layers had not seen.'
     """
     accuracy = results["accuracy"]
     best = next((accuracy[n] for n in ("fused", "average") if n in accuracy), None)
     best = next(iter(accuracy.values()), None) if best is None else best
     if best is None:
         return "It is trained."
+    if "stretches" in results:
+        told = f"It tells {100 * best:.0f}% of {results['stretches']} stretches right"
+        return f"{told} whose videos its last layers had not seen."
     return f"It tells {100 * best:.0f}% of {results['test_videos']} held-out stretches right."

@@ -1,7 +1,8 @@
 // The label page: watch a video, label bouts, correct predictions, train.
 import { Bouts, item, unjudged } from './bouts.js';
 import { element, percent, refill } from './dom.js';
-import { changeClasses, getLabels, getOverview, getProposals, startTraining, stopTraining }
+import { changeClasses, getLabels, getOverview, getProposals, startTraining, startUpdate,
+  stopTraining }
   from './label_api.js';
 import { listenToKeys } from './label_keys.js';
 import { NOTHING, Track } from './label_track.js';
@@ -261,6 +262,7 @@ function side() {
   refill(find('videos'), videoList(videos, bouts?.name, openVideo));
   refill(find('training'), trainingShown(training, run, {
     start: attempt(async () => { overview.training = await startTraining(); side(); soon(); }),
+    update: attempt(async () => { overview.training = await startUpdate(); side(); soon(); }),
     stop: attempt(async () => { overview.training = await stopTraining(); side(); }),
   }));
   const link = element('a', { href: './' }, run ?? '');
@@ -268,7 +270,7 @@ function side() {
   find('notes').hidden = !notes.length;
   find('notes').lastElementChild.replaceChildren(...notes.map((note) => element('li', {}, note)));
   const ready = videos.filter(({ state }) => state === 'ready').length;
-  find('unsure').textContent = run ? `of ${ready} of ${videos.length} videos` : 'after a training';
+  find('unsure').textContent = run ? `of ${ready} of ${videos.length} videos` : 'after an update or a training';
 }
 
 let timer;

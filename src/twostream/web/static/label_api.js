@@ -19,6 +19,7 @@ export const getOverview = async () => (await ask('')).value;
 export const getLabels = async (name) => (await ask(named('/video', name))).value;
 export const getProposals = async () => (await ask('/proposals')).value;
 export const startTraining = async () => (await ask('/training', { method: 'POST' })).value;
+export const startUpdate = async () => (await ask('/update', { method: 'POST' })).value;
 export const stopTraining = async () => (await ask('/training', { method: 'DELETE' })).value;
 export async function changeClasses(body) {
   return (await ask('/classes', { method: 'POST', body })).value;

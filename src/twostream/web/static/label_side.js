@@ -34,21 +34,28 @@ export function proposalList(proposals, open) {
   });
 }
 
+const UPDATE = 'Predictions that know your new labels, within seconds: the networks stay, only their '
+  + 'last layers are made anew. The first time it looks at each video, which takes minutes.';
+
 // Returns what is shown of a training; `run` is the one whose predictions are shown.
-export function trainingShown(training, run, { start, stop }) {
+export function trainingShown(training, run, { start, update, stop }) {
   const { state, task, done, total, said, notes } = training;
   const under = state === 'running' || state === 'stopping';
   const button = element('button', { class: 'tl-main', id: 'tl-train' },
     under ? 'Stop' : 'Train on the labels');
   button.disabled = state === 'stopping';
   button.addEventListener('click', under ? stop : start);
+  const again = element('button', { id: 'tl-update', title: UPDATE }, 'Update');
+  again.addEventListener('click', update);
   const how = {
-    none: run ? '' : 'Name some classes, label bouts of at least two, and train.',
+    none: run ? '' : 'Name some classes and label bouts of at least two. An update is soon done and '
+      + 'gives first predictions; a training gives better ones.',
     running: task, stopping: 'stopping', done: `${training.run} is trained. ${said}`,
     failed: `It was not trained: ${said}`, stopped: said,
   }[state];
   const look = state === 'failed' ? 'tl-wrong' : '';
-  const shown = [button, element('p', { id: 'tl-trained', class: look }, how)];
+  const buttons = under ? [button] : [button, again];
+  const shown = [element('p', { class: 'tl-buttons' }, ...buttons), element('p', { id: 'tl-trained', class: look }, how)];
   if (under) shown.push(element('progress', { max: total || 1, value: done }));
   if (notes.length) {
     shown.push(element('details', {}, element('summary', {}, 'What it said'),
