@@ -227,13 +227,13 @@ def test_a_slow_network_skips_windows_and_stays_at_bounded_delay(
     live = Live(predictor, camera, window_seconds=0.24, every_seconds=0.08, clock=clock)
     answer = predictor.answer
 
-    def slow(window, found):  # type: ignore[no-untyped-def]
+    def slow(*what):  # type: ignore[no-untyped-def]
         before = live._taken
         ten.release(10)
         while live._taken < min(before + 10, 100):
             time.sleep(0.001)
         time.sleep(0.02)
-        return answer(window, found)
+        return answer(*what)
 
     monkeypatch.setattr(predictor, "answer", slow)
     found = predictions(list(live))

@@ -108,11 +108,11 @@ def test_no_source_starves_where_the_networks_are_too_slow(
     cameras = [named(name, 10**9, reconnects=False) for name in ("hall", "yard", "gate")]
     scores = np.full(len(CLASSES), 1 / len(CLASSES), np.float32)
 
-    def slow(window: Any, found: Any) -> Prediction:
+    def slow(start: float, end: float, _: Any) -> Prediction:
         # all of them have a window meanwhile
         while not all(live._events._items for live in several.lives if live is not taken[0]):
             time.sleep(1e-3)
-        return Prediction(None, CLASSES, scores, {}, None, window.start_seconds, window.end_seconds)
+        return Prediction(None, CLASSES, scores, {}, None, start, end)
 
     monkeypatch.setattr(predictor, "answer", slow)
     several = LiveSeveral(predictor, cameras, make_clock=PaperClock, **WINDOWS)
