@@ -54,6 +54,7 @@ def test_help_does_not_import_the_heavy_parts() -> None:
     assert done.returncode == 0, done.stderr
     for verb in (
         "train",
+        "update",
         "pretrain",
         "extract",
         "evaluate",

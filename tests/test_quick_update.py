@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from timed_clips import paused, write_timed
+from twostream.__main__ import run
 from twostream.checkpoint import StreamModel
 from twostream.judging import compare_labels
 from twostream.labels import Labels, read_labels
@@ -88,7 +90,7 @@ def test_labels_are_known_after_an_update(
     bad.write_bytes(b"no video")
     new = write_motions(tmp_path / "new.mp4", 7)
     videos = {path.name: path for path in (*sorted(folder.glob("*.mp4")), new, bad)}
-    said = update_run(place, videos, tmp_path / "run")
+    said = update_run(place, tmp_path / "run", videos)
     assert "bad.mp4" in caplog.text
     assert said["folds"] == 3 and said["stretches"] == 3 * len(PARTS)
     assert said["accuracy"]["temporal"] > 0.8 > 0.6 > said["accuracy"]["spatial"]
@@ -117,11 +119,11 @@ def features(predictor: TwoStreamPredictor, video: Path, place: UpdatePlace) -> 
 def test_kept_features_answer_as_the_networks_do(
     name: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = save_run(tmp_path / "base", make_models(INPUTS[name]))
-    place = place_of(folder, tmp_path, run)
+    base = save_run(tmp_path / "base", make_models(INPUTS[name]))
+    place = place_of(folder, tmp_path, base)
     video = write_timed(tmp_path / "pause.mkv", paused(2.0, 6.0, 3.0))
-    features_of(place, [each.model for each in loaded(run)], {video.name: video}, quiet)
-    predictor = TwoStreamPredictor.load(run)
+    features_of(place, [each.model for each in loaded(base)], {video.name: video}, quiet)
+    predictor = TwoStreamPredictor.load(base)
     # as a run that knows how long bouts last: each moment is looked at once
     monkeypatch.setattr(TwoStreamPredictor, "windows", TwoStreamPredictor.moments)
     clip = stored_clip(predictor, place.runs.glob("flow-*"), video)
@@ -151,9 +153,9 @@ def test_features_are_made_once_for_networks_and_a_video(
 ) -> None:
     from twostream.prediction import model_files
 
-    run = base_run(tmp_path)
-    place, videos = place_of(folder, tmp_path, run), {"a.mp4": folder / "a.mp4"}
-    models = [each.model for each in loaded(run)]
+    base = base_run(tmp_path)
+    place, videos = place_of(folder, tmp_path, base), {"a.mp4": folder / "a.mp4"}
+    models = [each.model for each in loaded(base)]
     first = features_of(place, models, videos, quiet)["a.mp4"]
     monkeypatch.setattr(model_files.TorchStream, "features", None)  # nothing is looked at again
     again = features_of(place, models, videos, quiet)["a.mp4"]
@@ -192,17 +194,17 @@ def test_networks_are_told_apart_by_all_but_their_last_layers() -> None:
 def test_what_cannot_be_updated_is_one_sentence(folder: Path, tmp_path: Path) -> None:
     videos = {"a.mp4": folder / "a.mp4"}
     with pytest.raises(UsageError, match=r"recipe quick start from nothing.*train first"):
-        update_run(place_of(folder, tmp_path, None), videos, tmp_path / "run")
+        update_run(place_of(folder, tmp_path, None), tmp_path / "run", videos)
     alone = tmp_path / "alone"
     alone.mkdir()
     (alone / "a.mp4").write_bytes((folder / "a.mp4").read_bytes())
     (alone / "labels.csv").write_text("path,label,start,end\na.mp4,left,0,16.8\n")
     with pytest.raises(DataError, match="only the class left"):
-        update_run(place_of(alone, tmp_path, base_run(tmp_path)), videos, tmp_path / "run")
+        update_run(place_of(alone, tmp_path, base_run(tmp_path)), tmp_path / "run", videos)
     squeeze = make_model(None, architecture="squeezenet1_0", crop_size=40)
     base = save_run(tmp_path / "squeeze", [squeeze])
     with pytest.raises(ModelError, match="squeezenet1_0 does not end with one full layer"):
-        update_run(place_of(folder, tmp_path, base), videos, tmp_path / "run")
+        update_run(place_of(folder, tmp_path, base), tmp_path / "run", videos)
     assert not (tmp_path / "run").exists()
 
 
@@ -216,8 +218,33 @@ def test_a_class_of_one_group_alone_is_learnt_all_the_same(folder: Path, tmp_pat
     (mine / "labels.csv").write_text("\n".join(rows))
     place = place_of(mine, tmp_path, base_run(tmp_path))
     videos = {path.name: path for path in mine.glob("*.mp4")}
-    update_run(place, videos, tmp_path / "run")
+    update_run(place, tmp_path / "run", videos)
     predictor = TwoStreamPredictor.load(tmp_path / "run")
     assert "jump" in predictor.spec.classes
     said = predictor.timeline(mine / "a.mp4")
     assert "jump" in {segment.label for segment in said.segments}
+
+
+def test_the_verb_updates_from_run_to_run(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    base, first, second = base_run(tmp_path), tmp_path / "one", tmp_path / "two"
+    assert run(["update", str(folder), "--run", str(base), "--out", str(first), "--json"]) == 0
+    said = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert said["stretches"] == 3 * len(PARTS) and set(said["accuracy"]) == {
+        *("spatial", "temporal", "fused")
+    }
+    before = {path: path.stat().st_mtime_ns for path in (first / "features").iterdir()}
+    assert len(before) == 3
+    assert run(["update", str(folder), "--run", str(first), "--out", str(second)]) == 0
+    assert {path: path.stat().st_mtime_ns for path in (first / "features").iterdir()} == before
+    assert sorted(path.name for path in second.iterdir()) == [
+        *("bouts.json", "fusion.json", "probed.json", "spatial.safetensors"),
+        "temporal.safetensors",
+    ]
+    one, two = ((path / "temporal.safetensors").read_bytes() for path in (first, second))
+    assert one == two
+    capsys.readouterr()
+    assert run(["update", str(folder), "--run", str(base), "--out", str(first)]) == 1
+    assert "holds a run: choose another --out" in capsys.readouterr().err
+    assert run(["predict", str(second), str(folder / "a.mp4"), "--timeline"]) == 0

@@ -20,6 +20,7 @@ from twostream.cli import (
     scores,
     serve,
     train,
+    update,
 )
 
 app = typer.Typer(
@@ -54,7 +55,7 @@ def _main(
 
 
 _MODULES = (
-    *(train, pretrain, predict, serve, scores, curve, data, convert, agreement),
+    *(train, update, pretrain, predict, serve, scores, curve, data, convert, agreement),
     *(export, hub, flow, reproduce),
 )
 for _module in _MODULES:

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 
 from twostream.checkpoint import StreamModel, save_model
 from twostream.datasets import Dataset
-from twostream.files import PROBED, write_json
 from twostream.labels.stretch_ids import span_of, stored_id
 from twostream.log_linear import answer, write_fusion
 from twostream.prediction.video_features import VideoFeatures, last_layer, softmax_scores
@@ -82,8 +81,8 @@ def probe_run(
         check: called before each fit; may raise.
 
     Returns:
-        What is said of it, in RUN/probed.json too: ``accuracy`` of the streams and ``fused``, of
-        the stretches by last layers that saw none of their group; ``stretches``, how many.
+        ``accuracy`` of the streams and ``fused``, of the stretches by last layers that saw none of
+        their group; ``stretches``, how many, and ``folds``, by how many such layers; ``classes``.
 
     Raises:
         DataError: fewer than two classes have labelled time.
@@ -112,9 +111,12 @@ def probe_run(
     if fit:
         scores = answer(fusion, {each.stream: each.scores for each in fit})
         accuracy["fused"] = float((scores.argmax(axis=1) == fit[0].labels).mean())
-    said = {"stretches": len(found.videos), "folds": len(folds), "accuracy": accuracy}
-    write_json(out / PROBED, said)
-    return said
+    return {
+        "classes": list(dataset.classes),
+        "stretches": len(found.videos),
+        "folds": len(folds),
+        "accuracy": accuracy,
+    }
 
 
 def _stretches(dataset: Dataset, features: Mapping[str, VideoFeatures]) -> _Stretches:

@@ -16,7 +16,9 @@ from typing import Any
 from twostream.checkpoint import StreamModel
 from twostream.datasets import RECORDINGS, Dataset, load_dataset
 from twostream.extraction import extract
+from twostream.files import ASKED, PROBED, read_json, write_json
 from twostream.initialise import initial_model
+from twostream.labels.stretch_ids import stored_id
 from twostream.prediction import TwoStreamPredictor
 from twostream.prediction.model_files import load_models
 from twostream.prediction.stored_timeline import FEATURES, stored_clip
@@ -32,6 +34,7 @@ from twostream.types import (
     DatasetSplit,
     LabeledVideo,
     Progress,
+    RunError,
     StoreError,
     UsageError,
     VideoError,
@@ -62,10 +65,16 @@ class UpdatePlace:
     device: str = "cpu"
 
 
+def kept_of(run: Path) -> Path | None:
+    """Return where an update keeps what it knows of videos; None: the run is of no update."""
+    found = read_json(run / PROBED).get("kept") if (run / PROBED).is_file() else None
+    return Path(found) if isinstance(found, str) else None
+
+
 def update_run(
     place: UpdatePlace,
-    videos: Mapping[str, Path],
     out: Path,
+    videos: Mapping[str, Path] | None = None,
     *,
     progress: Progress = no_progress,
 ) -> dict[str, Any]:
@@ -73,28 +82,36 @@ def update_run(
 
     Args:
         place: where everything is.
-        videos: video id -> file, of all that predictions are wanted of, labelled or not.
         out: the RUN.
+        videos: video id -> file, of all that are looked at, labelled or not; None: the labelled.
         progress: told how far each part is; may raise.
 
     Returns:
-        What ``probe_run`` does.
+        What ``probe_run`` does; in RUN/probed.json too, with what the run was made of.
 
     Raises:
+        RunError: the folder holds a run already, or something else.
         DataError: the labels cannot be used.
         UsageError: there is no network that has learnt anything.
         ModelError: a network that does not end with one full layer.
     """
+    if any((out / name).exists() for name in (ASKED, PROBED)):
+        raise RunError(f"{out} holds a run: choose another --out")
     dataset = load_dataset(str(place.labels), missing="leave out")
     if dataset.kind != RECORDINGS:
         raise DataError(f"{place.labels} has no labels with a start and an end: use train instead")
     models = load_models(place.base) if place.base else starting_models(place, dataset, progress)
     for model in models:
         last_layer(model)  # said before videos are looked at
+    if videos is None:
+        videos = {stored_id(video.video_id): video.path for video in dataset.videos}
     features = features_of(place, models, videos, progress)
-    return probe_run(
+    said = probe_run(
         models, dataset, features, out, check=lambda: progress("fitting last layers", 0, 0)
     )
+    base = str(place.base.resolve()) if place.base else None
+    write_json(out / PROBED, {**said, "base": base, "kept": str(place.runs.resolve())})
+    return said
 
 
 def starting_models(place: UpdatePlace, dataset: Dataset, progress: Progress) -> list[StreamModel]:

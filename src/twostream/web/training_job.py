@@ -246,7 +246,7 @@ def _train(
             settings=settings,
             device=options.device(),
         )
-        return update_run(place, update.videos, run, progress=tell)
+        return update_run(place, run, update.videos, progress=tell)
     try:
         return train_run(settings, run, options=options, progress=tell)
     except StoreError:
