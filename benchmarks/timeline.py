@@ -1,6 +1,6 @@
 """A long video through `predict --timeline`: speed over real time, and memory on the way.
 
-python benchmarks/timeline.py --video CLIP [--run RUN] [--minutes 60] [--out FILE.md] [--json]
+python benchmarks/timeline.py --video CLIP [--run RUN] [--flow dis] [--minutes 60] [--out FILE.md]
 
 The clip is looped into a real file of 320x240 px at 25 frames/s. Each engine goes through it in a
 process of its own, with the defaults of the command; memory is that process's peak so far, all
@@ -31,6 +31,7 @@ from rich.table import Table
 from twostream.flow.opencv import one_opencv_thread
 from twostream.prediction import TwoStreamPredictor
 from twostream.prediction.timeline import LONG
+from twostream.recipes import Recipe, make_recipe
 from twostream.video import VideoReader, VideoWriter
 
 FPS = 25
@@ -49,13 +50,14 @@ def main() -> None:
     parser.add_argument("--video", type=Path, required=True, help="a real clip, to be looped")
     parser.add_argument("--run", type=Path)
     parser.add_argument("--recipe", default="standard", help="of the networks without a RUN")
+    parser.add_argument("--flow", help="of the networks without a RUN, instead of the recipe's")
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--out", type=Path, help="write the table here as Markdown")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
-        folders = engines(options.run, work, options.recipe)
+        folders = engines(options.run, work, make_recipe(options.recipe, flow=options.flow))
         video = looped(options.video, work / "long.avi", round(options.minutes * 60 * FPS))
         results = {engine: alone(folder, video, measure) for engine, folder in folders.items()}
         spent = {engine: alone(folder, video, parts) for engine, folder in folders.items()}
@@ -80,17 +82,16 @@ def main() -> None:
     Console().print(table)
 
 
-def engines(run: Path | None, work: Path, recipe: str) -> dict[str, Path]:
+def engines(run: Path | None, work: Path, recipe: Recipe) -> dict[str, Path]:
     """Return a folder for each engine: the RUN, or untrained networks, and its export."""
     from twostream.checkpoint import save_model
     from twostream.export import export_onnx
     from twostream.initialise import untrained_model
-    from twostream.recipes import make_recipe
 
     if run is None:
         run = work / "run"
         for stream in ("spatial", "temporal"):
-            model = untrained_model(stream, ("walk", "run"), recipe=make_recipe(recipe))
+            model = untrained_model(stream, ("walk", "run"), recipe=recipe)
             save_model(run / f"{stream}.safetensors", model)
     export_onnx(run, work / "onnx")
     return {"torch": run, "onnxruntime": work / "onnx"}
@@ -211,6 +212,7 @@ def page(
             for name in next(iter(spent.values()))
         ),
     ]
+    recipe += f", flow `{options.flow}`" if options.flow else ""
     nets = f"of the recipe `{recipe}`, untrained (speed does not care)"
     if options.run:
         nets = "of a trained run"
