@@ -84,18 +84,19 @@ def fuse(
     return _result(matched, np.asarray(total, np.float32), "probabilities", method)
 
 
-def log_linear_fusion(fit: Sequence[VideoScores]) -> LogLinear:
+def log_linear_fusion(fit: Sequence[VideoScores], *, alike: bool = False) -> LogLinear:
     """Learn how much each stream counts.
 
     Args:
         fit: one ``VideoScores`` a stream, of training clips that its net was not trained on; clips
             that a stream could not read, and clips without a label, are left out.
+        alike: each class counts alike, and not each clip, see ``log_linear.learn``.
 
     Raises:
         DataError: classes or videos differ, or fewer than two classes are among the clips.
     """
     scores, labels = _to_learn_from(fit)
-    return learn(fit[0].classes, [each.stream for each in fit], scores, labels)
+    return learn(fit[0].classes, [each.stream for each in fit], scores, labels, alike=alike)
 
 
 def evidence(fit: Sequence[VideoScores]) -> float:

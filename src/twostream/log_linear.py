@@ -208,6 +208,8 @@ def learn(
     streams: Sequence[str],
     scores: Sequence[Scores],
     labels: NDArray[np.int64],
+    *,
+    alike: bool = False,
 ) -> LogLinear:
     """Learn the weights by maximum likelihood, with a weak prior.
 
@@ -216,6 +218,9 @@ def learn(
         streams: s names.
         scores: of each stream (n, k) probabilities of clips that its net was not trained on.
         labels: (n,) their classes, 0 to k - 1.
+        alike: each class counts alike, and not each clip, as in the training of the nets: where one
+            class is most of the clips ("other", in recordings), the others would have no say in
+            how much a stream that tells them apart is worth.
 
     Raises:
         DataError: fewer than two classes among the clips, or scores that are no numbers.
@@ -227,10 +232,14 @@ def learn(
             )
     if len(np.unique(labels)) < 2:
         raise DataError("fusion is learnt from training scores of at least two classes")
-    weights = _likeliest(scores, labels)
+    counts = np.ones(len(labels))
+    if alike:
+        present, numbers, sizes = np.unique(labels, return_inverse=True, return_counts=True)
+        counts = len(labels) / (len(present) * sizes[numbers])
+    weights = _likeliest(scores, labels, counts)
     if weights.sum() < LEAST:
         weights = np.full(len(scores), LEAST / len(scores))
-    alone = [max(float(_likeliest([each], labels)[0]), LEAST) for each in scores]
+    alone = [max(float(_likeliest([each], labels, counts)[0]), LEAST) for each in scores]
     return LogLinear(
         tuple(classes),
         tuple(streams),
@@ -242,8 +251,10 @@ def learn(
     )
 
 
-def _likeliest(scores: Sequence[Scores], labels: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return (s,) the weights of the highest posterior; the problem is convex."""
+def _likeliest(
+    scores: Sequence[Scores], labels: NDArray[np.int64], counts: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return (s,) the weights of the highest posterior; (n,) counts of clips. It is convex."""
     from scipy.optimize import minimize
 
     logs = np.stack([np.log(np.maximum(each, FLOOR, dtype=np.float64)) for each in scores])
@@ -258,8 +269,9 @@ def _likeliest(scores: Sequence[Scores], labels: NDArray[np.int64]) -> NDArray[n
         sums = powers.sum(axis=1, keepdims=True)
         expected = (logs * (powers / sums)).sum(axis=2)
         away = (weights - centre) / PRIOR_DEVIATION
-        loss = (highest + np.log(sums)).sum() - (weights @ truth).sum() + (away @ away) / 2
-        return float(loss), (expected - truth).sum(axis=1) + away / PRIOR_DEVIATION
+        losses = (highest + np.log(sums))[:, 0] - weights @ truth
+        loss = float(counts @ losses + (away @ away) / 2)
+        return loss, (expected - truth) @ counts + away / PRIOR_DEVIATION
 
     start = np.full(len(scores), centre)
     bounds = [(0.0, None)] * len(scores)

@@ -165,14 +165,18 @@ def joined(parts: Sequence[VideoScores]) -> VideoScores:
     )
 
 
-def learnt_fusion(fit: Sequence[VideoScores], folds: Sequence[DatasetSplit]) -> LogLinear | None:
+def learnt_fusion(
+    fit: Sequence[VideoScores], folds: Sequence[DatasetSplit], *, alike: bool = False
+) -> LogLinear | None:
     """Learn how much each stream counts from out-of-fold scores; None where that cannot be.
+
+    Of classes ``alike``, or of clips.
 
     A class that a fold's nets were not trained on, since all its clips are of one group, says
     nothing of the nets that know it: its clips are left out.
     """
     try:
-        fusion = log_linear_fusion(_known(fit, folds))
+        fusion = log_linear_fusion(_known(fit, folds), alike=alike)
     except DataError as error:
         logger.warning(f"no fusion could be learnt, the average of the streams answers: {error}")
         return None

@@ -32,6 +32,9 @@ logger = logging.getLogger(__name__)
 LOOKS = 3  # a labelled stretch, of about two seconds, is learnt from
 FOLDS = 3  # of the groups, so that the fusion is learnt from what last layers had not seen
 
+TOLERANCE = (
+    1e-2  # of a fit: a hundredth of it takes five times as long, and is no better out of fold
+)
 NEVER = -30.0  # bias of a class that no stretch is of
 
 Layer = tuple[NDArray[np.float32], NDArray[np.float32]]  # (k, d) and (k,)
@@ -99,7 +102,7 @@ def probe_run(
     )
     folds = _folds(dataset, found.videos, seed)
     fit = [_out_of_fold(model, found, folds, check) for model in models] if folds else []
-    fusion = learnt_fusion(fit, folds) if len(fit) > 1 else None
+    fusion = learnt_fusion(fit, folds, alike=True) if len(fit) > 1 else None
     for model in models:
         check()
         layer = _layer(model, found, whole)
@@ -180,15 +183,16 @@ def _layer(model: StreamModel, found: _Stretches, split: DatasetSplit) -> Layer:
     """
     rows, classes = found.rows(split.train), split.classes
     name, labels = model.spec.stream, found.labels[rows]
-    looks = np.einsum("nlmd,m->nld", found.looks[name][rows].astype(np.float32), found.shares[name])
+    seen = np.einsum("nlmd,m->nld", found.looks[name][rows].astype(np.float32), found.shares[name])
     present, numbers, sizes = np.unique(labels, return_inverse=True, return_counts=True)
-    counts = len(labels) / (len(present) * sizes[numbers]) / looks.shape[1]
+    counts = len(labels) / (len(present) * sizes[numbers]) / LOOKS
     fitted = fitted_probe(
-        looks.reshape(-1, looks.shape[-1]),
-        np.repeat(labels, looks.shape[1]),
-        np.repeat(counts, looks.shape[1]),
+        seen.reshape(-1, seen.shape[-1]),
+        np.repeat(labels, LOOKS),
+        np.repeat(counts, LOOKS),
+        tolerance=TOLERANCE,
     )
-    weight = np.zeros((len(classes), looks.shape[-1]), np.float32)
+    weight = np.zeros((len(classes), seen.shape[-1]), np.float32)
     bias = np.full(len(classes), NEVER, np.float32)
     weight[present], bias[present] = fitted
     return weight, bias

@@ -68,13 +68,16 @@ def fitted_probe(
     features: NDArray[np.floating[Any]],
     labels: NDArray[np.int64],
     counts: NDArray[np.floating[Any]] | None = None,
+    *,
+    tolerance: float = 1e-4,
 ) -> tuple[NDArray[np.floating[Any]], NDArray[np.floating[Any]]]:
     """Fit a regularised multinomial logistic regression to standardised features.
 
     Args:
-        features: (n, d), one row a clip, or a look at one.
+        features: (n, d), one row a clip.
         labels: (n,) of k >= 2 different classes.
-        counts: (n,) how much of a clip each row counts; None: all of one.
+        counts: (n,) how often each clip counts; None: once.
+        tolerance: the largest part of the gradient where the fit ends (scikit-learn's ``tol``).
 
     Returns:
         Weights (k, d) and biases (k,) for features as they are, classes ascending.
@@ -84,7 +87,7 @@ def fitted_probe(
     mean, deviation = features.mean(axis=0), features.std(axis=0)
     # one that hardly ever answers must not weigh a thousand times what the others do
     deviation = np.maximum(deviation, max(0.1 * float(deviation.mean()), 1e-12))
-    probe = LogisticRegression(C=STRENGTH, max_iter=2000)
+    probe = LogisticRegression(C=STRENGTH, tol=tolerance, max_iter=2000)
     probe.fit((features - mean) / deviation, labels, sample_weight=counts)
     weight, bias = probe.coef_ / deviation, probe.intercept_
     if len(weight) == 1:  # of two classes scikit-learn gives the second one's alone
