@@ -159,6 +159,20 @@ def test_a_class_without_clips_can_still_be_answered() -> None:
     assert (fused[~seen].argmax(axis=1) == 3).mean() > 0.7
 
 
+def test_classes_count_alike_where_that_is_asked_for() -> None:
+    """As if the rarer class had as many clips: here three times each."""
+    scores, labels = experts(400, 2, (1.0, 0.5), (2.0, 0.7))
+    rare = np.flatnonzero(labels == 1)[:60]
+    common = np.flatnonzero(labels == 0)[:180]
+    some, thrice = np.concatenate([common, rare]), np.concatenate([common, *[rare] * 3])
+    alike = learn(("a", "b"), STREAMS, [each[some] for each in scores], labels[some], alike=True)
+    wanted = learn(("a", "b"), STREAMS, [each[thrice] for each in scores], labels[thrice])
+    plain = learn(("a", "b"), STREAMS, [each[some] for each in scores], labels[some])
+    np.testing.assert_allclose(alike.weights, wanted.weights, rtol=0.02)
+    np.testing.assert_allclose(alike.alone, wanted.alone, rtol=0.02)
+    assert np.abs(np.subtract(plain.weights, wanted.weights)).max() > 0.05
+
+
 def test_what_cannot_be_learnt_from() -> None:
     scores, labels = experts(30, 3, (1.0, 1.0), (1.0, 1.0))
     with pytest.raises(DataError, match="at least two classes"):
