@@ -68,7 +68,7 @@ class Study:
         labels = Labels(tuple(each for each in known.values() if each.watched), self.classes)
         dataset = read_recordings(labels, self.folder)
         with tempfile.TemporaryDirectory() as run:
-            probe_run(self.models, dataset, self.features, Path(run), seed=seed)
+            probe_run(self.models, dataset, labels, self.features, Path(run), seed=seed)
             return TwoStreamPredictor.load(run)
 
     def f1(self, predictor: TwoStreamPredictor, videos: Sequence[str]) -> float:

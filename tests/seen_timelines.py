@@ -9,6 +9,7 @@ from typing import Any, Self
 import numpy as np
 import pytest
 
+from twostream.bout_model import THRESHOLD
 from twostream.prediction import Segment, Timeline, TwoStreamPredictor
 from twostream.prediction.timeline import LONG
 from twostream.types import VideoError
@@ -55,7 +56,7 @@ class Seen:
 
         class Loaded:
             spec = make_models(None)[0].spec
-            windows = LONG
+            windows, threshold = LONG, THRESHOLD
             timeline = staticmethod(lambda *given, **more: stand_in.timeline(*given, **more))
 
         monkeypatch.setattr(TwoStreamPredictor, "load", lambda run, device: Loaded())

@@ -28,9 +28,12 @@ BOUTS_NAME = "bouts.json"
 METHOD = "hidden semi-Markov"
 
 # Scores of neighbouring moments come of the same frames and do not count as often as they are
-# taken: a stack of ten fields at 25 frames/s spans this time, which counts as one look. Twice or
-# half of it gives the same bouts on held-out recordings.
+# taken: a stack of ten fields at 25 frames/s spans this time, which counts as one look. Where the
+# scores are good twice or half of it gives the same bouts; where classes are many and hard to tell,
+# and bouts are short, a model that believes so little sees none, so that held-out recordings choose
+# (``run.bout_evidence``).
 LOOK_SECONDS = 0.4
+THRESHOLD = 0.4  # a score below it is "none of these", unless they choose otherwise
 # Below it a score says "not this class" and no more: one moment must not rule a class out.
 FLOOR = 1e-3
 # The shortest bout is half of what nine in ten labelled ones exceed: labels of new videos are not
@@ -50,6 +53,8 @@ class BoutModel:
         bouts: how many it was learnt from.
         together: class -> the labels that hold at once in it; other classes are one label.
         points: labels that are point events: a bout tells where one is, by its middle.
+        look_seconds: time whose scores count as one look.
+        threshold: a bout whose mean score is below it is "none of these".
     """
 
     classes: tuple[str, ...]
@@ -59,8 +64,14 @@ class BoutModel:
     bouts: int
     together: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     points: tuple[str, ...] = ()
+    look_seconds: float = LOOK_SECONDS
+    threshold: float = THRESHOLD
 
     def __post_init__(self) -> None:
+        if not (math.isfinite(self.look_seconds) and self.look_seconds > 0):
+            raise ValueError(f"a look takes more than 0 seconds, got {self.look_seconds}")
+        if not 0 <= self.threshold <= 1:
+            raise ValueError(f"a threshold lies in 0..1, got {self.threshold}")
         columns = (self.shortest_seconds, self.mean_seconds, self.shares)
         if not all(len(column) == len(self.classes) > 0 for column in columns):
             raise ValueError(f"a duration and a share for each of {len(self.classes)} classes")
@@ -95,7 +106,7 @@ class BoutModel:
         >>> model.decode([np.stack([1 - walking, walking], axis=1)], 0.5)
         [(0, 5, 0), (5, 9, 1)]
         """
-        path, counts = _LikeliestPath(self, step_seconds), min(step_seconds / LOOK_SECONDS, 1)
+        path, counts = _LikeliestPath(self, step_seconds), min(step_seconds / self.look_seconds, 1)
         for some in scores:
             evidence = np.log(np.maximum(some, FLOOR)) * counts
             for row in np.asarray(evidence, np.float64):
@@ -122,6 +133,8 @@ class BoutModel:
                 for name, (shortest, mean, share) in zip(self.classes, rows, strict=True)
             },
             "points": list(self.points),
+            "look_seconds": self.look_seconds,
+            "threshold": self.threshold,
         }
 
     @classmethod
@@ -143,6 +156,8 @@ class BoutModel:
             bouts=said.bouts,
             together={name: each.labels for name, each in said.classes.items() if each.labels},
             points=said.points,
+            look_seconds=said.look_seconds,
+            threshold=said.threshold,
         )
 
 
@@ -163,6 +178,8 @@ class _Written:
     bouts: int
     classes: dict[str, _OfClass]
     points: tuple[str, ...] = ()
+    look_seconds: float = LOOK_SECONDS
+    threshold: float = THRESHOLD
 
 
 class _LikeliestPath:
@@ -266,7 +283,7 @@ class Belief:
     """
 
     def __init__(self, model: BoutModel) -> None:
-        self._mean = np.array(model.mean_seconds)
+        self._mean, self._look = np.array(model.mean_seconds), model.look_seconds
         shares = np.array(model.shares)
         others = np.maximum(1 - shares, FLOOR)
         # row: what ends; column: what follows it, another class
@@ -276,11 +293,11 @@ class Belief:
 
     def update(self, scores: NDArray[np.floating[Any]], seconds: float) -> NDArray[np.float32]:
         """Return (k,) probabilities of a moment; ``seconds`` ascend from call to call."""
-        passed = LOOK_SECONDS / 2 if self._at is None else max(seconds - self._at, 0.0)
+        passed = self._look / 2 if self._at is None else max(seconds - self._at, 0.0)
         self._at = seconds
         ended = 1 - np.exp(-passed / self._mean)
         likely = self._now * (1 - ended) + (self._now * ended) @ self._next
-        likely = likely * np.maximum(scores, FLOOR) ** min(passed / LOOK_SECONDS, 1.0)
+        likely = likely * np.maximum(scores, FLOOR) ** min(passed / self._look, 1.0)
         self._now = likely / likely.sum()
         return np.asarray(self._now, np.float32)
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from twostream.alerts import Rule
     from twostream.alerts.alerting import Alerting
     from twostream.alerts.targets import Target
+    from twostream.bout_model import THRESHOLD
     from twostream.cli.live_display import Display
     from twostream.prediction import TwoStreamPredictor
     from twostream.prediction.live import Live, LivePrediction
@@ -40,7 +41,7 @@ def watch(
     from twostream.cli.live_display import Display
     from twostream.prediction import TwoStreamPredictor
     from twostream.prediction.live_several import LiveSeveral
-    from twostream.prediction.timeline import THRESHOLD, check_threshold
+    from twostream.prediction.timeline import check_threshold
     from twostream.threads import num_cores
 
     threshold = asked.pop("threshold", THRESHOLD)

@@ -59,7 +59,11 @@ def predict(
         WINDOWS,
     ),
     smooth: float = own(None, "Seconds that scores are averaged over; default 1.5.", WINDOWS),
-    threshold: float = own(None, 'A best score below it is "none of these"; default 0.4.', WINDOWS),
+    threshold: float = own(
+        None,
+        'A best score below it is "none of these"; default 0.4, or what the run has chosen.',
+        WINDOWS,
+    ),
     alert: list[str] = own(
         None,
         'When to raise an alarm: "fall > 0.8 for 1 s every 10 min". With --timeline: how often it '

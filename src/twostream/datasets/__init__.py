@@ -19,6 +19,7 @@ from twostream.datasets.dataset import (
 )
 from twostream.datasets.frame_folders import NOTED, frame_folders, is_one_video
 from twostream.datasets.image_folders import ImageSplit, LabeledImages, load_images
+from twostream.datasets.labelled_recordings import labels_in
 from twostream.datasets.lists import Missing
 from twostream.datasets.loading import load_dataset
 from twostream.datasets.reading import READING
@@ -46,6 +47,7 @@ __all__ = [
     "groups_on_both_sides",
     "is_one_video",
     "known_alone",
+    "labels_in",
     "load_dataset",
     "load_images",
     "of_equal_size",

@@ -37,7 +37,9 @@ class RecordingsUnderTest:
     seconds: dict[str, float]
 
 
-def recordings_under_test(dataset: Dataset, test: Sequence[LabeledVideo]) -> RecordingsUnderTest:
+def recordings_under_test(
+    dataset: Dataset, test: Sequence[LabeledVideo], labels: Labels | None = None
+) -> RecordingsUnderTest:
     """Return the recordings that stretches are tested of, with what their label file says now.
 
     All that was watched of a recording is tested if none of its stretches is used otherwise. Where
@@ -47,11 +49,13 @@ def recordings_under_test(dataset: Dataset, test: Sequence[LabeledVideo]) -> Rec
     Args:
         dataset: of recordings; its stretches tell which of them are used otherwise.
         test: the stretches that are tested.
+        labels: what people say of them; None: what the label file says now.
 
     Raises:
         DataError: the labels or all their videos are gone.
     """
-    if (labels := labels_in(dataset.root)) is None:
+    labels = labels or labels_in(dataset.root)
+    if labels is None:
         raise DataError(f"{dataset.root} has no labels in time any more: put them back")
     tested, chosen = defaultdict[str, list[float]](list), {video.video_id for video in test}
     for video in test:

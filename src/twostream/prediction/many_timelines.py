@@ -204,6 +204,8 @@ def _asked(predictor: TwoStreamPredictor, options: Mapping[str, Any]) -> dict[st
     if unknown := sorted(set(options) - set(known)):
         raise UsageError(f"a time line has no option {unknown[0]}, but {', '.join(known)}")
     asked = known | dict(options)
+    if asked["threshold"] is None:
+        asked["threshold"] = predictor.threshold
     check_threshold(asked["threshold"])
     windows = asdict(
         predictor.windows.changed(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from twostream.bout_model import BoutModel, read_bouts
+from twostream.bout_model import THRESHOLD, BoutModel, read_bouts
 from twostream.extraction.idle_threads import Helpers
 from twostream.extraction.pauses import all_warnings, pause_warning
 from twostream.flow import make_estimator
@@ -31,7 +31,6 @@ from twostream.prediction.looks import Looks, num_together, together
 from twostream.prediction.prediction import Prediction, StreamScorer
 from twostream.prediction.timeline import (
     LONG,
-    THRESHOLD,
     Timeline,
     Windows,
     check_threshold,
@@ -160,6 +159,11 @@ class TwoStreamPredictor:
         """How a run looks at a video that knows how long bouts last: at each moment once."""
         inputs = [each.spec.temporal for each in self.streams.values()]
         return looks(max((each.length + 1 if each else 1) for each in inputs) / self.spec.fps)
+
+    @property
+    def threshold(self) -> float:
+        """Below it a score says "none of these" in a time line, unless something else is asked."""
+        return THRESHOLD if self.bouts is None else self.bouts.threshold
 
     @property
     def together(self) -> Mapping[str, tuple[str, ...]]:
@@ -294,7 +298,7 @@ class TwoStreamPredictor:
         every_seconds: float | None = None,
         positions: int | None = None,
         smooth_seconds: float | None = None,
-        threshold: float = THRESHOLD,
+        threshold: float | None = None,
         progress: Progress = no_progress,
     ) -> Timeline:
         """Tell what happens when in a video of any length, at constant memory.
@@ -307,7 +311,7 @@ class TwoStreamPredictor:
             window_seconds, every_seconds, positions, smooth_seconds: see ``Windows``; None: as of
                 ``windows``.
             threshold: where the best score of a window, or the mean score of a bout where the run
-                knows how long they last, is below it, the label is None.
+                knows how long they last, is below it, the label is None; None: the run's own.
             progress: told how many seconds are done, of all as far as is known; they are equal at
                 the end alone.
 
@@ -321,6 +325,7 @@ class TwoStreamPredictor:
             positions=positions,
             smooth_seconds=smooth_seconds,
         )
+        threshold = self.threshold if threshold is None else threshold
         check_threshold(threshold)
         store = StoreSettings.of_model(self.spec).complete()
         make = partial(make_on_device, store.flow, store.parameters, "cpu")

@@ -129,5 +129,6 @@ def stored_timeline(
         warning=warning,
         pauses=[(first / rate, end / rate) for first, end in pauses],
         smooth_seconds=windows.smooth_seconds,
+        threshold=predictor.threshold,
         bouts=predictor.bouts,
     )

@@ -13,12 +13,11 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from twostream.bout_model import LOOK_SECONDS, BoutModel
+from twostream.bout_model import LOOK_SECONDS, THRESHOLD, BoutModel
 from twostream.prediction.prediction import Prediction
 from twostream.sampling import between_pauses
 from twostream.types import Stream, UsageError
 
-THRESHOLD = 0.4
 NONE_LABEL = "none of these"
 UNSEEN_LABEL = "no frames"
 _TIME_TOLERANCE = 1e-6
@@ -163,27 +162,16 @@ class Timeline:
         streams = {s: np.stack([w.streams[s] for w in windows]) for s in windows[0].streams}
         scores = np.stack([w.scores for w in windows])
         classes = windows[0].classes
-        smoothed, segments = [], list[Segment]()
-        for rows, start, end in _runs(times, pauses, seconds):
-            if segments:
-                segments.append(Segment(segments[-1].end_seconds, start, None, None))
-            smoothed.append(smooth(times[rows], scores[rows], smooth_seconds))
-            find = find_segments if bouts is None else partial(find_bouts, bouts)
-            segments += find(
-                times[rows],
-                smoothed[-1],
-                classes,
-                threshold=threshold,
-                seconds=end,
-                start_seconds=start,
-            )
+        runs = _runs(times, pauses, seconds)
+        smoothed = [smooth(times[rows], scores[rows], smooth_seconds) for rows, _, _ in runs]
+        segments = _segments(times, np.concatenate(smoothed), classes, runs, threshold, bouts)
         return cls(
             video,
             classes,
             times,
             np.concatenate(smoothed),
             streams,
-            tuple(segments),
+            segments,
             warning,
             seconds,
             tuple(pauses),
@@ -192,6 +180,13 @@ class Timeline:
             np.array([w.end_seconds for w in windows]),
             scores,
         )
+
+    def decoded(self, bouts: BoutModel) -> Timeline:
+        """Return what it would be by another model of the bouts, and its threshold."""
+        segments = _segments(
+            self.times, self.scores, self.classes, self.runs(), bouts.threshold, bouts
+        )
+        return replace(self, segments=segments)
 
     def spans(self) -> list[tuple[float, float]]:
         """Return which time each window stands for: (start, end), seconds, midway to the next."""
@@ -251,6 +246,31 @@ def smooth(
     after = np.searchsorted(times, times + reach)
     sums = np.concatenate([np.zeros((1, scores.shape[1])), np.cumsum(scores, 0, np.float64)])
     return ((sums[after] - sums[first]) / (after - first)[:, None]).astype(np.float32)
+
+
+def _segments(
+    times: NDArray[np.float64],
+    scores: NDArray[np.float32],
+    classes: Sequence[str],
+    runs: Sequence[tuple[slice, float, float]],
+    threshold: float,
+    bouts: BoutModel | None,
+) -> tuple[Segment, ...]:
+    """Return the segments of smoothed scores, with one for each pause between the runs."""
+    find = find_segments if bouts is None else partial(find_bouts, bouts)
+    segments = list[Segment]()
+    for rows, start, end in runs:
+        if segments:
+            segments.append(Segment(segments[-1].end_seconds, start, None, None))
+        segments += find(
+            times[rows],
+            scores[rows],
+            classes,
+            threshold=threshold,
+            seconds=end,
+            start_seconds=start,
+        )
+    return tuple(segments)
 
 
 def find_segments(

@@ -68,9 +68,8 @@ class VideoFeatures:
         """Return stream -> (n, k) softmax scores by the last layers of these networks."""
         found = dict[Stream, NDArray[np.float32]]()
         for model in models:
-            name, last = model.spec.stream, last_layer(model)
-            weight, bias = (each.detach().cpu().numpy() for each in (last.weight, last.bias))
-            found[name] = softmax_scores(self.features[name], self.shares[name], weight, bias)
+            name = model.spec.stream
+            found[name] = softmax_scores(self.features[name], self.shares[name], last_layer(model))
         return found
 
     def save(self, path: Path) -> None:
@@ -117,19 +116,19 @@ class VideoFeatures:
 def softmax_scores(
     features: NDArray[np.floating[Any]],
     shares: NDArray[np.float32],
-    weight: NDArray[np.float32],
-    bias: NDArray[np.float32],
+    layer: nn.Linear,
 ) -> NDArray[np.float32]:
     """Return (n, k) scores: the mean over crops of the softmax of a last layer's answers.
 
     Args:
         features: (n, m, d) of m crops each.
         shares: (m,) how much each crop counts.
-        weight, bias: (k, d) and (k,) of the last layer.
+        layer: the last layer, from d to k.
     """
+    weight, bias = (each.detach().cpu().float().numpy() for each in (layer.weight, layer.bias))
     found = np.zeros((len(features), len(bias)), np.float32)
     for crop, share in enumerate(shares):
-        logits = features[:, crop].astype(np.float32) @ weight.T.astype(np.float32) + bias
+        logits = features[:, crop].astype(np.float32) @ weight.T + bias
         powers = np.exp(logits - logits.max(axis=1, keepdims=True))
         found += share * powers / powers.sum(axis=1, keepdims=True)
     return found
@@ -235,6 +234,7 @@ def featured_timeline(
         warning=features.warning,
         pauses=[(first / rate, end / rate) for first, end in features.pauses],
         smooth_seconds=predictor.moments.smooth_seconds,
+        threshold=predictor.threshold,
         bouts=predictor.bouts,
     )
 

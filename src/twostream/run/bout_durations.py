@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from twostream.bout_model import learn, read_bouts, write_bouts
+from twostream.bout_model import BoutModel, learn, read_bouts, write_bouts
 from twostream.datasets import Dataset
 from twostream.labels.recordings import Span, joined
 from twostream.labels.stretch_ids import span_of, stored_id
+from twostream.run.bout_evidence import HeldOut, chosen_evidence
 from twostream.types import DatasetSplit, LabeledVideo, RunError
 
 logger = logging.getLogger(__name__)
@@ -18,8 +19,20 @@ logger = logging.getLogger(__name__)
 _TOUCHING_SECONDS = 0.0015  # ids of pieces are rounded to milliseconds
 
 
-def learn_bouts(run: Path, split: DatasetSplit, dataset: Dataset) -> None:
-    """Write RUN/bouts.json from the training side's labelled stretches, where none can be read."""
+def learn_bouts(
+    run: Path,
+    split: DatasetSplit,
+    dataset: Dataset,
+    held_out: Callable[[BoutModel], Sequence[HeldOut]] = lambda _: (),
+) -> None:
+    """Write RUN/bouts.json from the training side's labelled stretches, where none can be read.
+
+    Args:
+        run: the folder.
+        split, dataset: whose training side it is.
+        held_out: gives time lines of recordings by networks that had not seen them, made with such
+            a model, to choose by how much scores count.
+    """
     try:
         known = read_bouts(run)
     except RunError as error:
@@ -28,8 +41,10 @@ def learn_bouts(run: Path, split: DatasetSplit, dataset: Dataset) -> None:
     if known is None:
         bouts = labelled_bouts(split.train, split.classes)
         model = learn(split.classes, bouts, dataset.together, dataset.points)
-        write_bouts(run, model)
         logger.info(model.in_words())
+        if folds := held_out(model):
+            model = chosen_evidence(model, folds)
+        write_bouts(run, model)
 
 
 def count_bouts(clips: Sequence[LabeledVideo]) -> int:

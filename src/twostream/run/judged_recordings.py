@@ -10,10 +10,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from twostream.bout_model import BoutModel
 from twostream.datasets import RECORDINGS, Dataset, RecordingsUnderTest, recordings_under_test
 from twostream.files import read_json, write_json, write_text
 from twostream.judging import compare_labels, time_budget
@@ -21,16 +23,22 @@ from twostream.labels import Labels, Recording, csv_table, write_labels
 from twostream.labels.formats import joined_labels
 from twostream.labels.holds import file_stems
 from twostream.labels.recordings import Span
+from twostream.log_linear import LogLinear
 from twostream.prediction import TwoStreamPredictor
 from twostream.prediction.answering_files import answering_files
+from twostream.prediction.model_files import load_models
 from twostream.prediction.stored_timeline import stored_timeline
 from twostream.prediction.timeline import Timeline
 from twostream.prediction.timeline_labels import timeline_labels
 from twostream.report.recording_results import AGREEMENT, BUDGET, FOLDER, MADE, PREDICTED, TRUE
+from twostream.run.bout_durations import learn_bouts
+from twostream.run.bout_evidence import HeldOut
+from twostream.run.cross_fitting import fold_folder
 from twostream.schema import from_json
 from twostream.store.clips import Clips
 from twostream.types import (
     DataError,
+    DatasetSplit,
     LabeledVideo,
     Progress,
     RunError,
@@ -182,6 +190,45 @@ def _predicted(
         note = f"{video_id} cannot be read, so all its bouts count as missed: {why}"
         parts.append(Labels((Recording(video_id, ()),), (), notes=(note,)))
     return joined_labels(folder, parts)
+
+
+def settle_bouts(
+    job: TrainingRun,
+    stored: StoredSplit,
+    folds: Sequence[DatasetSplit],
+    fusion: LogLinear | None,
+) -> None:
+    """Learn how long bouts last, and of held-out recordings how much scores count beside that."""
+    held_out = partial(_lines_of_folds, job, stored, folds, fusion)
+    learn_bouts(job.out, job.split, job.dataset, held_out)
+
+
+def _lines_of_folds(
+    job: TrainingRun,
+    stored: StoredSplit,
+    folds: Sequence[DatasetSplit],
+    fusion: LogLinear | None,
+    bouts: BoutModel,
+) -> list[HeldOut]:
+    """Return time lines of the recordings of each fold, by the networks that did not see them."""
+    parts = []
+    for fold in folds:
+        folder = job.out / job.settings.fold_folder / fold_folder(fold)
+        models = load_models(folder)
+        predictor = TwoStreamPredictor.from_models(
+            models, device=job.options.device(), fusion=fusion, bouts=bouts
+        )
+        tested = recordings_under_test(job.dataset, fold.test)
+        whole, done, lines = round(sum(tested.seconds.values()), 1), 0.0, dict[str, Timeline]()
+        for video_id, seconds in tested.seconds.items():
+            told = _part_of(job.progress, video_id, done, seconds, whole)
+            try:
+                lines[video_id] = _timeline(predictor, tested, video_id, stored.clips, told)
+            except VideoError as error:
+                logger.warning(f"{video_id}: {error}")
+            done += seconds
+        parts.append(HeldOut(tested.labels, lines))
+    return parts
 
 
 def _timeline(

@@ -16,12 +16,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from twostream.bout_model import BoutModel
 from twostream.checkpoint import StreamModel, save_model
-from twostream.datasets import Dataset
+from twostream.datasets import Dataset, recordings_under_test
+from twostream.labels import Labels
 from twostream.labels.stretch_ids import span_of, stored_id
 from twostream.log_linear import answer, write_fusion
-from twostream.prediction.video_features import VideoFeatures, last_layer, softmax_scores
+from twostream.prediction import TwoStreamPredictor
+from twostream.prediction.video_features import (
+    VideoFeatures,
+    featured_timeline,
+    last_layer,
+    softmax_scores,
+)
 from twostream.run.bout_durations import learn_bouts
+from twostream.run.bout_evidence import HeldOut
 from twostream.run.cross_fitting import learnt_fusion
 from twostream.sampling import even_indices
 from twostream.training.linear_start import fitted_probe
@@ -66,6 +75,7 @@ class _Stretches:
 def probe_run(
     models: Sequence[StreamModel],
     dataset: Dataset,
+    labels: Labels,
     features: Mapping[str, VideoFeatures],
     out: Path,
     *,
@@ -77,6 +87,7 @@ def probe_run(
     Args:
         models: one or both streams; they stay as they are.
         dataset: labelled stretches of recordings, of all its classes.
+        labels: that they are of.
         features: video id of a recording -> what these networks make of it; recordings without are
             left out.
         out: its folder.
@@ -101,15 +112,30 @@ def probe_run(
         dataset=dataset.name, name="all", classes=dataset.classes, train=found.videos, test=()
     )
     folds = _folds(dataset, found.videos, seed)
-    fit = [_out_of_fold(model, found, folds, check) for model in models] if folds else []
+    of_folds = [_models(models, found, fold, check) for fold in folds]
+    fit = [_out_of_fold(i, of_folds, found, folds) for i in range(len(models))] if folds else []
     fusion = learnt_fusion(fit, folds, alike=True) if len(fit) > 1 else None
-    for model in models:
-        check()
-        layer = _layer(model, found, whole)
-        save_model(out / f"{model.spec.stream}.safetensors", _with_layer(model, whole, layer))
+
+    def held_out(bouts: BoutModel) -> list[HeldOut]:
+        """Return time lines of each fold's recordings by last layers that did not see them."""
+        parts = []
+        for own, fold in zip(of_folds, folds, strict=True):
+            check()
+            tested = recordings_under_test(dataset, fold.test, labels)
+            predictor = TwoStreamPredictor.from_models(own, fusion=fusion, bouts=bouts)
+            lines = {
+                video_id: featured_timeline(predictor, features[video_id], path)
+                for video_id, path in tested.videos.items()
+                if video_id in features
+            }
+            parts.append(HeldOut(tested.labels, lines))
+        return parts
+
+    for model in _models(models, found, whole, check):
+        save_model(out / f"{model.spec.stream}.safetensors", model)
     if fusion is not None:
         write_fusion(out, fusion)
-    learn_bouts(out, whole, dataset)
+    learn_bouts(out, whole, dataset, held_out)
     accuracy = {each.stream: each.accuracy() for each in fit}
     if fit:
         scores = answer(fusion, {each.stream: each.scores for each in fit})
@@ -152,19 +178,33 @@ def _folds(dataset: Dataset, videos: tuple[LabeledVideo, ...], seed: int) -> lis
     return [fold for fold in folds if len({video.label for video in fold.train}) > 1]
 
 
+def _models(
+    models: Sequence[StreamModel],
+    found: _Stretches,
+    split: DatasetSplit,
+    check: Callable[[], None],
+) -> list[StreamModel]:
+    """Return the networks with last layers that are fitted to the training stretches."""
+    made = []
+    for model in models:
+        check()
+        made.append(_with_layer(model, split, _layer(model, found, split)))
+    return made
+
+
 def _out_of_fold(
-    model: StreamModel,
+    i: int,
+    of_folds: Sequence[Sequence[StreamModel]],
     found: _Stretches,
     folds: Sequence[DatasetSplit],
-    check: Callable[[], None],
 ) -> VideoScores:
-    """Return scores of stretches by last layers that saw none of their group."""
-    name, parts, videos = model.spec.stream, list[NDArray[np.float32]](), list[LabeledVideo]()
-    for fold in folds:
-        check()
+    """Return the i-th stream's scores of stretches by last layers that saw none of their group."""
+    parts, videos = list[NDArray[np.float32]](), list[LabeledVideo]()
+    for models, fold in zip(of_folds, folds, strict=True):
+        name = models[i].spec.stream
         looks = found.looks[name][found.rows(fold.test)]
         flat = looks.reshape(-1, *looks.shape[2:])
-        scores = softmax_scores(flat, found.shares[name], *_layer(model, found, fold))
+        scores = softmax_scores(flat, found.shares[name], last_layer(models[i]))
         parts.append(scores.reshape(*looks.shape[:2], -1).mean(axis=1))
         videos += fold.test
     return VideoScores(
@@ -172,7 +212,7 @@ def _out_of_fold(
         labels=np.array([video.label for video in videos], np.int64),
         classes=folds[0].classes,
         scores=np.concatenate(parts),
-        stream=name,
+        stream=of_folds[0][i].spec.stream,
     )
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from twostream.checkpoint import StreamModel
-from twostream.datasets import RECORDINGS, Dataset, load_dataset
+from twostream.datasets import RECORDINGS, Dataset, labels_in, load_dataset
 from twostream.extraction import extract
 from twostream.files import ASKED, PROBED, read_json, write_json
 from twostream.initialise import initial_model
@@ -98,7 +98,8 @@ def update_run(
     if any((out / name).exists() for name in (ASKED, PROBED)):
         raise RunError(f"{out} holds a run: choose another --out")
     dataset = load_dataset(str(place.labels), missing="leave out")
-    if dataset.kind != RECORDINGS:
+    labels = labels_in(place.labels)
+    if dataset.kind != RECORDINGS or labels is None:
         raise DataError(f"{place.labels} has no labels with a start and an end: use train instead")
     models = load_models(place.base) if place.base else starting_models(place, dataset, progress)
     for model in models:
@@ -107,7 +108,7 @@ def update_run(
         videos = {stored_id(video.video_id): video.path for video in dataset.videos}
     features = features_of(place, models, videos, progress)
     said = probe_run(
-        models, dataset, features, out, check=lambda: progress("fitting last layers", 0, 0)
+        models, dataset, labels, features, out, check=lambda: progress("fitting last layers", 0, 0)
     )
     base = str(place.base.resolve()) if place.base else None
     write_json(out / PROBED, {**said, "base": base, "kept": str(place.runs.resolve())})

@@ -23,7 +23,6 @@ from twostream.initialise import Start
 from twostream.log_linear import write_fusion
 from twostream.report import write_report
 from twostream.report.card import write_card
-from twostream.run.bout_durations import learn_bouts
 from twostream.run.cross_fitting import (
     another_fold,
     drawn_folds,
@@ -39,7 +38,7 @@ from twostream.run.cross_fitting import (
 from twostream.run.data_settings import adapted, shared_rate
 from twostream.run.description import description, outcome
 from twostream.run.flow_choice import CHOICE_NAME, TRIALS, chosen_flow, keep_the_chosen
-from twostream.run.judged_recordings import judged
+from twostream.run.judged_recordings import judged, settle_bouts
 from twostream.run.kept_videos import as_begun, keep_videos, kept_videos
 from twostream.run.mirror_images import mirror_images
 from twostream.run.other_data import OtherData, load_others, train_with_others
@@ -200,13 +199,14 @@ class TrainingRun:
         fusion = None
         if fuses:
             fit, folds = self.cross_fitted(own, folds, others) if folds else (train, folds)
-            if folds and (fusion := learnt_fusion(fit, folds)):
+            alike = self.dataset.kind == RECORDINGS  # most of the time may be of one class
+            if folds and (fusion := learnt_fusion(fit, folds, alike=alike)):
                 write_fusion(out, fusion)
             for each in fused(test, fit, fusion, seed=settings.seed):
                 save_scores(scores / f"{each.stream}-test.npz", each)
                 test.append(each)
         if self.dataset.kind == RECORDINGS:
-            learn_bouts(out, self.split, self.dataset)
+            settle_bouts(self, own, folds, fusion)
         heads = self.other_heads(others)
         fitted = settings.recipe.fit_scores if folds else "in-sample"
         could_not = unreadable(own.unusable, [*test, *train, *(fit if fuses else ())])

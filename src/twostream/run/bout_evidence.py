@@ -1,0 +1,103 @@
+"""How much scores count beside the durations of bouts, and when they say nothing.
+
+Both are chosen by what finds the bouts of recordings that the networks had not seen best.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from twostream.bout_model import BoutModel
+from twostream.judging import compare_labels
+from twostream.labels import Labels
+from twostream.prediction.timeline import Timeline
+from twostream.prediction.timeline_labels import ethogram, label_names, segments_recording
+from twostream.types import DataError
+
+logger = logging.getLogger(__name__)
+
+LOOKS = (0.4, 0.2, 0.1, 0.04)  # seconds that count as one; the last one is a frame
+THRESHOLDS = (0.4, 0.2, 0.0)
+ENOUGH_SECONDS = 1800.0  # of recordings; more would only take longer
+
+
+@dataclass(frozen=True, slots=True)
+class HeldOut:
+    """Recordings of a fold.
+
+    Attributes:
+        true: what people say of them; only time that they watched counts.
+        lines: what networks that were trained without the fold say: video id -> time line.
+    """
+
+    true: Labels
+    lines: Mapping[str, Timeline]
+
+
+def chosen_evidence(model: BoutModel, folds: Sequence[HeldOut]) -> BoutModel:
+    """Return the model with the look, and then the threshold, that find held-out bouts best.
+
+    By F1 of time, mean over labels and folds; of equals the first: the more that is smoothed, and
+    left unsaid.
+
+    Args:
+        model: how long bouts last.
+        folds: held-out recordings; where nothing can be judged the model stays.
+    """
+    folds = [_enough(fold) for fold in folds]
+    found, best = model, -1.0
+    looks = [replace(model, look_seconds=look, threshold=0.0) for look in LOOKS]
+    for trial in looks:
+        if (value := _f1(trial, folds)) is None:
+            return model
+        if value > best:
+            found, best = trial, value
+    values = {
+        threshold: _f1(replace(found, threshold=threshold), folds) for threshold in THRESHOLDS
+    }
+    found = replace(found, threshold=max(values, key=lambda each: values[each] or 0.0))
+    logger.info(
+        f"bouts: {found.look_seconds:g} s of scores count as one look, a mean score below "
+        f"{found.threshold:g} is none of the classes: best on held-out recordings (F1 of time "
+        f"{values[found.threshold]:.2f})"
+    )
+    return found
+
+
+def _enough(fold: HeldOut) -> HeldOut:
+    """Return a fold without the recordings that are too much of it."""
+    lines, seconds = dict[str, Timeline](), 0.0
+    for name, line in fold.lines.items():
+        if seconds < ENOUGH_SECONDS:
+            lines[name], seconds = line, seconds + line.seconds
+    recordings = tuple(each for each in fold.true.recordings if each.video in lines)
+    return HeldOut(replace(fold.true, recordings=recordings), lines)
+
+
+def _f1(model: BoutModel, folds: Sequence[HeldOut]) -> float | None:
+    """Return the F1 of time, mean over the folds where there is one."""
+    found = []
+    for fold in folds:
+        try:
+            said = _said({name: line.decoded(model) for name, line in fold.lines.items()})
+            found.append(compare_labels(fold.true, said, draws=0).overall["f1"].value)
+        except DataError:  # no time that both watched
+            continue
+    values = [value for value in found if value is not None]
+    return float(np.mean(values)) if values else None
+
+
+def _said(lines: Mapping[str, Timeline]) -> Labels:
+    if not lines:
+        raise DataError("no recording could be looked at")
+    line = next(iter(lines.values()))
+    names = label_names(line.classes, line.together)
+    recordings = tuple(
+        segments_recording(name, each.segments, each.seconds, names, each.together, each.points)
+        for name, each in lines.items()
+    )
+    return Labels(recordings, *ethogram(names, line.points))
