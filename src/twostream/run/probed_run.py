@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -245,9 +246,8 @@ def _with_layer(model: StreamModel, whole: DatasetSplit, layer: Layer) -> Stream
     spec = replace(model.spec, classes=whole.classes, dataset=whole.dataset, split=whole.name)
     last = last_layer(model)
     (name,) = (name for name, each in model.network.named_modules() if each is last)
-    tensors = model.network.state_dict()
-    for kind, values in zip(("weight", "bias"), layer, strict=True):
-        tensors[f"{name}.{kind}"] = torch.as_tensor(values)
-    made = StreamModel(spec)
-    made.network.load_state_dict(tensors)
-    return made.eval()
+    network, (weight, bias) = deepcopy(model.network), layer
+    made = torch.nn.Linear(weight.shape[1], weight.shape[0])
+    made.load_state_dict({"weight": torch.as_tensor(weight), "bias": torch.as_tensor(bias)})
+    network.set_submodule(name, made)
+    return StreamModel(spec, network).eval()
