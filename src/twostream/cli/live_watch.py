@@ -38,6 +38,7 @@ def watch(
     """Predict what sources show until they end; returns the exit status."""
     from twostream.alerts.alert_log import AlertLog
     from twostream.alerts.alerting import Alerting
+    from twostream.bout_model import THRESHOLD
     from twostream.cli.live_display import Display
     from twostream.prediction import TwoStreamPredictor
     from twostream.prediction.live_several import LiveSeveral
