@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from twostream.alerts import Rule
     from twostream.alerts.alerting import Alerting
     from twostream.alerts.targets import Target
-    from twostream.bout_model import THRESHOLD
     from twostream.cli.live_display import Display
     from twostream.prediction import TwoStreamPredictor
     from twostream.prediction.live import Live, LivePrediction
