@@ -4,7 +4,7 @@
     python benchmarks/labelling_loop.py JOINED --work DIR --seeds 5 --out docs/labelling-loop.md
 
 Simulated: of two thirds of the recordings, drawn by seed, nothing is labelled at first. Someone who
-knows labels twenty moments at a time: the whole bout in which a moment lies, or the whole time
+knows labels twenty moments at a time (forty from a hundred labels on): the whole bout in which a moment lies, or the whole time
 without one. After each twenty the answers are updated as the page does (``run.quick_update``): new
 last layers on what the ImageNet networks, which saw no label, make of each moment. The moments are
 those that ``web.proposals`` names, or random ones; the first twenty are the same random ones. What
@@ -41,7 +41,8 @@ from twostream.web.forecasts import Forecast, plain
 from twostream.web.proposals import APART_SECONDS, proposals
 
 A_ROUND, ENOUGH = 20, 0.95
-ROUNDS = 40
+LATER, LATER_ROUND = 100, 40  # from so many labels on so many at once, which takes less time
+ROUNDS = 30
 POLICIES = ("proposed", "random")
 
 
@@ -99,7 +100,7 @@ class Study:
         return replace(known, watched=joined([*(known.watched or ()), span]))
 
     def proposed(
-        self, predictor: TwoStreamPredictor, known: Mapping[str, Recording]
+        self, predictor: TwoStreamPredictor, known: Mapping[str, Recording], count: int
     ) -> list[tuple[str, float]]:
         """Return the moments that the page would name."""
         forecasts = {
@@ -112,20 +113,20 @@ class Study:
         return [(each.video, each.seconds) for each in proposals(forecasts, watched, most=A_ROUND)]
 
     def random(
-        self, known: Mapping[str, Recording], rng: np.random.Generator
+        self, known: Mapping[str, Recording], rng: np.random.Generator, count: int = A_ROUND
     ) -> list[tuple[str, float]]:
         """Return moments, evenly over the time that nobody has looked at."""
         videos = list(known)
         lengths = np.array([self.seconds(video) for video in videos])
         found: list[tuple[str, float]] = []
-        for _ in range(100 * A_ROUND):
+        for _ in range(100 * count):
             place = int(rng.choice(len(videos), p=lengths / lengths.sum()))
             moment = (videos[place], float(rng.uniform(0, lengths[place])))
             seen = any(a <= moment[1] < b for a, b in known[moment[0]].watched or ())
             near = any(v == moment[0] and abs(s - moment[1]) < APART_SECONDS for v, s in found)
             if not seen and not near:
                 found.append(moment)
-            if len(found) == A_ROUND:
+            if len(found) == count:
                 break
         return found
 
@@ -148,10 +149,11 @@ def simulate(
         print(f"seed {seed}, {how}: {labels} labels, F1 {curve[-1][1]:.3f}", flush=True)
         if curve[-1][1] >= ENOUGH * full:
             break
+        count = A_ROUND if labels < LATER else LATER_ROUND
         if how == "proposed":
-            moments = study.proposed(predictor, known)
+            moments = study.proposed(predictor, known, count)
         else:
-            moments = study.random(known, rng)
+            moments = study.random(known, rng, count)
         if not moments:
             break
     return curve
@@ -185,7 +187,7 @@ def document(name: str, done: Sequence[dict[str, Any]]) -> str:
 
 Simulated on {name}: {done[0]["hours"] * 60:.0f} minutes of recordings with known bouts, of which
 two thirds, drawn by seed, are to be labelled and one third is judged. Someone who knows labels
-{A_ROUND} moments at a time, each with the whole bout in which it lies, or all the time without one;
+{A_ROUND} moments at a time ({LATER_ROUND} from {LATER} labels on), each with the whole bout in which it lies, or all the time without one;
 then the answers are updated as the page does: new last layers for the networks that a training of
 `standard` starts from, which saw no label at all. Moments are those that the page proposes, or
 random ones; the first {A_ROUND} are the same random ones. F1 of time, mean over labels, of time

@@ -277,7 +277,7 @@ class TwoStreamPredictor:
     def answer(
         self, start_seconds: float, end_seconds: float, found: dict[Stream, NDArray[np.float32]]
     ) -> Prediction:
-        """Return what the (k,) scores of each stream come to, of a window."""
+        """Return what the (k,) scores of each stream come to; (n, k) ones of n windows alike."""
         scores = answer(self.fusion, found)
         if self.fusion is not None:
             found = {name: self.fusion.calibrated(name, each) for name, each in found.items()}
