@@ -5,7 +5,8 @@
 
 Simulated: of two thirds of the recordings, drawn by seed, nothing is labelled at first. Someone who
 knows labels twenty moments at a time (forty from a hundred labels on): the whole bout in which a
-moment lies, or the whole time without one. After each twenty the answers are updated as the page does (``run.quick_update``): new
+moment lies, or the whole time without one. After each the answers are updated as the page does
+(``run.quick_update``): new
 last layers on what the ImageNet networks, which saw no label, make of each moment. The moments are
 those that ``web.proposals`` names, or random ones; the first twenty are the same random ones. What
 is judged are time lines of the other third: F1 of time, mean over labels.
@@ -188,7 +189,8 @@ def document(name: str, done: Sequence[dict[str, Any]]) -> str:
 Simulated on {name}: {done[0]["hours"] * 60:.0f} minutes of recordings with known bouts, of which
 two thirds, drawn by seed, are to be labelled and one third is judged. Someone who knows labels
 {A_ROUND} moments at a time ({LATER_ROUND} from {LATER} labels on), each with the whole bout in
-which it lies, or all the time without one; then the answers are updated as the page does: new last layers for the networks that a training of
+which it lies, or all the time without one; then the answers are updated as the page does: new
+last layers for the networks that a training of
 `standard` starts from, which saw no label at all. Moments are those that the page proposes, or
 random ones; the first {A_ROUND} are the same random ones. F1 of time, mean over labels, of time
 lines of the recordings that are judged.
