@@ -37,7 +37,7 @@ from twostream.prediction.video_features import VideoFeatures, featured_timeline
 from twostream.recipes import make_recipe
 from twostream.run import RunSettings
 from twostream.run.probed_run import probe_run
-from twostream.run.quick_update import UpdatePlace, features_of, starting_models
+from twostream.run.quick_update import FeaturesOf, UpdatePlace, starting_models
 from twostream.web.forecasts import Forecast, plain
 from twostream.web.proposals import APART_SECONDS, proposals
 
@@ -239,7 +239,7 @@ def main() -> None:
     dataset = load_dataset(str(options.folder))
     models = starting_models(place, dataset, progress)
     names = sorted({video.path.name for video in dataset.videos})
-    features = features_of(place, models, {n: options.folder / n for n in names}, progress)
+    features = dict(FeaturesOf(place, models, {n: options.folder / n for n in names}, progress))
     study = Study(options.folder, features, models)
     for seed in range(options.seeds):
         kept = options.work / f"seed-{seed}.json"

@@ -14,26 +14,34 @@ import pytest
 from timed_clips import paused, write_timed
 from twostream.__main__ import run
 from twostream.checkpoint import StreamModel
+from twostream.datasets import Dataset
+from twostream.files import PROBED
+from twostream.hub import push
 from twostream.judging import compare_labels
 from twostream.labels import Labels, read_labels
 from twostream.labels.formats import joined_labels
+from twostream.labels.stretch_ids import span_id
 from twostream.prediction import TwoStreamPredictor
+from twostream.prediction.contract import CONTRACT_NAME
 from twostream.prediction.stored_timeline import stored_clip, stored_timeline
 from twostream.prediction.timeline_labels import timeline_labels
 from twostream.prediction.video_features import (
     VideoFeatures,
+    _halves,
     featured_timeline,
     features_id,
     kept_features,
 )
 from twostream.recipes import make_recipe
-from twostream.run import RunSettings
-from twostream.run.quick_update import UpdatePlace, features_of, update_run
-from twostream.types import DataError, ModelError, UsageError
+from twostream.run import RunSettings, evaluate_run
+from twostream.run.probed_run import _looks_at, probe_run
+from twostream.run.quick_update import FeaturesOf, UpdatePlace, update_run
+from twostream.types import DataError, LabeledVideo, ModelError, RunError, UsageError
 from twostream.video import VideoWriter
 from untrained import INPUTS, SETTINGS, make_model, make_models, save_run
 
 FPS, SIZE = 25, 48
+NOTHING = Labels((), ())
 PARTS = [("right", 3), ("", 0), ("left", -3), ("", 0), ("right", 3), ("left", -3), ("", 0)]
 SECONDS = 2.4  # of each part
 
@@ -122,7 +130,7 @@ def test_kept_features_answer_as_the_networks_do(
     base = save_run(tmp_path / "base", make_models(INPUTS[name]))
     place = place_of(folder, tmp_path, base)
     video = write_timed(tmp_path / "pause.mkv", paused(2.0, 6.0, 3.0))
-    features_of(place, [each.model for each in loaded(base)], {video.name: video}, quiet)
+    dict(FeaturesOf(place, [each.model for each in loaded(base)], {video.name: video}, quiet))
     predictor = TwoStreamPredictor.load(base)
     # as a run that knows how long bouts last: each moment is looked at once
     monkeypatch.setattr(TwoStreamPredictor, "windows", TwoStreamPredictor.moments)
@@ -156,15 +164,15 @@ def test_features_are_made_once_for_networks_and_a_video(
     base = base_run(tmp_path)
     place, videos = place_of(folder, tmp_path, base), {"a.mp4": folder / "a.mp4"}
     models = [each.model for each in loaded(base)]
-    first = features_of(place, models, videos, quiet)["a.mp4"]
+    first = dict(FeaturesOf(place, models, videos, quiet))["a.mp4"]
     monkeypatch.setattr(model_files.TorchStream, "features", None)  # nothing is looked at again
-    again = features_of(place, models, videos, quiet)["a.mp4"]
+    again = dict(FeaturesOf(place, models, videos, quiet))["a.mp4"]
     for stream, values in first.features.items():
         np.testing.assert_array_equal(values, again.features[stream])
     (file,) = (place.runs / "features").iterdir()
     file.write_bytes(file.read_bytes()[:5000])
     monkeypatch.undo()
-    mended = features_of(place, models, videos, quiet)["a.mp4"]
+    mended = dict(FeaturesOf(place, models, videos, quiet))["a.mp4"]
     np.testing.assert_array_equal(mended.features["temporal"], first.features["temporal"])
 
 
@@ -205,6 +213,12 @@ def test_what_cannot_be_updated_is_one_sentence(folder: Path, tmp_path: Path) ->
     base = save_run(tmp_path / "squeeze", [squeeze])
     with pytest.raises(ModelError, match="squeezenet1_0 does not end with one full layer"):
         update_run(place_of(folder, tmp_path, base), tmp_path / "run", videos)
+    (tmp_path / "squeeze" / CONTRACT_NAME).write_text("{}")
+    with pytest.raises(UsageError, match="is an export, which gives its answers alone"):
+        update_run(place_of(folder, tmp_path, base), tmp_path / "run", videos)
+    empty = Dataset("alone", "recordings", alone, ("left", "other"), ())
+    with pytest.raises(DataError, match="too short, or lies in gaps"):
+        probe_run([squeeze], empty, NOTHING, {}, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
@@ -248,3 +262,76 @@ def test_the_verb_updates_from_run_to_run(
     assert run(["update", str(folder), "--run", str(base), "--out", str(first)]) == 1
     assert "holds a run: choose another --out" in capsys.readouterr().err
     assert run(["predict", str(second), str(folder / "a.mp4"), "--timeline"]) == 0
+
+
+def test_what_a_video_does_not_show_is_not_learnt_from() -> None:
+    """Three seconds at 25 frames/s, of which the second one is a pause."""
+    spans = np.array([(end - 5, end) for end in (5, 10, 15, 20, 25, 55, 60, 65, 70, 75)])
+    seen = VideoFeatures(25.0, 75, spans, ((25, 50),), {}, {})
+    assert _looks_at(seen, (0.0, 1.0)) == [0, 2, 4]
+    assert set(_looks_at(seen, (0.95, 1.8))) == {4}  # the last look before the pause
+    assert set(_looks_at(seen, (1.2, 2.15))) == {5}
+    assert not any(_looks_at(seen, span) for span in [(1.0, 2.0), (1.2, 1.6), (3.0, 9.0)])
+
+
+def test_rates_that_are_one_are_one(folder: Path, tmp_path: Path) -> None:
+    """Of networks of 30 frames/s and videos of 29.97, say: these are stored at their own rate."""
+    place = place_of(folder, tmp_path, base_run(tmp_path, fps=25.1))
+    models = [each.model for each in loaded(tmp_path / "base")]
+    found = dict(FeaturesOf(place, models, {"a.mp4": folder / "a.mp4"}, quiet))
+    assert found["a.mp4"].rate == 25
+
+
+def test_features_that_cannot_be_kept_are_used(
+    folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    place = place_of(folder, tmp_path, base_run(tmp_path))
+    models = [each.model for each in loaded(tmp_path / "base")]
+    place.runs.mkdir()
+    (place.runs / "features").write_text("in the way")
+    assert dict(FeaturesOf(place, models, {"a.mp4": folder / "a.mp4"}, quiet))
+    assert "cannot be written (" in caplog.text
+
+
+@pytest.mark.parametrize("value", [7e4, np.nan])
+def test_features_beyond_half_a_float_are_refused(value: float) -> None:
+    with pytest.raises(ModelError, match="the spatial net's last layer"):
+        _halves(np.array([[1.0, value]], np.float32), "spatial")
+
+
+def test_only_what_was_held_out_is_counted(tmp_path: Path) -> None:
+    """A fold whose training side is of one class says nothing; parts of one video are no videos."""
+
+    def said(layout: dict[str, list[int]]) -> dict[str, Any]:
+        rng, features, videos = np.random.default_rng(0), {}, []
+        for name, labels in layout.items():
+            spans = np.array([(i, i + 5) for i in range(0, 50 * len(labels), 5)])
+            values = rng.normal(size=(len(spans), 1, 192)).astype(np.float16)
+            features[name] = VideoFeatures(
+                25.0, 50 * len(labels), spans, (), {"spatial": values}, {"spatial": np.ones(1)}
+            )
+            videos += [
+                LabeledVideo(
+                    span_id(name, 2 * i, 2 * i + 2),
+                    Path(name),
+                    label,
+                    f"part {i}" if len(layout) == 1 else name,
+                )
+                for i, label in enumerate(labels)
+            ]
+        dataset = Dataset("mice", "recordings", tmp_path, ("a", "b"), tuple(videos))
+        out = tmp_path / "-".join(layout)
+        return probe_run([make_model(None)], dataset, NOTHING, features, out)
+
+    told = said({"x": [0, 0, 0], "y": [0, 0], "z": [1, 1]})  # without z all is of one class
+    assert (told["stretches"], told["folds"], told["tested"], told["apart"]) == (7, 2, 5, True)
+    told = said({"alone": [0, 1, 0, 1, 0, 1]})
+    assert (told["tested"], told["apart"]) == (6, False)
+
+
+def test_what_an_update_lacks_is_said(tmp_path: Path) -> None:
+    run = save_run(tmp_path / "run", [make_model(None)])
+    (run / PROBED).write_text("{}")
+    for verb in (lambda run: push(run, str(tmp_path / "out")), evaluate_run):
+        with pytest.raises(RunError, match="is of an update of last layers, without results"):
+            verb(run)

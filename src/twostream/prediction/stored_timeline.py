@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from twostream.datasets.time_spans import without
+from twostream.extraction.frame_pairs import output_rate
 from twostream.labels.recordings import Span, joined
 from twostream.prediction.predictor import TwoStreamPredictor
 from twostream.prediction.timeline import Timeline, Windows
@@ -40,11 +41,10 @@ def stored_clip(predictor: TwoStreamPredictor, stores: Iterable[Path], video: Pa
         except StoreError:
             continue
         fingerprint, clips = source_hash(video), ClipCache(store, kinds, budget_bytes=0)
-        if (
-            all(_is_of(store, video.name, kind, fingerprint) for kind in kinds)
-            and clips.fps(video.name) == wanted.fps
-        ):
-            return clips[video.name]
+        if all(_is_of(store, video.name, kind, fingerprint) for kind in kinds):
+            rate = clips.fps(video.name)
+            if output_rate(rate, wanted.fps) == rate:  # 29.97 and 30 are one
+                return clips[video.name]
     return None
 
 

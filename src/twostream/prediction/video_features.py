@@ -7,8 +7,8 @@ take a second, and not the minutes that the networks take.
 from __future__ import annotations
 
 import hashlib
-import io
 import json
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from twostream.checkpoint import StreamModel
-from twostream.files import write_bytes
+from twostream.files import whole
 from twostream.models import classifier
 from twostream.prediction.model_files import TorchStream
 from twostream.prediction.prediction import StreamScorer
@@ -31,6 +31,8 @@ from twostream.prediction.window import stretch
 from twostream.sampling import even_indices
 from twostream.store.clips import Clip
 from twostream.types import ModelError, Progress, Stream, VideoError, no_progress
+
+logger = logging.getLogger(__name__)
 
 _FORMAT = 1
 _LOOKS = 64  # at once: some seconds of progress
@@ -73,7 +75,7 @@ class VideoFeatures:
         return found
 
     def save(self, path: Path) -> None:
-        """Write it, whole or not at all."""
+        """Write it, whole or not at all; raises OSError."""
         said = {
             "format": _FORMAT,
             "rate": self.rate,
@@ -83,9 +85,9 @@ class VideoFeatures:
         }
         arrays: dict[str, Any] = {f"features-{name}": each for name, each in self.features.items()}
         arrays |= {f"shares-{name}": each for name, each in self.shares.items()}
-        data = io.BytesIO()
-        np.savez(data, said=np.array(json.dumps(said)), spans=self.spans, **arrays)
-        write_bytes(path, data.getbuffer())
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with whole(path) as file:
+            np.savez(file, said=np.array(json.dumps(said)), spans=self.spans, **arrays)
 
     @classmethod
     def load(cls, path: Path) -> VideoFeatures | None:
@@ -178,6 +180,7 @@ def video_features(
 
     Raises:
         VideoError: there is no frame.
+        ModelError: a network's values are too large, or not finite.
     """
     kind, reader = next(iter(sorted(clip.readers.items(), reverse=True)))  # frames, where there are
     frames, pauses = len(reader) + (kind != "rgb"), tuple(reader.header.pauses)
@@ -193,7 +196,7 @@ def video_features(
             temporal = stream.spec.temporal
             wanted = [(part, even_indices(part.num_positions(temporal), 1)[0]) for part in some]
             features, shares[name] = stream.features(wanted)
-            found[name].append(features.astype(np.float16))
+            found[name].append(_halves(features, name))
         progress("features", min(done + _LOOKS, len(spans)), len(spans))
     return VideoFeatures(
         reader.header.fps,
@@ -204,6 +207,17 @@ def video_features(
         shares,
         warning,
     )
+
+
+def _halves(features: NDArray[np.float32], stream: Stream) -> NDArray[np.float16]:
+    with np.errstate(over="ignore"):
+        halves = features.astype(np.float16)
+    if not np.isfinite(halves).all():
+        raise ModelError(
+            f"what the {stream} net's last layer sees has values that are not finite, or above "
+            "65504: it cannot be kept for an update, so train on the labels instead"
+        )
+    return halves
 
 
 def _torch(stream: StreamScorer) -> TorchStream:
@@ -266,5 +280,10 @@ def kept_features(
     if found is None:
         warning = reader.header.warning
         found = video_features(predictor, clip, video, warning=warning, progress=progress)
-        found.save(file)
+        try:
+            found.save(file)
+        except OSError as error:  # a full disk: what was made is as good
+            logger.warning(
+                f"{file} cannot be written ({error.strerror}): it is made anew next time"
+            )
     return found

@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 LOOKS = (0.4, 0.2, 0.1, 0.04)  # seconds that count as one; the last one is a frame
 THRESHOLDS = (0.4, 0.2, 0.0)
-ENOUGH_SECONDS = 1800.0  # of recordings; more would only take longer
+ENOUGH_SECONDS = 1800.0  # of a fold's recordings; more would only take longer
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +30,9 @@ class HeldOut:
     """Recordings of a fold.
 
     Attributes:
-        true: what people say of them; only time that they watched counts.
-        lines: what networks that were trained without the fold say: video id -> time line.
+        true: what people say; only time that they watched, of recordings with a line, counts.
+        lines: what networks that were trained without the fold say: video id -> time line, of
+            ``ENOUGH_SECONDS``.
     """
 
     true: Labels
@@ -48,7 +49,6 @@ def chosen_evidence(model: BoutModel, folds: Sequence[HeldOut]) -> BoutModel:
         model: how long bouts last.
         folds: held-out recordings; where nothing can be judged the model stays.
     """
-    folds = [_enough(fold) for fold in folds]
     found, best = model, -1.0
     looks = [replace(model, look_seconds=look, threshold=0.0) for look in LOOKS]
     for trial in looks:
@@ -68,23 +68,15 @@ def chosen_evidence(model: BoutModel, folds: Sequence[HeldOut]) -> BoutModel:
     return found
 
 
-def _enough(fold: HeldOut) -> HeldOut:
-    """Return a fold without the recordings that are too much of it."""
-    lines, seconds = dict[str, Timeline](), 0.0
-    for name, line in fold.lines.items():
-        if seconds < ENOUGH_SECONDS:
-            lines[name], seconds = line, seconds + line.seconds
-    recordings = tuple(each for each in fold.true.recordings if each.video in lines)
-    return HeldOut(replace(fold.true, recordings=recordings), lines)
-
-
 def _f1(model: BoutModel, folds: Sequence[HeldOut]) -> float | None:
     """Return the F1 of time, mean over the folds where there is one."""
     found = []
     for fold in folds:
         try:
             said = _said({name: line.decoded(model) for name, line in fold.lines.items()})
-            found.append(compare_labels(fold.true, said, draws=0).overall["f1"].value)
+            own = tuple(each for each in fold.true.recordings if each.video in fold.lines)
+            true = replace(fold.true, recordings=own)
+            found.append(compare_labels(true, said, draws=0).overall["f1"].value)
         except DataError:  # no time that both watched
             continue
     values = [value for value in found if value is not None]

@@ -8,6 +8,7 @@ as ever. What comes of it is a RUN like others, for everything that predicts.
 from __future__ import annotations
 
 import logging
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
@@ -20,10 +21,13 @@ from numpy.typing import NDArray
 from twostream.bout_model import BoutModel
 from twostream.checkpoint import StreamModel, save_model
 from twostream.datasets import Dataset, recordings_under_test
+from twostream.datasets.time_spans import length, within, without
 from twostream.labels import Labels
+from twostream.labels.recordings import Span
 from twostream.labels.stretch_ids import span_of, stored_id
 from twostream.log_linear import answer, write_fusion
 from twostream.prediction import TwoStreamPredictor
+from twostream.prediction.timeline import Timeline
 from twostream.prediction.video_features import (
     VideoFeatures,
     featured_timeline,
@@ -31,7 +35,7 @@ from twostream.prediction.video_features import (
     softmax_scores,
 )
 from twostream.run.bout_durations import learn_bouts
-from twostream.run.bout_evidence import HeldOut
+from twostream.run.bout_evidence import ENOUGH_SECONDS, HeldOut
 from twostream.run.cross_fitting import learnt_fusion
 from twostream.sampling import even_indices
 from twostream.training.linear_start import fitted_probe
@@ -42,9 +46,7 @@ logger = logging.getLogger(__name__)
 LOOKS = 3  # a labelled stretch, of about two seconds, is learnt from
 FOLDS = 3  # of the groups, so that the fusion is learnt from what last layers had not seen
 
-TOLERANCE = (
-    1e-2  # of a fit: a hundredth of it takes five times as long, and is no better out of fold
-)
+TOLERANCE = 1e-2  # of a fit: a hundredth takes five times as long and is no better out of fold
 NEVER = -30.0  # bias of a class that no stretch is of
 
 Layer = tuple[NDArray[np.float32], NDArray[np.float32]]  # (k, d) and (k,)
@@ -90,14 +92,15 @@ def probe_run(
         dataset: labelled stretches of recordings, of all its classes.
         labels: that they are of.
         features: video id of a recording -> what these networks make of it; recordings without are
-            left out.
+            left out. One is held at a time: hours of video fill the memory.
         out: its folder.
         seed: decides the folds.
         check: called before each fit; may raise.
 
     Returns:
-        ``accuracy`` of the streams and ``fused``, of the stretches by last layers that saw none of
-        their group; ``stretches``, how many, and ``folds``, by how many such layers; ``classes``.
+        ``classes``; ``stretches``, how many are learnt from;
+        ``accuracy`` of the streams and ``fused``, of the ``tested`` ones of them, by last layers
+        that saw none of their group; ``apart``, whether they saw none of their video either.
 
     Raises:
         DataError: fewer than two classes have labelled time.
@@ -124,11 +127,11 @@ def probe_run(
             check()
             tested = recordings_under_test(dataset, fold.test, labels)
             predictor = TwoStreamPredictor.from_models(own, fusion=fusion, bouts=bouts)
-            lines = {
-                video_id: featured_timeline(predictor, features[video_id], path)
-                for video_id, path in tested.videos.items()
-                if video_id in features
-            }
+            lines = dict[str, Timeline]()
+            for video_id, path in tested.videos.items():
+                enough = sum(line.seconds for line in lines.values()) > ENOUGH_SECONDS
+                if not enough and (seen := features.get(video_id)) is not None:
+                    lines[video_id] = featured_timeline(predictor, seen, path)
             parts.append(HeldOut(tested.labels, lines))
         return parts
 
@@ -145,28 +148,56 @@ def probe_run(
         "classes": list(dataset.classes),
         "stretches": len(found.videos),
         "folds": len(folds),
+        "tested": sum(len(fold.test) for fold in folds),
+        "apart": all(map(_is_apart, folds)),
         "accuracy": accuracy,
     }
 
 
 def _stretches(dataset: Dataset, features: Mapping[str, VideoFeatures]) -> _Stretches:
     """Return the labelled stretches of those recordings that have been looked at."""
-    videos, rows = list[LabeledVideo](), list[tuple[VideoFeatures, list[int]]]()
+    dataset.refuse_empty()
+    pieces = defaultdict[str, list[LabeledVideo]](list)
     for video in dataset.videos:
-        seen, span = features.get(stored_id(video.video_id)), span_of(video.video_id)
-        if seen is None or span is None:
+        pieces[stored_id(video.video_id)].append(video)
+    videos, rows = list[LabeledVideo](), list[dict[Stream, NDArray[np.float16]]]()
+    shares = dict[Stream, NDArray[np.float32]]()
+    for video_id, own in pieces.items():
+        if (seen := features.get(video_id)) is None:
             continue
-        centres = seen.centres
-        inside = np.flatnonzero((centres >= span[0]) & (centres < span[1]))
-        if not len(inside):  # shorter than it is from one look to the next
-            inside = np.array([np.abs(centres - sum(span) / 2).argmin()])
-        videos.append(video)
-        rows.append((seen, [int(inside[i]) for i in even_indices(len(inside), LOOKS)]))
+        for video in own:
+            if at := _looks_at(seen, span_of(video.video_id)):
+                videos.append(video)
+                rows.append({name: each[at] for name, each in seen.features.items()})
+                shares = seen.shares
+            else:
+                logger.warning(f"{video.video_id}: its video shows nothing of it; it is left out")
     if not videos:
         raise DataError("no labelled recording could be looked at")
-    streams = rows[0][0].features
-    looks = {name: np.stack([seen.features[name][at] for seen, at in rows]) for name in streams}
-    return _Stretches(tuple(videos), looks, rows[0][0].shares)
+    looks = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+    return _Stretches(tuple(videos), looks, shares)
+
+
+def _looks_at(seen: VideoFeatures, span: Span | None) -> list[int]:
+    """Return which looks a stretch is learnt from; [] where all of it is a pause, or no video."""
+    if span is None:
+        return []
+    pauses = [(first / seen.rate, end / seen.rate) for first, end in seen.pauses]
+    shown = without(within([span], seen.frames / seen.rate), pauses)
+    if length(shown) < 0.5 / seen.rate:  # times are rounded
+        return []
+    centres = seen.centres
+    inside = np.flatnonzero(np.any([(centres >= a) & (centres < b) for a, b in shown], axis=0))
+    if not len(inside):  # shorter than it is from one look to the next
+        start, end = max(shown, key=lambda each: each[1] - each[0])
+        inside = np.array([np.abs(centres - (start + end) / 2).argmin()])
+    return [int(inside[i]) for i in even_indices(len(inside), LOOKS)]
+
+
+def _is_apart(fold: DatasetSplit) -> bool:
+    """Tell whether no video is on both sides of a fold, as parts of a lone recording are."""
+    train, test = ({stored_id(each.video_id) for each in side} for side in (fold.train, fold.test))
+    return train.isdisjoint(test)
 
 
 def _folds(dataset: Dataset, videos: tuple[LabeledVideo, ...], seed: int) -> list[DatasetSplit]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from twostream.files import ASKED, PROBED, read_json, write_json
 from twostream.initialise import initial_model
 from twostream.labels.stretch_ids import stored_id
 from twostream.prediction import TwoStreamPredictor
+from twostream.prediction.contract import is_exported
 from twostream.prediction.model_files import load_models
 from twostream.prediction.stored_timeline import FEATURES, stored_clip
 from twostream.prediction.video_features import VideoFeatures, kept_features, last_layer
@@ -92,7 +93,7 @@ def update_run(
     Raises:
         RunError: the folder holds a run already, or something else.
         DataError: the labels cannot be used.
-        UsageError: there is no network that has learnt anything.
+        UsageError: there is no network that has learnt anything, or an exported one.
         ModelError: a network that does not end with one full layer.
     """
     if any((out / name).exists() for name in (ASKED, PROBED)):
@@ -101,12 +102,21 @@ def update_run(
     labels = labels_in(place.labels)
     if dataset.kind != RECORDINGS or labels is None:
         raise DataError(f"{place.labels} has no labels with a start and an end: use train instead")
+    dataset.refuse_empty()
+    if place.base and is_exported(place.base):
+        raise UsageError(
+            f"{place.base} is an export, which gives its answers alone: serve the RUN that it was "
+            "made from, or train on the labels"
+        )
     models = load_models(place.base) if place.base else starting_models(place, dataset, progress)
     for model in models:
         last_layer(model)  # said before videos are looked at
     if videos is None:
         videos = {stored_id(video.video_id): video.path for video in dataset.videos}
-    features = features_of(place, models, videos, progress)
+    features = FeaturesOf(place, models, videos, progress)
+    labelled = {stored_id(video.video_id) for video in dataset.videos}
+    for video_id in [each for each in features if each not in labelled]:
+        features.get(video_id)  # made, for what is predicted of it
     said = probe_run(
         models, dataset, labels, features, out, check=lambda: progress("fitting last layers", 0, 0)
     )
@@ -145,46 +155,69 @@ def starting_models(place: UpdatePlace, dataset: Dataset, progress: Progress) ->
     return [initial_model(net, own.split, own.clips) for net in nets]
 
 
-def features_of(
-    place: UpdatePlace,
-    models: Sequence[StreamModel],
-    videos: Mapping[str, Path],
-    progress: Progress,
-) -> dict[str, VideoFeatures]:
-    """Return video id -> what networks make of it; videos that cannot be read are named."""
-    predictor = TwoStreamPredictor.from_models(models, device=place.device)
-    settings = StoreSettings.of_model(predictor.spec).complete()
-    kinds = kinds_of(model.spec for model in models)
-    stores = sorted(each for each in place.runs.glob(f"{STORE}*") if each.is_dir())
-    if place.base:
-        stores.append(place.base / "flow")
-    found, missing = dict[str, VideoFeatures](), list[LabeledVideo]()
-    for video_id, path in videos.items():
+class FeaturesOf(Mapping[str, VideoFeatures]):
+    """Video id -> what networks make of it, made or read each time that it is asked for.
+
+    Videos that cannot be read are named, and are not among them.
+
+    Args:
+        place: where frames, flow and features are kept; videos that are not stored are extracted.
+        models: the networks.
+        videos: video id -> file.
+        progress: told how far each part is.
+    """
+
+    def __init__(
+        self,
+        place: UpdatePlace,
+        models: Sequence[StreamModel],
+        videos: Mapping[str, Path],
+        progress: Progress,
+    ) -> None:
+        self._predictor = TwoStreamPredictor.from_models(models, device=place.device)
+        self._kept, self._progress = place.runs / FEATURES, progress
+        self._stores = sorted(each for each in place.runs.glob(f"{STORE}*") if each.is_dir())
+        if place.base:
+            self._stores.append(place.base / "flow")
+        self._videos = dict(videos)
+        missing = list[LabeledVideo]()
+        for video_id, path in videos.items():
+            try:
+                if stored_clip(self._predictor, self._stores, path) is None:
+                    missing.append(LabeledVideo(video_id, path, -1, None))
+            except VideoError as error:
+                self._leave_out(video_id, str(error))
+        if missing:
+            settings = StoreSettings.of_model(self._predictor.spec).complete()
+            own = _own_store(self._stores, settings, place.runs)
+            kinds = kinds_of(model.spec for model in models)
+            summary = extract(missing, store=own, settings=settings, kinds=kinds, progress=progress)
+            self._stores.append(own)
+            for video_id, why in summary.failed.items():
+                self._leave_out(video_id, why)
+
+    def _leave_out(self, video_id: str, why: str) -> None:
+        logger.warning(f"{video_id}: {why}")
+        del self._videos[video_id]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(list(self._videos))
+
+    def __len__(self) -> int:
+        return len(self._videos)
+
+    def __getitem__(self, video_id: str) -> VideoFeatures:
+        path = self._videos[video_id]
+        number = 1 + list(self._videos).index(video_id)
         try:
-            if stored_clip(predictor, stores, path) is None:
-                missing.append(LabeledVideo(video_id, path, -1, None))
-        except VideoError as error:
-            logger.warning(f"{video_id}: {error}")
-    own = _own_store(stores, settings, place.runs)
-    if missing:
-        summary = extract(missing, store=own, settings=settings, kinds=kinds, progress=progress)
-        for video_id, why in summary.failed.items():
-            logger.warning(f"{video_id}: {why}")
-    for number, (video_id, path) in enumerate(videos.items(), start=1):
-        try:
-            clip = stored_clip(predictor, [*stores, own], path)
+            clip = stored_clip(self._predictor, self._stores, path)
             if clip is None:
-                continue  # named above
-            found[video_id] = kept_features(
-                predictor,
-                clip,
-                path,
-                place.runs / FEATURES,
-                progress=_of(progress, number, len(videos)),
-            )
+                raise VideoError(path, "it has changed meanwhile")
+            progress = _of(self._progress, number, len(self._videos))
+            return kept_features(self._predictor, clip, path, self._kept, progress=progress)
         except VideoError as error:
-            logger.warning(f"{video_id}: {error}")
-    return found
+            self._leave_out(video_id, str(error))
+            raise KeyError(video_id) from error
 
 
 def _own_store(stores: Sequence[Path], settings: StoreSettings, runs: Path) -> Path:

@@ -238,7 +238,10 @@ def _train(
         data=str(folder), recipe=recipe, store=str(runs / f"{STORE}{recipe.name}")
     )
     options = TrainerOptions(accelerator=choice.accelerator)
-    if update is not None:
+
+    def work(settings: RunSettings) -> dict[str, Any]:
+        if update is None:
+            return train_run(settings, run, options=options, progress=tell)
         place = UpdatePlace(
             labels=folder,
             runs=runs,
@@ -247,14 +250,15 @@ def _train(
             device=options.device(),
         )
         return update_run(place, run, update.videos, progress=tell)
+
     try:
-        return train_run(settings, run, options=options, progress=tell)
+        return work(settings)
     except StoreError:
-        if (run / ASKED).exists():
+        if (run / ASKED).exists() or (update and update.base):
             raise
         # refused before it was begun: what lies there is of another size or rate
-        settings = replace(settings, store=None)
-        return train_run(settings, run, options=options, progress=tell)
+        own = str(runs / f"{STORE}{recipe.name}-{run.name}") if update else None
+        return work(replace(settings, store=own))
 
 
 def in_words(results: dict[str, Any]) -> str:
@@ -262,15 +266,18 @@ def in_words(results: dict[str, Any]) -> str:
 
     >>> in_words({"accuracy": {"fused": 0.75, "spatial": 0.5}, "test_videos": 8})
     'It tells 75% of 8 held-out stretches right.'
-    >>> in_words({"accuracy": {"fused": 0.5}, "stretches": 9, "folds": 3})
+    >>> in_words({"accuracy": {"fused": 0.5}, "tested": 9, "apart": True})
     'It tells 50% of 9 stretches right whose videos its last layers had not seen.'
+    >>> in_words({"accuracy": {"fused": 0.5}, "tested": 9, "apart": False})
+    'It tells 50% of 9 stretches right whose part of the video its last layers had not seen.'
     """
     accuracy = results["accuracy"]
     best = next((accuracy[n] for n in ("fused", "average") if n in accuracy), None)
     best = next(iter(accuracy.values()), None) if best is None else best
     if best is None:
         return "It is trained."
-    if "stretches" in results:
-        told = f"It tells {100 * best:.0f}% of {results['stretches']} stretches right"
-        return f"{told} whose videos its last layers had not seen."
+    if "tested" in results:
+        told = f"It tells {100 * best:.0f}% of {results['tested']} stretches right"
+        what = "videos" if results["apart"] else "part of the video"
+        return f"{told} whose {what} its last layers had not seen."
     return f"It tells {100 * best:.0f}% of {results['test_videos']} held-out stretches right."
