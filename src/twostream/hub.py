@@ -19,7 +19,7 @@ from twostream.bout_model import read_bouts
 from twostream.checkpoint import AGAIN
 from twostream.files import staged, write_json, write_text
 from twostream.log_linear import read_fusion
-from twostream.prediction.answering_files import LEARNT, MODELS
+from twostream.prediction.answering_files import LEARNT, MODELS, refuse_probed
 from twostream.prediction.contract import is_exported
 from twostream.prediction.model_files import load_models
 from twostream.report.card import CARD_NAME, card, without_paths
@@ -143,6 +143,7 @@ def _collect(run: Path, stage: Path, name: str, license_id: str | None) -> None:
     if not run.is_dir():
         raise RunError(f"no RUN folder {run}: train first (twostream train DATA --out RUN)")
     models = [run / model for model in MODELS if (run / model).is_file()]
+    refuse_probed(run)
     if not models or not (run / "results.json").is_file():
         raise RunError(
             f"{run} is not a finished run, it has no "

@@ -6,9 +6,10 @@ import hashlib
 from pathlib import Path
 
 from twostream.bout_model import BOUTS_NAME
+from twostream.files import PROBED
 from twostream.log_linear import FUSION_NAME
 from twostream.prediction.contract import CONTRACT_NAME, is_exported, read_contract
-from twostream.types import STREAMS
+from twostream.types import STREAMS, RunError
 
 MODELS = tuple(f"{stream}.safetensors" for stream in STREAMS)
 LEARNT = (FUSION_NAME, BOUTS_NAME)
@@ -23,6 +24,14 @@ def answering_files(run: Path) -> tuple[Path, ...]:
     if is_exported(run):
         return (run / CONTRACT_NAME, *(network for network, _ in read_contract(run)))
     return tuple(path for name in (*MODELS, *LEARNT) if (path := run / name).is_file())
+
+
+def refuse_probed(run: Path) -> None:
+    """Raise RunError where a RUN is an update's: it predicts, and has no results."""
+    if (run / PROBED).is_file():
+        raise RunError(
+            f"{run} is of an update of last layers, without results: train anew for them"
+        )
 
 
 def answering_hash(run: Path) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from twostream.files import read_json
 from twostream.log_linear import LogLinear
+from twostream.prediction.answering_files import refuse_probed
 from twostream.run.data_settings import rate_note, rates_of
 from twostream.run.steps import StoredSplit
 from twostream.schema import check_json
@@ -129,6 +130,7 @@ class _Results:
 
 def read_results(run: Path) -> dict[str, Any]:
     """Read RUN/results.json; raises RunError where it is missing or damaged."""
+    refuse_probed(run)
     return _checked(_Results, run / "results.json")
 
 
