@@ -55,7 +55,8 @@ export function trainingShown(training, run, { start, update, stop }) {
   }[state];
   const look = state === 'failed' ? 'tl-wrong' : '';
   const buttons = under ? [button] : [button, again];
-  const shown = [element('p', { class: 'tl-buttons' }, ...buttons), element('p', { id: 'tl-trained', class: look }, how)];
+  const shown = [element('p', { class: 'tl-buttons' }, ...buttons),
+    element('p', { id: 'tl-trained', class: look }, how)];
   if (under) shown.push(element('progress', { max: total || 1, value: done }));
   if (notes.length) {
     shown.push(element('details', {}, element('summary', {}, 'What it said'),
