@@ -7,6 +7,7 @@ as ever. What comes of it is a RUN like others, for everything that predicts.
 
 from __future__ import annotations
 
+import itertools
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -39,7 +40,15 @@ from twostream.run.bout_evidence import ENOUGH_SECONDS, HeldOut
 from twostream.run.cross_fitting import learnt_fusion
 from twostream.sampling import even_indices
 from twostream.training.linear_start import fitted_probe
-from twostream.types import DataError, DatasetSplit, LabeledVideo, Stream, VideoScores
+from twostream.types import (
+    DataError,
+    DatasetSplit,
+    LabeledVideo,
+    Progress,
+    Stream,
+    VideoScores,
+    no_progress,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -83,7 +92,7 @@ def probe_run(
     out: Path,
     *,
     seed: int = 0,
-    check: Callable[[], None] = lambda: None,
+    progress: Progress = no_progress,
 ) -> dict[str, Any]:
     """Write a RUN of the networks with last layers that are fitted to labels.
 
@@ -95,7 +104,7 @@ def probe_run(
             left out. One is held at a time: hours of video fill the memory.
         out: its folder.
         seed: decides the folds.
-        check: called before each fit; may raise.
+        progress: told how many last layers are fitted; may raise.
 
     Returns:
         ``classes``; ``stretches``, how many are learnt from;
@@ -116,7 +125,12 @@ def probe_run(
         dataset=dataset.name, name="all", classes=dataset.classes, train=found.videos, test=()
     )
     folds = _folds(dataset, found.videos, seed)
-    of_folds = [_models(models, found, fold, check) for fold in folds]
+    numbers, layers = itertools.count(1), len(models) * (len(folds) + 1)
+
+    def fitted() -> None:
+        progress("fitting last layers", next(numbers), layers)
+
+    of_folds = [_models(models, found, fold, fitted) for fold in folds]
     fit = [_out_of_fold(i, of_folds, found, folds) for i in range(len(models))] if folds else []
     fusion = learnt_fusion(fit, folds, alike=True) if len(fit) > 1 else None
 
@@ -124,7 +138,6 @@ def probe_run(
         """Return time lines of each fold's recordings by last layers that did not see them."""
         parts = []
         for own, fold in zip(of_folds, folds, strict=True):
-            check()
             tested = recordings_under_test(dataset, fold.test, labels)
             predictor = TwoStreamPredictor.from_models(own, fusion=fusion, bouts=bouts)
             lines = dict[str, Timeline]()
@@ -135,7 +148,7 @@ def probe_run(
             parts.append(HeldOut(tested.labels, lines))
         return parts
 
-    for model in _models(models, found, whole, check):
+    for model in _models(models, found, whole, fitted):
         save_model(out / f"{model.spec.stream}.safetensors", model)
     if fusion is not None:
         write_fusion(out, fusion)
@@ -214,13 +227,13 @@ def _models(
     models: Sequence[StreamModel],
     found: _Stretches,
     split: DatasetSplit,
-    check: Callable[[], None],
+    fitted: Callable[[], None],
 ) -> list[StreamModel]:
     """Return the networks with last layers that are fitted to the training stretches."""
     made = []
     for model in models:
-        check()
         made.append(_with_layer(model, split, _layer(model, found, split)))
+        fitted()
     return made
 
 

@@ -117,9 +117,7 @@ def update_run(
     labelled = {stored_id(video.video_id) for video in dataset.videos}
     for video_id in [each for each in features if each not in labelled]:
         features.get(video_id)  # made, for what is predicted of it
-    said = probe_run(
-        models, dataset, labels, features, out, check=lambda: progress("fitting last layers", 0, 0)
-    )
+    said = probe_run(models, dataset, labels, features, out, progress=progress)
     base = str(place.base.resolve()) if place.base else None
     write_json(out / PROBED, {**said, "base": base, "kept": str(place.runs.resolve())})
     return said
