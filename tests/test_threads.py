@@ -12,7 +12,7 @@ from contextlib import closing
 
 import pytest
 
-from twostream.threads import ThreadPool, ahead, work_through
+from twostream.threads import WAITING, ThreadPool, ahead, work_through
 from twostream.types import DataError, StoreError, UsageError, VideoError
 from untrained import own_threads
 
@@ -74,6 +74,31 @@ def test_what_nobody_foresaw_costs_its_item() -> None:
     )
     assert results == {"b": 0.5}
     assert "an unexpected ZeroDivisionError (" in failed["a"]
+
+
+def test_a_million_items_do_not_wait_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    submit, begun, submitted = ThreadPool.submit, threading.Event(), []
+
+    def counted(pool: ThreadPool, *given: object) -> object:
+        submitted.append(given)
+        return submit(pool, *given)
+
+    monkeypatch.setattr(ThreadPool, "submit", counted)
+    seen: list[int] = []
+
+    def tell(ended: int) -> None:
+        seen.append(len(submitted) - ended)
+        begun.set()
+
+    results, _ = work_through(
+        lambda number: (begun.wait(60), number)[1],
+        {str(number): number for number in range(1000)},
+        stop=threading.Event(),
+        tell=tell,
+        workers=2,
+    )
+    assert results == {str(number): number for number in range(1000)}
+    assert max(seen) <= 2 * WAITING < 1000
 
 
 def test_an_interruption_stops_the_workers() -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Generator, Iterable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from functools import cache
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,6 +21,7 @@ from twostream.types import StoreError, TwoStreamError, VideoError
 logger = logging.getLogger(__name__)
 
 TICK_SECONDS = 0.25
+WAITING = 16  # items for each thread: to wait for a million at once would take seconds each time
 PATIENCE_SECONDS = 10.0  # with threads that are to end; decoding and flow take less a call
 
 Item = TypeVar("Item")
@@ -168,23 +170,28 @@ def work_through(
     """
     results: dict[str, Result] = {}
     failed: dict[str, str] = {}
-    pool = ThreadPool(workers or num_cores(), thread_name_prefix="videos")
+    threads = workers or num_cores()
+    pool = ThreadPool(threads, thread_name_prefix="videos")
+    following, waiting = iter(items.items()), dict[Future[Result], str]()
     try:
-        names = {pool.submit(work, item): name for name, item in items.items()}
-        waiting = set(names)
-        while waiting:
-            ended, waiting = wait(waiting, TICK_SECONDS, FIRST_COMPLETED)
+        while True:
+            for name, item in islice(following, WAITING * threads - len(waiting)):
+                waiting[pool.submit(work, item)] = name
+            if not waiting:
+                break
+            ended, _ = wait(waiting, TICK_SECONDS, FIRST_COMPLETED)
             for future in ended:
+                name = waiting.pop(future)
                 try:
-                    results[names[future]] = future.result()
+                    results[name] = future.result()
                 except StoppedError:
                     raise
                 except Exception as error:
                     refused = isinstance(error, StoreError) and not costs_one_video(error)
                     if refused or not (costs_one_video(error) or isinstance(error, failures)):
                         raise
-                    logger.debug("%s failed", names[future], exc_info=True)
-                    failed[names[future]] = reason(error)
+                    logger.debug("%s failed", name, exc_info=True)
+                    failed[name] = reason(error)
             tell(len(results) + len(failed))
     finally:
         stop.set()
