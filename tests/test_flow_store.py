@@ -128,6 +128,27 @@ class TestStore:
         store.path("walk/a b [1].avi", "forward").write_bytes(b"junk")
         assert not store.has("walk/a b [1].avi", "forward")
 
+    def test_a_clip_is_opened_once_to_be_known_and_once_to_be_checked(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A shared disk is asked at each opening, and a large data set has millions."""
+        store = FlowStore.create(tmp_path, StoreSettings())
+        writer = store.writer(header())
+        writer.append(smooth_fields(1)[0])
+        writer.close()
+        monkeypatch.setattr("twostream.store.clip_file._CHECKED_BYTES", 1)  # in many pieces
+        opened: list[object] = []
+
+        def counted(*given: object) -> object:
+            opened.append(given)
+            return open(*given, buffering=0)
+
+        module = "twostream.store.clip_file.open"
+        monkeypatch.setattr(module, lambda *given, buffering: counted(*given), raising=False)
+        file = store.valid("walk/a b [1].avi", "forward", "abc")
+        assert file is not None and file.header.count == 1
+        assert len(opened) == 2
+
     def test_a_clip_under_another_name_is_not_it(self, tmp_path: Path) -> None:
         store = FlowStore.create(tmp_path, StoreSettings())
         store.writer(header()).close()

@@ -126,16 +126,15 @@ class _Job:
     def _run(self, video: LabeledVideo) -> tuple[bool, str | None]:
         self.current = video.video_id
         fingerprint = source_hash(video.path)
-        missing = [
-            kind for kind in self.kinds if not self.store.has(video.video_id, kind, fingerprint)
-        ]
+        clips = [self.store.valid(video.video_id, kind, fingerprint) for kind in self.kinds]
+        missing = [kind for kind, clip in zip(self.kinds, clips, strict=True) if clip is None]
         if self.store.settings.imported and any(kind != "rgb" for kind in missing):
             raise StoreError(
                 "its imported flow is missing, damaged or of another version of this file, and "
                 "such flow cannot be computed: run twostream import-flow for it"
             )
-        if not missing:
-            return False, self.store.clip(video.video_id, self.kinds[0]).header.warning
+        if not missing and clips[0] is not None:
+            return False, clips[0].header.warning
         if any(self.store.damaged(video.video_id, kind) for kind in missing):
             logger.warning(f"{video.video_id}: what was stored of it is damaged, and is made again")
         warning = extract_clip(

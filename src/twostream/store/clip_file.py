@@ -14,11 +14,14 @@ its footer is unfinished. Reading keeps no file open, so a data set may have any
 
 from __future__ import annotations
 
+import io
+import os
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import NoReturn
+from typing import BinaryIO, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,13 +53,16 @@ class ClipFile:
     def __init__(self, source: Path | bytes) -> None:
         self._source = source
         self.name = "clip in memory" if isinstance(source, bytes) else str(source)
-        size, tail = self._read_footer()
-        self._size = size
-        index_length, header_length, crc, magic = FOOTER.unpack(tail)
-        payload = size - FOOTER.size - index_length - header_length
-        if magic != MAGIC or payload < len(MAGIC) or self._read(0, len(MAGIC)) != MAGIC:
-            self._refuse("is no finished clip file of this store format")
-        described = self._read(payload, index_length + header_length)
+        with self._opened() as file:
+            self._size = size = file.seek(0, os.SEEK_END)
+            if size < FOOTER.size + len(MAGIC):
+                self._refuse("is too short for a clip file")
+            footer = self._read(file, size - FOOTER.size, FOOTER.size)
+            index_length, header_length, crc, magic = FOOTER.unpack(footer)
+            payload = size - FOOTER.size - index_length - header_length
+            if magic != MAGIC or payload < len(MAGIC) or self._read(file, 0, len(MAGIC)) != MAGIC:
+                self._refuse("is no finished clip file of this store format")
+            described = self._read(file, payload, index_length + header_length)
         if zlib.crc32(described) != crc:
             self._refuse("has a damaged index")
         self.header = self._parse_header(described[index_length:])
@@ -112,7 +118,8 @@ class ClipFile:
     def _decode(self, start: int, stop: int, items: Item) -> None:
         """Fill rows of ``ClipHeader.empty`` with items start..stop-1, read at once."""
         each = self.header.blobs_per_item
-        blobs = self._blobs(each * start, each * stop)
+        with self._opened() as file:
+            blobs = self._blobs(file, each * start, each * stop)
         for i, item in enumerate(items):
             try:
                 decode_item(blobs[each * i : each * (i + 1)], self.header, item)
@@ -121,7 +128,8 @@ class ClipFile:
 
     def content(self) -> bytes:
         """Return the whole file, as it was written."""
-        return self._read(0, self._size)
+        with self._opened() as file:
+            return self._read(file, 0, self._size)
 
     def check(self) -> None:
         """Raise a StoreError where any frame or field is damaged; nothing is decoded.
@@ -129,11 +137,12 @@ class ClipFile:
         Read and summed at some gigabytes a second, so a store is checked whenever it is used.
         """
         start, blobs = 0, len(self._crcs)
-        while start < blobs:
-            limit = int(self._offsets[start]) + _CHECKED_BYTES
-            stop = max(start + 1, int(np.searchsorted(self._offsets, limit, "right")) - 1)
-            self._blobs(start, stop)
-            start = stop
+        with self._opened() as file:
+            while start < blobs:
+                limit = int(self._offsets[start]) + _CHECKED_BYTES
+                stop = max(start + 1, int(np.searchsorted(self._offsets, limit, "right")) - 1)
+                self._blobs(file, start, stop)
+                start = stop
 
     def _check_span(self, start: int, stop: int) -> None:
         if not 0 <= start <= stop <= len(self):
@@ -143,10 +152,10 @@ class ClipFile:
                 f"store has {len(self)} (0 to {len(self) - 1}): extract it again"
             )
 
-    def _blobs(self, start: int, stop: int) -> list[memoryview]:
+    def _blobs(self, file: BinaryIO, start: int, stop: int) -> list[memoryview]:
         """Return blobs start..stop-1, read at once and checked."""
         begin = int(self._offsets[start])
-        data = memoryview(self._read(begin, int(self._offsets[stop]) - begin))
+        data = memoryview(self._read(file, begin, int(self._offsets[stop]) - begin))
         blobs = []
         for i in range(start, stop):
             blob = data[int(self._offsets[i]) - begin : int(self._offsets[i + 1]) - begin]
@@ -155,29 +164,23 @@ class ClipFile:
             blobs.append(blob)
         return blobs
 
-    def _read_footer(self) -> tuple[int, bytes]:
+    @contextmanager
+    def _opened(self) -> Iterator[BinaryIO]:
+        """Open the file once for several readings: a shared disk is asked at each opening."""
         if isinstance(self._source, bytes):
-            size = len(self._source)
-        else:
-            try:
-                size = self._source.stat().st_size
-            except OSError as error:
-                self._refuse(f"cannot be read ({error.strerror})")
-        if size < FOOTER.size + len(MAGIC):
-            self._refuse("is too short for a clip file")
-        return size, self._read(size - FOOTER.size, FOOTER.size)
-
-    def _read(self, offset: int, length: int) -> bytes:
-        if isinstance(self._source, bytes):
-            return self._source[offset : offset + length]
+            yield io.BytesIO(self._source)
+            return
         try:
             with open(self._source, "rb", buffering=0) as file:
-                file.seek(offset)
-                data = file.read(length)
-                while len(data) < length and (more := file.read(length - len(data))):
-                    data += more
+                yield file
         except OSError as error:
             self._refuse(f"cannot be read ({error.strerror})")
+
+    def _read(self, file: BinaryIO, offset: int, length: int) -> bytes:
+        file.seek(offset)
+        data = file.read(length)
+        while len(data) < length and (more := file.read(length - len(data))):
+            data += more
         if len(data) != length:
             self._refuse("is cut off")
         return data

@@ -215,9 +215,14 @@ class FlowStore:
         return ClipFile(path)
 
     def has(self, video_id: str, kind: Kind, source_hash: str | None = None) -> bool:
-        """Whether a clip is finished, valid, and made of this source (where a hash is given).
+        """Whether a clip is finished, valid, and made of this source, see ``valid``."""
+        return self.valid(video_id, kind, source_hash) is not None
 
-        A clip without a hash was imported without its video: there is nothing to compare.
+    def valid(self, video_id: str, kind: Kind, source_hash: str | None = None) -> ClipFile | None:
+        """Return a clip that is finished, undamaged, and made of this source; None where it is not.
+
+        Without a hash any source will do, and so it is with a clip that has none: it was imported
+        without its video.
         """
         try:
             file = self.clip(video_id, kind)
@@ -226,11 +231,11 @@ class FlowStore:
             if (header.kind, header.video_id, header.codec) != wanted or (
                 source_hash is not None and header.source_hash not in ("", source_hash)
             ):
-                return False
+                return None
             file.check()
         except StoreError:
-            return False
-        return True
+            return None
+        return file
 
     def damaged(self, video_id: str, kind: Kind) -> bool:
         """Whether a clip is there, and anything in it is not as it was written."""
