@@ -8,7 +8,6 @@ The results do not depend on the number of workers, and memory not on the length
 from __future__ import annotations
 
 import logging
-import os
 import sys
 import threading
 import time
@@ -27,11 +26,21 @@ from twostream.flow.opencv import one_opencv_thread
 from twostream.labels.stretch_ids import stored_id
 from twostream.shards import Shard
 from twostream.store.flow_store import SETTINGS_NAME, FlowStore, Kind, StoreSettings
-from twostream.threads import StoppedError, keep_memory, num_cores, sentence, work_through
+from twostream.threads import (
+    StoppedError,
+    ThreadPool,
+    keep_memory,
+    num_cores,
+    sentence,
+    work_through,
+)
 from twostream.types import LabeledVideo, Progress, StoreError, UsageError, VideoError, no_progress
 from twostream.video.fingerprint import size_on_disk, source_hash
 
 logger = logging.getLogger(__name__)
+
+ASKED_AT_ONCE = 32  # threads that ask for sizes of files; on a local disk they cost nothing
+ASKED_BY_ONE = 1000  # videos, one after the other
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +84,7 @@ class _Job:
         helpers: Helpers,
     ) -> None:
         keep_memory()
-        self.sizes = {video.video_id: _file_size(video.path) for video in videos}
+        self.sizes = _file_sizes(videos)
         self._waiting = sum(self.sizes.values())  # bytes of videos that have not ended
         self._extracted = 0  # bytes of those that have, without those that were there before
         self._running: dict[str, float] = {}  # bytes done of those that are worked on
@@ -245,7 +254,7 @@ def _over_cluster(
     """Do what ``work_through`` does with the job, on a cluster."""
     results: dict[str, tuple[bool, str | None]] = {}
     failed: dict[str, str] = {}
-    there = ((video.video_id, (video, os.path.exists(video.path))) for video in order)
+    there = ((video.video_id, (video, job.sizes[video.video_id] > 0)) for video in order)
     on_gpu = device != "cpu" and cuda_is_there()
     work = partial(_extract_there, job.store.root, job.kinds, device if on_gpu else "cpu")
     with (
@@ -319,6 +328,16 @@ def _unique(videos: Sequence[LabeledVideo]) -> list[LabeledVideo]:
                 f"{video.path}: give each its own"
             )
     return list(by_id.values())
+
+
+def _file_sizes(videos: Sequence[LabeledVideo]) -> dict[str, int]:
+    """Return the bytes of each video by id, many asked at once: a shared disk takes its time."""
+    parts = [videos[i : i + ASKED_BY_ONE] for i in range(0, len(videos), ASKED_BY_ONE)]
+    with ThreadPool(ASKED_AT_ONCE, thread_name_prefix="sizes") as pool:
+        sizes = pool.map(
+            lambda part: [(each.video_id, _file_size(each.path)) for each in part], parts
+        )
+        return {video_id: size for part in sizes for video_id, size in part}
 
 
 def _file_size(path: Path) -> int:
