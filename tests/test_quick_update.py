@@ -258,7 +258,11 @@ def test_the_verb_updates_from_run_to_run(
     ]
     one, two = ((path / "temporal.safetensors").read_bytes() for path in (first, second))
     assert one == two
-    capsys.readouterr()
+    told = " ".join(capsys.readouterr().out.split())
+    tested = (
+        f"{said['tested']} of them tested by last layers that did not see them, nor their video"
+    )
+    assert f"{said['stretches']} labelled stretches are learnt from, {tested}" in told
     assert run(["update", str(folder), "--run", str(base), "--out", str(first)]) == 1
     assert "holds a run: choose another --out" in capsys.readouterr().err
     assert run(["predict", str(second), str(folder / "a.mp4"), "--timeline"]) == 0

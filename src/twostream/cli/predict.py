@@ -61,7 +61,7 @@ def predict(
     smooth: float = own(None, "Seconds that scores are averaged over; default 1.5.", WINDOWS),
     threshold: float = own(
         None,
-        'A best score below it is "none of these"; default 0.4, or what the run has chosen.',
+        'A best score below it is "none of these"; default 0.4, in time lines the run\'s own.',
         WINDOWS,
     ),
     alert: list[str] = own(

@@ -41,9 +41,10 @@ def update(
     place = UpdatePlace(labels=labels, runs=known, base=run, settings=settings, device=device)
     with shown.progress():
         found = update_run(place, out, progress=shown.step)
-    title = f"{found['stretches']} labelled stretches"
+    title = f"{found['stretches']} labelled stretches are learnt from"
     if found["folds"]:
-        title += ", by last layers that saw nothing of their video or group"
+        title += f", {found['tested']} of them tested by last layers that did not see them"
+        title += ", nor their video" if found["apart"] else ""
     rows = [(stream, percent(value)) for stream, value in found["accuracy"].items()]
     shown.table(title, ("stream", "right"), rows)
     shown.line(f"run: {out}")
