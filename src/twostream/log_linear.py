@@ -232,10 +232,7 @@ def learn(
             )
     if len(np.unique(labels)) < 2:
         raise DataError("fusion is learnt from training scores of at least two classes")
-    counts = np.ones(len(labels))
-    if alike:
-        present, numbers, sizes = np.unique(labels, return_inverse=True, return_counts=True)
-        counts = len(labels) / (len(present) * sizes[numbers])
+    counts = counts_alike(labels) if alike else np.ones(len(labels))
     weights = _likeliest(scores, labels, counts)
     if weights.sum() < LEAST:
         weights = np.full(len(scores), LEAST / len(scores))
@@ -249,6 +246,16 @@ def learn(
         log_loss(np.mean(np.asarray(scores), axis=0), labels),
         log_loss(product(scores, weights.tolist()), labels),
     )
+
+
+def counts_alike(labels: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return (n,) how much each clip counts where classes count alike; they sum to n.
+
+    >>> counts_alike(np.array([0, 0, 0, 2])).round(2)
+    array([0.67, 0.67, 0.67, 2.  ])
+    """
+    present, numbers, sizes = np.unique(labels, return_inverse=True, return_counts=True)
+    return np.asarray(len(labels) / (len(present) * sizes[numbers]), np.float64)
 
 
 def _likeliest(

@@ -163,13 +163,15 @@ class Timeline:
         scores = np.stack([w.scores for w in windows])
         classes = windows[0].classes
         runs = _runs(times, pauses, seconds)
-        smoothed = [smooth(times[rows], scores[rows], smooth_seconds) for rows, _, _ in runs]
-        segments = _segments(times, np.concatenate(smoothed), classes, runs, threshold, bouts)
+        smoothed = np.concatenate(
+            [smooth(times[rows], scores[rows], smooth_seconds) for rows, _, _ in runs]
+        )
+        segments = _segments(times, smoothed, classes, runs, threshold, bouts)
         return cls(
             video,
             classes,
             times,
-            np.concatenate(smoothed),
+            smoothed,
             streams,
             segments,
             warning,

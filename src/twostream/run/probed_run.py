@@ -26,7 +26,7 @@ from twostream.datasets.time_spans import length, within, without
 from twostream.labels import Labels
 from twostream.labels.recordings import Span
 from twostream.labels.stretch_ids import span_of, stored_id
-from twostream.log_linear import answer, write_fusion
+from twostream.log_linear import answer, counts_alike, write_fusion
 from twostream.prediction import TwoStreamPredictor
 from twostream.prediction.timeline import Timeline
 from twostream.prediction.video_features import (
@@ -269,8 +269,7 @@ def _layer(model: StreamModel, found: _Stretches, split: DatasetSplit) -> Layer:
     rows, classes = found.rows(split.train), split.classes
     name, labels = model.spec.stream, found.labels[rows]
     seen = np.einsum("nlmd,m->nld", found.looks[name][rows].astype(np.float32), found.shares[name])
-    present, numbers, sizes = np.unique(labels, return_inverse=True, return_counts=True)
-    counts = len(labels) / (len(present) * sizes[numbers]) / LOOKS
+    present, counts = np.unique(labels), counts_alike(labels) / LOOKS
     fitted = fitted_probe(
         seen.reshape(-1, seen.shape[-1]),
         np.repeat(labels, LOOKS),
