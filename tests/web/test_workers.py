@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -150,12 +151,19 @@ def test_a_reload_loses_no_request(crew: Server, small: bytes) -> None:
 
 
 def test_the_log_has_a_line_a_request_and_no_secret(crew: Server, small: bytes) -> None:
+    def requests() -> list[dict[str, Any]]:
+        whole, _, _ = crew.log.read_text().rpartition("\n")
+        lines = [json.loads(line) for line in whole.splitlines()]
+        return [line for line in lines if line.get("event") == "request"]
+
+    httpx.request("DELETE", f"{crew.url}/", auth=PASSWORD)  # what came before it is written by then
+    wait_until(lambda: any(line["method"] == "DELETE" for line in requests()))
+    before = len(requests())
     assert predict(crew, small, "private.avi").status_code == 200
     assert httpx.get(f"{crew.url}/api/model", auth=("anna", "guess")).status_code == 401
     assert httpx.get(f"{crew.url}/some/where?token=private", auth=PASSWORD).status_code == 404
-    lines = [json.loads(line) for line in crew.log.read_text().splitlines()]
-    requests = [line for line in lines if line.get("event") == "request"]
-    *_, first, second, third = requests
+    wait_until(lambda: len(requests()) == before + 3)  # each is written once its answer is sent
+    first, second, third = sorted(requests()[before:], key=lambda line: line["status"])
     assert first["milliseconds"] > 1 and first["time"].endswith("Z") and first["level"] == "info"
     same = {"event": "request", "level": "info", "client": "127.0.0.1"}
     for line, method, path, status in (
