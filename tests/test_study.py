@@ -84,6 +84,8 @@ def test_a_folder_of_another_study_is_refused(
     claim(study_of(tiny_data, tmp_path / "out", seeds=3))  # more seeds only add
     monkeypatch.chdir(tiny_data.parent)
     claim(study_of(Path(tiny_data.name), tmp_path / "out"))  # the same data by another path
+    with pytest.raises(RunError, match=r"weights: None -> .*imagenet"):
+        claim(study_of(tiny_data, tmp_path / "out", weights="imagenet"))
     with pytest.raises(RunError, match=r"folds: 3 -> 2"):
         claim(study_of(tiny_data, tmp_path / "out", folds=2))
     (tmp_path / "full").mkdir()

@@ -45,7 +45,13 @@ def reproduce(
         None, "Default: paper for official data, else quick.", METHOD
     ),
     flow: str = own(None, "Flow estimator instead of the recipe's.", METHOD),
-    weights: Path = own(None, "Weights of the pre-trained spatial net.", METHOD),
+    weights: str = own(
+        None,
+        "Weights file of the pre-trained spatial net, or imagenet: those that pip brings.",
+        METHOD,
+    ),
+    short_side: options.ShortSide = None,
+    crop_size: options.CropSize = None,
     steps: options.Steps = None,
     jobs: int = own(None, "Runs at the same time; default: one a CPU core.", MACHINE, min=1),
     cluster: options.ClusterText = None,
@@ -58,7 +64,8 @@ def reproduce(
     """Run the paper's experiments and check its claims; goes on where it was stopped."""
     from twostream.experiments import Study, check_what, listing
     from twostream.experiments import reproduce as run
-    from twostream.experiments.study import built_in_data
+    from twostream.experiments.reproduction import built_in_data
+    from twostream.experiments.study import whole_path
     from twostream.recipes import make_recipe
     from twostream.types import UsageError
 
@@ -74,10 +81,14 @@ def reproduce(
         study = Study(
             data=tuple(str(Path(path).resolve()) for path in paths),
             recipe=make_recipe(
-                recipe or ("paper" if official else "quick"), flow=flow, steps=steps
+                recipe or ("paper" if official else "quick"),
+                flow=flow,
+                steps=steps,
+                short_side=short_side,
+                crop_size=crop_size,
             ),
             out=out,
-            weights=str(weights.resolve()) if weights else None,
+            weights=whole_path(weights),
             seeds=seeds,
             folds=folds,
             official=bool(official),

@@ -31,6 +31,7 @@ from twostream.experiments.results import (
 from twostream.experiments.running import run_all
 from twostream.experiments.study import PlannedRun, Study
 from twostream.files import read_json, write_json, write_text
+from twostream.synthetic import render_dataset
 from twostream.training import TrainerOptions
 from twostream.types import DataError, Progress, UsageError, no_progress
 
@@ -94,6 +95,16 @@ def reproduce(
     return results
 
 
+def built_in_data(out: Path, progress: Progress) -> str:
+    """Render the built-in data set of 24 groups beside OUT, once; return its folder."""
+    folder = out.with_name(f"{out.name}-clips") / "built-in"
+    done = folder.with_name("complete")
+    if not done.is_file():
+        render_dataset(folder, groups=24, progress=progress)
+        done.touch()
+    return str(folder)
+
+
 def check_what(what: str) -> None:
     """Raise UsageError where there is no such experiment."""
     if what not in WHATS:
@@ -144,6 +155,7 @@ def collect(study: Study, what: str, failed: dict[Path, str]) -> dict[str, Any]:
         ],
         "recipe": study.recipe.name,
         "steps": study.recipe.steps,
+        "crop_size": study.recipe.crop_size,
         "flow": study.recipe.flow,
         "weights": Path(study.weights).name if study.weights else None,
         "seeds": study.seeds,

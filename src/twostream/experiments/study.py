@@ -34,14 +34,13 @@ from twostream.files import locked, read_json, refuse_foreign, write_json
 from twostream.flow import make_estimator
 from twostream.fusion import fuse
 from twostream.initialise import Start
-from twostream.models import read_declaration, read_weights
-from twostream.recipes import Recipe
+from twostream.models import IMAGENET, imagenet_file, read_declaration, read_weights
+from twostream.recipes import STANDARD, Recipe
 from twostream.run import RunSettings
 from twostream.run.kept_videos import hashes_of
 from twostream.schema import differences
 from twostream.scoring import load_scores
-from twostream.synthetic import render_dataset
-from twostream.types import DataError, Progress, RunError, UsageError, VideoScores
+from twostream.types import DataError, RunError, UsageError, VideoScores
 
 RESULTS = ("accuracy", "train_accuracy", "seconds")  # what is read of a run's results.json
 
@@ -107,7 +106,7 @@ class Study:
 
     Attributes:
         data: one or two data sets: the first and the second one's part.
-        weights: of the pre-trained spatial net, or None.
+        weights: file of the pre-trained spatial net, "imagenet" for those that pip brings, or None.
         folds: by group.
         official: use the splits that came with the data instead of folds: UCF-101 and HMDB-51.
         given: the same for other data, where splits came with it.
@@ -235,9 +234,12 @@ class Study:
 
     @cached_property
     def weights_architecture(self) -> str | None:
-        """The network that the weights file names; None where it names none: the recipe's."""
+        """The network that the weights are for; None where they name none: the recipe's."""
         if not self.weights:
             return None
+        if self.weights == IMAGENET:
+            imagenet_file(STANDARD.spatial_architecture)
+            return STANDARD.spatial_architecture
         path = Path(self.weights)
         return read_declaration(path, read_weights(path)[1]).architecture
 
@@ -271,6 +273,7 @@ class Study:
         """Return what ``train_run`` is asked for."""
         recipe, others = self.recipe, [1 - target] if net.how and len(self.data) > 1 else []
         dropout = recipe.dropout if net.dropout is None else net.dropout
+        named = net.like_weights or (net.needs_weights and self.weights == IMAGENET)
         return RunSettings(
             data=self.data[target],
             # as in the paper, and one size for all that shares a store
@@ -282,7 +285,8 @@ class Study:
             choice=choice,
             seed=seed,
             start=Start(weights=None if net.start == "scratch" else self.weights),
-            spatial_architecture=self.weights_architecture if net.like_weights else None,
+            # a weights file names its own network
+            spatial_architecture=self.weights_architecture if named else None,
             train="last-layer" if net.start == "last-layer" else "all",
             temporal_architecture=recipe.slow_fusion_architecture if net.slow_fusion else None,
             store=str(self.store(target)),
@@ -316,8 +320,8 @@ class Study:
     def groups(self) -> tuple[dict[str, str], ...]:
         """Of each data set, the group of every video, for the bootstrap.
 
-        A video without a group stands for itself. In UCF-101 g01 of one class and g01 of another
-        are not the same people; a group of HMDB-51 is a film, whatever the class.
+        A video without a group stands for itself. In UCF-101 g01 of two classes are not the same
+        people; a group of HMDB-51 is a film, whatever the class.
         """
         return tuple(
             {
@@ -361,28 +365,22 @@ class Study:
         return Outcome(units, values, tuple(groups[video_id] for video_id, _ in units))
 
 
-def built_in_data(out: Path, progress: Progress) -> str:
-    """Render the built-in data set of 24 groups beside OUT, once; return its folder."""
-    folder = out.with_name(f"{out.name}-clips") / "built-in"
-    done = folder.with_name("complete")
-    if not done.is_file():
-        render_dataset(folder, groups=24, progress=progress)
-        done.touch()
-    return str(folder)
-
-
 def _scores(run: PlannedRun, subset: str) -> VideoScores:
     stream = NETS[run.net].stream
     return load_scores(run.folder / "scores" / f"{stream}-{subset}.npz")
 
 
 def _resolved(asked: dict[str, Any]) -> dict[str, Any]:
-    """Return the same with whole paths: the place from which they were named does not matter."""
-    weights = asked.get("weights")
+    """Return the same with whole paths: from where they were named does not matter."""
     return asked | {
         "data": [str(Path(str(data)).resolve()) for data in asked["data"]],
-        "weights": str(Path(str(weights)).resolve()) if weights else None,
+        "weights": whole_path(asked.get("weights")),
     }
+
+
+def whole_path(weights: str | None) -> str | None:
+    """Return the whole path of a weights file; "imagenet" and None stay what they are."""
+    return str(Path(weights).resolve()) if weights and weights != IMAGENET else weights
 
 
 def _checksum(dataset: Dataset) -> int:

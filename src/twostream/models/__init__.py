@@ -9,7 +9,7 @@ from twostream.models.build import (
 )
 from twostream.models.cnn_m import CnnM2048
 from twostream.models.declaration import IMAGENET_MEAN, IMAGENET_STD, Declaration, read_declaration
-from twostream.models.imagenet import IMAGENET, imagenet_weights
+from twostream.models.imagenet import IMAGENET, imagenet_file, imagenet_weights
 from twostream.models.slow_fusion import (
     SLOW_FUSION,
     SLOW_FUSION_SMALL,
@@ -36,6 +36,7 @@ __all__ = [
     "first_convolution",
     "first_layer_name",
     "first_stages",
+    "imagenet_file",
     "imagenet_weights",
     "load_weights",
     "read_declaration",
