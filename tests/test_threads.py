@@ -9,9 +9,11 @@ import threading
 import time
 from collections.abc import Generator, Iterator
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
+from twostream import threads
 from twostream.threads import WAITING, ThreadPool, ahead, work_through
 from twostream.types import DataError, StoreError, UsageError, VideoError
 from untrained import own_threads
@@ -217,3 +219,54 @@ class TestAStop:
             next(items)
         names = [thread.name for thread in threading.enumerate()]
         assert not [name for name in names if name.startswith("twostream ahead")]
+
+
+@pytest.mark.parametrize(
+    ("groups", "files", "cores", "memory"),
+    [
+        ("0::/", {"cpu.max": "250000 100000", "memory.max": "4096"}, 3, 4096),
+        ("0::/job/step", {"job/cpu.max": "100000 100000", "job/step/cpu.max": "max 100000"}, 1, 0),
+        ("0::/", {"cpu.max": "max 100000", "memory.max": "max"}, 8, 0),
+        ("0::/", {"cpu.max": "9900000 100000"}, 8, 0),
+        (
+            "4:memory:/docker/a\n3:cpu,cpuacct:/docker/a\n0::/",
+            {
+                "cpu/cpu.cfs_quota_us": "50000",
+                "cpu/cpu.cfs_period_us": "100000",
+                "memory/memory.limit_in_bytes": "8192",
+            },
+            1,
+            8192,
+        ),
+        ("3:cpu:/", {"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, 8, 0),
+        ("nonsense", {"cpu.max": "1 1"}, 8, 0),
+    ],
+)
+def test_a_container_has_the_cores_and_the_memory_of_its_share(
+    groups: str,
+    files: dict[str, str],
+    cores: int,
+    memory: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Control groups of Linux, versions 1 and 2; a job's is below the root, a container's is it."""
+    (tmp_path / "groups").write_text(groups + "\n")
+    for name, said in files.items():
+        file = tmp_path / "sys" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(said + "\n")
+    monkeypatch.setattr(threads, "_GROUPS", tmp_path / "groups")
+    monkeypatch.setattr(threads, "_CONTROL_GROUPS", tmp_path / "sys")
+    monkeypatch.setattr(threads, "_cores", lambda: 8)
+    whole = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    assert (threads.num_cores(), threads.memory_bytes()) == (cores, memory or whole)
+
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    monkeypatch.setenv("TWOSTREAM_SHARE", "")
+    threads.keep_to_share()
+    assert os.environ.get("OMP_NUM_THREADS") == (str(cores) if cores < 8 else None)
+    assert not threads.threads_were_given()
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    threads.keep_to_share()
+    assert threads.num_threads() == 7 and threads.threads_were_given()

@@ -69,10 +69,11 @@ def _command(arguments: list[str]) -> int:
     import typer
 
     from twostream.cli import app
-    from twostream.threads import wait_asleep
+    from twostream.threads import keep_to_share, wait_asleep
     from twostream.types import TwoStreamError
 
     wait_asleep()
+    keep_to_share()
 
     # typer's base of wrong usage: its own copy of click in new versions, click's in older ones
     wrong_usage: Any = next(

@@ -7,12 +7,12 @@ import logging
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from functools import cache
 from itertools import islice
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
 from twostream.stopping import put_off
@@ -20,6 +20,9 @@ from twostream.types import StoreError, TwoStreamError, VideoError
 
 logger = logging.getLogger(__name__)
 
+_GROUPS = Path("/proc/self/cgroup")
+_CONTROL_GROUPS = Path("/sys/fs/cgroup")
+_SHARE = "TWOSTREAM_SHARE"  # what keep_to_share found, for it and the processes that it begins
 TICK_SECONDS = 0.25
 WAITING = 16  # items for each thread: to wait for a million at once would take seconds each time
 PATIENCE_SECONDS = 10.0  # with threads that are to end; decoding and flow take less a call
@@ -97,10 +100,27 @@ def memory_bytes() -> int:
         found = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, OSError, ValueError):  # Windows
         return 8 << 30
-    for limit in ("memory.max", "memory/memory.limit_in_bytes"):
-        with suppress(OSError, ValueError):  # "max": none
-            found = min(found, int(Path("/sys/fs/cgroup", limit).read_text()))
-    return found
+    said = [*_limits("", "memory.max"), *_limits("memory", "memory.limit_in_bytes")]
+    return min([found, *(int(limit) for limit in said if limit.isdecimal())])  # "max": none
+
+
+def _limits(controller: str, name: str) -> Iterator[str]:
+    """Yield what each control group of Linux that this process is in says, the innermost first.
+
+    A container sees its own group as the root; a job of SLURM or systemd is somewhere below it.
+
+    Args:
+        controller: of version 1, as mounted ("memory", "cpu"); "" for version 2.
+        name: of the file.
+    """
+    with suppress(OSError, ValueError):
+        for line in _GROUPS.read_text().splitlines():
+            _, controllers, group = line.split(":", 2)
+            if controller in controllers.split(","):
+                place = PurePosixPath(group.lstrip("/"))
+                for inner in (place, *place.parents):
+                    with suppress(OSError):
+                        yield Path(_CONTROL_GROUPS, controller, inner, name).read_text().strip()
 
 
 def costs_one_video(error: Exception) -> bool:
@@ -221,7 +241,15 @@ def ahead(items: Iterable[Item], depth: int) -> Generator[Item, None, None]:
 
 
 def num_cores() -> int:
-    """Return how many cores this process may use."""
+    """Return how many cores this process may use, a container's share of them rounded up."""
+    shares = [said.split() for said in _limits("", "cpu.max")]  # microseconds in so many
+    quotas, periods = (_limits("cpu", f"cpu.cfs_{each}_us") for each in ("quota", "period"))
+    shares += [[quota, period] for quota, period in zip(quotas, periods, strict=False)]
+    limited = [-(-int(quota) // int(period)) for quota, period in shares if quota.isdecimal()]
+    return max(1, min([_cores(), *limited]))  # "max" and -1 are no limit
+
+
+def _cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -234,3 +262,18 @@ def num_threads() -> int:
     """
     limit = os.environ.get("OMP_NUM_THREADS", "")
     return int(limit) if limit.isdecimal() and int(limit) else num_cores()
+
+
+def keep_to_share() -> None:
+    """Give torch no more threads than a container has cores; before torch is loaded.
+
+    It sees the cores of the machine: 64 threads on a share of two wait for each other.
+    """
+    if num_cores() < _cores() and "OMP_NUM_THREADS" not in os.environ:
+        os.environ["OMP_NUM_THREADS"] = os.environ[_SHARE] = str(num_cores())
+
+
+def threads_were_given() -> bool:
+    """Tell whether a user set OMP_NUM_THREADS, and not ``keep_to_share``."""
+    limit = os.environ.get("OMP_NUM_THREADS")
+    return limit is not None and limit != os.environ.get(_SHARE)

@@ -42,13 +42,14 @@ def watch(
     from twostream.prediction import TwoStreamPredictor
     from twostream.prediction.live_several import LiveSeveral
     from twostream.prediction.timeline import check_threshold
-    from twostream.threads import num_cores
+    from twostream.threads import num_cores, threads_were_given
 
     threshold = asked.pop("threshold", THRESHOLD)
     check_threshold(threshold)
     # each source's flow takes a core, and networks with threads that wait for it at every step are
     # many times slower; before torch is loaded
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, num_cores() - len(names))))
+    if not threads_were_given():
+        os.environ["OMP_NUM_THREADS"] = str(max(1, num_cores() - len(names)))
     alert_log = AlertLog(log)  # before the models: a wrong name is quick
     predictor = TwoStreamPredictor.load(run, device=device)
     sources = open_sources(predictor, names)

@@ -16,7 +16,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from twostream.threads import num_cores, num_threads
+from twostream.threads import num_cores, num_threads, threads_were_given
 from twostream.types import Progress, RunError, TwoStreamError, VideoError, no_progress
 from twostream.web.answers import Decoded
 from twostream.web.limits import Deadline, RefusedError
@@ -136,8 +136,8 @@ class Workers:
                 self._changed.notify()
 
     def _begin(self) -> Worker:
-        given = "OMP_NUM_THREADS" in os.environ
-        threads = num_threads() if given else max(1, num_cores() // self._count)
+        share = max(1, num_cores() // self._count)
+        threads = num_threads() if threads_were_given() else share
         return Worker(self._run, self._device, threads)
 
     def _replace_the_dead(self) -> None:
