@@ -33,6 +33,7 @@ from twostream.prediction.video_features import (
     kept_features,
 )
 from twostream.recipes import make_recipe
+from twostream.report.run_contents import read_run
 from twostream.run import RunSettings, evaluate_run
 from twostream.run.probed_run import _looks_at, probe_run
 from twostream.run.quick_update import FeaturesOf, UpdatePlace, update_run
@@ -336,6 +337,6 @@ def test_only_what_was_held_out_is_counted(tmp_path: Path) -> None:
 def test_what_an_update_lacks_is_said(tmp_path: Path) -> None:
     run = save_run(tmp_path / "run", [make_model(None)])
     (run / PROBED).write_text("{}")
-    for verb in (lambda run: push(run, str(tmp_path / "out")), evaluate_run):
+    for verb in (lambda run: push(run, str(tmp_path / "out")), evaluate_run, read_run):
         with pytest.raises(RunError, match="is of an update of last layers, without results"):
             verb(run)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from twostream.files import PROBED
 from twostream.fusion import fuse, match, pooled
 from twostream.log_linear import FUSED, LogLinear, read_fusion
 from twostream.report.recording_results import RecordingResults, read_recordings
@@ -163,6 +164,11 @@ def read_run(run: Path) -> RunContents:
     if not run.is_dir():
         raise RunError(
             f"no RUN folder {run}: train first (twostream train DATA --out {run.name or 'RUN'})"
+        )
+    if (run / PROBED).is_file():
+        raise RunError(
+            f"{run} is of an update of last layers, without results, so there is nothing to "
+            "report: train anew for them"
         )
     problems: list[str] = []
     test = _scores(run, NAMES, "test", problems)
