@@ -269,7 +269,11 @@ def test_files_are_made_from_the_results_alone(faked: Study, tmp_path: Path) -> 
     assert "100.0 [93.4, 100.0]" in text and "+50.0 [" in text
     assert "| stacking, L = 10 | 81.0 | 100.0 [93.4, 100.0] |" in text
     assert "Invented &lt;numbers&gt;. On two lines." in page and "<numbers>" not in page
-    assert page.count('class="panel claim"') == 9
+    assert page.count('class="panel claim"') == 7
+    # two lack something, which their rows say
+    assert "### Claim 5" not in text and "| needs a second data set |" in text
+    write_results(faked.out, results, {5: "Why it was not run."})
+    assert "### Claim 5: not run" in (faked.out / "reproduction.md").read_text()
     assert "http" not in page.replace("http-equiv", "")
 
 
