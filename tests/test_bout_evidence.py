@@ -13,7 +13,7 @@ from twostream.bout_model import BoutModel, read_bouts, write_bouts
 from twostream.labels import Bout, Labels, Recording
 from twostream.prediction.prediction import Prediction
 from twostream.prediction.timeline import Timeline
-from twostream.run.bout_evidence import HeldOut, chosen_evidence
+from twostream.run.bout_evidence import HeldOut, chosen_evidence, telling_first
 
 CLASSES = ("hop", "kick", "other")
 # as JHMDB's: short actions with longer pauses between, each action seldom
@@ -46,6 +46,29 @@ def fold_of(*lines: Timeline) -> HeldOut:
     bouts = tuple(Bout(*bout) for bout in BOUTS)
     recordings = tuple(Recording(line.video.name, bouts, SECONDS) for line in lines)
     return HeldOut(Labels(recordings, CLASSES[:2]), {line.video.name: line for line in lines})
+
+
+def test_a_threshold_that_leaves_nothing_is_not_chosen() -> None:
+    """No bout is in the time that is judged, and all that are said are weak."""
+    line = line_of("a.mp4", 0.39, 0.0, 1)
+    model = replace(MODEL, mean_seconds=(0.6, 0.6, 0.6), shares=(0.3, 0.3, 0.4))
+    trusting = replace(model, look_seconds=0.04, threshold=0.0)
+    assert {s.label for s in line.decoded(trusting).segments} > {"other"}
+    assert max(s.score or 0 for s in line.segments) < 0.4
+    quiet = Recording("a.mp4", (Bout(2.0, 3.4, "hop"),), SECONDS, watched=((0.0, 1.0), (3.4, 18.0)))
+    for bouts, chosen in (((), model.look_seconds), (quiet.bouts, None)):
+        true = Labels((replace(quiet, bouts=bouts),), CLASSES[:2])
+        found = chosen_evidence(model, [HeldOut(true, {"a.mp4": line})])
+        assert chosen is None or (found.look_seconds, found.threshold) == (chosen, model.threshold)
+
+
+def test_recordings_with_bouts_are_looked_at_first() -> None:
+    some = [
+        Recording("a.mp4", ()),
+        Recording("b.mp4", (Bout(0, 1, "hop"),)),
+        Recording("c.mp4", ()),
+    ]
+    assert telling_first(Labels(tuple(some), ("hop",))) == ["b.mp4", "a.mp4", "c.mp4"]
 
 
 def test_short_bouts_of_weak_scores_are_found_where_each_look_counts(

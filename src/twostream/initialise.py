@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 from twostream.checkpoint import FORMAT, StreamModel, read_spec
+from twostream.extraction.frame_pairs import SAME_RATE
 from twostream.models import (
     IMAGENET,
     IMAGENET_MEAN,
@@ -186,8 +187,16 @@ def initial_model(settings: NetSettings, split: DatasetSplit, clips: Clips) -> S
 
 
 def training_rate(clips: Clips, videos: Sequence[LabeledVideo]) -> float:
-    """Return the commonest frame rate of the stored training clips."""
-    return Counter(clips.fps(video.video_id) for video in videos).most_common(1)[0][0]
+    """Return the commonest frame rate of the stored training clips; others are told."""
+    rates = Counter(clips.fps(video.video_id) for video in videos).most_common()
+    rate = rates[0][0]
+    if others := [each for each, _ in rates if abs(each - rate) > SAME_RATE * rate]:
+        said = ", ".join(f"{each:g}" for each in sorted(others))
+        logger.warning(
+            f"clips of {said} frames/s train beside those of {rate:g}, as the store keeps them, so "
+            "that the same motion looks different: another --store, or --fps, brings them to one"
+        )
+    return rate
 
 
 def starting_network(settings: NetSettings, num_classes: int) -> tuple[nn.Module, Declaration]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 from motions import write_motions
@@ -212,7 +214,7 @@ def test_a_rename_that_was_cut_short_goes_on(
 
     def once(source: str, target: str) -> None:
         renames.append(target)
-        if len(renames) > 1:
+        if sum(str(each).endswith(".srt") for each in renames) > 1:  # the first's copy is one too
             raise OSError(28, "No space left on device")
         replace(source, target)
 
@@ -223,6 +225,43 @@ def test_a_rename_that_was_cut_short_goes_on(
     assert set(LabelStore(folder).classes()) == {"pace", "walk"}
     LabelStore(folder).rename_class("walk", "pace")
     assert LabelStore(folder).classes() == ("pace",)
+
+
+def test_the_copy_of_what_people_had_is_whole_or_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A part of it, left by a full disk, would be taken for the copy ever after."""
+    folder = folder_of(tmp_path, "a.mp4")
+    before = "1\n00:00:01,000 --> 00:00:02,500\nwalk\n"
+    (folder / "a.srt").write_text(before)
+    store = LabelStore(folder)
+    labels, _ = store.all()["a.mp4"]
+
+    def part(source: BinaryIO, target: BinaryIO) -> None:
+        target.write(source.read(5))
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(shutil, "copyfileobj", part)
+        with pytest.raises(DataError, match="No space left"):
+            store.save("a.mp4", labels.version, VideoLabels((Bout(3, 4, "walk"),)))
+    assert (folder / "a.srt").read_text() == before
+    store.save("a.mp4", labels.version, VideoLabels((Bout(3, 4, "walk"),)))
+    assert (folder / ".a.srt.original").read_text() == before
+
+
+def test_a_bout_may_end_a_little_after_what_the_file_calls_the_end(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path, "a.mp4")
+    known = Recording("a.mp4", (Bout(1, 2, "walk"),), 10.0)
+    write_labels(Labels((known,), ("walk",)), folder / "labels.csv", "csv")
+    store = LabelStore(folder)
+    labels, _ = store.all()["a.mp4"]
+    store.save("a.mp4", labels.version, VideoLabels((Bout(1, 2, "walk"), Bout(9, 10.02, "walk"))))
+    (found,) = read_labels(folder / "labels.csv").recordings
+    assert (found.bouts[-1].end_seconds, found.seconds) == (10.02, 10.02)
+    labels, _ = store.all()["a.mp4"]
+    store.save("a.mp4", labels.version, VideoLabels((Bout(1, 2, "walk"),)))
+    assert read_labels(folder / "labels.csv").recordings[0].bouts == (Bout(1, 2, "walk"),)
 
 
 def test_a_rename_that_a_file_cannot_take_changes_none(tmp_path: Path) -> None:

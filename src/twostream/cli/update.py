@@ -30,13 +30,12 @@ def update(
     """Give networks new last layers, from labels with a start and an end: in seconds."""
     from twostream.recipes import STANDARD
     from twostream.run import RunSettings
-    from twostream.run.quick_update import STORE, UpdatePlace, kept_of, update_run
+    from twostream.run.quick_update import UpdatePlace, kept_of, store_in, update_run
 
     shown = Shown(as_json=as_json)
     known = kept or (kept_of(run) if run else None) or out
-    settings = RunSettings(
-        data=str(labels), recipe=STANDARD, store=str(known / f"{STORE}{STANDARD.name}")
-    )
+    store = store_in(known, STANDARD.name, labels)
+    settings = RunSettings(data=str(labels), recipe=STANDARD, store=str(store))
     device = trainer_options(accelerator).device()
     place = UpdatePlace(labels=labels, runs=known, base=run, settings=settings, device=device)
     with shown.progress():
@@ -47,6 +46,9 @@ def update(
         title += ", nor their video" if found["apart"] else ""
     rows = [(stream, percent(value)) for stream, value in found["accuracy"].items()]
     shown.table(title, ("stream", "right"), rows)
+    if found["folds"] and found["untested"]:
+        names = ", ".join(found["untested"])
+        shown.line(f"not tested, for they are labelled in one recording alone: {names}")
     shown.line(f"run: {out}")
     shown.result(found)
 

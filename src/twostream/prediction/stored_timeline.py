@@ -11,7 +11,7 @@ from twostream.extraction.frame_pairs import output_rate
 from twostream.labels.recordings import Span, joined
 from twostream.prediction.predictor import TwoStreamPredictor
 from twostream.prediction.timeline import Timeline, Windows
-from twostream.prediction.window import Window, stretch
+from twostream.prediction.window import Window, check_size, stretch
 from twostream.sampling import between_pauses
 from twostream.store.clips import Clip, ClipCache, kinds_of
 from twostream.store.flow_store import FlowStore, Kind, StoreSettings
@@ -21,16 +21,19 @@ from twostream.video.fingerprint import source_hash
 FEATURES = "features"  # beside stores: what networks make of their videos (``video_features``)
 
 
-def stored_clip(predictor: TwoStreamPredictor, stores: Iterable[Path], video: Path) -> Clip | None:
+def stored_clip(
+    predictor: TwoStreamPredictor, stores: Iterable[Path], video: Path, *, video_id: str = ""
+) -> Clip | None:
     """Return what one of some stores keeps of a whole video, as the run's networks see it.
 
     Args:
         predictor: the run.
         stores: folders; those that are none, or made otherwise, are passed over.
         video: looked for under its file's name, and taken if it is of just this content.
+        video_id: it may be stored under, too.
 
     Raises:
-        VideoError: the video cannot be read.
+        VideoError: the video cannot be read, or is smaller than the networks' crop.
     """
     wanted = StoreSettings.of_model(predictor.spec)
     kinds = kinds_of(stream.spec for stream in predictor.streams.values())
@@ -41,10 +44,13 @@ def stored_clip(predictor: TwoStreamPredictor, stores: Iterable[Path], video: Pa
         except StoreError:
             continue
         fingerprint, clips = source_hash(video), ClipCache(store, kinds, budget_bytes=0)
-        if all(_is_of(store, video.name, kind, fingerprint) for kind in kinds):
-            rate = clips.fps(video.name)
-            if output_rate(rate, wanted.fps) == rate:  # 29.97 and 30 are one
-                return clips[video.name]
+        for name in dict.fromkeys((video_id or video.name, video.name)):
+            if all(_is_of(store, name, kind, fingerprint) for kind in kinds):
+                rate = clips.fps(name)
+                if output_rate(rate, wanted.fps) == rate:  # 29.97 and 30 are one
+                    clip = clips[name]
+                    check_size(video, *clip.size, predictor.spec.smallest_side)
+                    return clip
     return None
 
 

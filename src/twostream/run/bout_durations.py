@@ -9,6 +9,8 @@ from pathlib import Path
 
 from twostream.bout_model import BoutModel, learn, read_bouts, write_bouts
 from twostream.datasets import Dataset
+from twostream.datasets.labelled_recordings import SHORTEST_SECONDS, stretches_of, videos_of
+from twostream.labels import Labels
 from twostream.labels.recordings import Span, joined
 from twostream.labels.stretch_ids import span_of, stored_id
 from twostream.run.bout_evidence import HeldOut, chosen_evidence
@@ -24,6 +26,8 @@ def learn_bouts(
     split: DatasetSplit,
     dataset: Dataset,
     held_out: Callable[[BoutModel], Sequence[HeldOut]] = lambda _: (),
+    *,
+    bouts: Sequence[tuple[str, float]] = (),
 ) -> None:
     """Write RUN/bouts.json from the training side's labelled stretches, where none can be read.
 
@@ -32,6 +36,7 @@ def learn_bouts(
         split, dataset: whose training side it is.
         held_out: gives time lines of recordings by networks that had not seen them, made with such
             a model, to choose by how much scores count.
+        bouts: (class, seconds) of each, instead of those that the stretches show.
     """
     try:
         known = read_bouts(run)
@@ -39,12 +44,30 @@ def learn_bouts(
         logger.warning(f"it is written again: {error}")
         known = None
     if known is None:
-        bouts = labelled_bouts(split.train, split.classes)
+        bouts = bouts or labelled_bouts(split.train, split.classes)
         model = learn(split.classes, bouts, dataset.together, dataset.points)
         logger.info(model.in_words())
         if folds := held_out(model):
             model = chosen_evidence(model, folds)
         write_bouts(run, model)
+
+
+def whole_bouts(dataset: Dataset, labels: Labels) -> list[tuple[str, float]]:
+    """Return (class, seconds) of each bout, where nothing is held back.
+
+    Stretches of a recording that stands alone do not show how long bouts last: the gaps between
+    its blocks of time cut them.
+    """
+    names = {frozenset([name]): name for name in dataset.classes if name not in dataset.together}
+    names |= {frozenset(of): name for name, of in dataset.together.items()}
+    return [
+        (names[of], end - start)
+        for each in videos_of(labels, dataset.root, "leave out")[0]
+        for of, spans in stretches_of(each.recording, each.seconds).items()
+        if of in names
+        for start, end in spans
+        if end - start >= SHORTEST_SECONDS
+    ]
 
 
 def count_bouts(clips: Sequence[LabeledVideo]) -> int:

@@ -38,6 +38,17 @@ class HeldOut:
     true: Labels
     lines: Mapping[str, Timeline]
 
+    @property
+    def judged(self) -> Labels:
+        """What people say of the recordings that have a line."""
+        own = tuple(each for each in self.true.recordings if each.video in self.lines)
+        return replace(self.true, recordings=own)
+
+
+def telling_first(true: Labels) -> list[str]:
+    """Return the recordings in the order in which they are looked at: those with bouts first."""
+    return [each.video for each in sorted(true.recordings, key=lambda each: not each.bouts)]
+
 
 def chosen_evidence(model: BoutModel, folds: Sequence[HeldOut]) -> BoutModel:
     """Return the model with the look, and then the threshold, that find held-out bouts best.
@@ -47,8 +58,11 @@ def chosen_evidence(model: BoutModel, folds: Sequence[HeldOut]) -> BoutModel:
 
     Args:
         model: how long bouts last.
-        folds: held-out recordings; where nothing can be judged the model stays.
+        folds: held-out recordings; where nothing can be judged, or none of them has a bout, the
+            model stays.
     """
+    if not any(each.bouts for fold in folds for each in fold.judged.recordings):
+        return model
     found, best = model, -1.0
     looks = [replace(model, look_seconds=look, threshold=0.0) for look in LOOKS]
     for trial in looks:
@@ -56,10 +70,11 @@ def chosen_evidence(model: BoutModel, folds: Sequence[HeldOut]) -> BoutModel:
             return model
         if value > best:
             found, best = trial, value
-    values = {
-        threshold: _f1(replace(found, threshold=threshold), folds) for threshold in THRESHOLDS
-    }
-    found = replace(found, threshold=max(values, key=lambda each: values[each] or 0.0))
+    values = dict[float, float]()
+    for threshold in THRESHOLDS:  # a higher one may leave no bout to judge
+        if (value := _f1(replace(found, threshold=threshold), folds)) is not None:
+            values[threshold] = value
+    found = replace(found, threshold=max(values, key=lambda each: values[each]))
     logger.info(
         f"bouts: {found.look_seconds:g} s of scores count as one look, a mean score below "
         f"{found.threshold:g} is none of the classes: best on held-out recordings (F1 of time "
@@ -74,9 +89,7 @@ def _f1(model: BoutModel, folds: Sequence[HeldOut]) -> float | None:
     for fold in folds:
         try:
             said = _said({name: line.decoded(model) for name, line in fold.lines.items()})
-            own = tuple(each for each in fold.true.recordings if each.video in fold.lines)
-            true = replace(fold.true, recordings=own)
-            found.append(compare_labels(true, said, draws=0).overall["f1"].value)
+            found.append(compare_labels(fold.judged, said, draws=0).overall["f1"].value)
         except DataError:  # no time that both watched
             continue
     values = [value for value in found if value is not None]

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from twostream import initialise
 from twostream.datasets import Dataset
 from twostream.fusion import evidence, fuse, log_linear_fusion, pooled
-from twostream.log_linear import LogLinear
+from twostream.log_linear import LogLinear, answer
 from twostream.run import other_data
 from twostream.run.settings import RunSettings
 from twostream.scoring import load_scores
@@ -182,6 +183,28 @@ def learnt_fusion(
         return None
     logger.info(f"fusion, learnt from {fusion.clips} clips out of fold: {fusion.in_words()}")
     return fusion
+
+
+def fused_out_of_fold(
+    fit: Sequence[VideoScores], folds: Sequence[DatasetSplit], *, alike: bool = False
+) -> NDArray[np.float32]:
+    """Return (n, k) what streams answer of each clip, by a fusion that is learnt without its fold.
+
+    The run's own is learnt from all of them, and would be judged by what it was chosen on.
+    """
+    found = np.zeros_like(fit[0].scores)
+    places = {video_id: i for i, video_id in enumerate(fit[0].video_ids)}
+    for fold in folds:
+        others = [each for each in folds if each is not fold]
+        fusion = None
+        if others and len(fit) > 1:
+            ids = [video.video_id for each in others for video in each.test]
+            with suppress(DataError):  # then the average answers
+                known = _known([each.select(ids) for each in fit], others)
+                fusion = log_linear_fusion(known, alike=alike)
+        rows = [places[video.video_id] for video in fold.test]
+        found[rows] = answer(fusion, {each.stream: each.scores[rows] for each in fit})
+    return found
 
 
 def _known(fit: Sequence[VideoScores], folds: Sequence[DatasetSplit]) -> list[VideoScores]:

@@ -32,7 +32,7 @@ from twostream.prediction.timeline import Timeline
 from twostream.prediction.timeline_labels import timeline_labels
 from twostream.report.recording_results import AGREEMENT, BUDGET, FOLDER, MADE, PREDICTED, TRUE
 from twostream.run.bout_durations import learn_bouts
-from twostream.run.bout_evidence import ENOUGH_SECONDS, HeldOut
+from twostream.run.bout_evidence import ENOUGH_SECONDS, HeldOut, telling_first
 from twostream.run.cross_fitting import fold_folder
 from twostream.schema import from_json
 from twostream.store.clips import Clips
@@ -220,7 +220,8 @@ def _lines_of_folds(
         )
         tested = recordings_under_test(job.dataset, fold.test)
         whole, done, lines = round(sum(tested.seconds.values()), 1), 0.0, dict[str, Timeline]()
-        for video_id, seconds in tested.seconds.items():
+        for video_id in telling_first(tested.labels):
+            seconds = tested.seconds[video_id]
             if sum(line.seconds for line in lines.values()) > ENOUGH_SECONDS:
                 break
             told = _part_of(job.progress, video_id, done, seconds, whole)

@@ -26,7 +26,7 @@ from twostream.datasets.time_spans import length, within, without
 from twostream.labels import Labels
 from twostream.labels.recordings import Span
 from twostream.labels.stretch_ids import span_of, stored_id
-from twostream.log_linear import answer, counts_alike, write_fusion
+from twostream.log_linear import counts_alike, write_fusion
 from twostream.prediction import TwoStreamPredictor
 from twostream.prediction.timeline import Timeline
 from twostream.prediction.video_features import (
@@ -35,9 +35,9 @@ from twostream.prediction.video_features import (
     last_layer,
     softmax_scores,
 )
-from twostream.run.bout_durations import learn_bouts
-from twostream.run.bout_evidence import ENOUGH_SECONDS, HeldOut
-from twostream.run.cross_fitting import learnt_fusion
+from twostream.run.bout_durations import learn_bouts, whole_bouts
+from twostream.run.bout_evidence import ENOUGH_SECONDS, HeldOut, telling_first
+from twostream.run.cross_fitting import fused_out_of_fold, learnt_fusion
 from twostream.sampling import even_indices
 from twostream.training.linear_start import fitted_probe
 from twostream.types import (
@@ -109,7 +109,8 @@ def probe_run(
     Returns:
         ``classes``; ``stretches``, how many are learnt from;
         ``accuracy`` of the streams and ``fused``, of the ``tested`` ones of them, by last layers
-        that saw none of their group; ``apart``, whether they saw none of their video either.
+        that saw none of their group, and weights of the streams likewise; ``untested``, the classes
+        that none of them is of; ``apart``, whether they saw none of their video either.
 
     Raises:
         DataError: fewer than two classes have labelled time.
@@ -141,9 +142,10 @@ def probe_run(
             tested = recordings_under_test(dataset, fold.test, labels)
             predictor = TwoStreamPredictor.from_models(own, fusion=fusion, bouts=bouts)
             lines = dict[str, Timeline]()
-            for video_id, path in tested.videos.items():
+            for video_id in telling_first(tested.labels):
                 enough = sum(line.seconds for line in lines.values()) > ENOUGH_SECONDS
                 if not enough and (seen := features.get(video_id)) is not None:
+                    path = tested.videos[video_id]
                     lines[video_id] = featured_timeline(predictor, seen, path)
             parts.append(HeldOut(tested.labels, lines))
         return parts
@@ -152,16 +154,19 @@ def probe_run(
         save_model(out / f"{model.spec.stream}.safetensors", model)
     if fusion is not None:
         write_fusion(out, fusion)
-    learn_bouts(out, whole, dataset, held_out)
+    learn_bouts(out, whole, dataset, held_out, bouts=whole_bouts(dataset, labels))
     accuracy = {each.stream: each.accuracy() for each in fit}
     if fit:
-        scores = answer(fusion, {each.stream: each.scores for each in fit})
+        scores = fused_out_of_fold(fit, folds, alike=True)
         accuracy["fused"] = float((scores.argmax(axis=1) == fit[0].labels).mean())
+    tested = {video.label for fold in folds for video in fold.test}
+    learnt = np.unique(found.labels).tolist()
     return {
         "classes": list(dataset.classes),
         "stretches": len(found.videos),
         "folds": len(folds),
         "tested": sum(len(fold.test) for fold in folds),
+        "untested": [dataset.classes[label] for label in learnt if label not in tested],
         "apart": all(map(_is_apart, folds)),
         "accuracy": accuracy,
     }

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,19 +17,22 @@ from typing import Any
 from twostream.checkpoint import StreamModel
 from twostream.datasets import RECORDINGS, Dataset, labels_in, load_dataset
 from twostream.extraction import extract
-from twostream.files import ASKED, PROBED, read_json, write_json
+from twostream.files import ASKED, PROBED, filled, read_json, write_json
+from twostream.foreign import is_foreign
 from twostream.initialise import initial_model
 from twostream.labels.stretch_ids import stored_id
 from twostream.prediction import TwoStreamPredictor
+from twostream.prediction.answering_files import MODELS
 from twostream.prediction.contract import is_exported
 from twostream.prediction.model_files import load_models
 from twostream.prediction.stored_timeline import FEATURES, stored_clip
 from twostream.prediction.video_features import VideoFeatures, kept_features, last_layer
+from twostream.run.data_settings import shared_rate
 from twostream.run.probed_run import probe_run
 from twostream.run.settings import RunSettings
 from twostream.run.steps import extract_split, store_for
 from twostream.run.training_run import fitted
-from twostream.store.clips import kinds_of
+from twostream.store.clips import Clip, kinds_of
 from twostream.store.flow_store import FlowStore, StoreSettings
 from twostream.types import (
     DataError,
@@ -66,6 +70,22 @@ class UpdatePlace:
     device: str = "cpu"
 
 
+def store_in(runs: Path, recipe: str, labels: Path) -> Path:
+    """Return the folder there of frames and flow for trainings of these labels.
+
+    Videos of several frame rates are brought to one, which the store of those before them is not.
+
+    Raises:
+        DataError: the labels cannot be used.
+    """
+    dataset = load_dataset(str(labels), missing="leave out")
+    split = DatasetSplit(
+        dataset=dataset.name, name="all", classes=dataset.classes, train=dataset.videos, test=()
+    )
+    rate = shared_rate(split)
+    return runs / f"{STORE}{recipe}{f'-{rate:g}' if rate else ''}"
+
+
 def kept_of(run: Path) -> Path | None:
     """Return where an update keeps what it knows of videos; None: the run is of no update."""
     found = read_json(run / PROBED).get("kept") if (run / PROBED).is_file() else None
@@ -96,8 +116,7 @@ def update_run(
         UsageError: there is no network that has learnt anything, or an exported one.
         ModelError: a network that does not end with one full layer.
     """
-    if any((out / name).exists() for name in (ASKED, PROBED)):
-        raise RunError(f"{out} holds a run: choose another --out")
+    _refuse_taken(out)
     dataset = load_dataset(str(place.labels), missing="leave out")
     labels = labels_in(place.labels)
     if dataset.kind != RECORDINGS or labels is None:
@@ -111,16 +130,33 @@ def update_run(
     models = load_models(place.base) if place.base else starting_models(place, dataset, progress)
     for model in models:
         last_layer(model)  # said before videos are looked at
-    if videos is None:
-        videos = {stored_id(video.video_id): video.path for video in dataset.videos}
-    features = FeaturesOf(place, models, videos, progress)
-    labelled = {stored_id(video.video_id) for video in dataset.videos}
-    for video_id in [each for each in features if each not in labelled]:
+    labelled = {stored_id(video.video_id): video.path for video in dataset.videos}
+    # a link to its folder calls a video something else: each is looked at once, as labels call it
+    known = {os.path.realpath(path) for path in labelled.values()}
+    others = (videos or {}).items()
+    more = {name: path for name, path in others if os.path.realpath(path) not in known}
+    features = FeaturesOf(place, models, {**more, **labelled}, progress)
+    for video_id in more:
         features.get(video_id)  # made, for what is predicted of it
-    said = probe_run(models, dataset, labels, features, out, progress=progress)
     base = str(place.base.resolve()) if place.base else None
-    write_json(out / PROBED, {**said, "base": base, "kept": str(place.runs.resolve())})
+    with filled(out, PROBED, "*.safetensors") as stage:
+        said = probe_run(models, dataset, labels, features, stage, progress=progress)
+        kept = str(place.runs.resolve())
+        write_json(stage / PROBED, {**said, "base": base, "kept": kept})
     return said
+
+
+def _refuse_taken(out: Path) -> None:
+    """Raise RunError where a folder holds more than what an update that was stopped keeps there."""
+    if not out.exists():
+        return
+    if not out.is_dir():
+        raise RunError(f"{out} is a file: --out needs a folder")
+    names = {path.name for path in out.iterdir() if not is_foreign(path.name)}
+    if names & {ASKED, PROBED, *MODELS}:
+        raise RunError(f"{out} holds a run: choose another --out")
+    if other := {name for name in names - {FEATURES} if not name.startswith(STORE)}:
+        raise RunError(f"{out} holds something else ({min(other)}): choose another --out")
 
 
 def starting_models(place: UpdatePlace, dataset: Dataset, progress: Progress) -> list[StreamModel]:
@@ -181,7 +217,7 @@ class FeaturesOf(Mapping[str, VideoFeatures]):
         missing = list[LabeledVideo]()
         for video_id, path in videos.items():
             try:
-                if stored_clip(self._predictor, self._stores, path) is None:
+                if self._clip(video_id, path) is None:
                     missing.append(LabeledVideo(video_id, path, -1, None))
             except VideoError as error:
                 self._leave_out(video_id, str(error))
@@ -193,6 +229,9 @@ class FeaturesOf(Mapping[str, VideoFeatures]):
             self._stores.append(own)
             for video_id, why in summary.failed.items():
                 self._leave_out(video_id, why)
+
+    def _clip(self, video_id: str, path: Path) -> Clip | None:
+        return stored_clip(self._predictor, self._stores, path, video_id=video_id)
 
     def _leave_out(self, video_id: str, why: str) -> None:
         logger.warning(f"{video_id}: {why}")
@@ -208,7 +247,7 @@ class FeaturesOf(Mapping[str, VideoFeatures]):
         path = self._videos[video_id]
         number = 1 + list(self._videos).index(video_id)
         try:
-            clip = stored_clip(self._predictor, self._stores, path)
+            clip = self._clip(video_id, path)
             if clip is None:
                 raise VideoError(path, "it has changed meanwhile")
             progress = _of(self._progress, number, len(self._videos))

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from twostream.datasets.listed_files import ListedFiles
 from twostream.datasets.time_spans import without
+from twostream.files import whole
 from twostream.foreign import is_foreign
 from twostream.labels import FORMATS, Bout, Holds, Labels, Recording, write_labels
 from twostream.labels.formats import recognise
@@ -306,13 +307,19 @@ class LabelStore:
     ) -> None:
         before = Recording(name, ()) if place is None else place[1]
         stays = bool(labels or before.group or before.split)
-        after = replace(before, bouts=labels.bouts, watched=labels.watched())
+        watched = labels.watched()
+        after = replace(before, bouts=labels.bouts, watched=watched, seconds=None)
+        if before.seconds is not None:  # rounded in the file, so that a bout may end a little later
+            ends = [each.end_seconds for each in labels.bouts] + [end for _, end in watched or ()]
+            after = replace(after, seconds=max([before.seconds, *ends]))
         if place is not None:
             file = place[0]
             changed = with_recording(file.labels, before, after if stays else None)
             if holds_all(changed, file.holds):
                 self._write(file, changed)
                 return
+        if place is not None:  # what is refused now leaves no video in two files
+            self._keep_original(place[0].path)
         if stays:
             own = self._own(files)
             known = self._classes(files)
@@ -323,16 +330,26 @@ class LabelStore:
 
     def _write(self, file: _File, labels: Labels) -> None:
         path = file.path
-        copy = path.with_name(f".{path.name}.original")
+        self._keep_original(path)
         try:
-            if path not in self._made and path.exists() and not copy.exists():
-                shutil.copy2(path, copy)
             if not labels.recordings and not file.holds.several:
                 path.unlink()
                 return
         except OSError as error:
             raise DataError(f"{path} cannot be changed: {error.strerror or error}") from error
         write_labels(labels, path, file.format)
+
+
+    def _keep_original(self, path: Path) -> None:
+        copy = path.with_name(f".{path.name}.original")
+        try:
+            if path not in self._made and path.exists() and not copy.exists():
+                # not what a full disk leaves of it, which would count as the copy ever after
+                with open(path, "rb") as before, whole(copy) as copied:
+                    shutil.copyfileobj(before, copied)
+                shutil.copystat(path, copy)
+        except OSError as error:
+            raise DataError(f"{path} cannot be changed: {error.strerror or error}") from error
 
 
 def _read(path: Path) -> _File | None:

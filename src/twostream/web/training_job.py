@@ -148,14 +148,15 @@ class TrainingJob:
             helper.end()
         with self._lock:
             stopped = self._state.state == "stopping"
-            if "accuracy" in said and not stopped:
+            done = "accuracy" in said and not stopped  # by then another one may have begun
+            if done:
                 self._finish("done", said["accuracy"])
             elif stopped:
                 self._finish("stopped", "The training was stopped.")
             else:
                 logger.error(said.get("defect") or said["error"])
                 self._finish("failed", said.get("error") or "the server failed: its log says why")
-        if self._state.state == "done":
+        if done:
             self._on_run(run)
         else:
             shutil.rmtree(run, ignore_errors=True)
@@ -226,7 +227,7 @@ def _train(
     from twostream import stopping
     from twostream.recipes import default_recipe, make_recipe
     from twostream.run import RunSettings, train_run
-    from twostream.run.quick_update import STORE, UpdatePlace, update_run
+    from twostream.run.quick_update import STORE, UpdatePlace, store_in, update_run
     from twostream.training import TrainerOptions
 
     def tell(task: str, done: float, total: float, detail: str = "") -> None:
@@ -234,9 +235,8 @@ def _train(
         say(task=f"{task}: {detail}" if detail else task, done=done, total=total)
 
     recipe = make_recipe(choice.recipe or default_recipe(), steps=choice.steps)
-    settings = RunSettings(
-        data=str(folder), recipe=recipe, store=str(runs / f"{STORE}{recipe.name}")
-    )
+    store = store_in(runs, recipe.name, folder)
+    settings = RunSettings(data=str(folder), recipe=recipe, store=str(store))
     options = TrainerOptions(accelerator=choice.accelerator)
 
     def work(settings: RunSettings) -> dict[str, Any]:
@@ -261,6 +261,12 @@ def _train(
         return work(replace(settings, store=own))
 
 
+def never(results: dict[str, Any]) -> str:
+    """Return a sentence on the classes that an update could not test; "" where there are none."""
+    names = results.get("untested")
+    return f" None of them is {' or '.join(names)}: label it in another video too." if names else ""
+
+
 def in_words(results: dict[str, Any]) -> str:
     """Return how well a run did, in a sentence.
 
@@ -268,8 +274,9 @@ def in_words(results: dict[str, Any]) -> str:
     'It tells 75% of 8 held-out stretches right.'
     >>> in_words({"accuracy": {"fused": 0.5}, "tested": 9, "apart": True})
     'It tells 50% of 9 stretches right whose videos its last layers had not seen.'
-    >>> in_words({"accuracy": {"fused": 0.5}, "tested": 9, "apart": False})
-    'It tells 50% of 9 stretches right whose part of the video its last layers had not seen.'
+    >>> in_words({"accuracy": {"fused": 0.5}, "tested": 9, "apart": False, "untested": ["run"]})
+    'It tells 50% of 9 stretches right whose part of the video its last layers had not seen. None \
+of them is run: label it in another video too.'
     """
     accuracy = results["accuracy"]
     best = next((accuracy[n] for n in ("fused", "average") if n in accuracy), None)
@@ -279,5 +286,5 @@ def in_words(results: dict[str, Any]) -> str:
     if "tested" in results:
         told = f"It tells {100 * best:.0f}% of {results['tested']} stretches right"
         what = "videos" if results["apart"] else "part of the video"
-        return f"{told} whose {what} its last layers had not seen."
+        return f"{told} whose {what} its last layers had not seen.{never(results)}"
     return f"It tells {100 * best:.0f}% of {results['test_videos']} held-out stretches right."
