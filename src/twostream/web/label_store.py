@@ -339,7 +339,6 @@ class LabelStore:
             raise DataError(f"{path} cannot be changed: {error.strerror or error}") from error
         write_labels(labels, path, file.format)
 
-
     def _keep_original(self, path: Path) -> None:
         copy = path.with_name(f".{path.name}.original")
         try:
