@@ -17,7 +17,6 @@ import torch
 from torch import nn
 
 from twostream.checkpoint import FORMAT, StreamModel, read_spec
-from twostream.extraction.frame_pairs import SAME_RATE
 from twostream.models import (
     IMAGENET,
     IMAGENET_MEAN,
@@ -48,6 +47,8 @@ from twostream.types import (
 )
 
 logger = logging.getLogger(__name__)
+
+SAME_RATE = 0.01  # 29.97 and 30 frames/s are one, as where they are extracted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
