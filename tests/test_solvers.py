@@ -223,7 +223,7 @@ def test_unknown_presets_list_the_known_ones() -> None:
     with pytest.raises(UsageError, match="brox has no preset 'best': it has fast, default, acc"):
         preset_parameters("brox", "best")
     with pytest.raises(
-        UsageError, match="dis has no preset 'accurate': it has half, fast, default"
+        UsageError, match="dis has no preset 'accurate': it has patches, fast, default"
     ):
         preset_parameters("dis", "accurate")
     with pytest.raises(UsageError, match="farneback has no preset 'fast': it has default"):

@@ -97,7 +97,7 @@ class Dis(FlowEstimator):
 
     name = "dis"
     presets: ClassVar[dict[str, dict[str, int | float]]] = {
-        "half": {"finest_scale": 1, **_FAST},
+        "patches": {**_FAST, "patch_stride": 5, "refinement_iterations": 0},
         "fast": _FAST,
         "default": {},
     }
