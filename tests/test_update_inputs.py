@@ -11,11 +11,11 @@ import pytest
 
 from test_quick_update import NOTHING, PARTS, SECONDS, base_run, place_of, write_motions
 from twostream.bout_model import learn, read_bouts, write_bouts
-from twostream.datasets import Dataset, labels_in, load_dataset
+from twostream.datasets import Dataset, load_dataset
 from twostream.files import PROBED
 from twostream.labels.stretch_ids import span_id
 from twostream.prediction.video_features import VideoFeatures
-from twostream.run.bout_durations import labelled_bouts, whole_bouts
+from twostream.run.bout_durations import labelled_bouts, learn_bouts
 from twostream.run.cross_fitting import fused_out_of_fold
 from twostream.run.probed_run import probe_run
 from twostream.run.quick_update import store_in, update_run
@@ -164,13 +164,23 @@ def test_bouts_of_a_recording_that_stands_alone_last_as_long_as_they_do(tmp_path
     """Its blocks of time, and the gaps between them, cut the stretches that are learnt from."""
     bouts = [(0, 90, "rest"), (90, 110, "walk"), (110, 200, "rest"), (200, 220, "walk")]
     rows = [f"a.mp4,{label},{start},{end}" for start, end, label in (*bouts, (220, 310, "rest"))]
-    (tmp_path / "a.mp4").touch()
-    (tmp_path / "labels.csv").write_text("\n".join(["path,label,start,end", *rows]))
-    dataset, labels = load_dataset(str(tmp_path)), labels_in(tmp_path)
-    assert labels is not None
-    found = learn(dataset.classes, whole_bouts(dataset, labels))
-    lasting = dict(zip(found.classes, found.mean_seconds, strict=True))
-    assert (lasting["rest"], lasting["walk"]) == (90, 20)
-    cut = learn(dataset.classes, labelled_bouts(dataset.videos, dataset.classes))
-    assert cut.mean_seconds[0] < 60
-    assert read_bouts(tmp_path) is None
+    (tmp_path / "videos").mkdir()
+    (tmp_path / "videos" / "a.mp4").touch()
+    (tmp_path / "videos" / "labels.csv").write_text("\n".join(["path,label,start,end", *rows]))
+    dataset = load_dataset(str(tmp_path / "videos"))
+    assert max(seconds for _, seconds in labelled_bouts(dataset.videos, dataset.classes)) < 60
+    for fold, (rest, walk) in {None: (90, 20), "1/3": (90, 20)}.items():
+        split = dataset.split(fold=fold) if fold else whole(dataset)
+        run = tmp_path / f"run-{str(fold)[0]}"
+        learn_bouts(run, split, dataset)
+        found = read_bouts(run)
+        assert found is not None
+        lasting = dict(zip(found.classes, found.mean_seconds, strict=True))
+        assert (lasting["rest"], lasting["walk"]) == (rest, walk)
+
+
+def whole(dataset: Dataset) -> DatasetSplit:
+    """All of it, to train."""
+    return DatasetSplit(
+        dataset="d", name="all", classes=dataset.classes, train=dataset.videos, test=()
+    )

@@ -8,9 +8,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from twostream.bout_model import BoutModel, learn, read_bouts, write_bouts
-from twostream.datasets import Dataset
-from twostream.datasets.labelled_recordings import SHORTEST_SECONDS, stretches_of, videos_of
-from twostream.labels import Labels
+from twostream.datasets import Dataset, labels_in
+from twostream.datasets.labelled_recordings import stretches_of, videos_of
 from twostream.labels.recordings import Span, joined
 from twostream.labels.stretch_ids import span_of, stored_id
 from twostream.run.bout_evidence import HeldOut, chosen_evidence
@@ -26,8 +25,6 @@ def learn_bouts(
     split: DatasetSplit,
     dataset: Dataset,
     held_out: Callable[[BoutModel], Sequence[HeldOut]] = lambda _: (),
-    *,
-    bouts: Sequence[tuple[str, float]] = (),
 ) -> None:
     """Write RUN/bouts.json from the training side's labelled stretches, where none can be read.
 
@@ -36,7 +33,6 @@ def learn_bouts(
         split, dataset: whose training side it is.
         held_out: gives time lines of recordings by networks that had not seen them, made with such
             a model, to choose by how much scores count.
-        bouts: (class, seconds) of each, instead of those that the stretches show.
     """
     try:
         known = read_bouts(run)
@@ -44,7 +40,7 @@ def learn_bouts(
         logger.warning(f"it is written again: {error}")
         known = None
     if known is None:
-        bouts = bouts or labelled_bouts(split.train, split.classes)
+        bouts = _whole_bouts(dataset, split.train) or labelled_bouts(split.train, split.classes)
         model = learn(split.classes, bouts, dataset.together, dataset.points)
         logger.info(model.in_words())
         if folds := held_out(model):
@@ -52,21 +48,32 @@ def learn_bouts(
         write_bouts(run, model)
 
 
-def whole_bouts(dataset: Dataset, labels: Labels) -> list[tuple[str, float]]:
-    """Return (class, seconds) of each bout, where nothing is held back.
+def _whole_bouts(
+    dataset: Dataset, pieces: Sequence[LabeledVideo]
+) -> list[tuple[str, float]] | None:
+    """Return (class, seconds) of each bout that pieces are of; None where they show it themselves.
 
-    Stretches of a recording that stands alone do not show how long bouts last: the gaps between
-    its blocks of time cut them.
+    Of a recording that stands alone they do not: the gaps between its blocks of time cut them.
     """
+    groups = defaultdict[str, set[str | None]](set)
+    for video in dataset.videos:
+        groups[stored_id(video.video_id)].add(video.group)
+    labels = labels_in(dataset.root) if any(len(own) > 1 for own in groups.values()) else None
+    if labels is None:
+        return None
     names = {frozenset([name]): name for name in dataset.classes if name not in dataset.together}
     names |= {frozenset(of): name for name, of in dataset.together.items()}
+    seen = _bouts(pieces)
     return [
-        (names[of], end - start)
+        (name, end - start)
         for each in videos_of(labels, dataset.root, "leave out")[0]
         for of, spans in stretches_of(each.recording, each.seconds).items()
-        if of in names
+        if (name := names.get(of)) is not None
         for start, end in spans
-        if end - start >= SHORTEST_SECONDS
+        if any(
+            first < end and start < last
+            for first, last in seen.get((each.video_id, dataset.classes.index(name)), ())
+        )
     ]
 
 

@@ -35,7 +35,7 @@ from twostream.prediction.video_features import (
     last_layer,
     softmax_scores,
 )
-from twostream.run.bout_durations import learn_bouts, whole_bouts
+from twostream.run.bout_durations import learn_bouts
 from twostream.run.bout_evidence import ENOUGH_SECONDS, HeldOut, telling_first
 from twostream.run.cross_fitting import fused_out_of_fold, learnt_fusion
 from twostream.sampling import even_indices
@@ -154,7 +154,7 @@ def probe_run(
         save_model(out / f"{model.spec.stream}.safetensors", model)
     if fusion is not None:
         write_fusion(out, fusion)
-    learn_bouts(out, whole, dataset, held_out, bouts=whole_bouts(dataset, labels))
+    learn_bouts(out, whole, dataset, held_out)
     accuracy = {each.stream: each.accuracy() for each in fit}
     if fit:
         scores = fused_out_of_fold(fit, folds, alike=True)
