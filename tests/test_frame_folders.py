@@ -18,12 +18,12 @@ from clip_folders import ids, touch, write
 from frame_images import moving_frames, write_images, write_lossless
 from twostream.__main__ import run
 from twostream.datasets import load_dataset
+from twostream.datasets.kept_videos import hashes_of
 from twostream.doctor import examine
 from twostream.extraction import extract
 from twostream.prediction import TwoStreamPredictor
 from twostream.prediction.videos import find_videos
 from twostream.run.data_settings import probe, shared_rate
-from twostream.run.kept_videos import hashes_of
 from twostream.store.flow_store import FlowStore, StoreSettings
 from twostream.types import DataError, LabeledVideo, VideoError
 from twostream.video import FrameFolder, VideoReader, open_reader

@@ -61,11 +61,11 @@ def run(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def read_run(run: Path) -> None:
     """Read a run as the verbs do."""
+    from twostream.datasets.kept_videos import kept_videos
     from twostream.files import ASKED, read_json
     from twostream.log_linear import read_fusion
     from twostream.report import write_report
     from twostream.report.card import write_card
-    from twostream.run.kept_videos import kept_videos
     from twostream.run.settings import RunSettings
 
     for read in (

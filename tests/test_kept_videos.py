@@ -10,9 +10,9 @@ import pytest
 from test_recordings import labels, write
 from twostream.__main__ import run
 from twostream.datasets import SplitChoice, load_dataset
+from twostream.datasets.kept_videos import as_begun, keep_videos, kept_videos
 from twostream.files import read_json
 from twostream.run import training_run
-from twostream.run.kept_videos import as_begun, keep_videos, kept_videos
 from twostream.scoring import load_scores
 
 CLASSES = ("StandUp", "WaveHigh")

@@ -13,9 +13,9 @@ from clip_folders import touch, write
 from moving_clips import make_clip
 from twostream.__main__ import run
 from twostream.datasets import Dataset, load_dataset
+from twostream.datasets.kept_videos import keep_videos
 from twostream.recipes import QUICK
 from twostream.run import RunSettings
-from twostream.run.kept_videos import keep_videos
 from twostream.run.training_run import job_of
 from twostream.training import TrainerOptions
 from twostream.types import DataError, no_progress

@@ -28,6 +28,7 @@ from twostream.datasets import (
     load_dataset,
     refuse_shared_videos,
 )
+from twostream.datasets.kept_videos import hashes_of
 from twostream.experiments.nets import NETS, Fusion, Net, Target
 from twostream.experiments.paired_differences import Interval, group_interval
 from twostream.files import locked, read_json, refuse_foreign, write_json
@@ -37,7 +38,6 @@ from twostream.initialise import Start
 from twostream.models import IMAGENET, imagenet_file, read_declaration, read_weights
 from twostream.recipes import STANDARD, Recipe
 from twostream.run import RunSettings
-from twostream.run.kept_videos import hashes_of
 from twostream.schema import differences
 from twostream.scoring import load_scores
 from twostream.types import DataError, RunError, UsageError, VideoScores

@@ -20,13 +20,13 @@ from twostream.datasets import (
     load_dataset,
     relabeled,
 )
+from twostream.datasets.kept_videos import as_begun, data_of, kept_videos, say_known
 from twostream.files import check_writable, locked, write_json
 from twostream.log_linear import read_fusion
 from twostream.report import write_report
 from twostream.run.cross_fitting import crossfit_file, fused
 from twostream.run.description import read_results
 from twostream.run.judged_recordings import FOLDER, judge_recordings
-from twostream.run.kept_videos import as_begun, data_of, kept_videos, say_known
 from twostream.run.readable_videos import unreadable
 from twostream.run.steps import extract_split, score
 from twostream.scoring import load_scores, save_scores

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from twostream.datasets.kept_videos import data_of, kept_videos
 from twostream.files import ASKED, locked, read_json, write_json
 from twostream.fusion import fuse, pooled
 from twostream.log_linear import LogLinear, read_fusion
@@ -30,7 +31,6 @@ from twostream.run.cross_fitting import (
     said_before,
 )
 from twostream.run.description import read_results
-from twostream.run.kept_videos import data_of, kept_videos
 from twostream.run.power_law import learning_curve
 from twostream.run.settings import RunSettings
 from twostream.run.steps import StoredSplit, extract_split, store_for

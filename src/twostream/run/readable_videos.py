@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from twostream.datasets.kept_videos import NAMED
 from twostream.run.description import read_results
-from twostream.run.kept_videos import NAMED
 from twostream.run.steps import StoredSplit
 from twostream.types import DatasetSplit, RunError, VideoScores
 

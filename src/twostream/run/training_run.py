@@ -18,6 +18,7 @@ from typing import Any
 from twostream.checkpoint import StreamModel, load_model, save_model
 from twostream.datasets import Dataset, Missing, load_dataset
 from twostream.datasets.dataset import RECORDINGS
+from twostream.datasets.kept_videos import as_begun, keep_videos, kept_videos
 from twostream.files import ASKED, claimed, read_json, refuse_foreign, write_json
 from twostream.initialise import Start
 from twostream.log_linear import write_fusion
@@ -39,7 +40,6 @@ from twostream.run.data_settings import adapted, shared_rate
 from twostream.run.description import description, outcome
 from twostream.run.flow_choice import CHOICE_NAME, TRIALS, chosen_flow, keep_the_chosen
 from twostream.run.judged_recordings import judged, settle_bouts
-from twostream.run.kept_videos import as_begun, keep_videos, kept_videos
 from twostream.run.mirror_images import mirror_images
 from twostream.run.other_data import OtherData, load_others, train_with_others
 from twostream.run.readable_videos import as_made, unreadable

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from twostream.datasets import Dataset, SplitChoice
+from twostream.datasets.dataset import Dataset, SplitChoice
 from twostream.files import read_json, write_json
 from twostream.labels.stretch_ids import have_in_common, span_of, stored_id
 from twostream.schema import from_json
