@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from frame_images import write_images
 from twostream.__main__ import run
 from twostream.cli.convert import FORMAT
 from twostream.labels import FORMATS, Bout, Recording, read_labels, write_labels
@@ -137,6 +138,16 @@ def test_segments_are_bouts_and_pauses_are_not_watched(tmp_path: Path) -> None:
     assert labels.classes == ("walk", "run")
     named = timeline_labels(timeline, tmp_path / "elsewhere").recordings[0].video
     assert named == str(timeline.video.resolve())
+
+
+def test_a_folder_of_frames_has_the_rate_at_which_it_was_looked_at(tmp_path: Path) -> None:
+    """Images tell no rate: forty of them in four seconds are ten a second, not 25."""
+    folder = write_images(tmp_path / "images", np.zeros((40, 8, 8, 3), np.uint8))
+    segments = (Segment(0, 2, "walk", 0.9), Segment(2, 4, "run", 0.9))
+    scores = np.full((2, 2), 0.3, np.float32)
+    line = Timeline(folder, ("walk", "run"), np.array([1.0, 3.0]), scores, {}, segments, None, 4.0)
+    (found,) = timeline_labels(line, tmp_path).recordings
+    assert (found.fps, found.seconds) == (10, 4)
 
 
 def test_a_class_of_labels_that_hold_at_once_is_a_bout_of_each(tmp_path: Path) -> None:

@@ -32,11 +32,15 @@ def test_held_out_folds_are_as_many_as_fusion_needs() -> None:
         count: int,
         lost: frozenset[str] | set[str] = frozenset(),
         group_of: Callable[[int], int] = lambda i: i % 20,
+        of: dict[str, range] | None = None,
         **changes: Any,
     ) -> list[Any]:
         videos = tuple(
             LabeledVideo(f"{i}", Path(f"{i}.mp4"), i % 2, f"g{group_of(i)}") for i in range(count)
         )
+        if of:
+            named = {i: name for name, members in of.items() for i in members}
+            videos = tuple(replace(video, group=named.get(i)) for i, video in enumerate(videos))
         dataset = Dataset("some", "CSV", Path("some.csv"), ("a", "b"), videos)
         settings = RunSettings(data="some", recipe=replace(STANDARD, imagenet=False, **changes))
         split = SimpleNamespace(train=videos)
@@ -52,6 +56,12 @@ def test_held_out_folds_are_as_many_as_fusion_needs() -> None:
             assert ids == [video.video_id for video in after.videos(side)]
     assert len(folds(60)) == 1 and len(folds(60, fit_clips=25)) == 2
     assert len(folds(40)) == 2 and len(folds(20)) == 3 and len(folds(12)) == 4
+    # one group is named, and all other clips stand for themselves
+    partly = folds(40, of={"one": range(3)}, fit_scores="out-of-fold")
+    assert len(partly) == 4 and all(
+        {"0", "1", "2"} & ids in ({"0", "1", "2"}, set())
+        for ids in ({video.video_id for video in fold.test} for fold in partly)
+    )
     uneven: Any = {"group_of": lambda i: i * i % 11}
     drawn = folds(46, **uneven, fit_scores="out-of-fold")
     assert [len(fold.test) for fold in drawn] == [13, 16, 9, 8]

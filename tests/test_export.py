@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from shutil import copytree
+from shutil import copyfile, copytree
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ import torch
 from twostream.__main__ import run
 from twostream.checkpoint import StreamModel
 from twostream.datasets import AskedData, SplitChoice, load_dataset
+from twostream.datasets.kept_videos import keep_videos, kept_videos
 from twostream.export import export_onnx, graph, onnx_export
 from twostream.export.graph import OPSET, StackScorer, follow_trajectories
 from twostream.export.onnx_export import _clips, _sides
@@ -309,6 +310,30 @@ def test_int8_is_not_tested_on_what_the_run_was_trained_on(clips: Path, tmp_path
     assert [v.video_id for v in found.test] == [v.video_id for v in dataset.split().test]
     with pytest.raises(UsageError, match="name their data set"):
         _sides(None, None, nothing)
+
+
+def test_int8_is_tested_on_those_that_the_run_began_with(clips: Path, tmp_path: Path) -> None:
+    """Clips that were added would move others from one side to the other."""
+    data, run = copytree(clips, tmp_path / "data"), tmp_path / "run"
+    run.mkdir()
+    dataset = load_dataset(data)
+    split = dataset.split()
+    keep_videos(run, dataset, split)
+    own, kept = AskedData(data=str(data), seed=0), kept_videos(run)
+    for number, path in enumerate(sorted(data.glob("*/*"))[::3]):
+        copyfile(path, path.with_name(f"more{number}{path.suffix}"))
+    assert load_dataset(data).split().test != split.test
+    found = _sides(own, None, None, kept)
+    assert [v.video_id for v in found.test] == [v.video_id for v in split.test]
+
+
+def test_an_export_replaces_its_own_networks_alone(tmp_path: Path) -> None:
+    nets = make_models(FLOW)
+    export_onnx(nets, tmp_path / "out")
+    (tmp_path / "out" / "my-detector.onnx").write_bytes(b"mine")
+    export_onnx(nets[:1], tmp_path / "out")
+    names = {path.name for path in (tmp_path / "out").glob("*.onnx")}
+    assert names == {f"{nets[0].spec.stream}.onnx", "my-detector.onnx"}
 
 
 def test_int8_sees_the_stretches_of_recordings_that_are_labelled(

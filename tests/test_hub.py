@@ -201,9 +201,17 @@ class Hub:
         (self.folder / repo).mkdir(parents=True)
 
     def upload_folder(
-        self, *, repo_id: str, folder_path: Path, commit_message: str, allow_patterns: list[str]
+        self,
+        *,
+        repo_id: str,
+        folder_path: Path,
+        commit_message: str,
+        allow_patterns: list[str],
+        delete_patterns: list[str],
     ) -> None:
         self._ask("upload", allow_patterns)
+        for name in delete_patterns:
+            (self.folder / repo_id / name).unlink(missing_ok=True)
         shutil.copytree(folder_path, self.folder / repo_id, dirs_exist_ok=True)
 
     def snapshot_download(
@@ -245,6 +253,23 @@ def test_a_run_goes_through_the_hub(
     assert TOKEN not in "".join(capsys.readouterr())
 
 
+def test_a_pushed_run_takes_the_place_of_the_one_before(
+    hub: Hub, tiny_run: Path, tmp_path: Path
+) -> None:
+    """Not beside it: the other's temporal net and fusion would answer too."""
+    assert run_command(["push", str(tiny_run), "anna/net"]) == 0
+    less = tmp_path / "less"
+    shutil.copytree(tiny_run, less)
+    for name in ("temporal.safetensors", "fusion.json"):
+        (less / name).unlink()
+    (hub.folder / "anna" / "net" / "paper.pdf").touch()
+    assert run_command(["push", str(less), "anna/net", "--force"]) == 0
+    assert run_command(["pull", "anna/net", "--out", str(tmp_path / "pulled")]) == 0
+    predictor = TwoStreamPredictor.load(tmp_path / "pulled")
+    assert list(predictor.streams) == ["spatial"] and predictor.fusion is None
+    assert (hub.folder / "anna" / "net" / "paper.pdf").is_file()
+
+
 def test_the_hubs_refusals_are_one_sentence_without_the_token(
     hub: Hub, tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -263,6 +288,7 @@ def test_the_library_takes_what_it_is_asked() -> None:
     signature(api.repo_exists).bind(api, "a/b")
     signature(api.create_repo).bind(api, "a/b", private=True)
     upload = {"repo_id": "a/b", "folder_path": "x", "commit_message": "x", "allow_patterns": []}
+    upload |= {"delete_patterns": []}
     signature(api.upload_folder).bind(api, **upload)
     download = {"revision": None, "local_dir": "x", "allow_patterns": []}
     signature(huggingface_hub.snapshot_download).bind("a/b", **download)

@@ -19,6 +19,7 @@ from twostream.prediction import TwoStreamPredictor
 from twostream.recipes import Recipe, make_recipe
 from twostream.run import RunSettings, evaluate_run, other_data, train_run
 from twostream.run.cross_fitting import learnt_fusion, said_before
+from twostream.run.steps import say_rates
 from twostream.schema import differences
 from twostream.scoring import load_scores
 from twostream.types import (
@@ -124,6 +125,12 @@ def test_unreadable_videos_are_named_and_counted_as_wrong(
     assert len(scores.video_ids) == 14 and list(scores.unreadable) == [split.test[0].video_id]
     skipping = evaluate_run(tmp_path / "run", skip_unreadable=True, out=tmp_path / "scores")
     assert skipping["accuracy"]["spatial"] == pytest.approx(scores.correct().sum() / 13)
+    # what a run says of itself stays, however it is looked at
+    readable = evaluate_run(tmp_path / "run", skip_unreadable=True)
+    assert readable["scores"] == str(tmp_path / "run" / "scores-readable")
+    assert (
+        load_scores(tmp_path / "run" / "scores" / "spatial-test.npz").video_ids == scores.video_ids
+    )
 
     # a finished run shows what was made then, so it names what could not be read then
     for video, content in whole.items():
@@ -149,6 +156,26 @@ def test_evaluation_again_gives_the_same_scores(tiny_run: Path, tmp_path: Path) 
         before = load_scores(tiny_run / "scores" / f"{stream}-test.npz")
         assert again.video_ids == before.video_ids
         assert np.allclose(again.scores, before.scores, atol=1e-6)
+
+
+def test_scores_of_a_fusion_that_is_gone_go_too(tiny_run: Path, tmp_path: Path) -> None:
+    """Else the report would take those of before for what the run answers with."""
+    run = tmp_path / "run"
+    shutil.copytree(tiny_run, run)
+    (run / "fusion.json").unlink()
+    evaluate_run(run)
+    left = {path.name for path in (run / "scores").glob("*-test.npz")}
+    assert left == {f"{name}-test.npz" for name in ("spatial", "temporal", "average", "svm")}
+
+
+def test_videos_of_another_rate_are_told(said: list[str]) -> None:
+    say_rates({"a": 25.0, "b": 25.1, "c": 50.0})
+    say_rates({"a": 29.97, "b": 30.0})
+    say_rates({"a": 25.0, "b": 25.0}, learnt=12.5)
+    assert [line.partition(":")[0] for line in said] == [
+        "1 of 3 videos are stored at another rate than 25 fps, the first is c at 50",
+        "2 of 2 videos are stored at another rate than 12.5 fps, the first is a at 25",
+    ]
 
 
 def test_predict_gives_the_fused_scores_of_the_table(tiny_run: Path, tiny_data: Path) -> None:

@@ -18,7 +18,7 @@ import shutil
 import tempfile
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -176,7 +176,7 @@ def staged(target: Path | None) -> Iterator[Path]:
 
 
 @contextmanager
-def filled(folder: Path, mark: str, replaced: str) -> Iterator[Path]:
+def filled(folder: Path, mark: str, replaced: Iterable[str]) -> Iterator[Path]:
     """Give an empty folder whose files go into ``folder`` once the block ends without an error.
 
     Other files in it stay. The one that marks it is emptied first and comes last: what is killed
@@ -185,7 +185,7 @@ def filled(folder: Path, mark: str, replaced: str) -> Iterator[Path]:
     Args:
         folder: made where it does not exist.
         mark: name of the file that says what the folder is.
-        replaced: pattern of the files that go.
+        replaced: names of the files that go.
 
     Raises:
         RunError: the disk refuses.
@@ -201,8 +201,8 @@ def filled(folder: Path, mark: str, replaced: str) -> Iterator[Path]:
             yield stage
             with _refused(folder):
                 write_bytes(folder / mark, b"")
-                for old in folder.glob(replaced):
-                    os.unlink(old)
+                for name in replaced:
+                    (folder / name).unlink(missing_ok=True)
                 for path in sorted(stage.iterdir(), key=lambda path: path.name == mark):
                     os.replace(path, folder / path.name)
         finally:

@@ -237,7 +237,9 @@ def _upload(stage: Path, repo: str, *, force: bool, private: bool) -> None:
     with _hub_errors(repo):
         if api.repo_exists(repo):
             if not force:
-                raise RunError(f"{repo} is on the Hub already: add --force to add to it")
+                raise RunError(
+                    f"{repo} is on the Hub already: add --force to replace what is there"
+                )
         else:
             api.create_repo(repo, private=private)
         api.upload_folder(
@@ -245,6 +247,8 @@ def _upload(stage: Path, repo: str, *, force: bool, private: bool) -> None:
             folder_path=stage,
             commit_message="twostream push",
             allow_patterns=list(FILES),
+            # of a run that was there: its other stream or fusion would answer beside this one's
+            delete_patterns=[name for name in FILES if not (stage / name).exists()],
         )
 
 

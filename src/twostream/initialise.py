@@ -48,8 +48,6 @@ from twostream.types import (
 
 logger = logging.getLogger(__name__)
 
-SAME_RATE = 0.01  # 29.97 and 30 frames/s are one, as where they are extracted
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Start:
@@ -188,16 +186,8 @@ def initial_model(settings: NetSettings, split: DatasetSplit, clips: Clips) -> S
 
 
 def training_rate(clips: Clips, videos: Sequence[LabeledVideo]) -> float:
-    """Return the commonest frame rate of the stored training clips; others are told."""
-    rates = Counter(clips.fps(video.video_id) for video in videos).most_common()
-    rate = rates[0][0]
-    if others := [each for each, _ in rates if abs(each - rate) > SAME_RATE * rate]:
-        said = ", ".join(f"{each:g}" for each in sorted(others))
-        logger.warning(
-            f"clips of {said} frames/s train beside those of {rate:g}, as the store keeps them, so "
-            "that the same motion looks different: another --store, or --fps, brings them to one"
-        )
-    return rate
+    """Return the commonest frame rate of the stored training clips."""
+    return Counter(clips.fps(video.video_id) for video in videos).most_common(1)[0][0]
 
 
 def starting_network(settings: NetSettings, num_classes: int) -> tuple[nn.Module, Declaration]:

@@ -155,7 +155,7 @@ class Dataset:
             return self._given(self.given_splits[0] if number is None else number)
         if not 0 < test_fraction < 1:
             raise UsageError(f"the test fraction lies between 0 and 1, got {test_fraction}")
-        count = max(2, min(round(1 / min(test_fraction, 1 - test_fraction)), len(self._units())))
+        count = max(2, min(round(1 / min(test_fraction, 1 - test_fraction)), len(self.units())))
         if number is not None and not 1 <= number <= count:
             raise UsageError(
                 f"{self.name} came without splits, so {count} are made, numbered 1 to {count}; "
@@ -209,7 +209,7 @@ class Dataset:
         index, slash, count = fold.partition("/")
         if not (slash and index.strip().isdecimal() and count.strip().isdecimal()):
             raise UsageError(f"a fold is written i/k, for example 1/3; got {fold}")
-        i, k, units = int(index), int(count), len(self._units())
+        i, k, units = int(index), int(count), len(self.units())
         if not 1 <= i <= k or k < 2:
             raise UsageError(f"fold i/k needs k of 2 or more and i from 1 to k, got {fold}")
         if k > units:
@@ -217,7 +217,7 @@ class Dataset:
             raise UsageError(f"{self.name} has {units} {what}, too few for {k} folds")
         return i, k
 
-    def _units(self) -> dict[str, list[LabeledVideo]]:
+    def units(self) -> dict[str, list[LabeledVideo]]:
         """Return what is moved as a whole: the groups, and each video that has none."""
         units = defaultdict(list)
         for video in self.videos:
@@ -229,7 +229,7 @@ class Dataset:
         """Deal the videos into `count` folds of video ids, groups whole, classes even."""
         from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
-        units = self._units()
+        units = self.units()
         if len(units) < 2:
             raise DataError(
                 f"{self.name}: all videos are of the one group {self.groups[0]}, so none can be "
@@ -257,7 +257,7 @@ class Dataset:
 
     def _repaired(self, tested: set[str]) -> set[str]:
         """Move whole units until each class trains, and is tested too where that is possible."""
-        units = self._units()
+        units = self.units()
         owners = defaultdict(list)
         for name, videos in units.items():
             for label in {video.label for video in videos}:
@@ -308,7 +308,7 @@ class Dataset:
             if not videos:
                 raise DataError(f"{self.name}, {name}: no video is left to {side}: choose another")
         units = defaultdict(set)
-        for unit, members in self._units().items():
+        for unit, members in self.units().items():
             for video in members:
                 units[video.label].add(unit)
         in_train, in_test = Counter(v.label for v in train), Counter(v.label for v in test)

@@ -12,7 +12,15 @@ from typing import Any
 
 from twostream.bout_model import BoutModel, read_bouts
 from twostream.checkpoint import StreamModel
-from twostream.datasets import READING, AskedData, SplitChoice, load_dataset, relabeled
+from twostream.datasets import (
+    READING,
+    AskedData,
+    Missing,
+    SplitChoice,
+    load_dataset,
+    relabeled,
+)
+from twostream.datasets.kept_videos import KeptVideos, as_begun, data_of, kept_videos, say_known
 from twostream.export.describe import describe
 from twostream.export.graph import OPSET, write_graph
 from twostream.export.parity import Compared, Parity, both_scores, check_fused, check_parity
@@ -29,6 +37,7 @@ from twostream.store.clips import Clip
 from twostream.store.coding import Kind
 from twostream.threads import costs_one_video, sentence
 from twostream.types import (
+    STREAMS,
     DatasetSplit,
     LabeledVideo,
     ModelSpec,
@@ -118,8 +127,9 @@ def export_onnx(
     if int8:
         asked = Path(run) / ASKED if isinstance(run, Path | str) else None
         own = AskedData.of(asked.parent) if asked and asked.is_file() else None
-        sides = _sides(own, calibrate, choice)
-    with filled(out, CONTRACT_NAME, "*.onnx") as folder:
+        kept = kept_videos(asked.parent) if own and asked else None
+        sides = _sides(own, calibrate, choice, kept)
+    with filled(out, CONTRACT_NAME, [f"{stream}.onnx" for stream in STREAMS]) as folder:
         parity: dict[Stream, Parity] = {}
         streams: dict[Path, OnnxStream] = {}
         compared: list[Compared] = []
@@ -155,23 +165,32 @@ def labels_text(classes: Sequence[str]) -> str:
 
 
 def _sides(
-    own: AskedData | None, data: Path | str | None, choice: SplitChoice | None
+    own: AskedData | None,
+    data: Path | str | None,
+    choice: SplitChoice | None,
+    kept: KeptVideos | None = None,
 ) -> DatasetSplit:
     """Return the clips that calibrate and those that are tested: never tested what was trained on.
 
     Args:
         own: what the run was asked for; None for models that are in memory.
         data, choice: see ``export_onnx``.
+        kept: the videos that the run began with; others may lie there now.
     """
     if data is None:
         if own is None:
             raise UsageError("int8 networks need clips of the run's classes: name their data set")
-        data = own.data
+        data = data_of(kept, own.data)
     seed, reading = 0, READING
     if own is not None and Path(own.data).resolve() == Path(data).resolve():
-        seed, choice = own.seed, choice or own.choice
-        reading = own.reading
-    return (choice or SplitChoice()).of(load_dataset(data, reading=reading), seed=seed)
+        seed, reading = own.seed, own.reading
+        if not choice:
+            missing: Missing = "leave out" if kept else "refuse"
+            dataset = load_dataset(data, reading=reading, missing=missing)
+            return as_begun(kept, dataset, own.choice, seed=seed)[1]
+    split = (choice or SplitChoice()).of(load_dataset(data, reading=reading), seed=seed)
+    say_known(kept, split.test)
+    return split
 
 
 def _quantized(

@@ -30,7 +30,10 @@ def timeline_labels(timeline: Timeline, folder: Path) -> Labels:
         folder: of the file to be written: a video in it is named from there, others in full.
     """
     with open_reader(timeline.video) as reader:
-        fps = reader.info.fps
+        info = reader.info
+    told = info.fps_told or not info.num_frames_claimed
+    # a folder of frames was taken at the rate that the run learnt from
+    fps = info.fps if told else info.num_frames_claimed / timeline.seconds
     names = label_names(timeline.classes, timeline.together)
     recording = segments_recording(
         video_named(timeline.video, folder),

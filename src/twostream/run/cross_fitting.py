@@ -63,7 +63,7 @@ def drawn_folds(
         own: what of that can be used.
     """
     inner = replace(dataset, videos=split.train, given=())
-    folds = min(settings.recipe.fit_folds, len(inner.groups) or len(split.train))
+    folds = min(settings.recipe.fit_folds, len(inner.units()))
     if folds < 2:
         return []
     drawn = [inner.split(fold=f"{i}/{folds}", seed=settings.seed) for i in range(1, folds + 1)]

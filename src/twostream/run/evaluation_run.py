@@ -24,11 +24,12 @@ from twostream.datasets.kept_videos import as_begun, data_of, kept_videos, say_k
 from twostream.files import check_writable, locked, write_json
 from twostream.log_linear import read_fusion
 from twostream.report import write_report
+from twostream.report.run_contents import FUSIONS
 from twostream.run.cross_fitting import crossfit_file, fused
 from twostream.run.description import read_results
 from twostream.run.judged_recordings import FOLDER, judge_recordings
 from twostream.run.readable_videos import unreadable
-from twostream.run.steps import extract_split, score
+from twostream.run.steps import StoredSplit, extract_split, say_rates, score
 from twostream.scoring import load_scores, save_scores
 from twostream.store.clips import kinds_of
 from twostream.store.flow_store import StoreSettings
@@ -100,15 +101,16 @@ def evaluate_run(
             device=options.flow_device(),
             progress=progress,
         )
+        if own:  # others are brought to the rate
+            say_rates(_rates(found, videos), specs[0].fps)
         extracted = time.perf_counter()
         how: Any = {"skip_unreadable": skip_unreadable, "progress": progress}
         scores = [score(model, videos, found, options, **how) for model in models]
         if len(scores) == len(STREAMS):
             scores += fused(scores, training_scores(run), read_fusion(run), seed=seed)
-        for each in scores:
-            save_scores(folder / f"{each.stream}-test.npz", each)
+        folder = _written(scores, folder, apart=again and out is None and skip_unreadable)
         evaluated = time.perf_counter()
-        place = run if again and out is None else folder
+        place = run if again and folder == run / "scores" else folder
         judged = judge_recordings(
             run, dataset, test, place / FOLDER, found.clips, device=options.device(), **how
         )
@@ -177,6 +179,36 @@ def tested(
     test = dataset.videos if whole else choice.of(dataset, seed=asked.seed).test
     say_known(kept, test)
     return known_alone(dataset, test, known)
+
+
+def _rates(data: StoredSplit, videos: Sequence[LabeledVideo]) -> dict[str, float]:
+    known = [video.video_id for video in videos if video.video_id not in data.unusable]
+    return {video_id: data.clips.fps(video_id) for video_id in known}
+
+
+def _written(scores: Sequence[VideoScores], folder: Path, *, apart: bool) -> Path:
+    """Write score files, and return where.
+
+    Those of a fusion or a stream that is there no more go: reports would take them for today's.
+
+    Args:
+        scores: of each stream and fusion.
+        folder: where the run's own are, or others.
+        apart: fewer than there are do not take their place: a run counts unreadable ones as wrong.
+    """
+    if apart and _are_fewer(scores[0], folder):
+        folder = folder.with_name(f"{folder.name}-readable")
+    for each in scores:
+        save_scores(folder / f"{each.stream}-test.npz", each)
+    for gone in {*STREAMS, *FUSIONS} - {each.stream for each in scores}:
+        (folder / f"{gone}-test.npz").unlink(missing_ok=True)
+    return folder
+
+
+def _are_fewer(scores: VideoScores, folder: Path) -> bool:
+    """Tell whether a folder holds scores of these videos and of more."""
+    file = folder / f"{scores.stream}-test.npz"
+    return file.is_file() and set(scores.video_ids) < set(load_scores(file).video_ids)
 
 
 def check_out(folder: Path) -> None:

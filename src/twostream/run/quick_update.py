@@ -139,7 +139,7 @@ def update_run(
     for video_id in more:
         features.get(video_id)  # made, for what is predicted of it
     base = str(place.base.resolve()) if place.base else None
-    with filled(out, PROBED, "*.safetensors") as stage:
+    with filled(out, PROBED, MODELS) as stage:
         said = probe_run(models, dataset, labels, features, stage, progress=progress)
         kept = str(place.runs.resolve())
         write_json(stage / PROBED, {**said, "base": base, "kept": kept})

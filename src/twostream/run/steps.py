@@ -7,13 +7,15 @@ one of them does to a video every other does too.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from twostream.checkpoint import StreamModel
 from twostream.extraction import extract
+from twostream.extraction.frame_pairs import SAME_RATE
 from twostream.initialise import NetSettings, initial_model
 from twostream.labels.stretch_ids import stored_id
 from twostream.loader import TrainingBatches
@@ -120,6 +122,7 @@ def extract_split(
     store, odd = FlowStore.open(root), dict[str, str]()
     wholes = {stored_id(video.video_id) for video in split.videos()} - summary.failed.keys()
     headers = {whole: store.clip(whole, kinds[0]).header for whole in wholes}
+    say_rates({whole: header.fps for whole, header in headers.items()})
     for video_id in (video.video_id for video in split.videos()):
         header = headers.get(stored_id(video_id))
         if header and (why := _unusable(video_id, header, smallest_side)):
@@ -134,6 +137,25 @@ def extract_split(
     unusable = failed | odd
     train = tuple(video for video in split.train if video.video_id not in unusable)
     return StoredSplit(replace(split, train=train), ClipCache(store, kinds), unusable)
+
+
+def say_rates(rates: Mapping[str, float], learnt: float | None = None) -> None:
+    """Warn of videos that are stored at another rate than others: motion in them looks different.
+
+    Args:
+        rates: video -> frames per second, as it is stored.
+        learnt: what networks learnt from; None: the commonest.
+    """
+    if not rates:
+        return
+    usual = learnt or Counter(rates.values()).most_common(1)[0][0]
+    odd = [name for name, rate in rates.items() if abs(rate - usual) > SAME_RATE * usual]
+    if odd:
+        logger.warning(
+            f"{len(odd)} of {len(rates)} videos are stored at another rate than {usual:g} fps, "
+            f"the first is {min(odd)} at {rates[min(odd)]:g}: the same motion looks different in "
+            "them; another --store, or --fps, brings all to one"
+        )
 
 
 def _unusable(video_id: str, header: ClipHeader, smallest_side: int) -> str:
