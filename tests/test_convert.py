@@ -97,6 +97,19 @@ def test_the_rate_of_frames_is_read_from_the_video_beside(table: Path, tmp_path:
     assert rows[1 + 24 : 1 + 27] == ["24,1,0,0", "25,0,0,1", "26,0,0,1"]
 
 
+def test_a_folder_of_files_replaces_none(
+    table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The folder was named, not the file that somebody made by hand."""
+    table.write_text(TABLE + "day 2.avi,jump,3,4,,\n")
+    (tmp_path / "videos").mkdir()
+    mine = tmp_path / "videos" / "day 2.srt"
+    mine.write_text("by hand")
+    assert run(["convert", str(table), "--to", "srt", "--out", str(tmp_path / "videos")]) == 2
+    assert "is there already: name another folder with --out" in capsys.readouterr().err
+    assert mine.read_text() == "by hand" and list((tmp_path / "videos").iterdir()) == [mine]
+
+
 def test_several_recordings_make_a_folder_of_files(table: Path, tmp_path: Path) -> None:
     table.write_text(TABLE + "day 2.avi,jump,3,4,,\n")
     assert run(["convert", str(table), "--to", "srt"]) == 0

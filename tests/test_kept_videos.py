@@ -60,6 +60,21 @@ def add(data: Path, tiny_data: Path) -> None:
         copy(clip, data / (CLASSES[0] if i % 2 else "Another") / f"new{i}.avi")
 
 
+def test_a_clip_under_two_names_on_both_sides_is_told(
+    data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    dataset = load_dataset(data)
+    split = dataset.split()
+    (tmp_path / "run").mkdir()
+    keep_videos(tmp_path / "run", dataset, split)
+    assert not caplog.records
+    copy(split.train[0].path, split.test[1].path)
+    (tmp_path / "again").mkdir()
+    keep_videos(tmp_path / "again", dataset, split)
+    said = f"1 of {len(split.test)} videos to test are among those that the run was trained on"
+    assert f"{said}, the first is {split.test[1].video_id}" in caplog.text
+
+
 def test_clips_that_come_in_change_no_sides(
     data: Path,
     tiny_data: Path,

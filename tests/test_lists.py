@@ -216,6 +216,19 @@ def test_a_label_may_begin_with_a_number(tmp_path: Path) -> None:
         assert not any("number" in note for note in data.notes)
 
 
+def test_a_column_that_may_mean_groups_is_told(tmp_path: Path) -> None:
+    """Without its name one person stands on both sides of a split."""
+    for name in ("a.avi", "b.avi"):
+        (tmp_path / name).touch()
+    file = tmp_path / "clips.csv"
+    for header, told in (("subject", True), ("group", False), ("weather", False)):
+        file.write_text(f"path,label,{header}\na.avi,walk,Ann\nb.avi,run,Ben\n")
+        data = load_dataset(file)
+        said = f"the column {header} is not used: call it group where clips of one {header}"
+        assert any(note.startswith(said) for note in data.notes) == told
+        assert bool(data.groups) == (header == "group")
+
+
 def test_a_column_of_another_name_splits(tmp_path: Path) -> None:
     touch(tmp_path, "a.mp4", "b.mp4", "c.mp4", "d.mp4")
     text = "file,class,subset\na.mp4,x,test\nb.mp4,x,train\nc.mp4,y,test\nd.mp4,y,Training\n"

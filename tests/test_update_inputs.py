@@ -10,15 +10,18 @@ import numpy as np
 import pytest
 
 from test_quick_update import NOTHING, PARTS, SECONDS, base_run, place_of, write_motions
+from timed_clips import write_timed
 from twostream.bout_model import learn, read_bouts, write_bouts
 from twostream.datasets import Dataset, load_dataset
 from twostream.files import PROBED
-from twostream.labels.stretch_ids import span_id
+from twostream.labels.stretch_ids import span_id, span_of
 from twostream.prediction.video_features import VideoFeatures
+from twostream.recipes import make_recipe
 from twostream.run.bout_durations import labelled_bouts, learn_bouts
 from twostream.run.cross_fitting import fused_out_of_fold
 from twostream.run.probed_run import probe_run
 from twostream.run.quick_update import store_in, update_run
+from twostream.run.steps import extract_split
 from twostream.types import STREAMS, DatasetSplit, LabeledVideo, RunError, VideoScores
 from twostream.video import VideoWriter
 from twostream.web.training_job import in_words
@@ -184,3 +187,32 @@ def whole(dataset: Dataset) -> DatasetSplit:
     return DatasetSplit(
         dataset="d", name="all", classes=dataset.classes, train=dataset.videos, test=()
     )
+
+
+def test_time_without_frames_teaches_nothing(tmp_path: Path) -> None:
+    """Unlabelled time is "other", but not a pause, which would show the frame before it."""
+    times = [i / 25 for i in range(100)] + [20 + i / 25 for i in range(100)]
+    rows = ["path,label,start,end"]
+    for name in ("a.mkv", "b.mkv"):
+        write_timed(tmp_path / name, times)
+        rows += [f"{name},walk,0,2", f"{name},run,20,22"]
+    (tmp_path / "labels.csv").write_text("\n".join(rows))
+    dataset = load_dataset(str(tmp_path))
+    split = whole(dataset)
+    settings = make_recipe("quick").stored()
+    found = extract_split(
+        split, tmp_path / "store", settings, kinds=("forward",), smallest_side=16, device="cpu"
+    )
+    spans = [span_of(video.video_id) or (0.0, 0.0) for video in found.split.train]
+    assert {0.0, 20.0} <= {start for start, _ in spans}
+    assert not [span for span in spans if span[0] >= 4.1 and span[1] <= 19.9]
+    assert len(found.split.train) < len(split.train) and not found.unusable
+
+
+def test_a_video_is_found_whatever_system_named_it(tmp_path: Path) -> None:
+    (tmp_path / "mouse.mp4").touch()
+    named = "C:\\Users\\me\\mouse.mp4"
+    rows = ["path,label,start,end", f"{named},walk,0,30", f"{named},run,30,60"]
+    (tmp_path / "labels.csv").write_text("\n".join(rows))
+    (video,) = {video.path.name for video in load_dataset(str(tmp_path)).videos}
+    assert video == "mouse.mp4"

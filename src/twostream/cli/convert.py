@@ -41,6 +41,7 @@ def convert(
     """
     from twostream.labels import read_labels, write_labels
     from twostream.labels.formats import format_named
+    from twostream.labels.holds import file_stems
     from twostream.labels.video_facts import with_rates
     from twostream.schema import check_number
     from twostream.types import UsageError
@@ -61,6 +62,9 @@ def convert(
         raise UsageError(f"{target} is what is read: name another --out")
     if out is None and target.exists():
         raise UsageError(f"{target} is there already: name it, or another place, with --out")
+    stems = file_stems(labels) if apart else []
+    if there := [each for s in stems if (each := target / f"{s}{holds.suffixes[0]}").exists()]:
+        raise UsageError(f"{there[0]} is there already: name another folder with --out")
     if holds.times == "frames":
         labels = with_rates(labels, source if source.is_dir() else source.parent, fps=fps)
     lost = write_labels(labels, target, to)

@@ -69,6 +69,7 @@ def keep_videos(run: Path, dataset: Dataset, split: DatasetSplit) -> None:
         ]
         for side, videos in (("train", split.train), ("test", split.test))
     }
+    say_known(KeptVideos(split, hashes, frozenset(), dataset.root), split.test)
     said = {"dataset": split.dataset, "split": split.name, "root": str(dataset.root.absolute())}
     lists = {
         "classes": list(split.classes),
@@ -240,7 +241,7 @@ def say_changes(kept: KeptVideos, dataset: Dataset) -> frozenset[str]:
 
 
 def say_known(kept: KeptVideos | None, tested: Sequence[LabeledVideo]) -> None:
-    """Warn where videos are tested that a run was trained on, whatever they are called now."""
+    """Warn where videos are tested that a run is trained on, whatever they are called."""
     if kept is None:
         return
     trained: dict[str, list[str]] = {}

@@ -12,7 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, pairwise
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 import numpy as np
 
@@ -281,6 +281,7 @@ def videos_of(labels: Labels, place: Path, missing: Missing) -> tuple[list[_Foun
     for recording in labels.recordings:
         name = recording.video or place.stem
         path = files.named(name) or files.like(name) or files.like(Path(name).name)
+        path = path or files.like(PureWindowsPath(name).name)  # written on another system
         if path is None:
             gone.append(name)
             continue

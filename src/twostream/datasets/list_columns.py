@@ -24,6 +24,8 @@ LABELS = (
     *("category", "action", "activity", "tag", "target"),
 )
 SPLITS = ("subset", "set", "partition")
+# People often mean these as groups. They are not taken for them: too many clips would stand apart.
+GROUPS = ("subject", "person", "participant", "animal", "individual", "actor", "session", "source")
 _SEP = re.compile(r'\s*"?sep=(.)"?[,;\s]*', re.IGNORECASE)
 
 
@@ -80,6 +82,11 @@ def find_columns(file: Path, text: str, *, reading: Reading) -> Columns | None:
             notes = []
             if (path, label) != ("path", "label"):
                 notes.append(f"the columns {path} and {label} are read as path and label")
+            if "group" not in names and (meant := [name for name in GROUPS if name in names]):
+                notes.append(
+                    f"the column {meant[0]} is not used: call it group where clips of one "
+                    f"{meant[0]} are to stand on one side of a split"
+                )
             if reading.other_names and not splits:
                 splits, said = _other_split(names, lines[first + 1 :], delimiter, reading)
                 notes += said

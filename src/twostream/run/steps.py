@@ -17,7 +17,7 @@ from twostream.checkpoint import StreamModel
 from twostream.extraction import extract
 from twostream.extraction.frame_pairs import SAME_RATE
 from twostream.initialise import NetSettings, initial_model
-from twostream.labels.stretch_ids import stored_id
+from twostream.labels.stretch_ids import span_of, stored_id
 from twostream.loader import TrainingBatches
 from twostream.run.bout_durations import count_bouts
 from twostream.run.data_settings import common_rate
@@ -135,7 +135,17 @@ def extract_split(
         if stored_id(video.video_id) in summary.failed
     }
     unusable = failed | odd
-    train = tuple(video for video in split.train if video.video_id not in unusable)
+    empty = {
+        video.video_id
+        for video in split.train
+        if (header := headers.get(stored_id(video.video_id))) and _is_pause(video.video_id, header)
+    } - unusable.keys()
+    if empty:
+        logger.info(
+            f"{len(empty)} stretches lie in pauses of their videos: nothing is learnt of them"
+        )
+    left_out = empty | unusable.keys()
+    train = tuple(video for video in split.train if video.video_id not in left_out)
     return StoredSplit(replace(split, train=train), ClipCache(store, kinds), unusable)
 
 
@@ -156,6 +166,17 @@ def say_rates(rates: Mapping[str, float], learnt: float | None = None) -> None:
             f"the first is {min(odd)} at {rates[min(odd)]:g}: the same motion looks different in "
             "them; another --store, or --fps, brings all to one"
         )
+
+
+def _is_pause(video_id: str, header: ClipHeader) -> bool:
+    """Tell whether a stretch has no frame of its own: it would show the one before the pause."""
+    if span_of(video_id) is None:
+        return False
+    try:
+        frames = frames_of(video_id, header)
+    except StoreError:
+        return False
+    return any(first <= frames.start and frames.stop <= after for first, after in header.pauses)
 
 
 def _unusable(video_id: str, header: ClipHeader, smallest_side: int) -> str:

@@ -135,7 +135,9 @@ class FlowStore:
         path = root / SETTINGS_NAME
         cls.check_place(root, settings)
         if path.is_file():
-            return cls.open(root)
+            store = cls.open(root)
+            store.check_settings(settings)  # another process may have made it just now
+            return store
         try:
             text = {"version": FORMAT_VERSION, **dataclasses.asdict(settings)}
             write_text(path, json.dumps(text, indent=2) + "\n")
