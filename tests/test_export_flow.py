@@ -217,3 +217,15 @@ def test_wrong_options(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
         pytest.raises(StoreError, match="another export is writing"),
     ):
         export_flow(store, tmp_path / "out")
+
+
+def test_what_a_store_has_come_to_hold_since_is_told(tmp_path: Path) -> None:
+    """Frames and backward flow were extracted later: the folder is whole no more."""
+    store = FlowStore.create(tmp_path / "s", StoreSettings(codec="lossless"))
+    add(store, "a.avi", "forward", fields(5))
+    assert export_flow(store.root, tmp_path / "out").done == 1
+    assert export_flow(store.root, tmp_path / "out").skipped == 1
+    add(store, "a.avi", "rgb", np.full((6, HEIGHT, WIDTH, 3), 80, np.uint8))
+    summary = export_flow(store.root, tmp_path / "out")
+    assert (summary.done, summary.skipped) == (0, 0)
+    assert "which the store has by now: delete it to export again" in summary.failed["a.avi"]

@@ -220,3 +220,17 @@ def test_images_that_were_replaced_by_older_ones_are_imported_again(
         find_flow(tmp_path / "in"), store=tmp_path / "s", settings=import_settings(bound_px=20)
     )
     assert (again.done, again.skipped) == (0, 1)
+
+
+def test_what_was_imported_of_other_images_goes(tmp_path: Path) -> None:
+    """Frames of before would be looked at beside flow of another clip."""
+    write = LAYOUTS["tsn"][1]
+    write(tmp_path / "in", "v", fields(2), pictures(3))
+    store = brought_in(tmp_path / "in", tmp_path / "s")
+    assert store.path("v", "rgb").is_file()
+    for image in list((tmp_path / "in").rglob("*.jpg")):
+        image.unlink()
+    write(tmp_path / "in", "v", fields(2, 5), pictures(0))
+    store = brought_in(tmp_path / "in", tmp_path / "s")
+    assert not store.path("v", "rgb").is_file()
+    assert np.abs(store.clip("v", "forward").fields() - fields(2, 5)).max() < TOLERANCE_PX

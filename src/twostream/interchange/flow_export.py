@@ -225,9 +225,11 @@ class _Job:
             backward = None
             with self.lock:
                 self.without_backward += 1
+        frames = self._clip(video_id, "rgb")
         target = self.out / name
         if target.exists():
             self._check_finished(target, path, clip)
+            self._check_whole(target, backward, frames)
             return False
         partial = self.out / f"{PARTIAL_PREFIX}{threading.get_ident()}"
         try:
@@ -235,7 +237,6 @@ class _Job:
             clipped = self._write_fields(partial, self.layout.flow, clip)
             if backward is not None and self.layout.backward is not None:
                 clipped += self._write_fields(partial, self.layout.backward, backward)
-            frames = self._clip(video_id, "rgb")
             for i in range(len(frames) if frames else 0):
                 (rgb,) = frames.frames([i])  # type: ignore[union-attr]
                 self._save(partial / self.layout.rgb.format(n=self.layout.base + i), rgb[..., ::-1])
@@ -266,6 +267,23 @@ class _Job:
             raise StoreError(f"{target} is there already and is not this video's export: move it")
         if target.stat().st_mtime < path.stat().st_mtime:
             raise StoreError(f"{target} is older than the store's clip: delete it to export again")
+
+    def _check_whole(
+        self, target: Path, backward: ClipFile | None, frames: ClipFile | None
+    ) -> None:
+        """Raise a StoreError where a folder lacks what the store has come to hold since."""
+        names, base = set(os.listdir(target)), self.layout.base
+        wanted = set[str]()
+        if backward is not None and self.layout.backward is not None:
+            pattern = self.layout.backward
+            wanted |= {pattern.format(axis="x", n=base + i) for i in range(len(backward))}
+        if frames is not None:
+            wanted |= {self.layout.rgb.format(n=base + i) for i in range(len(frames))}
+        if not wanted <= names:
+            raise StoreError(
+                f"{target} lacks {min(wanted - names)}, which the store has by now: delete it to "
+                "export again"
+            )
 
     def _write_fields(self, folder: Path, pattern: str, clip: ClipFile) -> int:
         """Write all fields of a clip; returns how many values were clipped."""

@@ -10,11 +10,12 @@ import threading
 import time
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import get_args
 
 import cv2
 import numpy as np
@@ -204,7 +205,16 @@ class _Job:
                 writers.append(self._write(kind, wanted, header, reader, opened))
             for writer in writers:
                 writer.close(warning=listing.warning)
+        self._forget(video_id, seen, images)
         return True, listing.warning
+
+    def _forget(self, video_id: str, seen: str, images: Iterable[Kind]) -> None:
+        """Take away what was imported of other images before, and is of none of these."""
+        for kind in get_args(Kind):
+            if kind not in images and self.store.path(video_id, kind).is_file():
+                before = self.store.clip(video_id, kind).header.images
+                if before and before != seen:  # what videos show themselves stays
+                    self.store.path(video_id, kind).unlink()
 
     def _is_of(self, video: FlowVideo, seen: str, clip: ClipFile) -> bool:
         """Tell whether a stored clip was made of the images that are there."""
