@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from test_quick_update import NOTHING, PARTS, SECONDS, base_run, place_of, write_motions
-from timed_clips import write_timed
+from timed_clips import paused, write_timed
 from twostream.bout_model import learn, read_bouts, write_bouts
 from twostream.datasets import Dataset, load_dataset
+from twostream.extraction import pauses
 from twostream.files import PROBED
 from twostream.labels.stretch_ids import span_id, span_of
 from twostream.prediction.video_features import VideoFeatures
@@ -216,3 +217,23 @@ def test_a_video_is_found_whatever_system_named_it(tmp_path: Path) -> None:
     (tmp_path / "labels.csv").write_text("\n".join(rows))
     (video,) = {video.path.name for video in load_dataset(str(tmp_path)).videos}
     assert video == "mouse.mp4"
+
+
+def test_labels_after_a_pause_that_was_cut_are_not_taken_for_other_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Three seconds of a pause of sixteen are stored: what comes later stands 13 s earlier."""
+    monkeypatch.setattr(pauses, "MAX_FILLED_SECONDS", 3.0)
+    rows = ["path,label,start,end"]
+    for name in ("a.mkv", "b.mkv"):
+        write_timed(tmp_path / name, paused(4, 16, 20))
+        rows += [f"{name},walk,0,2", f"{name},run,21,23", f"{name},walk,30,34"]
+    (tmp_path / "labels.csv").write_text("\n".join(rows))
+    split = whole(load_dataset(str(tmp_path)))
+    settings = make_recipe("quick").stored()
+    found = extract_split(
+        split, tmp_path / "store", settings, kinds=("forward",), smallest_side=16, device="cpu"
+    )
+    ends = [(span_of(video.video_id) or (0.0, 0.0))[1] for video in found.split.train]
+    assert ends and max(ends) <= 4.01
+    assert "so that what was at a time after 4.0 s is not known: cut the video there" in caplog.text

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from twostream.extraction.frame_pairs import MAX_GAP_SECONDS
-from twostream.store.coding import Item, Kind
+from twostream.store.coding import ClipHeader, Item, Kind
 from twostream.types import Frame
 
 PAUSE_SECONDS = 1.0  # without a frame; shorter ones are filled as a slower video's
@@ -20,6 +20,7 @@ PAUSE_FRAMES = 3  # so many usual intervals are none yet: some videos are slow
 _INTERVALS = 5  # the last ones tell what is usual
 # of one clip; what is beyond is left out: a broken clock must not fill the disk
 MAX_FILLED_SECONDS = 300.0
+_LEFT_OUT = " s of it are left out"
 
 
 class PauseWatch:
@@ -166,11 +167,26 @@ def pause_warning(
         return None
     (start, end), *more = pauses
     others = f" and {len(more)} times more" if more else ""
-    cut = f"; {left_out_seconds:.0f} s of it are left out" if left_out_seconds else ""
+    cut = f"; {left_out_seconds:.0f}{_LEFT_OUT}" if left_out_seconds else ""
     return (
         f"{video}: no frames from {start:.1f} to {end:.1f} s{others}; nothing is said of that "
         f"time{cut}"
     )
+
+
+def known_until(header: ClipHeader) -> float | None:
+    """Return the second up to which the place of a stored frame tells its time; None: all of it.
+
+    Where more than ``MAX_FILLED_SECONDS`` of pauses were left out, what comes later stands earlier.
+    """
+    if _LEFT_OUT not in (header.warning or ""):
+        return None
+    filled, most = 0, round(MAX_FILLED_SECONDS * header.fps)
+    for first, end in header.pauses:
+        filled += end - first
+        if filled >= most:
+            return first / header.fps
+    return None
 
 
 def all_warnings(*sentences: str | None) -> str | None:

@@ -16,6 +16,7 @@ from typing import Any
 from twostream.checkpoint import StreamModel
 from twostream.extraction import extract
 from twostream.extraction.frame_pairs import SAME_RATE
+from twostream.extraction.pauses import MAX_FILLED_SECONDS, known_until
 from twostream.initialise import NetSettings, initial_model
 from twostream.labels.stretch_ids import span_of, stored_id
 from twostream.loader import TrainingBatches
@@ -190,6 +191,12 @@ def _unusable(video_id: str, header: ClipHeader, smallest_side: int) -> str:
         frames_of(video_id, header)
     except StoreError as error:
         return str(error)
+    span, until = span_of(video_id), known_until(header)
+    if span and until is not None and span[1] > until:
+        return (
+            f"its video has pauses of more than {MAX_FILLED_SECONDS:.0f} s, so that what was at a "
+            f"time after {until:.1f} s is not known: cut the video there, and label its parts"
+        )
     return ""
 
 
