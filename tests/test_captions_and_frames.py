@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from timed_clips import write_timed
 from twostream.labels import (
     Bout,
     Labels,
@@ -186,3 +187,21 @@ def test_bouts_that_touch_are_one_in_frames_and_two_elsewhere(tmp_path: Path) ->
     assert read_labels(tmp_path / "a.csv", fps=25).recordings[0].bouts == (Bout(0, 2, "walk"),)
     assert write_labels(labels, tmp_path / "a.boris") == ()
     assert read_labels(tmp_path / "a.boris") == labels
+
+
+def test_a_video_whose_frames_are_unevenly_spaced_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Every second frame is missing for ten seconds, as a phone's are in the dark."""
+    times = [i / 30 for i in range(600)]
+    dark = [t for i, t in enumerate(times) if i < 150 or i >= 450 or i % 2]
+    for name, some in (("even", times), ("dark", dark)):
+        write_timed(tmp_path / f"{name}.mp4", some, fps=30)
+        rows = [f"{i},{int(30 <= i < 60)}" for i in range(len(some))]
+        (tmp_path / f"{name}.csv").write_text("\n".join([",walk", *rows]))
+        caplog.clear()
+        (found,) = read_labels(tmp_path / f"{name}.csv").recordings
+        assert found.bouts == (Bout(1, 2, "walk"),)
+        told = "dark.mp4: 450 frames at 30 a second are 15.0 s, and it lasts 20.0 s"
+        assert (told in caplog.text) == (name == "dark")
+        assert bool(caplog.records) == (name == "dark")

@@ -22,6 +22,7 @@ from twostream.labels.label_text import (
     table_text,
 )
 from twostream.labels.recordings import Bout, Labels, Recording, one_line
+from twostream.labels.video_facts import rate_of
 from twostream.types import VIDEO_SUFFIXES, DataError
 
 HOLDS = Holds(
@@ -72,10 +73,7 @@ def read(path: Path, *, fps: float | None = None) -> Labels:
         raise DataError(f"{path}: the first line must name a class for each column, each once")
     video = _video_beside(path)
     if fps is None and video is not None:
-        from twostream.video import VideoReader
-
-        with VideoReader(video) as reader:
-            fps = reader.info.fps
+        fps = rate_of(video.name, video.parent)
     if fps is None:
         raise DataError(
             f"{path} has a row for each frame, and how many a second has is not known: say it with "

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from pathlib import Path, PureWindowsPath
 
 from twostream.labels.recordings import Labels
 from twostream.types import VIDEO_SUFFIXES, DataError, VideoError
+
+logger = logging.getLogger(__name__)
+
+UNEVEN = 0.02  # of a video's length, by which its frames at its rate may miss it
 
 
 def find_video(name: str, folder: Path) -> Path | None:
@@ -36,7 +41,15 @@ def rate_of(name: str, folder: Path) -> float:
     Raises:
         DataError: it is not there, or cannot be read.
     """
-    return _facts(_there(name, folder))[0]
+    video = _there(name, folder)
+    fps, seconds, count = _facts(video)
+    if count and abs(count / fps - seconds) > UNEVEN * seconds + 2 / fps:
+        logger.warning(
+            f"{video.name}: {count} frames at {fps:g} a second are {count / fps:.1f} s, and it "
+            f"lasts {seconds:.1f} s: they are not evenly spaced, so labels that count frames are "
+            f"up to {abs(count / fps - seconds):.1f} s off; bring it to one rate, and label that"
+        )
+    return fps
 
 
 def length_of(name: str, folder: Path) -> float | None:
@@ -61,13 +74,14 @@ def _there(name: str, folder: Path) -> Path:
     return video
 
 
-def _facts(video: Path) -> tuple[float, float]:
-    """Return the frame rate, and the length that the file claims in seconds."""
+def _facts(video: Path) -> tuple[float, float, int]:
+    """Return the frame rate, and what the file claims: seconds, and frames (0: it does not say)."""
     from twostream.video import VideoReader
 
     try:
         with VideoReader(video) as reader:
-            return reader.info.fps, reader.claimed_seconds
+            info, seconds = reader.info, reader.claimed_seconds
+            return info.fps, seconds, info.num_frames_claimed if seconds else 0
     except VideoError as error:
         raise DataError(f"{error}: say the frame rate with --fps") from error
 
