@@ -177,17 +177,17 @@ def _sides(
         data, choice: see ``export_onnx``.
         kept: the videos that the run began with; others may lie there now.
     """
-    if data is None:
-        if own is None:
-            raise UsageError("int8 networks need clips of the run's classes: name their data set")
-        data = data_of(kept, own.data)
     seed, reading = 0, READING
-    if own is not None and Path(own.data).resolve() == Path(data).resolve():
+    if own is None and data is None:
+        raise UsageError("int8 networks need clips of the run's classes: name their data set")
+    if own is not None and (data is None or Path(own.data).resolve() == Path(data).resolve()):
+        data = data_of(kept, own.data)  # it may have been called from elsewhere
         seed, reading = own.seed, own.reading
         if not choice:
             missing: Missing = "leave out" if kept else "refuse"
             dataset = load_dataset(data, reading=reading, missing=missing)
             return as_begun(kept, dataset, own.choice, seed=seed)[1]
+    assert data is not None
     split = (choice or SplitChoice()).of(load_dataset(data, reading=reading), seed=seed)
     say_known(kept, split.test)
     return split

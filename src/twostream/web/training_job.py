@@ -261,7 +261,7 @@ def _train(
         return work(replace(settings, store=own))
 
 
-def never(results: dict[str, Any]) -> str:
+def _untested(results: dict[str, Any]) -> str:
     """Return a sentence on the classes that an update could not test; "" where there are none."""
     names = results.get("untested")
     return f" None of them is {' or '.join(names)}: label it in another video too." if names else ""
@@ -286,5 +286,5 @@ of them is run: label it in another video too.'
     if "tested" in results:
         told = f"It tells {100 * best:.0f}% of {results['tested']} stretches right"
         what = "videos" if results["apart"] else "part of the video"
-        return f"{told} whose {what} its last layers had not seen.{never(results)}"
+        return f"{told} whose {what} its last layers had not seen.{_untested(results)}"
     return f"It tells {100 * best:.0f}% of {results['test_videos']} held-out stretches right."
