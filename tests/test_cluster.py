@@ -243,14 +243,19 @@ def test_a_cluster_is_for_many_time_lines_alone(
         ("host:99999999", "no Ray cluster answers"),
     ],
 )
-def test_where_no_cluster_is_says_so(address: str, words: str) -> None:
+def test_where_no_cluster_is_says_so_and_nothing_is_begun(
+    address: str, words: str, few_data: Path, tmp_path: Path
+) -> None:
     import ray
+
+    store = tmp_path / "store"
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(ray, "is_initialized", lambda: False)
         patched.setattr(ray, "shutdown", lambda: None)  # of the one that other tests are in
-        with pytest.raises(UsageError, match=words), joined(address):
-            pass
+        with pytest.raises(UsageError, match=words):
+            extract_data(few_data, store=store, cluster=address)
+    assert not store.exists()
 
 
 def test_without_ray_it_says_what_to_install(

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -156,6 +157,20 @@ class TestManyClips:
         now = contents(store)
         changed = {name for name in whole if whole[name] != now[name]}
         assert changed == {f"{kind}/{videos[1].video_id}.clip" for kind in ("rgb", "forward")}
+
+    def test_two_data_sets_of_equal_names_in_one_store_are_told_once(
+        self, tmp_path: Path, said: list[str]
+    ) -> None:
+        one, store = make_data(tmp_path / "one", 2), tmp_path / "s"
+        extract(one, store=store, settings=SETTINGS)
+        other = [
+            replace(video, path=make_clip(tmp_path / "two" / video.video_id, seed=9))
+            for video in one
+        ]
+        assert extract(other, store=store, settings=SETTINGS, workers=1).done == 2
+        assert len(said) == 1
+        assert "from another file, and is made again" in said[0]
+        assert "a --store of their own" in said[0]
 
     @pytest.mark.parametrize("kind", ["rgb", "forward"])
     def test_a_single_flipped_bit_is_found_named_and_made_again(

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from pathlib import Path
@@ -95,6 +95,18 @@ class _Job:
         self.pairs = 0
         self.current = ""
         self._lock = threading.Lock()
+        self._told_replaced = False
+
+    def _tell_replaced(self, video_id: str) -> None:
+        """Say once that clips were made from other files: changed, or of another data set."""
+        with self._lock:
+            told, self._told_replaced = self._told_replaced, True
+        if not told:
+            logger.warning(
+                f"{video_id}: what {self.store.root} held under this name was made from another "
+                "file, and is made again, as is every such video: data sets whose videos have "
+                "equal names each need a --store of their own"
+            )
 
     def on_frame(self, video_id: str, pairs: int, share: float, _seconds: float) -> None:
         if self.stop.is_set():
@@ -146,6 +158,8 @@ class _Job:
             return False, clips[0].header.warning
         if any(self.store.damaged(video.video_id, kind) for kind in missing):
             logger.warning(f"{video.video_id}: what was stored of it is damaged, and is made again")
+        elif any(self.store.has(video.video_id, kind) for kind in missing):
+            self._tell_replaced(video.video_id)
         warning = extract_clip(
             video.path,
             self.store.settings,
@@ -206,22 +220,27 @@ def extract(
         unique = shard.of(sorted(unique, key=lambda video: video.video_id))
     if directions_of(kinds) and unique and not settings.imported:
         device = choose_device(device, settings.flow, settings.parameters, threads=threads)
-    flow_store = FlowStore.create(store, settings)
-    flow_store.clean()
-    settings = flow_store.settings
-    make = partial(make_on_device, settings.flow, settings.parameters, device)
-    helpers = Helpers(make, threads=threads, clips=len(unique))
-    job = _Job(unique, flow_store, kinds, helpers)
-    # The longest first: no worker is left alone with a long clip at the end.
-    order = sorted(unique, key=lambda video: -job.sizes[video.video_id])
-
-    def tell(ended: int) -> None:
-        detail = job.detail(time.monotonic() - started, ended == len(unique))
-        progress("extract flow", ended, len(unique), detail)
-
-    with one_opencv_thread(), closing(helpers):
+    # a cluster that does not answer leaves no store behind
+    with ExitStack() as open_things:
         if cluster is not None:
-            results, failed = _over_cluster(cluster, job, order, device, tell)
+            open_things.enter_context(joined(cluster))
+        flow_store = FlowStore.create(store, settings)
+        flow_store.clean()
+        settings = flow_store.settings
+        make = partial(make_on_device, settings.flow, settings.parameters, device)
+        helpers = Helpers(make, threads=threads, clips=len(unique))
+        job = _Job(unique, flow_store, kinds, helpers)
+        # The longest first: no worker is left alone with a long clip at the end.
+        order = sorted(unique, key=lambda video: -job.sizes[video.video_id])
+
+        def tell(ended: int) -> None:
+            detail = job.detail(time.monotonic() - started, ended == len(unique))
+            progress("extract flow", ended, len(unique), detail)
+
+        open_things.enter_context(one_opencv_thread())
+        open_things.enter_context(closing(helpers))
+        if cluster is not None:
+            results, failed = _over_cluster(job, order, device, tell)
         else:
             results, failed = work_through(
                 job.run,
@@ -245,22 +264,18 @@ def extract(
 
 
 def _over_cluster(
-    address: str,
     job: _Job,
     order: Sequence[LabeledVideo],
     device: str,
     tell: Callable[[int], object],
 ) -> tuple[dict[str, tuple[bool, str | None]], dict[str, str]]:
-    """Do what ``work_through`` does with the job, on a cluster."""
+    """Do what ``work_through`` does with the job, on the cluster that is joined."""
     results: dict[str, tuple[bool, str | None]] = {}
     failed: dict[str, str] = {}
     there = ((video.video_id, (video, job.sizes[video.video_id] > 0)) for video in order)
     on_gpu = device != "cpu" and cuda_is_there()
     work = partial(_extract_there, job.store.root, job.kinds, device if on_gpu else "cpu")
-    with (
-        joined(address),
-        closing(spread(work, there, gpus=GPU_SHARE * on_gpu, reason=_reason)) as ends,
-    ):
+    with closing(spread(work, there, gpus=GPU_SHARE * on_gpu, reason=_reason)) as ends:
         for ended in ends:
             for each in ended:
                 fresh, warning, pairs = each.result or (True, None, 0)
