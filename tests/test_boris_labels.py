@@ -115,6 +115,28 @@ def test_players_live_observations_and_two_observers(path: Path) -> None:
     ]
 
 
+def test_an_observers_stretch_does_not_cut_off_what_another_saw(path: Path) -> None:
+    pair = [[40, "", "groom", "", ""], [42, "", "groom", "", ""]]
+    limited = observation(*pair, **{"observation time interval": [0, 30]})
+    labels = read_labels(project(path, eva=limited, kim=observation(*pair)))
+    assert labels.recordings[0].watched is None
+    assert [note.partition(": ")[2] for note in labels.notes] == [
+        "observation eva: its time interval is not used: another observation is of the whole video"
+    ]
+    both = read_labels(project(path, eva=limited, kim=limited))
+    assert both.recordings[0].watched == ((0, 30),)
+
+
+def test_observers_who_left_their_name_empty_are_two(path: Path) -> None:
+    pair = [[1, "", "groom", "", ""], [2, "", "groom", "", ""]]
+    empty = observation(*pair, independent_variables={"observer": ""})
+    named = observation(*pair, independent_variables={"observer": "Kim"})
+    labels = read_labels(project(path, day1=empty, day2=empty))
+    assert [bout.annotator for bout in labels.recordings[0].bouts] == ["day1", "day2"]
+    labels = read_labels(project(path, day1=empty, day2=named))
+    assert [bout.annotator for bout in labels.recordings[0].bouts] == ["", "Kim"]
+
+
 def test_unknown_labels_late_times_and_intervals(path: Path) -> None:
     events = [
         [1, "", "sneeze", "", ""],

@@ -14,12 +14,15 @@ from twostream.labels import (
     Labels,
     Recording,
     frame_table,
+    kept,
     lost,
     read_labels,
     srt,
+    vtt,
     write_labels,
 )
 from twostream.prediction import Segment
+from twostream.prediction.timeline_files import SEGMENT_COLUMNS, segment_rows
 from twostream.prediction.timeline_files import srt as timeline_srt
 from twostream.types import DataError
 from untrained import write_clip
@@ -43,6 +46,46 @@ def test_subtitles_of_players_and_browsers(tmp_path: Path) -> None:
 def test_subtitles_of_predict_are_read_as_they_were_meant(tmp_path: Path) -> None:
     (path := tmp_path / "a.srt").write_text(timeline_srt([Segment(0.0, 1.5, "walk", 0.9)]))
     assert read_labels(path).recordings[0].bouts == (Bout(0, 1.5, "walk", confidence=0.9),)
+
+
+def test_time_without_a_bout_is_none_in_files_of_predict(tmp_path: Path) -> None:
+    parts = [
+        Segment(0.0, 1.0, "walk", 0.9),
+        Segment(1.0, 2.0, "other", 0.8),
+        Segment(2.0, 3.0, None, 0.3),
+        Segment(3.0, 4.0, None, None),
+    ]
+    (captions := tmp_path / "a.srt").write_text(timeline_srt(parts))
+    labels = read_labels(captions)
+    assert labels.recordings[0].bouts == (Bout(0, 1, "walk", confidence=0.9),)
+    assert (labels.classes, labels.notes) == (("walk",), ())
+    rows = [
+        ",".join(map(str, (cell or "" for cell in row)))
+        for row in segment_rows(Path("a.mp4"), parts)
+    ]
+    (table := tmp_path / "a.csv").write_text("\n".join([",".join(SEGMENT_COLUMNS), *rows]))
+    (found,) = read_labels(table).recordings
+    assert found.bouts == (Bout(0, 1, "walk", confidence=0.9),) and found.watched == ((0, 3),)
+
+
+def test_a_space_before_the_times_of_a_cue_changes_nothing(tmp_path: Path) -> None:
+    (path := tmp_path / "a.srt").write_text("1\n 00:00:01,000 --> 00:00:02,000\nwalk\n")
+    assert read_labels(path).recordings[0].bouts == (Bout(1, 2, "walk"),)
+
+
+@pytest.mark.parametrize("suffix", [".srt", ".vtt"])
+def test_labels_that_subtitles_read_otherwise_are_told(suffix: str, tmp_path: Path) -> None:
+    names = ("00:00:01,000 --> 00:00:02,000", "<b>go</b>", "light (50%)", "none of these (9%)")
+    bouts = tuple(Bout(i, i + 0.5, name) for i, name in enumerate(names))
+    labels = Labels((Recording("", bouts),), names)
+    told = write_labels(labels, path := tmp_path / f"a{suffix}")
+    title = (srt if suffix == ".srt" else vtt).HOLDS.title
+    other = names[2:] if suffix == ".vtt" else names
+    of = f"the classes {', '.join(other)}"
+    assert told == (f"{of}, which {title} would take for something else",)
+    back = read_labels(path).recordings[0].bouts
+    assert back == kept(labels, (srt if suffix == ".srt" else vtt).HOLDS).recordings[0].bouts
+    assert [bout.label for bout in back][-1] == "light" and back[-1].confidence == 0.5
 
 
 def test_segments_of_predict_are_labels(tmp_path: Path) -> None:

@@ -193,6 +193,31 @@ def test_bouts_by_keys_are_saved_undone_and_never_overwritten(folder: Path, tmp_
         assert not errors
 
 
+SLOW = """
+const fetched = window.fetch;
+window.fetch = async (...given) => {
+  await new Promise((resolve) => { setTimeout(resolve, 1000); });
+  return fetched(...given);
+};
+"""
+
+
+def test_a_bout_lands_on_its_video_though_another_one_is_opened_meanwhile(
+    folder: Path, tmp_path: Path
+) -> None:
+    with labelling(folder) as server, Page(server.url, tmp_path) as page:
+        page.name("right")
+        page.driver.execute_script(SLOW)  # frames that are not there yet are waited for
+        page.drag(page.find(".tl-lane[data-lane='1']")[0], 120)
+        page.click("[data-video='day2.avi']")
+        page.wait("#tl-video", "day2.avi")
+        assert {(row[0], row[1]) for row in rows(folder)} == {
+            ("day1.avi", ""),
+            ("day1.avi", "right"),
+        }
+        assert page.bouts() == [] and not page.errors()
+
+
 def test_any_video_plays_steps_and_speeds(folder: Path, tmp_path: Path) -> None:
     (folder / "broken.avi").write_bytes(b"no video")
     with labelling(folder) as server, Page(server.url + "#day2.avi", tmp_path) as page:

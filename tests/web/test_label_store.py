@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from pathlib import Path
@@ -11,9 +12,11 @@ import pytest
 from motions import write_motions
 
 from twostream.datasets import load_dataset
+from twostream.judging import compare_labels, of_one
 from twostream.labels import Bout, Labels, Recording, read_labels, write_labels
 from twostream.types import DataError
-from twostream.web.label_store import ChangedError, LabelStore, VideoLabels
+from twostream.web.label_store import ChangedError, LabelStore
+from twostream.web.video_labels import VideoLabels
 
 NEW = VideoLabels().version
 
@@ -121,6 +124,72 @@ def test_a_boris_project_stays_one_as_long_as_it_can_hold_all(tmp_path: Path) ->
     assert read_labels(folder).recordings[0].seconds == 20.0  # what was known of it is still known
     assert store.classes() == ("walk", "sit")  # keys stay what they were
     assert (folder / ".study.boris.original").read_bytes() == original
+
+
+def test_what_others_add_to_a_project_later_is_kept_too(tmp_path: Path) -> None:
+    """A project that is written anew has no keys and variables: each time that they were there."""
+    folder = folder_of(tmp_path, "a.mp4")
+    path = folder / "study.boris"
+    bouts = (Bout(0, 1, "walk"),)
+    write_labels(Labels((Recording("a.mp4", bouts, 20.0, 25.0),), ("walk",)), path)
+    store = LabelStore(folder)
+
+    def worked_on(name: str) -> bytes:
+        project = json.loads(path.read_text())
+        project["project_name"] = name
+        path.write_text(json.dumps(project))
+        return path.read_bytes()
+
+    def one_more(store: LabelStore, at: float) -> None:
+        labels, _ = store.all()["a.mp4"]
+        more = VideoLabels((*labels.bouts, Bout(at, at + 1, "walk")), (), True)
+        store.save("a.mp4", labels.version, more)
+
+    first = worked_on("cage 1")
+    one_more(store, 2)
+    one_more(store, 4)
+    one_more(LabelStore(folder), 6)  # it wrote no more than what is read: no copy
+    second = worked_on("cage 2")
+    one_more(store, 8)
+    copies = {each.name: each.read_bytes() for each in folder.glob(".study*")}
+    assert copies == {".study.boris.original": first, ".study.boris.original-2": second}
+    assert len(read_labels(path).recordings[0].bouts) == 5
+
+
+def test_a_bout_of_a_class_of_point_events_is_one(tmp_path: Path) -> None:
+    """Else the class were one of states, and the points of all videos bouts without a length."""
+    folder = folder_of(tmp_path, "a.mp4", "b.mp4")
+    (folder / "labels.csv").write_text("path,label,start,end\nb.mp4,sneeze,5,5\nb.mp4,walk,7,9\n")
+    store = LabelStore(folder)
+    made = VideoLabels((Bout(2.32, 2.36, "sneeze"), Bout(4, 6, "walk")))
+    saved, _ = store.save("a.mp4", NEW, made)
+    assert saved.bouts == (Bout(2.34, 2.34, "sneeze"), Bout(4, 6, "walk"))
+    assert read_labels(folder / "labels.csv").points == {"sneeze"}
+
+
+def test_time_around_a_point_event_was_watched(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path, "a.mp4")
+    store = LabelStore(folder)
+    (folder / "labels.csv").write_text("path,label,start,end\n,sneeze,,\n,walk,,\n")
+    points = (Bout(0.1, 0.1, "sneeze"), Bout(5.1234, 5.1234, "sneeze"))
+    made = VideoLabels((*points, Bout(7, 8, "walk")), ((9.0, 9.5),))
+    saved, _ = store.save("a.mp4", NEW, made)
+    assert saved == made and store.all()["a.mp4"][0].nothing == ((9.0, 9.5),)
+    (found,) = read_labels(folder / "labels.csv").recordings
+    assert found.watched is not None
+    assert found.watched[0] == (0.0, 0.6) and found.watched[1] == pytest.approx((4.6234, 5.6234))
+    itself = compare_labels(of_one(read_labels(folder), "TRUE"), of_one(read_labels(folder), "P"))
+    assert [(each.label, each.true_points) for each in itself.points] == [("sneeze", 2)]
+
+
+def test_a_label_that_subtitles_read_otherwise_moves(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path, "a.mp4")
+    (folder / "a.srt").write_text("1\n00:00:01,000 --> 00:00:02,500\nwalk\n")
+    store = LabelStore(folder)
+    store.add_class("light (50%)")
+    labels, _ = store.all()["a.mp4"]
+    made = VideoLabels((Bout(3, 4, "light (50%)"),), (), True)
+    assert store.save("a.mp4", labels.version, made) == (made, "labels.csv")
 
 
 def test_a_new_class_goes_where_it_has_a_place(tmp_path: Path) -> None:

@@ -139,7 +139,7 @@ class _Teller:
             self._predicted(source, event)
 
     def _predicted(self, source: str, event: LivePrediction) -> None:
-        from twostream.prediction.timeline import NONE_LABEL
+        from twostream.labels.recordings import NONE_LABEL
 
         alerts = self._alerting.look(
             source, event.clock_seconds, event.prediction.scores, begins=event.begins

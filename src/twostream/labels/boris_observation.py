@@ -7,6 +7,7 @@ time, and counts seconds from the first one's start, plus a time offset that the
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -179,17 +180,20 @@ def named_annotators(
 ) -> list[str]:
     """Return who made each observation: as it says, or its id where another is of the same video.
 
+    So too where several of one video are by nobody: the variable was left empty.
+
     >>> named_annotators(["a", "b", "c"], [("1.mp4",), ("1.mp4",), ("2.mp4",)], [None, None, None])
     ['a', 'b', '']
     """
-    times: dict[str, int] = {}
-    for mine in videos:
-        for video in set(mine):
-            times[video] = times.get(video, 0) + 1
-    return [
-        said if said is not None else name if any(times[v] > 1 for v in mine) else ""
-        for name, mine, said in zip(names, videos, given, strict=True)
-    ]
+    times, nobody = Counter[str](), Counter[str]()
+    for mine, said in zip(videos, given, strict=True):
+        times.update(set(mine))
+        nobody.update(set(mine) if said == "" else ())
+    found = []
+    for name, mine, said in zip(names, videos, given, strict=True):
+        several = any((times if said is None else nobody)[video] > 1 for video in mine)
+        found.append(said or (name if several else ""))
+    return found
 
 
 def observation_names(stems: Sequence[str], annotators: Sequence[Sequence[str]]) -> list[list[str]]:

@@ -91,6 +91,9 @@ def read(path: Path, *, fps: float | None = None) -> Labels:
         for name, mine in zip(observations, videos, strict=True)
     ]
     annotators = named_annotators(list(observations), called, given)
+    # who looked at all of a video makes what the others say count beyond their stretches too
+    every = zip(bodies, called, strict=True)
+    in_full = {video for body, mine in every if _interval(path, body) == (0, 0) for video in mine}
     for name, body, mine, annotator in zip(observations, bodies, called, annotators, strict=True):
         if mine != ("",) and not _videos(path, body):
             found.odd("it has no video, and is called as it is", f"observation {name}")
@@ -107,7 +110,7 @@ def read(path: Path, *, fps: float | None = None) -> Labels:
             annotator,
         )
         observation.begin(found)
-        _watched(path, body, observation, found)
+        _watched(_interval(path, body), observation, in_full, found)
         _other_players(path, body, name, found)
         take_events(observation, _events(path, name, body, kinds, found), found)
     points = [code for code, kind in kinds.items() if kind == "point"]
@@ -162,14 +165,28 @@ def _offset(
     return offset
 
 
-def _watched(path: Path, body: dict[str, Any], observation: Observation, found: Gathered) -> None:
+def _interval(path: Path, body: dict[str, Any]) -> tuple[float, float]:
+    """Return where an observation begins and ends, in seconds; (0, 0): it is of all."""
     interval = a_list(path, "observation time interval", body.get("observation time interval"))
     start, end = ([a_number(each) or 0.0 for each in interval] + [0.0, 0.0])[:2]
+    return start, end
+
+
+def _watched(
+    interval: tuple[float, float], observation: Observation, in_full: set[str], found: Gathered
+) -> None:
+    start, end = interval
     if not start and not end:
         return
     length = observation.lengths[0]
     if len(observation.videos) > 1 or (not end and not length):
         found.odd("its time interval is not used", f"observation {observation.name}")
+        return
+    if observation.videos[0] in in_full:
+        found.odd(
+            "its time interval is not used: another observation is of the whole video",
+            f"observation {observation.name}",
+        )
         return
     found.watched(observation.videos[0], f"observation {observation.name}", start, end or length)
 

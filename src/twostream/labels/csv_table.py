@@ -31,7 +31,14 @@ from twostream.labels.label_text import (
     seconds,
     table_text,
 )
-from twostream.labels.recordings import Bout, Labels, Recording, split_called, used_classes
+from twostream.labels.recordings import (
+    OTHER,
+    Bout,
+    Labels,
+    Recording,
+    split_called,
+    used_classes,
+)
 from twostream.types import DataError
 
 HOLDS = Holds(
@@ -93,7 +100,8 @@ def read(path: Path, *, fps: float | None = None) -> Labels:
             continue
         if segments and row["confidence"]:
             found.watched(row["path"], where, seconds(row["start"]), seconds(row["end"]))
-        if not segments or row["label"]:
+        # of a time line too "other" is time without a label
+        if not segments or row["label"] not in ("", OTHER):
             _take(path, where, row, found)
     unlisted = [name for name in names if name and name not in (*NEEDED, *OF_BOUTS, *OF_RECORDINGS)]
     notes = [f"{path}: the columns {', '.join(unlisted)} are not used"] if unlisted else []

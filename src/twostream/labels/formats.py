@@ -218,9 +218,13 @@ def write_labels(labels: Labels, path: Path, format: str | None = None) -> tuple
     return told
 
 
+def encoded(text: str | bytes) -> bytes:
+    """Return a format's text as it stands in a file."""
+    return text if isinstance(text, bytes) else text.encode("utf-8", "backslashreplace")
+
+
 def _write(path: Path, text: str | bytes) -> None:
-    data = text if isinstance(text, bytes) else text.encode("utf-8", "backslashreplace")
     try:
-        files.write_bytes(path, data)
+        files.write_bytes(path, encoded(text))
     except OSError as error:
         raise DataError(f"{path} cannot be written: {error.strerror or error}") from error

@@ -40,6 +40,8 @@ class Holds:
         fps: of the video. With times in frames: it is known, from the file or from an option.
         groups, splits: of recordings.
         rows: a row for each frame: a length that is not known is the end of the last bout.
+        reads: the label and confidence that are read where these were written, for a format that
+            takes some labels for something else; without a label it is no bout. None: the same.
     """
 
     title: str
@@ -61,6 +63,7 @@ class Holds:
     groups: bool = False
     splits: bool = False
     rows: bool = False
+    reads: Callable[[str, float | None], tuple[str, float | None]] | None = None
 
 
 def file_stems(labels: Labels) -> tuple[str, ...]:
@@ -117,7 +120,7 @@ def kept_recording(recording: Recording, holds: Holds) -> Recording:
         raise ValueError(f"{recording.video}: its frame rate is not known")
     rounded = _rounding(holds, step)
     length = None if recording.seconds is None else rounded(recording.seconds)
-    bouts = [_bout(bout, holds, rounded) for bout in recording.bouts]
+    bouts = [bout for each in recording.bouts if (bout := _bout(each, holds, rounded))]
     if not holds.points:
         if length is not None and bouts:
             length = max(length, 1 / step)
@@ -148,16 +151,25 @@ def _rounding(holds: Holds, step: float) -> Callable[[float], float]:
     return lambda seconds: round(seconds * step) / step
 
 
-def _bout(bout: Bout, holds: Holds, rounded: Callable[[float], float]) -> Bout:
+def _bout(bout: Bout, holds: Holds, rounded: Callable[[float], float]) -> Bout | None:
+    label, confidence = _read_back(bout, holds)
+    if not label:
+        return None
     return Bout(
         rounded(bout.start_seconds),
         rounded(bout.end_seconds),
-        bout.label,
+        label,
         bout.subject if holds.subjects else "",
         bout.annotator if holds.annotators else "",
-        bout.confidence if holds.confidences else None,
+        confidence,
         bout.comment if holds.comments else "",
     )
+
+
+def _read_back(bout: Bout, holds: Holds) -> tuple[str, float | None]:
+    """Return the label and confidence that a format has of a bout."""
+    confidence = bout.confidence if holds.confidences else None
+    return holds.reads(bout.label, confidence) if holds.reads else (bout.label, confidence)
 
 
 def _lasting(bout: Bout, step: float, length: float | None) -> Bout:
@@ -213,7 +225,17 @@ def lost(labels: Labels, holds: Holds) -> tuple[str, ...]:
         said.append(f"the name of {_counted(named, 'video')}{how}")
     if not said and left.classes != labels.classes and set(left.classes) == set(labels.classes):
         said.append(f"the order of the classes, which {holds.title} cannot hold")
-    unused = sorted(set(labels.classes) - set(left.classes))
+    otherwise = {
+        bout.label
+        for recording in labels.recordings
+        for bout in recording.bouts
+        if _read_back(bout, holds)[0] != bout.label
+    }
+    if otherwise:
+        said.append(
+            f"{_classes(sorted(otherwise))}, which {holds.title} would take for something else"
+        )
+    unused = sorted(set(labels.classes) - set(left.classes) - otherwise)
     if unused:
         said.append(f"{_classes(unused)}: {holds.title} cannot hold classes without a bout")
     if not said and left != labels:

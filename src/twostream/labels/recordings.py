@@ -19,6 +19,8 @@ Split = Literal["", "train", "val", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 _SIDES = {"training": "train", "valid": "val", "validation": "val", "testing": "test"}
 OTHER = "other"  # what nets call watched time without a label, as a class of its own
+NONE_LABEL = "none of these"  # what a time line calls time whose best score is too low,
+UNSEEN_LABEL = "no frames"  # and where the video has no frames
 MOST_SECONDS = 1e7  # 115 days: what lies beyond is a mistake
 
 

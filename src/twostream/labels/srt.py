@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from pathlib import Path
 
 from twostream.labels.holds import Holds, kept_recording
 from twostream.labels.label_text import read_text
 from twostream.labels.recordings import Labels
-from twostream.labels.subtitles import ARROW, caption, clock, read_cues
+from twostream.labels.subtitles import ARROW, caption, clock, read_back, read_cues
 from twostream.types import DataError
 
-HOLDS = Holds(title="SubRip subtitles", suffixes=(".srt",), times="milliseconds", confidences=True)
+HOLDS = Holds(
+    title="SubRip subtitles",
+    suffixes=(".srt",),
+    times="milliseconds",
+    confidences=True,
+    reads=partial(read_back, web=False),
+)
 _FIRST = re.compile(r"\s*\d+[ \t]*\n\s*(?:\d+:)?\d+:\d\d[.,]\d+\s+-->")
 
 

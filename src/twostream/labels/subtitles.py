@@ -1,7 +1,7 @@
 """Subtitles as labels: what SubRip (.srt) and WebVTT (.vtt) have in common.
 
 A cue is a bout. The share behind a caption, "walk (90%)", as `predict --timeline --srt` writes it,
-is its confidence.
+is its confidence; what it calls time without a bout is none.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from twostream.labels.gathered import Gathered
 from twostream.labels.label_text import read_text, seconds
-from twostream.labels.recordings import Labels
+from twostream.labels.recordings import NONE_LABEL, OTHER, UNSEEN_LABEL, Labels
 from twostream.types import DataError
 
 ARROW = "-->"
@@ -34,7 +34,7 @@ def cues(path: Path) -> Iterator[tuple[int, float, float, str]]:
     lines = read_text(path).split("\n")
     i = 0
     while i < len(lines):
-        if ARROW not in lines[i] or not lines[i][:1].strip():
+        if ARROW not in lines[i] or not (lines[i][:1].strip() or _TIMES.match(lines[i])):
             i += 1
             continue
         begin, _, rest = lines[i].partition(ARROW)
@@ -70,12 +70,41 @@ def read_cues(path: Path, *, web: bool) -> Labels:
                 subject = html.unescape(voice[1])
             text = html.unescape(_TAG.sub("", text))
         else:
-            text = _PAIR.sub(r"\2", _PLACE.sub("", text))
-        label, confidence = " ".join(text.split()), None
-        if (share := _SHARE.fullmatch(label)) and float(share[2]) <= 100:
-            label, confidence = share[1], float(Decimal(share[2]) / 100)
+            text = _plain(text)
+        label, confidence = _said(text)
+        if text.strip() and not label:
+            continue  # of a time line: no bout
         found.bout("", f"line {line}", start, end, label, subject=subject, confidence=confidence)
     return found.labels()
+
+
+def _plain(text: str) -> str:
+    """Return a SubRip caption without its tags."""
+    return _PAIR.sub(r"\2", _PLACE.sub("", text))
+
+
+def _said(text: str) -> tuple[str, float | None]:
+    """Return the label and confidence of a caption; no label for time without a bout."""
+    label, confidence = " ".join(text.split()), None
+    if (share := _SHARE.fullmatch(label)) and float(share[2]) <= 100:
+        label, confidence = share[1], float(Decimal(share[2]) / 100)
+    if label == UNSEEN_LABEL or (confidence is not None and label in (OTHER, NONE_LABEL)):
+        return "", None
+    return label, confidence
+
+
+def read_back(label: str, confidence: float | None, *, web: bool) -> tuple[str, float | None]:
+    """Return the label and confidence that are read of a caption with these.
+
+    >>> read_back("light (50%)", None, web=True), read_back("<b>go</b>", 0.5, web=False)
+    (('light', 0.5), ('go', 0.5))
+    """
+    text = caption(label, confidence)
+    if web:
+        return _said(text)
+    if _TIMES.match(text):  # it would begin a cue
+        text = text.replace(ARROW, "->")
+    return _said(_plain(text))
 
 
 def clock(seconds: float, point: str) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import html
+from functools import partial
 from pathlib import Path
 
 from twostream.labels.holds import Holds, kept_recording
 from twostream.labels.label_text import read_text
 from twostream.labels.recordings import Labels
-from twostream.labels.subtitles import ARROW, caption, clock, read_cues
+from twostream.labels.subtitles import ARROW, caption, clock, read_back, read_cues
 from twostream.types import DataError
 
 HOLDS = Holds(
@@ -18,6 +19,7 @@ HOLDS = Holds(
     subjects=True,
     confidences=True,
     points=False,
+    reads=partial(read_back, web=True),
 )
 MARK = "WEBVTT"
 

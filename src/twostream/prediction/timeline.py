@@ -14,12 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twostream.bout_model import LOOK_SECONDS, THRESHOLD, BoutModel
+from twostream.labels.recordings import NONE_LABEL, UNSEEN_LABEL
 from twostream.prediction.prediction import Prediction
 from twostream.sampling import between_pauses
 from twostream.types import Stream, UsageError
 
-NONE_LABEL = "none of these"
-UNSEEN_LABEL = "no frames"
 _TIME_TOLERANCE = 1e-6
 _DIGITS = 4  # of scores and seconds in JSON
 _STEP_SECONDS = 0.04  # to which the boundaries of bouts are found, between the windows too

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
-from twostream.labels import FORMATS, Bout, Holds, Labels, Recording, kept
-from twostream.labels.formats import suffix_of
+from twostream.labels import Bout, Holds, Labels, Recording, kept
 from twostream.labels.recordings import Span
-from twostream.types import DataError
+from twostream.web.video_labels import spans_of
 
 SAME_SECONDS = 0.001
 
 
-def spans_of(bouts: Sequence[Bout]) -> list[Span]:
-    """Return (start, end) of each, in seconds."""
-    return [(bout.start_seconds, bout.end_seconds) for bout in bouts]
+def with_points(bouts: Sequence[Bout], points: Collection[str]) -> tuple[Bout, ...]:
+    """Return bouts, those of some classes as point events: at their middle."""
+    middles = [(bout.start_seconds + bout.end_seconds) / 2 for bout in bouts]
+    return tuple(
+        replace(bout, start_seconds=at, end_seconds=at) if bout.label in points else bout
+        for bout, at in zip(bouts, middles, strict=True)
+    )
 
 
 def renamed(labels: Labels, label: str, name: str) -> Labels:
@@ -60,43 +60,6 @@ def holds_all(labels: Labels, holds: Holds) -> bool:
     if set(left.classes) != set(labels.classes):
         return False
     return all(map(_same, labels.recordings, left.recordings))
-
-
-def comes_back(labels: Labels, name: str, format: str) -> bool:
-    """Tell whether labels have the same names when a file of them is read again.
-
-    A class may be called what means something else in its format: in subtitles "walk (90%)" is a
-    label and a confidence.
-
-    Args:
-        labels: that the format can hold otherwise.
-        name: of the file.
-        format: its name in ``FORMATS``.
-
-    Raises:
-        DataError: a class cannot be called so in this format; the sentence says why.
-    """
-    if not labels.recordings:
-        return True
-    module = FORMATS[format]
-    suffix = suffix_of(Path(name), module.HOLDS) or module.HOLDS.suffixes[0]
-    text = module.text(labels, suffix)
-    try:
-        with TemporaryDirectory() as folder:
-            path = Path(folder, name)
-            path.write_bytes(
-                text if isinstance(text, bytes) else text.encode("utf-8", "backslashreplace")
-            )
-            found = module.read(path, fps=labels.recordings[0].fps)
-    except OSError as error:
-        raise DataError(f"no temporary file can be written: {error.strerror or error}") from error
-    except DataError:
-        return False
-    return _names(found) == _names(labels) and set(found.classes) == set(labels.classes)
-
-
-def _names(labels: Labels) -> Counter[str]:
-    return Counter(bout.label for recording in labels.recordings for bout in recording.bouts)
 
 
 def _same(one: Recording, other: Recording) -> bool:

@@ -2,73 +2,34 @@
 
 A video's labels stay in the file that has them, in its format, as long as that can hold them; else
 they move to FOLDER/labels.csv, where those of videos without any begin. A file of other people's is
-copied once, as .NAME.original beside it, before it is changed.
+copied, as .NAME.original beside it, before it is changed (``Originals``).
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
-import shutil
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from twostream.datasets.listed_files import ListedFiles
-from twostream.datasets.time_spans import without
-from twostream.files import whole
 from twostream.foreign import is_foreign
-from twostream.labels import FORMATS, Bout, Holds, Labels, Recording, write_labels
+from twostream.labels import FORMATS, Holds, Labels, Recording, write_labels
 from twostream.labels.formats import recognise
 from twostream.labels.label_text import text_start
-from twostream.labels.recordings import OTHER, Span, joined, one_line
+from twostream.labels.recordings import OTHER, one_line
 from twostream.types import VIDEO_SUFFIXES, DataError, TwoStreamError
 from twostream.web.label_changes import (
-    comes_back,
     holds_all,
     renamed,
-    spans_of,
+    with_points,
     with_recording,
 )
+from twostream.web.originals import Originals
+from twostream.web.video_labels import VideoLabels
 
 OWN_NAME, OWN_FORMAT = "labels.csv", "csv"
-
-
-@dataclass(frozen=True, slots=True)
-class VideoLabels:
-    """What people say of a video.
-
-    Attributes:
-        bouts: in any order.
-        nothing: (start, end) in seconds, watched and without a bout.
-        whole: all of the video was watched: where there is no bout there is nothing.
-    """
-
-    bouts: tuple[Bout, ...] = ()
-    nothing: tuple[Span, ...] = ()
-    whole: bool = False
-
-    @classmethod
-    def of(cls, recording: Recording) -> VideoLabels:
-        """Return what a recording says."""
-        if recording.watched is None:
-            return cls(recording.bouts, (), True)
-        return cls(recording.bouts, without(recording.watched, spans_of(recording.bouts)))
-
-    def __bool__(self) -> bool:
-        return bool(self.bouts or self.nothing or self.whole)
-
-    def watched(self) -> tuple[Span, ...] | None:
-        """Return what was watched: None says all of it."""
-        return None if self.whole else joined([*spans_of(self.bouts), *self.nothing])
-
-    @property
-    def version(self) -> str:
-        """Tells states of a video's labels apart."""
-        bouts = sorted(set(self.bouts), key=lambda bout: bout.order)
-        said = repr((bouts, without(self.nothing, spans_of(self.bouts)), self.whole))
-        return hashlib.sha256(said.encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
 class ChangedError(TwoStreamError):
@@ -103,7 +64,7 @@ class LabelStore:
         self.folder = folder
         self._lock = threading.Lock()
         self._read: dict[Path, tuple[tuple[int, int, int], _File | None]] = {}
-        self._made: set[Path] = set()  # by this store: no need of a copy
+        self._originals = Originals()
         try:
             below = [each for each in folder.iterdir() if each.is_dir()]
         except OSError as error:
@@ -172,6 +133,7 @@ class LabelStore:
             now = VideoLabels() if place is None else VideoLabels.of(place[1])
             if now.version != version:
                 raise ChangedError(f"{name} was labelled elsewhere meanwhile: look at it again")
+            labels = replace(labels, bouts=with_points(labels.bouts, _points(files)))
             known = self._classes(files)
             if unknown := sorted({bout.label for bout in labels.bouts} - set(known)):
                 raise DataError(f"{unknown[0]!r} is none of the classes: add it first")
@@ -225,13 +187,13 @@ class LabelStore:
             changed = [(file, labels) for file, labels in changed if labels != file.labels]
             for file, labels in changed:
                 where = f"{file.path.name} ({file.holds.title})"
+                if file.holds.reads and file.holds.reads(name, None)[0] != name:
+                    raise DataError(f"{where} cannot hold a class called {name!r}")
                 if not holds_all(labels, file.holds):
                     raise DataError(
                         f"{where} cannot hold that: bouts of one class would overlap or touch, of "
                         f"{label!r} and {name!r}: change those first"
                     )
-                if not comes_back(labels, file.path.name, file.format):
-                    raise DataError(f"{where} cannot hold a class called {name!r}")
             for file, labels in changed:
                 self._write(file, labels)
 
@@ -292,7 +254,7 @@ class LabelStore:
         path = self.folder / OWN_NAME
         own = next((file for file in files if file.path == path), None)
         if own is None:
-            self._made.add(path)
+            self._originals.made(path)
             return _File(path, OWN_FORMAT, Labels((), self._classes(files)))
         if own.format != OWN_FORMAT:
             raise DataError(f"{path} is {own.holds.title}: rename it, the page needs the name")
@@ -307,7 +269,7 @@ class LabelStore:
     ) -> None:
         before = Recording(name, ()) if place is None else place[1]
         stays = bool(labels or before.group or before.split)
-        watched = labels.watched()
+        watched = labels.watched(before.seconds)
         after = replace(before, bouts=labels.bouts, watched=watched, seconds=None)
         if before.seconds is not None:  # rounded in the file, so that a bout may end a little later
             ends = [each.end_seconds for each in labels.bouts] + [end for _, end in watched or ()]
@@ -319,7 +281,7 @@ class LabelStore:
                 self._write(file, changed)
                 return
         if place is not None:  # what is refused now leaves no video in two files
-            self._keep_original(place[0].path)
+            self._keep_original(place[0])
         if stays:
             own = self._own(files)
             known = self._classes(files)
@@ -330,7 +292,7 @@ class LabelStore:
 
     def _write(self, file: _File, labels: Labels) -> None:
         path = file.path
-        self._keep_original(path)
+        self._keep_original(file)
         try:
             if not labels.recordings and not file.holds.several:
                 path.unlink()
@@ -338,17 +300,14 @@ class LabelStore:
         except OSError as error:
             raise DataError(f"{path} cannot be changed: {error.strerror or error}") from error
         write_labels(labels, path, file.format)
+        self._originals.written(path)
 
-    def _keep_original(self, path: Path) -> None:
-        copy = path.with_name(f".{path.name}.original")
+    def _keep_original(self, file: _File) -> None:
         try:
-            if path not in self._made and path.exists() and not copy.exists():
-                # not what a full disk leaves of it, which would count as the copy ever after
-                with open(path, "rb") as before, whole(copy) as copied:
-                    shutil.copyfileobj(before, copied)
-                shutil.copystat(path, copy)
+            self._originals.keep(file.path, file.labels, file.format)
         except OSError as error:
-            raise DataError(f"{path} cannot be changed: {error.strerror or error}") from error
+            reason = error.strerror or error
+            raise DataError(f"{file.path} cannot be changed: {reason}") from error
 
 
 def _read(path: Path) -> _File | None:
@@ -361,6 +320,19 @@ def _read(path: Path) -> _File | None:
         return None
     name = recognise(path)
     return _File(path, name, FORMATS[name].read(path))
+
+
+def _points(files: Sequence[_File]) -> set[str]:
+    """Return the classes that are point events in all files that have them."""
+    points = {name for file in files for name in file.labels.points}
+    lasting = {
+        bout.label
+        for file in files
+        for recording in file.labels.recordings
+        for bout in recording.bouts
+        if not bout.is_point
+    }
+    return points - lasting
 
 
 def _class_name(label: str) -> str:

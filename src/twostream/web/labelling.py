@@ -19,10 +19,11 @@ from twostream.prediction import TwoStreamPredictor
 from twostream.types import DataError
 from twostream.web.forecasts import Forecast, Forecasts
 from twostream.web.label_frames import FramePictures
-from twostream.web.label_store import ChangedError, LabelStore, VideoLabels
+from twostream.web.label_store import ChangedError, LabelStore
 from twostream.web.limits import Limits, RefusedError
 from twostream.web.proposals import proposals
 from twostream.web.training_job import TrainingChoice, TrainingJob, Update
+from twostream.web.video_labels import VideoLabels
 
 MOST_BYTES, MOST_SECONDS_SENDING = 4_000_000, 60.0  # of a request
 MOST_BOUTS = 20_000  # of a video

@@ -5,6 +5,7 @@ const RETRY_MS = 2000;
 const DIGITS = 1e6;
 // Of what is left of a prediction beside labels: less is where the two see an edge differently.
 const LEAST_SECONDS = 0.5;
+export const POINT_SECONDS = 1; // that a point event stands for, as in training
 let ids = 0;
 
 const rounded = (seconds) => Math.round(seconds * DIGITS) / DIGITS;
@@ -17,8 +18,12 @@ export function item(start, end, label, more = {}) {
   return { ...more, id: ids, start: first, end: last, label };
 }
 
-// Returns what of a span lies in none of the items.
+// Returns what of a span lies in none of the items; of a moment itself, where none is at it.
 function apart([start, end], items) {
+  if (start === end) {
+    const judged = items.some((each) => each.start <= start && start <= each.end);
+    return judged ? [] : [[start, end]];
+  }
   let left = [[start, end]];
   for (const each of items) {
     left = left.flatMap(([a, b]) => [[a, Math.min(b, each.start)], [Math.max(a, each.end), b]])
@@ -68,7 +73,17 @@ export class Bouts {
     this.done = [];
     this.saving = false;
     this.dirty = false;
+    this.waiting = 0; // changes that wait for something, as for a frame's time
     this.theirs = null; // what others made of it
+  }
+
+  // Whether anything is on its way to the file.
+  get busy() { return this.dirty || this.saving || this.waiting > 0; }
+
+  // Does what will change them, and waits for something before.
+  async during(work) {
+    this.waiting += 1;
+    try { await work(); } finally { this.waiting -= 1; }
   }
 
   async load() {
@@ -81,7 +96,7 @@ export class Bouts {
   // it can be undone.
   async again() {
     const found = await getLabels(this.name);
-    if (this.dirty || this.saving) return;
+    if (this.busy) return;
     Object.assign(this, { done: [], undone: [] });
     this.take(found);
   }

@@ -1,5 +1,5 @@
 // The label page: watch a video, label bouts, correct predictions, train.
-import { Bouts, item, unjudged } from './bouts.js';
+import { Bouts, POINT_SECONDS, item, unjudged } from './bouts.js';
 import { element, percent, refill } from './dom.js';
 import { changeClasses, getLabels, getOverview, getProposals, startTraining, startUpdate,
   stopTraining }
@@ -30,6 +30,9 @@ const attempt = (work) => async (...given) => {
   try { problem(''); await work(...given); } catch (error) { problem(error.message); }
 };
 
+// For work that ends on the video that is open: no other one is opened before.
+const here = (work) => attempt((...given) => bouts.during(() => work(...given)));
+
 const player = new Player(find('screen'), {
   shown(frame) {
     const { told } = frame;
@@ -44,17 +47,17 @@ const player = new Player(find('screen'), {
 const track = new Track(find('track'), {
   seek: (at) => { player.pause(); player.seek(at); },
   chosen: (each) => choose(each, true),
-  edged: attempt(async (each, side, at) => {
+  edged: here(async (each, side, at) => {
     const end = side === 'end';
     const frame = await player.frames.at(end ? at - 0.002 : at);
     const time = end ? frame.end : frame.time;
     await put(each, end ? item(each.start, time, each.label, rest(each))
       : item(time, each.end, each.label, rest(each)));
   }),
-  drawn: attempt(async (each) => {
+  drawn: here(async (each) => {
     const ends = [each.start, each.end].map((at) => player.frames.at(at));
     const [first, last] = await Promise.all(ends);
-    add(item(first.time, last.end, each.label));
+    await add(item(first.time, last.end, each.label));
   }),
   pressed: (label) => press(label),
   renamed: attempt(async (label) => {
@@ -85,14 +88,12 @@ async function put(each, made) {
 }
 
 // Adds items, and classes of theirs that only the run knows so far.
-const add = attempt(async (...made) => {
-  const to = bouts;
+const add = here(async (...made) => {
   for (const { label } of made) {
     if (label !== null && !overview.classes.includes(label)) {
       overview.classes = await changeClasses({ add: label });
     }
   }
-  if (to !== bouts) return; // another video was opened meanwhile
   chosen = made.at(-1).id;
   bouts.add(...made);
 });
@@ -165,8 +166,10 @@ function accepted(each) { if (each?.guess) put(each, item(each.start, each.end, 
 
 function dropped(each) {
   if (!each) return;
-  if (each.guess) add(item(each.start, each.end, null));
-  else bouts.remove(each.id);
+  if (each.guess) {
+    const more = each.start === each.end ? POINT_SECONDS / 2 : 0;
+    add(item(Math.max(0, each.start - more), each.end + more, null));
+  } else bouts.remove(each.id);
 }
 
 function choose(each, seek = false) {
@@ -232,7 +235,7 @@ const openVideo = attempt(async (name, at) => {
 // Waits until a video's labels are saved, before another one is opened.
 async function settled(each) {
   if (each.theirs) throw new Error(`${each.name}: decide first whose labels are kept`);
-  for (let i = 0; each.dirty || each.saving; i += 1) {
+  for (let i = 0; each.busy; i += 1) {
     if (i > 50) throw new Error(`${each.name} is not saved yet: stay until it is`);
     await new Promise((resolve) => { setTimeout(resolve, 100); });
   }
@@ -376,7 +379,7 @@ function listen() {
       find('screen').focus({ preventScroll: true });
     }
   });
-  window.addEventListener('beforeunload', (event) => { if (bouts?.dirty) event.preventDefault(); });
+  window.addEventListener('beforeunload', (event) => { if (bouts?.busy) event.preventDefault(); });
 }
 
 async function begin() {
