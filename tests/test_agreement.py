@@ -62,3 +62,14 @@ def test_two_annotators_of_one_file(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "no bout of the annotator eve; it has ann, ben" in capsys.readouterr().err
     assert run(arguments) == 0
     assert "the bouts of 2 annotators are compared together" in capsys.readouterr().err
+
+
+def test_a_table_never_replaces_labels(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "hand.csv"
+    path.write_text(labels := "path,label,start,end\na.mp4,walk,0,1\n")
+    command = ["agreement", str(path), str(path), "--csv"]
+    assert run([*command, str(path)]) == 2
+    assert "holds labels: name another file with --csv" in capsys.readouterr().err
+    assert path.read_text() == labels
+    for _ in range(2):  # a table of before is replaced
+        assert run([*command, str(tmp_path / "budget.csv")]) == 0

@@ -59,6 +59,23 @@ def test_no_path_of_this_machine_travels(tiny_run: Path, tiny_data: Path, tmp_pa
     assert results["data"] == tiny_data.name
 
 
+def test_of_the_users_folders_the_last_part_travels(tiny_run: Path, tmp_path: Path) -> None:
+    """Relative ones too, and with spaces: they may name people."""
+    place, run = "../patients/anna miller/labels.csv", tmp_path / "run"
+    shutil.copytree(tiny_run, run)
+    for name in ("results.json", "settings.json"):
+        said = json.loads((run / name).read_text()) | {"data": place}
+        said["notes"] = [f"{place}: line 3: no label: left out"]
+        (run / name).write_text(json.dumps(said))
+    card = (run / "README.md").read_text()
+    (run / "README.md").write_text(card + f"\nTrained on {place}.\n")
+    push(run, f"file:{tmp_path / 'pushed'}")
+    for name, data in content(tmp_path / "pushed").items():
+        assert b"miller" not in data, name
+    settings = json.loads((tmp_path / "pushed" / "settings.json").read_text())
+    assert settings["notes"] == ["labels.csv: line 3: no label: left out"]
+
+
 def test_what_is_there_is_replaced_by_force_only(tiny_run: Path, tmp_path: Path) -> None:
     target, out = tmp_path / "pushed", tmp_path / "pulled"
     (tmp_path / "empty").mkdir()

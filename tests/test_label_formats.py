@@ -117,7 +117,7 @@ def test_the_own_table_is_read_as_people_write_it(tmp_path: Path) -> None:
     assert labels.classes == ("sleep", "jump", "walk") and labels.points == {"jump"}
     assert labels.notes == (
         f"{table}: the columns weather are not used",
-        f"{table}: line 5: ends before it starts: left out",
+        f"{table}: line 5: ends before it starts: left out, so its time has no label",
         f"{table}: jump, walk: a label that the ethogram lacks: it is added",
     )
 

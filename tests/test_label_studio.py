@@ -190,7 +190,7 @@ def test_odd_regions_are_notes(path: Path) -> None:
         Bout(0, 20, "walk", annotator="1"),
     )
     assert labels.notes == (
-        f"{path}: task 41, region 2: ends before it starts: left out",
+        f"{path}: task 41, region 2: ends before it starts: left out, so its time has no label",
         f"{path}: task 41, region 3 and 1 more: a time that is no number of a frame: left out",
         f"{path}: task 41, region 5: no label: left out",
         f"{path}: task 2: it has neither a video nor sound: left out",

@@ -114,7 +114,7 @@ def test_a_box_to_tick_is_several_labels_and_older_projects_are_read(path: Path)
     assert said == [
         "1_1: it belongs to no video: left out",
         "1_2: no time in seconds: left out",
-        "1_3: ends before it starts: left out",
+        "1_3: ends before it starts: left out, so its time has no label",
         "1_4: it has 3 times, not a start and an end: left out",
         "1_5: no label: left out",
     ]

@@ -316,6 +316,21 @@ def test_the_command_writes_what_it_is_asked_for(
         assert len(list(reader)) == 60
 
 
+def test_what_a_person_wrote_is_copied_before_it_is_replaced(
+    run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    video, path = write_clip(tmp_path / "clip.avi", frames=60), tmp_path / "clip.csv"
+    path.write_text(hand_made := "path,label,start,end\nclip.avi,walk,0,1\n")
+    command = ["predict", str(run_folder), str(video), "--timeline", "--threshold", "0"]
+    for option in ("--labels", "--labels", "--csv", "--csv", "--scores", "--scores"):
+        assert run([*command, f"{option}={path}"]) == 0
+        assert path.read_text() != hand_made
+    assert [each.name for each in tmp_path.glob(".*")] == [".clip.csv.original"]
+    assert (tmp_path / ".clip.csv.original").read_text() == hand_made
+    said = capsys.readouterr()
+    assert (said.out + said.err).count("was there: what it held is in .clip.csv.original") == 1
+
+
 def test_one_bad_video_does_not_end_the_run(
     run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -285,6 +285,8 @@ def claimed(
                 )
         else:
             write_json(path, asked)
+            with open(path, "r+b") as written:  # else a power cut costs all
+                os.fsync(written.fileno())
         yield
 
 

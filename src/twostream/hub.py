@@ -10,9 +10,9 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from twostream.bout_model import read_bouts
@@ -28,6 +28,7 @@ from twostream.schema import parse_json
 from twostream.types import ModelError, RunError, UsageError
 
 JSON_FILES = ("results.json", "settings.json")
+PLACES = ("data", "root", "run", "store", "weights", "temporal_weights")  # keys of paths in them
 FILES = (*MODELS, CARD_NAME, *JSON_FILES, *LEARNT)
 _EXTRA = frozenset({".gitattributes"})  # the Hub's own
 _REPO = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
@@ -152,12 +153,13 @@ def _collect(run: Path, stage: Path, name: str, license_id: str | None) -> None:
     for path in (*models, *(run / each for each in LEARNT)):
         if path.is_file():
             shutil.copyfile(path, stage / path.name)
-    for each in JSON_FILES:
-        if (run / each).is_file():
-            content = _public(_read_json(run / each))
-            if each == "results.json" and "run" in content:
-                content["run"] = name
-            write_json(stage / each, content)
+    contents = {each: _read_json(run / each) for each in JSON_FILES if (run / each).is_file()}
+    places = sorted(_places(list(contents.values())), key=len, reverse=True)
+    for each, content in contents.items():
+        content = _public(content, places)
+        if each == "results.json" and "run" in content:
+            content["run"] = name
+        write_json(stage / each, content)
     if (run / CARD_NAME).is_file():
         try:
             text = (run / CARD_NAME).read_text(encoding="utf-8")
@@ -172,7 +174,7 @@ def _collect(run: Path, stage: Path, name: str, license_id: str | None) -> None:
         if not mark or not _LICENSE.search(head):
             raise RunError(f"{run / CARD_NAME} has no licence field to set: edit it by hand")
         text = _LICENSE.sub(f'license: "{license_id}"', head) + mark + rest
-    write_text(stage / CARD_NAME, text)
+    write_text(stage / CARD_NAME, _cut(text, places))
 
 
 def _check_models(stage: Path, known_as: str, again: str) -> None:
@@ -186,13 +188,31 @@ def _check_models(stage: Path, known_as: str, again: str) -> None:
         raise type(error)(words) from error
 
 
-def _public(value: Any) -> Any:
-    """Return JSON without absolute paths."""
+def _places(value: Any, key: str = "") -> set[str]:
+    """Return the paths that JSON names as such: what is left of one is its last part."""
     if isinstance(value, dict):
-        return {key: _public(each) for key, each in value.items()}
+        return {each for name, part in value.items() for each in _places(part, name)}
     if isinstance(value, list):
-        return [_public(each) for each in value]
+        return {each for part in value for each in _places(part, key)}
+    is_path = isinstance(value, str) and key in PLACES and PureWindowsPath(value).name != value
+    return {value} if is_path and PureWindowsPath(value).name else set()
+
+
+def _cut(text: str, places: Sequence[str]) -> str:
+    """Return text with the last part of each place alone."""
+    for place in places:
+        text = text.replace(place, PureWindowsPath(place).name)
+    return text
+
+
+def _public(value: Any, places: Sequence[str]) -> Any:
+    """Return JSON without the folders of places, the longest of these first, and absolute paths."""
+    if isinstance(value, dict):
+        return {key: _public(each, places) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_public(each, places) for each in value]
     if isinstance(value, str):
+        value = _cut(value, places)
         return Path(value).name if os.path.isabs(value) else without_paths(value)
     return value
 

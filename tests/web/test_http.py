@@ -100,8 +100,13 @@ def test_other_refusals(server: Server, clip: Path, tmp_path: Path) -> None:
     assert post(b"")[0] == 422 and "empty" in post(b"")[1]
     status, said = post(b"no video\n" * 100)
     assert status == 422 and said.startswith("x.avi: cannot be opened") and "/" not in said
-    status, answer = ask(server.url, "POST", "/api/predict?top=abc", b"x")
-    assert status == 422 and json.loads(answer)["error"].startswith("top: ")
+    for asked, words in (
+        ("top=abc", "top: "),
+        ("top=0", "top: "),
+        ("timelin=1", "timelin: no such"),
+    ):
+        status, answer = ask(server.url, "POST", f"/api/predict?{asked}", b"x")
+        assert status == 422 and json.loads(answer)["error"].startswith(words)
     assert post(b"--x", Content_Type="multipart/form-data; boundary=x")[0] == 415
     status, said = post(write_clip(tmp_path / "small.avi", size=16).read_bytes())
     assert status == 422 and "smaller than the model's crop" in said

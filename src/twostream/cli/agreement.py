@@ -39,9 +39,12 @@ def agreement(
     """Compare labels in time: those of a prediction with a person's, or those of two people."""
     from twostream import files
     from twostream.judging import compare_labels, of_one, time_budget
+    from twostream.labels.formats import is_label_file
     from twostream.types import DataError, UsageError
 
     shown = Shown(as_json=as_json)
+    if csv and csv.is_file() and is_label_file(csv):
+        raise UsageError(f"{csv} holds labels: name another file with --csv")
     people = annotators.split(",") if annotators else [None, None]
     if len(people) != 2:
         raise UsageError(f"--annotators takes two names with a comma; got {annotators}")

@@ -24,7 +24,10 @@ def push(
     ),
     as_json: options.AsJson = False,
 ) -> None:
-    """Share a run: model files, card, results and settings; no clips, no flow, no paths."""
+    """Share a run: model files, card, results and settings; no clips, no flow.
+
+    Of paths the last part stays; names of recordings travel.
+    """
     from twostream.hub import push as push_run
 
     shown = Shown(as_json=as_json)

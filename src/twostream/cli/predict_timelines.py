@@ -219,6 +219,8 @@ def _timeline(
         "srt": lambda each: files.srt(each.segments),
     }
     for kind, path in targets.items():
+        if kind in {*writers, "labels"} and (copy := _kept_work(path)):
+            shown.say(f"{path} was there: what it held is in {copy.name}")
         if kind in writers:
             files.write_text(path, writers[kind](timeline))
         elif kind == "labels":
@@ -247,6 +249,17 @@ def _timeline(
     ]
     shown.table(str(video), ("label", "from, s", "to, s", "score"), rows)
     return timeline
+
+
+def _kept_work(path: Path) -> Path | None:
+    """Copy what people have written, if it is that; see ``keep_work``."""
+    from twostream.labels.originals import keep_work
+    from twostream.types import DataError
+
+    try:
+        return keep_work(path)
+    except OSError as error:
+        raise DataError(f"{path} cannot be replaced: {error.strerror or error}") from error
 
 
 def each_video(

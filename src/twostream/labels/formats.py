@@ -81,6 +81,15 @@ def format_named(name: str) -> Format:
     return FORMATS[name]
 
 
+def is_label_file(path: Path) -> bool:
+    """Tell whether a file is of any of the formats, by what stands in it."""
+    try:
+        start = text_start(path)
+    except DataError:
+        return False
+    return any(each.recognised(path, start) for each in FORMATS.values())
+
+
 def recognise(path: Path) -> str:
     """Return the name of a file's format.
 

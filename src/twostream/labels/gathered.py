@@ -191,7 +191,7 @@ def _wrong(start: float | None, end: float | None) -> str | None:
     if start is None or end is None or not math.isfinite(start + end):
         return "no time in seconds: left out"
     if end < start:
-        return "ends before it starts: left out"
+        return "ends before it starts: left out, so its time has no label"
     if start < 0:
         return "starts before 0: left out"
     return "lies beyond any video: left out" if end > MOST_SECONDS else None

@@ -332,7 +332,7 @@ def _take_region(
         if frames is None or rate is None:
             found.odd("a time that is no number of a frame: left out", where)
         elif frames[1] < frames[0]:
-            found.odd("ends before it starts: left out", where)
+            found.odd("ends before it starts: left out, so its time has no label", where)
         else:
             spans.append((max(frames[0] - 1, 0) / rate, frames[1] / rate))
     for start, end in spans:

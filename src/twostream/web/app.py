@@ -168,6 +168,12 @@ async def _picked(service: Served, number: int) -> AsyncIterator[Path]:
         yield service.videos[number]
 
 
+def _of_predict(request: Request) -> None:
+    """Refuse what ``predict`` does not take: a slip would be left out in silence."""
+    if unknown := sorted(set(request.query_params) - {"name", "top", "timeline"}):
+        raise HTTPException(422, f"{unknown[0]}: no such option, there are name, top, timeline")
+
+
 Received = Annotated[Path, Depends(_received)]
 Picked = Annotated[Path, Depends(_picked)]
 Finite = Annotated[float, Query(allow_inf_nan=False)]
@@ -188,17 +194,17 @@ async def model(service: Served, request: Request) -> dict[str, Any]:
     }
 
 
-@api.post("/predict")
+@api.post("/predict", dependencies=[Depends(_of_predict)])
 def predict(
     request: Request,
     service: Served,
     video: Received,
     name: str = "",
-    top: int = 5,
+    top: Annotated[int, Query(ge=1)] = 5,
     timeline: bool = False,
 ) -> dict[str, Any]:
     """Label a video."""
-    answer = service.predict(video, shown_name(name), max(1, top), timeline)
+    answer = service.predict(video, shown_name(name), top, timeline)
     request.app.state.measures.videos.inc()
     return answer
 

@@ -16,8 +16,8 @@ from pathlib import Path
 from twostream.datasets.listed_files import ListedFiles
 from twostream.foreign import is_foreign
 from twostream.labels import FORMATS, Holds, Labels, Recording, write_labels
-from twostream.labels.formats import recognise
-from twostream.labels.label_text import text_start
+from twostream.labels.formats import is_label_file, recognise
+from twostream.labels.originals import Originals
 from twostream.labels.recordings import OTHER, one_line
 from twostream.types import VIDEO_SUFFIXES, DataError, TwoStreamError
 from twostream.web.label_changes import (
@@ -26,7 +26,6 @@ from twostream.web.label_changes import (
     with_points,
     with_recording,
 )
-from twostream.web.originals import Originals
 from twostream.web.video_labels import VideoLabels
 
 OWN_NAME, OWN_FORMAT = "labels.csv", "csv"
@@ -312,11 +311,7 @@ class LabelStore:
 
 def _read(path: Path) -> _File | None:
     """Read a label file; None for one that is none."""
-    try:
-        start = text_start(path)
-    except DataError:
-        return None
-    if not any(each.recognised(path, start) for each in FORMATS.values()):
+    if not is_label_file(path):
         return None
     name = recognise(path)
     return _File(path, name, FORMATS[name].read(path))
