@@ -12,6 +12,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from twostream.labels.boris_merge import Observed, changed_videos, merged
 from twostream.labels.boris_observation import (
     ANNOTATOR,
     ANNOTATORS,
@@ -81,20 +82,13 @@ def read(path: Path, *, fps: float | None = None) -> Labels:
         raise DataError(f"{path} is no BORIS project: it has no behaviors_conf and observations")
     kinds = _ethogram(path, project)
     found = Gathered(path)
-    observations = an_object(path, "observations", project["observations"])
-    bodies = [an_object(path, name, body) for name, body in observations.items()]
-    given = [_annotator(path, project, body) for body in bodies]
-    videos = [_videos(path, body) for body in bodies]
-    unnamed = not any(videos) and all(body.get("type") == "MEDIA" for body in bodies)
-    called = [
-        mine or ("" if unnamed else one_line(name),)
-        for name, mine in zip(observations, videos, strict=True)
-    ]
-    annotators = named_annotators(list(observations), called, given)
+    observed = _observed(path, project)
+    bodies = {name: an_object(path, name, project["observations"][name]) for name in observed}
     # who looked at all of a video makes what the others say count beyond their stretches too
-    every = zip(bodies, called, strict=True)
-    in_full = {video for body, mine in every if _interval(path, body) == (0, 0) for video in mine}
-    for name, body, mine, annotator in zip(observations, bodies, called, annotators, strict=True):
+    whole = [name for name, body in bodies.items() if _interval(path, body) == (0, 0)]
+    in_full = {video for name in whole for video in observed[name].videos}
+    for name, body in bodies.items():
+        mine, annotator = observed[name].videos, observed[name].annotator
         if mine != ("",) and not _videos(path, body):
             found.odd("it has no video, and is called as it is", f"observation {name}")
         media = an_object(path, "media_info", body.get("media_info"))
@@ -115,6 +109,24 @@ def read(path: Path, *, fps: float | None = None) -> Labels:
         take_events(observation, _events(path, name, body, kinds, found), found)
     points = [code for code, kind in kinds.items() if kind == "point"]
     return found.labels(kinds, points)
+
+
+def _observed(path: Path, project: dict[str, Any]) -> dict[str, Observed]:
+    """Return observation -> what it is about."""
+    observations = an_object(path, "observations", project["observations"])
+    bodies = [an_object(path, name, body) for name, body in observations.items()]
+    given = [_annotator(path, project, body) for body in bodies]
+    videos = [_videos(path, body) for body in bodies]
+    unnamed = not any(videos) and all(body.get("type") == "MEDIA" for body in bodies)
+    called = [
+        mine or ("" if unnamed else one_line(name),)
+        for name, mine in zip(observations, videos, strict=True)
+    ]
+    annotators = named_annotators(list(observations), called, given)
+    return {
+        name: Observed(mine, annotator, bool(said))
+        for name, mine, annotator, said in zip(observations, called, annotators, given, strict=True)
+    }
 
 
 def _ethogram(path: Path, project: dict[str, Any]) -> dict[str, Kind]:
@@ -216,6 +228,26 @@ def _events(
 
 def text(labels: Labels, suffix: str = ".boris") -> str | bytes:
     """Return a project that BORIS 7 to 9 opens: an observation for each video and annotator."""
+    return _packed(_project(labels), suffix)
+
+
+def text_with(path: Path, labels: Labels, suffix: str = ".boris") -> str | bytes:
+    """Return the project that lies there with other labels, see ``boris_merge``.
+
+    Raises:
+        DataError: there is no such project.
+    """
+    before, project, made = read(path), read_json(path), _project(labels)
+    old, new = _observed(path, project), _observed(path, made)
+    return _packed(merged(project, made, old, new, changed_videos(before, labels)), suffix)
+
+
+def _packed(project: dict[str, Any], suffix: str) -> str | bytes:
+    text = json.dumps(project, indent=1) + "\n"  # ASCII: BORIS reads it as its system has it
+    return gzip.compress(text.encode(), mtime=0) if suffix == PACKED else text
+
+
+def _project(labels: Labels) -> dict[str, Any]:
     recordings = [kept_recording(recording, HOLDS) for recording in labels.recordings]
     annotators = [sorted({bout.annotator for bout in each.bouts} or {""}) for each in recordings]
     who = any(names != [""] for names in annotators)
@@ -228,7 +260,7 @@ def text(labels: Labels, suffix: str = ".boris") -> str | bytes:
             if who:
                 observations[name]["independent_variables"] = {ANNOTATOR: annotator}
     subjects = sorted({bout.subject for each in recordings for bout in each.bouts} - {""})
-    project = {
+    return {
         "time_format": "hh:mm:ss",
         "project_date": _DATE,
         "project_name": "",
@@ -247,8 +279,6 @@ def text(labels: Labels, suffix: str = ".boris") -> str | bytes:
         "converters": {},
         "observations": observations,
     }
-    text = json.dumps(project, indent=1) + "\n"  # ASCII: BORIS reads it as its system has it
-    return gzip.compress(text.encode(), mtime=0) if suffix == PACKED else text
 
 
 def _variables() -> dict[str, Any]:

@@ -227,6 +227,21 @@ def write_labels(labels: Labels, path: Path, format: str | None = None) -> tuple
     return told
 
 
+def text_in_place(labels: Labels, path: Path, format: str) -> bytes:
+    """Return what a file is to hold that has other labels than those that are read of it now.
+
+    A BORIS project keeps what else is in it; the other formats have little else.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    module = FORMATS[format]
+    suffix = suffix_of(path, module.HOLDS) or module.HOLDS.suffixes[0]
+    if module is boris_project and path.is_file():
+        return encoded(boris_project.text_with(path, labels, suffix))
+    return encoded(module.text(labels, suffix))
+
+
 def encoded(text: str | bytes) -> bytes:
     """Return a format's text as it stands in a file."""
     return text if isinstance(text, bytes) else text.encode("utf-8", "backslashreplace")

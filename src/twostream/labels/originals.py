@@ -8,7 +8,7 @@ from itertools import count
 from pathlib import Path
 
 from twostream.files import whole
-from twostream.labels.formats import FORMATS, encoded, read_labels, suffix_of
+from twostream.labels.formats import read_labels, text_in_place
 from twostream.labels.label_text import text_start
 from twostream.labels.recordings import Labels
 from twostream.types import TwoStreamError
@@ -19,9 +19,9 @@ SCORES_START = "seconds,fused "  # of a table of scores over time
 class Originals:
     """Copies each file once, as .NAME.original beside it, and again where others changed it.
 
-    A file that is written anew holds what is read of it and no more: of a BORIS project neither
-    keys nor independent variables. So where there is a copy, another one (.NAME.original-2) is kept
-    of a file that this object has not written and that holds more than that.
+    A file that is written anew holds what is read of it and little more. So where there is a copy,
+    another one (.NAME.original-2) is kept of a file that this object has not written and that is
+    not what would be written of its labels.
     """
 
     def __init__(self) -> None:
@@ -107,11 +107,8 @@ def _copy(path: Path, copy: Path) -> None:
 
 def _anew(path: Path, labels: Labels, format: str) -> bytes | None:
     """Return what would be written of unchanged labels; None: nothing can."""
-    module = FORMATS[format]
     try:
-        return encoded(
-            module.text(labels, suffix_of(path, module.HOLDS) or module.HOLDS.suffixes[0])
-        )
+        return text_in_place(labels, path, format)
     except ValueError:  # several recordings in a format of one, or frames of no known rate
         return None
 

@@ -14,9 +14,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from twostream.datasets.listed_files import ListedFiles
+from twostream.files import write_bytes
 from twostream.foreign import is_foreign
-from twostream.labels import FORMATS, Holds, Labels, Recording, write_labels
-from twostream.labels.formats import is_label_file, recognise
+from twostream.labels import FORMATS, Holds, Labels, Recording
+from twostream.labels.formats import is_label_file, recognise, text_in_place
 from twostream.labels.originals import Originals
 from twostream.labels.recordings import OTHER, one_line
 from twostream.types import VIDEO_SUFFIXES, DataError, TwoStreamError
@@ -296,10 +297,10 @@ class LabelStore:
             if not labels.recordings and not file.holds.several:
                 path.unlink()
                 return
+            write_bytes(path, text_in_place(labels, path, file.format))
+            self._originals.written(path)
         except OSError as error:
-            raise DataError(f"{path} cannot be changed: {error.strerror or error}") from error
-        write_labels(labels, path, file.format)
-        self._originals.written(path)
+            raise DataError(f"{path} cannot be written: {error.strerror or error}") from error
 
     def _keep_original(self, file: _File) -> None:
         try:
