@@ -338,3 +338,15 @@ def test_a_run_goes_on_without_missing_videos_where_it_may(tmp_path: Path, said:
     again = job_of(settings, begun, TrainerOptions(), None, no_progress)
     assert again.split.videos() == whole.split.videos()
     assert any("1 video is gone since the run began" in line for line in said)
+
+
+def test_classes_that_differ_in_capitals_alone_are_told(tmp_path: Path) -> None:
+    rows = [f"{name}.avi,{label}" for name, label in zip("abc", ("run", "Run", "sit"), strict=True)]
+    for name in "abc":
+        touch(tmp_path, f"{name}.avi")
+    write(tmp_path / "list.csv", "\n".join(["path,label", *rows]) + "\n")
+    data = load_dataset(tmp_path / "list.csv")
+    assert sorted(data.classes) == ["Run", "run", "sit"]
+    assert data.notes[-1] == (
+        "classes that differ in capitals alone are classes of their own: Run and run"
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from twostream.datasets.dataset import Dataset
@@ -36,7 +37,17 @@ def load_dataset(
     Raises:
         DataError: nothing usable lies there; the sentence says what is wrong.
     """
-    root, how = Path(root), Reading.of(reading)
+    dataset = _recognised(Path(root), Reading.of(reading), missing)
+    alike: dict[str, list[str]] = {}
+    for name in dataset.classes:
+        alike.setdefault(name.casefold(), []).append(name)
+    if same := [" and ".join(names) for names in alike.values() if len(names) > 1]:
+        note = f"classes that differ in capitals alone are classes of their own: {', '.join(same)}"
+        dataset = replace(dataset, notes=(*dataset.notes, note))
+    return dataset
+
+
+def _recognised(root: Path, how: Reading, missing: Missing) -> Dataset:
     asked = {"together": how.labels_together, "disputes": how.disputes}
     if root.is_dir():
         if how.labels_in_time and (labels := labels_in(root)):
