@@ -177,6 +177,47 @@ def test_a_project_with_other_labels_keeps_the_rest(path: Path) -> None:
     assert list(changed(path, gone)["observations"]) == ["first"]
 
 
+def test_of_a_video_the_observation_that_is_changed_is_new_and_no_other(path: Path) -> None:
+    pair = [[1, "", "groom", "left", "", 25], [3, "", "groom", "left", "", 75]]
+    ann = observation(*pair, independent_variables={"observer": "Ann"}, description="dry")
+    written = json.loads(project(path, S1=ann, S2=observation(description="empty")).read_text())
+    before = read_labels(path)
+    late = Bout(59, 60.5, "groom")  # of nobody, and a little behind the length that is noted
+    (recording,) = before.recordings
+    more = replace(recording, bouts=(*recording.bouts, late), seconds=60.5)
+    labels = replace(before, recordings=(more,))
+    now = changed(path, labels)
+    assert now["observations"]["S1"] == written["observations"]["S1"]
+    assert now["observations"]["S2"]["description"] == "empty"
+    path.write_text(json.dumps(now))
+    assert read_labels(path).recordings[0].bouts == more.bouts
+
+
+@pytest.mark.parametrize(
+    ("odd", "like"),
+    [
+        ({"code": "groom "}, "groom"),  # events would be of a behaviour that is not there
+        ({"type": "Point event"}, "groom"),  # of other videos two points would be a state
+        ({"modifiers": None}, "rest"),
+    ],
+)
+def test_a_project_that_would_say_something_else_is_made_anew(
+    path: Path, odd: dict[str, Any], like: str
+) -> None:
+    groom = [[1, "", odd.get("code", "groom"), "", ""], [3, "", odd.get("code", "groom"), "", ""]]
+    elsewhere = observation(*groom, videos=["/data/day2.mp4"])
+    written = json.loads(project(path, one=observation(), two=elsewhere).read_text())
+    written["behaviors_conf"]["0"] |= odd
+    path.write_text(json.dumps(written))
+    before = read_labels(path)
+    first, second = before.recordings
+    more = replace(first, bouts=(Bout(5, 8, like),))
+    labels = replace(before, recordings=(more, second))
+    path.write_bytes(boris_project.text_with(path, labels).encode())  # type: ignore[union-attr]
+    bouts = {each.video: each.bouts for each in read_labels(path).recordings}
+    assert bouts == {"/data/day1.mp4": more.bouts, "/data/day2.mp4": second.bouts}
+
+
 def changed(path: Path, labels: Labels) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(boris_project.text_with(path, labels))
     return found

@@ -201,7 +201,9 @@ def _places(value: Any, key: str = "") -> set[str]:
 def _cut(text: str, places: Sequence[str]) -> str:
     """Return text with the last part of each place alone."""
     for place in places:
-        text = text.replace(place, PureWindowsPath(place).name)
+        # not in the middle of another path or address
+        alone = rf"(?<![\w./:-]){re.escape(place)}(?![\w-])"
+        text = re.sub(alone, PureWindowsPath(place).name, text)
     return text
 
 

@@ -210,6 +210,7 @@ def _timeline(
     progress: Progress,
 ) -> Timeline:
     """Make the time line of a video, write what is asked for and show its segments."""
+    from twostream.labels.originals import drop_same
     from twostream.prediction import timeline_files as files
 
     timeline = predictor.timeline(video, **asked, progress=progress)
@@ -219,8 +220,7 @@ def _timeline(
         "srt": lambda each: files.srt(each.segments),
     }
     for kind, path in targets.items():
-        if kind in {*writers, "labels"} and (copy := _kept_work(path)):
-            shown.say(f"{path} was there: what it held is in {copy.name}")
+        copy = None if kind == "video" else _kept_work(path)
         if kind in writers:
             files.write_text(path, writers[kind](timeline))
         elif kind == "labels":
@@ -235,6 +235,8 @@ def _timeline(
             path.parent.mkdir(parents=True, exist_ok=True)
             specs = [stream.spec for stream in predictor.streams.values()]
             write_annotated(timeline, path, specs, progress=progress)
+        if copy and not drop_same(copy, path):
+            shown.say(f"{path} was there: what it held is in {copy.name}")
         shown.say(f"{kind}: {path}")
     if timeline.warning:
         shown.say(timeline.warning)

@@ -12,7 +12,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from twostream.labels.boris_merge import Observed, changed_videos, merged
+from twostream.labels.boris_merge import Observed, can_merge, merged, same_pairs
 from twostream.labels.boris_observation import (
     ANNOTATOR,
     ANNOTATORS,
@@ -24,7 +24,7 @@ from twostream.labels.boris_observation import (
     take_events,
 )
 from twostream.labels.gathered import Gathered
-from twostream.labels.holds import Holds, file_stems, kept_recording
+from twostream.labels.holds import Holds, file_stems, kept, kept_recording
 from twostream.labels.label_text import (
     a_list,
     a_number,
@@ -77,9 +77,17 @@ def read(path: Path, *, fps: float | None = None) -> Labels:
     Raises:
         DataError: it is no such project.
     """
+    return _labels(path, _parsed(path))
+
+
+def _parsed(path: Path) -> dict[str, Any]:
     project = an_object(path, "a project", read_json(path))
     if "behaviors_conf" not in project or "observations" not in project:
         raise DataError(f"{path} is no BORIS project: it has no behaviors_conf and observations")
+    return project
+
+
+def _labels(path: Path, project: dict[str, Any]) -> Labels:
     kinds = _ethogram(path, project)
     found = Gathered(path)
     observed = _observed(path, project)
@@ -234,12 +242,24 @@ def text(labels: Labels, suffix: str = ".boris") -> str | bytes:
 def text_with(path: Path, labels: Labels, suffix: str = ".boris") -> str | bytes:
     """Return the project that lies there with other labels, see ``boris_merge``.
 
+    Where it is of a kind that would then say anything else, it is made anew.
+
     Raises:
         DataError: there is no such project.
     """
-    before, project, made = read(path), read_json(path), _project(labels)
-    old, new = _observed(path, project), _observed(path, made)
-    return _packed(merged(project, made, old, new, changed_videos(before, labels)), suffix)
+    project, made = _parsed(path), _project(labels)
+    if can_merge(project):
+        old, new = _observed(path, project), _observed(path, made)
+        same = same_pairs(_labels(path, project), labels)
+        found = merged(project, made, old, new, same)
+        if _says(_labels(path, found)) == _says(kept(labels, HOLDS)):
+            return _packed(found, suffix)
+    return _packed(made, suffix)
+
+
+def _says(labels: Labels) -> tuple[object, ...]:
+    by_video = {recording.video: recording for recording in labels.recordings}
+    return by_video, labels.points, frozenset(labels.classes)
 
 
 def _packed(project: dict[str, Any], suffix: str) -> str | bytes:

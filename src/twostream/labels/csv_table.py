@@ -98,6 +98,7 @@ def read(path: Path, *, fps: float | None = None) -> Labels:
             classes.append(row["label"])
             points += [row["label"]] if row["comment"].lower() == POINT else []
             continue
+        found.recording(row["path"])
         if segments and row["confidence"]:
             found.watched(row["path"], where, seconds(row["start"]), seconds(row["end"]))
         # of a time line too "other" is time without a label

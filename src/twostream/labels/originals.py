@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from itertools import count
 from pathlib import Path
 
 from twostream.files import whole
-from twostream.labels.formats import read_labels, text_in_place
-from twostream.labels.label_text import text_start
+from twostream.labels.csv_table import SEGMENTS
+from twostream.labels.formats import text_in_place
+from twostream.labels.label_text import first_cells, text_start
 from twostream.labels.recordings import Labels
 from twostream.types import TwoStreamError
-
-SCORES_START = "seconds,fused "  # of a table of scores over time
 
 
 class Originals:
@@ -31,9 +29,9 @@ class Originals:
         """Remember that there was no such file."""
         self._written.setdefault(path, "")
 
-    def written(self, path: Path) -> None:
+    def written(self, path: Path, content: bytes) -> None:
         """Remember what has just been written."""
-        self._written[path] = _hash(path.read_bytes())
+        self._written[path] = _hash(content)
 
     def keep(self, path: Path, labels: Labels, format: str) -> None:
         """Copy a file, if it is there, as said above.
@@ -52,18 +50,23 @@ class Originals:
         if self._written.get(path) == _hash(now):
             return
         copy = _place(path, now)
-        known = path in self._written or copy != _numbered(path, 1)
-        if copy is not None and not (known and now == _anew(path, labels, format)):
+        if copy is None:
+            return
+        is_first = path not in self._written and copy == _numbered(path, 1)
+        if is_first or now != _anew(path, labels, format):
             _copy(path, copy)
 
 
 def keep_work(path: Path) -> Path | None:
-    """Copy a file that is to be replaced, beside it, unless it is a prediction; return the copy.
+    """Copy a file that is to be replaced, beside it, and return the copy.
+
+    None where there is a copy of the same, and of tables of time lines and their scores: nobody
+    writes these by hand.
 
     Raises:
         OSError: the disk refuses.
     """
-    if not path.is_file() or _is_predicted(path):
+    if not path.is_file() or _is_table(path):
         return None
     copy = _place(path, path.read_bytes())
     if copy is not None:
@@ -71,31 +74,37 @@ def keep_work(path: Path) -> Path | None:
     return copy
 
 
-def _is_predicted(path: Path) -> bool:
-    """Tell whether all bouts of a label file have a confidence, or it is a table of scores."""
+def drop_same(copy: Path, path: Path) -> bool:
+    """Remove a copy of what the file still holds; tell whether it was one."""
+    same = copy.read_bytes() == path.read_bytes()
+    if same:
+        copy.unlink()
+    return same
+
+
+def _is_table(path: Path) -> bool:
     try:
-        if text_start(path).startswith(SCORES_START):
-            return True
-        labels = read_labels(path)
+        start = text_start(path)
     except TwoStreamError:
         return False
-    bouts = [bout for recording in labels.recordings for bout in recording.bouts]
-    return bool(bouts) and all(bout.confidence is not None for bout in bouts)
+    names = tuple(first_cells(start)[1])
+    scores = names[:1] == ("seconds",) and any(name.startswith("fused ") for name in names)
+    return scores or names == SEGMENTS
 
 
 def _numbered(path: Path, number: int) -> Path:
-    return path.with_name(f".{path.name}.original" + f"-{number}" * (number > 1))
+    last = f"-{number}" if number > 1 else ""
+    return path.with_name(f".{path.name}.original{last}")
 
 
 def _place(path: Path, now: bytes) -> Path | None:
     """Return where the next copy of a file goes; None: there is one that holds the same."""
-    for number in count(1):
-        copy = _numbered(path, number)
-        if not copy.exists():
-            return copy
+    number = 1
+    while (copy := _numbered(path, number)).exists():
         if copy.read_bytes() == now:
             return None
-    return None
+        number += 1
+    return copy
 
 
 def _copy(path: Path, copy: Path) -> None:

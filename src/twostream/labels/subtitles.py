@@ -99,12 +99,14 @@ def read_back(label: str, confidence: float | None, *, web: bool) -> tuple[str, 
     >>> read_back("light (50%)", None, web=True), read_back("<b>go</b>", 0.5, web=False)
     (('light', 0.5), ('go', 0.5))
     """
-    text = caption(label, confidence)
-    if web:
-        return _said(text)
-    if _TIMES.match(text):  # it would begin a cue
-        text = text.replace(ARROW, "->")
-    return _said(_plain(text))
+    while label:
+        text = caption(label, confidence) if web else _plain(caption(label, confidence))
+        if not web and _TIMES.match(text):  # it would begin a cue
+            text = text.replace(ARROW, "->")
+        if (said := _said(text)) == (label, confidence):
+            break
+        label, confidence = said  # what is written then may be read otherwise again
+    return label, confidence
 
 
 def clock(seconds: float, point: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -187,7 +188,7 @@ class LabelStore:
             changed = [(file, labels) for file, labels in changed if labels != file.labels]
             for file, labels in changed:
                 where = f"{file.path.name} ({file.holds.title})"
-                if file.holds.reads and file.holds.reads(name, None)[0] != name:
+                if not _can_be_called(labels, file.holds, name):
                     raise DataError(f"{where} cannot hold a class called {name!r}")
                 if not holds_all(labels, file.holds):
                     raise DataError(
@@ -297,8 +298,9 @@ class LabelStore:
             if not labels.recordings and not file.holds.several:
                 path.unlink()
                 return
-            write_bytes(path, text_in_place(labels, path, file.format))
-            self._originals.written(path)
+            text = text_in_place(labels, path, file.format)
+            write_bytes(path, text)
+            self._originals.written(path, text)
         except OSError as error:
             raise DataError(f"{path} cannot be written: {error.strerror or error}") from error
 
@@ -318,17 +320,21 @@ def _read(path: Path) -> _File | None:
     return _File(path, name, FORMATS[name].read(path))
 
 
+def _can_be_called(labels: Labels, holds: Holds, name: str) -> bool:
+    """Tell whether a format reads a class's name as it is written."""
+    named = [b for each in labels.recordings for b in each.bouts if b.label == name]
+    reads = holds.reads
+    return reads is None or all(reads(name, bout.confidence)[0] == name for bout in named)
+
+
 def _points(files: Sequence[_File]) -> set[str]:
-    """Return the classes that are point events in all files that have them."""
-    points = {name for file in files for name in file.labels.points}
-    lasting = {
-        bout.label
-        for file in files
-        for recording in file.labels.recordings
-        for bout in recording.bouts
-        if not bout.is_point
-    }
-    return points - lasting
+    """Return the classes whose bouts are all without duration; one alone may be a slip."""
+    bouts = [
+        bout for file in files for recording in file.labels.recordings for bout in recording.bouts
+    ]
+    times = Counter(bout.label for bout in bouts if bout.is_point)
+    lasting = {bout.label for bout in bouts if not bout.is_point}
+    return {label for label, count in times.items() if count > 1} - lasting
 
 
 def _class_name(label: str) -> str:

@@ -13,8 +13,6 @@ from twostream.datasets.time_spans import without
 from twostream.labels import Bout, Recording
 from twostream.labels.recordings import Span, joined
 
-_LEAST_SECONDS = 0.05  # without a bout: less is what rounded times leave beside a point event
-
 
 def spans_of(bouts: Sequence[Bout]) -> list[Span]:
     """Return (start, end) of each, in seconds."""
@@ -55,8 +53,7 @@ class VideoLabels:
         """Return what a recording says."""
         if recording.watched is None:
             return cls(recording.bouts, (), True)
-        left = without(recording.watched, seen(recording.bouts))
-        return cls(recording.bouts, tuple(s for s in left if s[1] - s[0] > _LEAST_SECONDS))
+        return cls(recording.bouts, without(recording.watched, spans_of(recording.bouts)))
 
     def __bool__(self) -> bool:
         return bool(self.bouts or self.nothing or self.whole)
@@ -71,5 +68,5 @@ class VideoLabels:
     def version(self) -> str:
         """Tells states of a video's labels apart."""
         bouts = sorted(set(self.bouts), key=lambda bout: bout.order)
-        said = repr((bouts, without(self.nothing, seen(self.bouts)), self.whole))
+        said = repr((bouts, without(self.nothing, spans_of(self.bouts)), self.whole))
         return hashlib.sha256(said.encode("utf-8", "surrogateescape")).hexdigest()[:16]

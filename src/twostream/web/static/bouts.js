@@ -179,7 +179,8 @@ export class Bouts {
   saved(value) {
     this.version = value.version;
     this.file = value.file;
-    if (!this.dirty && !this.same(value)) this.take(value); // the format rounds times
+    // the format rounds times; who is just changing one finds it as it was
+    if (!this.dirty && !this.waiting && !this.same(value)) this.take(value);
     this.told.said(value.file ? `saved in ${value.file}` : 'saved: no label');
   }
 

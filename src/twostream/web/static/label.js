@@ -168,7 +168,7 @@ function dropped(each) {
   if (!each) return;
   if (each.guess) {
     const more = each.start === each.end ? POINT_SECONDS / 2 : 0;
-    add(item(Math.max(0, each.start - more), each.end + more, null));
+    add(item(Math.max(0, each.start - more), Math.min(seconds, each.end + more), null));
   } else bouts.remove(each.id);
 }
 
