@@ -127,7 +127,7 @@ def test_a_boris_project_stays_one_as_long_as_it_can_hold_all(tmp_path: Path) ->
 
 
 def test_what_others_add_to_a_project_later_is_kept_too(tmp_path: Path) -> None:
-    """A project that is written anew has no keys and variables: each time that they were there."""
+    """What we do not read of it may go with a change: each time that others were at work."""
     folder = folder_of(tmp_path, "a.mp4")
     path = folder / "study.boris"
     bouts = (Bout(0, 1, "walk"),)
@@ -148,7 +148,7 @@ def test_what_others_add_to_a_project_later_is_kept_too(tmp_path: Path) -> None:
     first = worked_on("cage 1")
     one_more(store, 2)
     one_more(store, 4)
-    one_more(LabelStore(folder), 6)  # it wrote no more than what is read: no copy
+    one_more(LabelStore(folder), 6)  # that is what would be written of it: no copy
     second = worked_on("cage 2")
     one_more(store, 8)
     copies = {each.name: each.read_bytes() for each in folder.glob(".study*")}

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from twostream.labels.boris_observation import unused_name
 from twostream.labels.recordings import Labels
 
 Json = dict[str, Any]
@@ -87,7 +88,7 @@ def merged(project: Json, made: Json, old: Told, new: Told, same: set[Pair]) -> 
         if known := next((each for each in others if old[each].pairs == of.pairs), None):
             found[known] = _with_events(bodies[known], body, named=old[known].named)
         else:
-            found[_unused(name, {*found, *old})] = body
+            found[unused_name(name, {*found, *old})] = body
     places = {name: number for number, name in enumerate(old)}  # new ones come last
     order = sorted(found, key=lambda name: places.get(name, len(places)))
     return {
@@ -166,11 +167,3 @@ def _variables(project: Json, made: Json, observations: Json) -> Json:
 
 def _counted(rows: list[Json]) -> Json:
     return {str(number): row for number, row in enumerate(rows)}
-
-
-def _unused(name: str, taken: set[str]) -> str:
-    unique, count = name, 1
-    while unique in taken:
-        count += 1
-        unique = f"{name} ({count})"
-    return unique

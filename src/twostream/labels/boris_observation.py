@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -196,17 +196,26 @@ def named_annotators(
     return found
 
 
+def unused_name(name: str, taken: Container[str]) -> str:
+    """Return a name, or what it is with the first number that is free.
+
+    >>> unused_name("day 1", {"day 1", "day 1 (2)"})
+    'day 1 (3)'
+    """
+    unique, count = name, 1
+    while unique in taken:
+        count += 1
+        unique = f"{name} ({count})"
+    return unique
+
+
 def observation_names(stems: Sequence[str], annotators: Sequence[Sequence[str]]) -> list[list[str]]:
     """Return an id for each annotator of each recording, all of them different."""
     found, taken = [], set[str]()
     for stem, names in zip(stems, annotators, strict=True):
         mine = []
         for name in names:
-            wanted = f"{stem} {name}".strip()
-            unique, count = wanted, 1
-            while unique in taken:
-                count += 1
-                unique = f"{wanted} ({count})"
+            unique = unused_name(f"{stem} {name}".strip(), taken)
             taken.add(unique)
             mine.append(unique)
         found.append(mine)

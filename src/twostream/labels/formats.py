@@ -84,10 +84,15 @@ def format_named(name: str) -> Format:
 def is_label_file(path: Path) -> bool:
     """Tell whether a file is of any of the formats, by what stands in it."""
     try:
-        start = text_start(path)
+        return bool(_claims(path))
     except DataError:
         return False
-    return any(each.recognised(path, start) for each in FORMATS.values())
+
+
+def _claims(path: Path) -> list[str]:
+    """Return the formats that take a file for one of theirs."""
+    start = text_start(path)
+    return [name for name, each in FORMATS.items() if each.recognised(path, start)]
 
 
 def recognise(path: Path) -> str:
@@ -96,8 +101,7 @@ def recognise(path: Path) -> str:
     Raises:
         DataError: it cannot be read, is of none, or of several.
     """
-    start = text_start(path)
-    claims = [name for name, each in FORMATS.items() if each.recognised(path, start)]
+    claims = _claims(path)
     if len(claims) == 1:
         return claims[0]
     if claims:

@@ -170,8 +170,9 @@ async def _picked(service: Served, number: int) -> AsyncIterator[Path]:
 
 def _of_predict(request: Request) -> None:
     """Refuse what ``predict`` does not take: a slip would be left out in silence."""
-    if unknown := sorted(set(request.query_params) - {"name", "top", "timeline"}):
-        raise HTTPException(422, f"{unknown[0]}: no such option, there are name, top, timeline")
+    known = ("name", "top", "timeline")
+    if unknown := sorted(set(request.query_params) - set(known)):
+        raise HTTPException(422, f"{unknown[0]}: no such option, there are {', '.join(known)}")
 
 
 Received = Annotated[Path, Depends(_received)]
