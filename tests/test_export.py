@@ -19,11 +19,10 @@ from twostream.__main__ import run
 from twostream.checkpoint import StreamModel
 from twostream.datasets import AskedData, SplitChoice, load_dataset
 from twostream.datasets.kept_videos import keep_videos, kept_videos
-from twostream.export import export_onnx, graph, onnx_export
+from twostream.export import export_onnx, graph, onnx_export, quantize
 from twostream.export.graph import OPSET, StackScorer, follow_trajectories
 from twostream.export.onnx_export import _clips, _sides
 from twostream.export.parity import TOLERANCE, both_scores, check_parity
-from twostream.export.quantize import compare
 from twostream.inputs import follow_trajectories as follow_in_numpy
 from twostream.log_linear import write_fusion
 from twostream.prediction import whole_videos
@@ -282,6 +281,7 @@ def test_int8_says_what_it_costs(clips: Path, tmp_path: Path) -> None:
     cost = report.quantization
     assert cost is not None
     assert cost["calibration_clips"] == 4 and cost["clips"] == 2
+    assert cost["first_convolutions_in_float32"] == {"spatial": 0, "temporal": 0}
     for precision in ("float32", "int8"):
         assert set(cost["accuracy"][precision]) == {"spatial", "temporal", "average", "fused"}
     assert 0 < cost["largest_difference"] < 0.3
@@ -292,6 +292,24 @@ def test_int8_says_what_it_costs(clips: Path, tmp_path: Path) -> None:
     assert [each["precision"] for each in contract["streams"].values()] == ["int8", "int8"]
     assert contract["quantization"] == json.loads(json.dumps(cost))
     assert exported_fusion(tmp_path / "int8") == FUSION
+
+
+@pytest.mark.parametrize(("after", "kept"), [((0.95,), 0), ((0.6, 0.95), 4), ((0.6, 0.7), 7)])
+def test_first_layers_stay_in_float32_where_int8_changes_the_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: tuple[float, ...], kept: int
+) -> None:
+    """The network has seven convolutions; what is tried is 0, 4 and 16."""
+    model, source, target = make_model(None), tmp_path / "net.onnx", tmp_path / "int8.onnx"
+    graph.write_graph(model, source)
+    first = {"net": 1.0, "16": 0.8, **dict(zip(("0", "4"), after, strict=False))}
+    found = {name: np.array([[share, 1 - share]], np.float32) for name, share in first.items()}
+    monkeypatch.setattr(quantize, "_scores", lambda path, spec, inputs: found[path.stem])
+    inputs = [{"frames": np.random.default_rng(0).integers(0, 255, (1, 1, 64, 70, 3), np.uint8)}]
+    assert quantize.quantize(source, target, model.spec, inputs) == kept
+    nodes = onnx.load(target).graph.node
+    made = {out: node.op_type for node in nodes for out in node.output}
+    coded = [made.get(n.input[1]) == "DequantizeLinear" for n in nodes if n.op_type == "Conv"]
+    assert coded == [False] * kept + [True] * (7 - kept)
 
 
 def test_int8_is_not_tested_on_what_the_run_was_trained_on(clips: Path, tmp_path: Path) -> None:
@@ -368,13 +386,13 @@ def test_the_cost_is_counted_against_the_labels() -> None:
 
     before = Fixed([[0.9, 0.1], [0.8, 0.2], [0.3, 0.7], [0.6, 0.4]])
     after = Fixed([[0.7, 0.3], [0.1, 0.9], [0.3, 0.7], [0.6, 0.4]])
-    cost = compare([before], [after], [(Clip({}), label) for label in (0, 0, 1, 1)])
+    cost = quantize.compare([before], [after], [(Clip({}), label) for label in (0, 0, 1, 1)])
     assert cost["accuracy"]["float32"] == {"spatial": 0.75, "average": 0.75}
     assert cost["accuracy"]["int8"] == {"spatial": 0.5, "average": 0.5}
     assert cost["same_label"] == 0.75
     assert cost["largest_difference"] == pytest.approx(0.7)
     with pytest.raises(ModelError, match="no clip to measure"):
-        compare([before], [after], [])
+        quantize.compare([before], [after], [])
 
 
 @pytest.mark.slow

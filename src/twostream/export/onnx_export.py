@@ -209,9 +209,11 @@ def _quantized(
     chosen = [train[i] for i in sorted(set(even_indices(len(train), CALIBRATION_CLIPS)))]
     kept = [clip for clip, _ in _clips(chosen, specs, "calibrate", progress)]
     coded: dict[Path, OnnxStream] = {}
+    in_float: dict[str, int] = {}
     for path, stream in streams.items():
         small = path.with_name(f"int8-{path.name}")
-        quantize(path, small, calibration_inputs(stream.spec, kept))
+        inputs = list(calibration_inputs(stream.spec, kept))
+        in_float[stream.spec.stream] = quantize(path, small, stream.spec, inputs)
         coded[small] = OnnxStream(small, stream.spec)
     tested = _clips(test, specs, "measure int8", progress)
     cost = compare(list(streams.values()), list(coded.values()), tested, fusion)
@@ -222,6 +224,7 @@ def _quantized(
         "split": sides.name,
         "method": "int8, static",
         "calibration_clips": len(kept),
+        "first_convolutions_in_float32": in_float,
         **cost,
     }
 
