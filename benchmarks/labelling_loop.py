@@ -4,10 +4,10 @@
     python benchmarks/labelling_loop.py JOINED --work DIR --seeds 5 --out docs/labelling-loop.md
 
 Simulated: of two thirds of the recordings, drawn by seed, nothing is labelled at first. Someone who
-knows labels twenty moments at a time (forty from a hundred labels on): the whole bout in which a
-moment lies, or the whole time without one. After each the answers are updated as the page does
-(``run.quick_update``): new
-last layers on what the ImageNet networks, which saw no label, make of each moment. The moments are
+knows labels twenty moments at a time (from eighty labels on a quarter more each time, for want of
+days): the whole bout in which a moment lies, or the whole time without one. After each the answers
+are updated as the page does (``run.quick_update``): new last layers on what the ImageNet networks,
+which saw no label, make of each moment. The moments are
 those that ``web.proposals`` names, or random ones; the first twenty are the same random ones. What
 is judged are time lines of the other third: F1 of time, mean over labels.
 """
@@ -42,7 +42,7 @@ from twostream.web.forecasts import Forecast, plain
 from twostream.web.proposals import APART_SECONDS, proposals
 
 A_ROUND, ENOUGH = 20, 0.95
-LATER, LATER_ROUND = 100, 40  # from so many labels on so many at once, which takes less time
+MORE = 0.25  # of the labels so far, where that is more than a round: it takes less time
 ROUNDS = 30
 POLICIES = ("proposed", "random")
 
@@ -111,7 +111,7 @@ class Study:
             for video in known
         }
         watched = {video: each.watched or () for video, each in known.items()}
-        return [(each.video, each.seconds) for each in proposals(forecasts, watched, most=A_ROUND)]
+        return [(each.video, each.seconds) for each in proposals(forecasts, watched, most=count)]
 
     def random(
         self, known: Mapping[str, Recording], rng: np.random.Generator, count: int = A_ROUND
@@ -150,7 +150,7 @@ def simulate(
         print(f"seed {seed}, {how}: {labels} labels, F1 {curve[-1][1]:.3f}", flush=True)
         if curve[-1][1] >= ENOUGH * full:
             break
-        count = A_ROUND if labels < LATER else LATER_ROUND
+        count = max(A_ROUND, round(MORE * labels))
         if how == "proposed":
             moments = study.proposed(predictor, known, count)
         else:
@@ -188,9 +188,9 @@ def document(name: str, done: Sequence[dict[str, Any]]) -> str:
 
 Simulated on {name}: {done[0]["hours"] * 60:.0f} minutes of recordings with known bouts, of which
 two thirds, drawn by seed, are to be labelled and one third is judged. Someone who knows labels
-{A_ROUND} moments at a time ({LATER_ROUND} from {LATER} labels on), each with the whole bout in
-which it lies, or all the time without one; then the answers are updated as the page does: new
-last layers for the networks that a training of
+{A_ROUND} moments at a time (from {A_ROUND / MORE:.0f} labels on a quarter more each time), each
+with the whole bout in which it lies, or all the time without one; then the answers are updated as
+the page does: new last layers for the networks that a training of
 `standard` starts from, which saw no label at all. Moments are those that the page proposes, or
 random ones; the first {A_ROUND} are the same random ones. F1 of time, mean over labels, of time
 lines of the recordings that are judged.

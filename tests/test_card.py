@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 import yaml
 
+from twostream.recipes import STANDARD
 from twostream.report.card import card, without_paths, write_card
 from twostream.report.measures import confidence_interval
 from twostream.report.run_contents import read_run
@@ -44,6 +45,16 @@ def test_a_finished_run_has_its_card(tiny_run: Path) -> None:
     size = (tiny_run / "spatial.safetensors").stat().st_size
     assert f"{size / 1e6:.1f} MB" in text
     assert str(tiny_run.parent) not in text  # no path of this machine
+
+
+def test_how_long_standard_trains_is_said(tiny_run: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(tiny_run, tmp_path / "run")
+    settings = json.loads((run / "settings.json").read_text())
+    settings["recipe"] = asdict(STANDARD)
+    (run / "settings.json").write_text(json.dumps(settings))
+    text = card(read_run(run), "name", license_id="no")
+    assert "10 (spatial) and 24 (temporal) draws of each clip" in text
+    assert "16 samples, the temporal net up to 1600 steps until it knows" in text
 
 
 def test_the_hub_reads_it(tiny_run: Path) -> None:

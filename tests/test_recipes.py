@@ -68,6 +68,18 @@ def test_quick_rises_then_falls_to_zero() -> None:
     assert QUICK.learning_rate_at(10 * QUICK.steps) == pytest.approx(0, abs=1e-12)
 
 
+def test_a_cosine_begins_again_and_lasts_as_long_as_all_before() -> None:
+    recipe = dataclasses.replace(QUICK, most_steps=5 * QUICK.steps)
+    steps, top, rise = recipe.steps, recipe.learning_rate, recipe.warmup_steps
+    assert recipe.ends == (steps, 2 * steps, 4 * steps) and QUICK.ends == (steps,)
+    for begun, length in ((0, steps), (steps, steps), (2 * steps, 2 * steps)):
+        assert recipe.learning_rate_at(begun) == pytest.approx(top / rise)
+        assert recipe.learning_rate_at(begun + rise + (length - rise) // 2) == pytest.approx(
+            top / 2
+        )
+        assert recipe.learning_rate_at(begun + length - 1) < 1e-3 * top
+
+
 def test_a_cosine_without_steps_to_fall_stays_finite() -> None:
     recipe = make_recipe("quick", steps=10)  # fewer than the steps of its rise
     assert all(0 < recipe.learning_rate_at(step) <= 0.01 for step in range(10))

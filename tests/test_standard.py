@@ -120,7 +120,11 @@ def test_steps_follow_the_number_of_clips() -> None:
     recipe = replace(STANDARD, epochs=10, batch_size=16, least_steps=80)
     assert recipe.lasting(660).fine_tuning().steps == 413
     assert recipe.lasting(20).fine_tuning().steps == 80
-    assert make_recipe("standard", steps=7).lasting(660).fine_tuning().steps == 7
+    seven = make_recipe("standard", steps=7).of("temporal").lasting(660).fine_tuning()
+    assert (seven.steps, seven.ends) == (7, (7,))
+    for videos, ends in ((20, (200, 400, 800, 1600)), (252, (378, 756, 1512)), (660, (990,))):
+        assert STANDARD.of("temporal").lasting(videos).fine_tuning().ends == ends
+        assert len(STANDARD.lasting(videos).fine_tuning().ends) == 1
     assert QUICK.lasting(660) == QUICK
 
 

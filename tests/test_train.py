@@ -221,6 +221,48 @@ def test_training_lowers_the_loss(data: TrainingBatches, tmp_path: Path) -> None
     assert list((tmp_path / "logs").glob("events.out.tfevents.*"))  # TensorBoard
 
 
+@pytest.mark.parametrize(("shares", "ends_at"), [((0.9,), 10), ((0.7, 0.9), 20), ((0.7, 0.7), 40)])
+def test_training_begins_again_until_it_knows_its_clips(
+    data: TrainingBatches,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    said: list[str],
+    shares: tuple[float, ...],
+    ends_at: int,
+) -> None:
+    found = {10 * 2**n: share for n, share in enumerate(shares)}
+    monkeypatch.setattr(StreamTraining, "learnt", lambda self: found[self.global_step])
+    recipe, longest = replace(RECIPE, steps=10, most_steps=40), replace(data, steps=40)
+    logs, kept, steps = tmp_path / "logs", tmp_path / "kept", []
+
+    def told(task: str, step: int, of: int, detail: str = "") -> None:
+        steps.append((step, of))
+
+    model = fit(
+        new_model(), longest, recipe, options=CPU, logs=logs, checkpoints=kept, progress=told
+    )
+    history = json.loads((logs / "history.json").read_text())["history"]
+    assert history[-1]["step"] == ends_at
+    assert steps == [
+        step for step in ((10, 10), (20, 20), (30, 40), (40, 40)) if step[0] <= ends_at
+    ]
+    rates = [row["learning_rate"] for row in history]
+    assert rates == [recipe.learning_rate_at(row["step"] - 1) for row in history]
+    assert len([text for text in said if "70% of the training clips" in text]) == shares.count(0.7)
+    again = fit(new_model(), longest, recipe, options=CPU, logs=logs, checkpoints=kept)
+    assert json.loads((logs / "history.json").read_text())["history"] == history
+    assert torch.equal(weights(model), weights(again))
+
+
+def test_what_is_learnt_is_of_the_last_tenth(
+    data: TrainingBatches, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    training = StreamTraining(new_model(), replace(data, steps=200), replace(RECIPE, steps=200))
+    training.history = [{"step": step, "accuracy": step / 200} for step in range(10, 201, 10)]
+    monkeypatch.setattr(StreamTraining, "global_step", 200)
+    assert training.learnt() == pytest.approx((190 / 200 + 1) / 2)
+
+
 @pytest.mark.slow
 def test_two_devices_equal_one(data: TrainingBatches) -> None:
     """Without batch statistics and dropout, two processes take the same steps as one."""

@@ -71,6 +71,8 @@ class Recipe:
         epochs: length of a fine-tuning, instead of ``fine_tuning_steps``: how often each training
             clip is drawn, on average.
         least_steps: of a fine-tuning that is told in epochs.
+        most_steps: of a fine-tuning by "cosine" that begins again, each time for as long as all
+            before, until the net knows its training clips (``training.StreamTraining``).
         segments: a sample is so many frames or stacks, one from each part of the clip, whose scores
             are averaged before the loss (temporal segment networks, Wang et al. 2016); None: one.
         crop_scales: sides of training crops as shares of the frame's shorter side, height and
@@ -87,9 +89,9 @@ class Recipe:
         classifier_std: standard deviation that the last layer starts with; None: the network's own.
         linear_probe: streams whose last layer starts as a linear probe on the training clips'
             features (``training.linear_start``).
-        temporal_crop_size, temporal_epochs, temporal_least_steps, temporal_learning_rate,
-            temporal_dropout: the temporal net's own values of the above (its rate in fine-tuning);
-            None: the same.
+        temporal_crop_size, temporal_epochs, temporal_least_steps, temporal_most_steps,
+            temporal_learning_rate, temporal_dropout: the temporal net's own values of the above
+            (its rate in fine-tuning); None: the same.
         adapts: what follows the training clips (``run.data_settings``): "size", where they are
             smaller than the crop, "length" of the stack, where they are short, and "flips", off
             where two classes are each other's mirror image (``run.mirror_images``).
@@ -125,6 +127,7 @@ class Recipe:
     imagenet: bool = False
     epochs: float | None = None
     least_steps: int | None = None
+    most_steps: int | None = None
     segments: int | None = None
     crop_scales: tuple[float, ...] = ()
     centre_crop: bool = False
@@ -136,6 +139,7 @@ class Recipe:
     temporal_crop_size: int | None = None
     temporal_epochs: float | None = None
     temporal_least_steps: int | None = None
+    temporal_most_steps: int | None = None
     temporal_learning_rate: float | None = None
     temporal_dropout: float | None = None
     adapts: tuple[Adapts, ...] = ()
@@ -207,6 +211,7 @@ class Recipe:
             "crop_size": self.temporal_crop_size and min(self.temporal_crop_size, self.crop_size),
             "epochs": self.temporal_epochs if self.epochs else None,
             "least_steps": self.temporal_least_steps,
+            "most_steps": self.temporal_most_steps,
             "fine_tuning_learning_rate": self.temporal_learning_rate,
             "dropout": self.temporal_dropout,
             "frozen_stages": 0 if self.frozen_stages else None,
@@ -229,15 +234,25 @@ class Recipe:
             learning_rate=self.fine_tuning_learning_rate,
         )
 
+    @property
+    def ends(self) -> tuple[int, ...]:
+        """Steps after which the training may be over; each is twice the one before."""
+        twice = int(math.log2(max(1, (self.most_steps or 0) / self.steps)))
+        return tuple(self.steps * 2**n for n in range(twice + 1))
+
     def learning_rate_at(self, step: int) -> float:
-        """Return the rate of step 0, 1, 2, ... (section 5's schedule in ``paper``)."""
-        rate = self.learning_rate
+        """Return the rate of step 0, 1, 2, ... (section 5's schedule in ``paper``).
+
+        A cosine that begins again has warm restarts (Loshchilov and Hutter 2017).
+        """
+        begun = max((end for end in self.ends[:-1] if end <= step), default=0)
+        length, step = begun or self.steps, step - begun
         if step < self.warmup_steps:
-            return rate * (step + 1) / self.warmup_steps
+            return self.learning_rate * (step + 1) / self.warmup_steps
         if self.decay == "steps":
-            return rate * 0.1 ** sum(step >= boundary for boundary in self.boundaries)
-        progress = (step - self.warmup_steps) / max(1, self.steps - self.warmup_steps)
-        return rate * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
+            return self.learning_rate * 0.1 ** sum(step >= each for each in self.boundaries)
+        progress = (step - self.warmup_steps) / max(1, length - self.warmup_steps)
+        return self.learning_rate * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
 
 
 PAPER = Recipe(
@@ -316,6 +331,7 @@ STANDARD = Recipe(
     temporal_crop_size=128,
     temporal_epochs=24,
     temporal_least_steps=200,
+    temporal_most_steps=1600,
     temporal_learning_rate=0.01,
     temporal_dropout=0.5,
 )
@@ -361,7 +377,7 @@ def make_recipe(name: str, **changes: Any) -> Recipe:
     changed = {key: value for key, value in changes.items() if value is not None}
     if "steps" in changed:
         changed.setdefault("fine_tuning_steps", changed["steps"])
-        changed.setdefault("epochs", None)
+        changed = {"epochs": None, "temporal_most_steps": None} | changed
     # what is said for both streams goes before the temporal net's own value
     for both in ("crop_size", "dropout"):
         if both in changed:

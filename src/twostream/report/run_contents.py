@@ -102,6 +102,7 @@ class _Recipe:
     temporal_epochs: float | None = None
     least_steps: int | None = None
     temporal_least_steps: int | None = None
+    temporal_most_steps: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -127,7 +127,7 @@ class RunSettings:
         """Return the settings as a run goes on with them that was begun with these.
 
         What is new since then stays as it was: how data sets are read, mirror images, how the last
-        layer starts, and what small clips and few clips get.
+        layer starts, how often a training begins again, and what small clips and few clips get.
 
         Args:
             begun: its asked.json.
@@ -142,6 +142,8 @@ class RunSettings:
             recipe = replace(recipe, linear_probe=())
         if "least_crop_size" not in before:
             recipe = replace(recipe, least_crop_size=None, temporal_least_steps=None)
+        if "temporal_most_steps" not in before:
+            recipe = replace(recipe, temporal_most_steps=None)
         if "fit_clips" not in before:
             recipe = replace(recipe, fit_clips=25)
         return replace(self, recipe=recipe, reading=begun.get("reading", 1))

@@ -246,7 +246,7 @@ def train_stream(
         videos=data.split.train,
         temporal=net.sees,
         seed=net.seed,
-        steps=recipe.steps,
+        steps=recipe.ends[-1],
         batch_size=recipe.batch_size,
         crop_size=recipe.crop_size,
         segments=recipe.segments or 1,

@@ -44,7 +44,7 @@ def fit(
     Args:
         model: the network, changed in place.
         data: training batches.
-        recipe: see ``Recipe``; ``data.steps`` is the length of the run.
+        recipe: see ``Recipe``; ``data.steps`` is the most that the run may last.
         train: "all" layers or only the "last-layer" (table 1a).
         options: accelerator, devices, precision.
         checkpoints: folder for checkpoints; None keeps none.
@@ -137,7 +137,7 @@ class SharedFit:
         kept = ModelCheckpoint(
             dirpath=self.checkpoints,
             filename="{step}",
-            every_n_train_steps=max(1, min(1000, self.data.steps // 5)),
+            every_n_train_steps=max(1, min(1000, min(self.recipe.steps, self.data.steps) // 5)),
             save_top_k=1,
             monitor=None,
             enable_version_counter=False,  # a damaged one is written over

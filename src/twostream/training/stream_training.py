@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,9 @@ from twostream.recipes import LITE, Recipe
 from twostream.types import ModelError, Progress, no_progress
 
 LOG_EVERY = 10
+LEARNT = 0.8  # of the crops in the last tenth of a training, dropout and all, are right by its end
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(eq=False)
@@ -42,6 +46,8 @@ class StepsFrom(Sampler[int]):
 
 class StreamTraining(LightningModule):
     """SGD on one stream.
+
+    It is over at the first of the recipe's ends by which the net knows its training clips.
 
     Args:
         model, recipe, train, progress: see ``fit``.
@@ -65,6 +71,7 @@ class StreamTraining(LightningModule):
         self.model = model
         self.data = data
         self.recipe = recipe
+        self.ends = (*(end for end in recipe.ends if end < data.steps), data.steps)
         self.train_layers = train
         self.loader_workers = loader_workers
         self.history_path = history_path
@@ -99,7 +106,8 @@ class StreamTraining(LightningModule):
             loss = nn.functional.cross_entropy(logits, labels)
         self.accuracy.update(logits, labels)
         step = self.global_step
-        logged = (step + 1) % LOG_EVERY == 0 or step + 1 == self.data.steps
+        end = next(end for end in self.ends if step < end)
+        logged = (step + 1) % LOG_EVERY == 0 or step + 1 == end
         # asking a GPU makes it wait, so there it is asked where the loss is read anyway
         if (logged or loss.device.type == "cpu") and not torch.isfinite(loss):
             raise self.diverged(f"the loss is {float(loss.detach()):g}", step + 1)
@@ -115,8 +123,28 @@ class StreamTraining(LightningModule):
             self.log_dict({key: value for key, value in row.items() if key != "step"})
             if self.global_rank == 0:
                 detail = f"loss {row['loss']:.3f}, accuracy {row['accuracy']:.2f}"
-                self.progress(f"train {self.model.spec.stream}", step + 1, self.data.steps, detail)
+                self.progress(f"train {self.model.spec.stream}", step + 1, end, detail)
         return loss
+
+    def learnt(self) -> float:
+        """Return the share of right answers to the crops of the last tenth of the steps so far."""
+        last = [row["accuracy"] for row in self.history if row["step"] > 0.9 * self.global_step]
+        return sum(last) / len(last)
+
+    def may_end(self) -> None:
+        """End the training where it may be over and the net knows its training clips."""
+        step = self.global_step
+        if step not in self.ends[:-1]:
+            return
+        if (share := self.learnt()) >= LEARNT:
+            self.trainer.should_stop = True
+        elif self.global_rank == 0:
+            logger.info(
+                "%s: after %d steps %.0f%% of the training clips are right, so it is trained on",
+                self.model.spec.stream,
+                step,
+                100 * share,
+            )
 
     def diverged(self, what: str, step: int) -> ModelError:
         """Return the error of a training that cannot be gone on with."""
@@ -167,9 +195,14 @@ class StreamTraining(LightningModule):
         self.started = time.perf_counter()
 
     def on_train_start(self) -> None:
-        """Hear signals."""
+        """Hear signals, and see whether it is over."""
         if self.trainer.world_size > 1:  # Lightning's own handler would wait for the other devices
             stopping.listen(over=True)
+        self.may_end()  # one that goes on from there
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """See whether it is over."""
+        self.may_end()
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Make dropout a function of seed, step and device too, and keep frozen layers still."""
