@@ -36,6 +36,7 @@ from twostream.datasets import load_dataset
 from twostream.extraction import extract
 from twostream.store.clips import ClipCache
 from twostream.store.flow_store import FlowStore, Kind, StoreSettings
+from twostream.threads import ask_disk
 from twostream.types import LabeledVideo
 from twostream.video.fingerprint import source_hash
 
@@ -101,7 +102,8 @@ def extract_again(root: Path, count: int, source: Path) -> None:
 
 def headers(root: Path, count: int, source: Path) -> None:
     store = FlowStore.open(root)
-    assert all(store.clip(name, KIND).header.count == FIELDS for name in clip_ids(count))
+    found = ask_disk(lambda name: store.clip(name, KIND).header.count, clip_ids(count))
+    assert set(found.values()) == {FIELDS} and len(found) == count
 
 
 def draw(root: Path, count: int, source: Path) -> None:

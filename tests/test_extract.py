@@ -7,7 +7,6 @@ import os
 import re
 import subprocess
 import sys
-import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +20,6 @@ from twostream.extraction import (
     ExtractSummary,
     extract,
     extract_to_memory,
-    many_videos,
 )
 from twostream.files import PARTIAL_SUFFIX
 from twostream.flow import FlowEstimator, make_estimator
@@ -29,7 +27,7 @@ from twostream.flow.opencv import one_opencv_thread
 from twostream.store.flow_store import FlowStore, StoreSettings
 from twostream.types import LabeledVideo, StoreError, VideoError
 from twostream.video import VideoReader, VideoWriter
-from twostream.video.fingerprint import size_on_disk, source_hash
+from twostream.video.fingerprint import source_hash
 
 
 class TestOnePass:
@@ -100,24 +98,6 @@ class TestOnePass:
 
 
 class TestManyClips:
-    def test_sizes_of_videos_are_asked_at_once(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """A shared disk may take a millisecond for each: a million are not asked in turn."""
-        together = threading.Barrier(4)
-
-        def asked(path: Path) -> int:
-            together.wait(30)  # no thread comes by before all four have asked
-            return size_on_disk(path)
-
-        for i in range(7):
-            (tmp_path / str(i)).write_bytes(b"x" * i)
-        monkeypatch.setattr(many_videos, "size_on_disk", asked)
-        monkeypatch.setattr(many_videos, "ASKED_BY_ONE", 2)
-        videos = [LabeledVideo(f"v{i}", tmp_path / str(i), 0) for i in range(8)]
-        sizes = many_videos._file_sizes(videos)
-        assert sizes == {**{f"v{i}": i for i in range(7)}, "v7": 0}  # the last is not there
-
     def test_workers_do_not_change_the_bytes(self, tmp_path: Path) -> None:
         videos = make_data(tmp_path / "data")
         settings = StoreSettings(short_side=48)

@@ -7,7 +7,7 @@ import logging
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from functools import cache
@@ -25,6 +25,8 @@ _CONTROL_GROUPS = Path("/sys/fs/cgroup")
 _SHARE = "TWOSTREAM_SHARE"  # what keep_to_share found, for it and the processes that it begins
 TICK_SECONDS = 0.25
 WAITING = 16  # items for each thread: to wait for a million at once would take seconds each time
+ASKED_AT_ONCE = 32  # threads that ask a disk; a local one costs them nothing
+ASKED_BY_ONE = 1000  # names, one after the other
 PATIENCE_SECONDS = 10.0  # with threads that are to end; decoding and flow take less a call
 
 Item = TypeVar("Item")
@@ -217,6 +219,29 @@ def work_through(
         stop.set()
         pool.shutdown(cancel_futures=True)
     return results, dict(sorted(failed.items()))
+
+
+def ask_disk(
+    ask: Callable[[str], Result],
+    names: Sequence[str],
+    *,
+    tell: Callable[[int], object] | None = None,
+) -> dict[str, Result]:
+    """Return what a disk says of each name, many asked at once: a shared one takes its time.
+
+    Args:
+        ask: of one name; what it raises is raised here.
+        names: all different.
+        tell: called in this thread with how many are answered, where a second may pass.
+    """
+    parts = [names[i : i + ASKED_BY_ONE] for i in range(0, len(names), ASKED_BY_ONE)]
+    found = dict[str, Result]()
+    with ThreadPool(ASKED_AT_ONCE, thread_name_prefix="disk") as pool:
+        for part in pool.map(lambda part: {name: ask(name) for name in part}, parts):
+            found |= part
+            if tell and len(parts) > 1:
+                tell(len(found))
+    return found
 
 
 def ahead(items: Iterable[Item], depth: int) -> Generator[Item, None, None]:

@@ -28,7 +28,7 @@ from twostream.shards import Shard
 from twostream.store.flow_store import SETTINGS_NAME, FlowStore, Kind, StoreSettings
 from twostream.threads import (
     StoppedError,
-    ThreadPool,
+    ask_disk,
     keep_memory,
     num_cores,
     sentence,
@@ -38,9 +38,6 @@ from twostream.types import LabeledVideo, Progress, StoreError, UsageError, Vide
 from twostream.video.fingerprint import size_on_disk, source_hash
 
 logger = logging.getLogger(__name__)
-
-ASKED_AT_ONCE = 32  # threads that ask for sizes of files; on a local disk they cost nothing
-ASKED_BY_ONE = 1000  # videos, one after the other
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +81,8 @@ class _Job:
         helpers: Helpers,
     ) -> None:
         keep_memory()
-        self.sizes = _file_sizes(videos)
+        paths = {video.video_id: video.path for video in videos}
+        self.sizes = ask_disk(lambda video_id: _file_size(paths[video_id]), list(paths))
         self._waiting = sum(self.sizes.values())  # bytes of videos that have not ended
         self._extracted = 0  # bytes of those that have, without those that were there before
         self._running: dict[str, float] = {}  # bytes done of those that are worked on
@@ -343,16 +341,6 @@ def _unique(videos: Sequence[LabeledVideo]) -> list[LabeledVideo]:
                 f"{video.path}: give each its own"
             )
     return list(by_id.values())
-
-
-def _file_sizes(videos: Sequence[LabeledVideo]) -> dict[str, int]:
-    """Return the bytes of each video by id, many asked at once: a shared disk takes its time."""
-    parts = [videos[i : i + ASKED_BY_ONE] for i in range(0, len(videos), ASKED_BY_ONE)]
-    with ThreadPool(ASKED_AT_ONCE, thread_name_prefix="sizes") as pool:
-        sizes = pool.map(
-            lambda part: [(each.video_id, _file_size(each.path)) for each in part], parts
-        )
-        return {video_id: size for part in sizes for video_id, size in part}
 
 
 def _file_size(path: Path) -> int:

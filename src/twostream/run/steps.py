@@ -26,6 +26,7 @@ from twostream.scoring import evaluate
 from twostream.store.clips import ClipCache, Clips, kinds_of
 from twostream.store.coding import ClipHeader, frames_of
 from twostream.store.flow_store import SETTINGS_NAME, FlowStore, Kind, StoreSettings
+from twostream.threads import ask_disk
 from twostream.training import TrainerOptions, fit, last_checkpoint, start_as_probe
 from twostream.types import (
     DatasetSplit,
@@ -122,7 +123,11 @@ def extract_split(
         logger.info(f"the flow was computed on the GPU, {summary.pairs_per_second:.0f} pairs/s")
     store, odd = FlowStore.open(root), dict[str, str]()
     wholes = {stored_id(video.video_id) for video in split.videos()} - summary.failed.keys()
-    headers = {whole: store.clip(whole, kinds[0]).header for whole in wholes}
+    headers = ask_disk(
+        lambda whole: store.clip(whole, kinds[0]).header,
+        sorted(wholes),
+        tell=lambda read: progress("look at stored videos", read, len(wholes)),
+    )
     say_rates({whole: header.fps for whole, header in headers.items()})
     for video_id in (video.video_id for video in split.videos()):
         header = headers.get(stored_id(video_id))
