@@ -114,6 +114,21 @@ class TestManyClips:
         disk = FlowStore.open(stores[0]).clip(videos[2].video_id, "forward")
         np.testing.assert_array_equal(memory.fields(), disk.fields())
 
+    def test_what_another_process_makes_meanwhile_is_of_the_same_file(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: list[str]
+    ) -> None:
+        videos = make_data(tmp_path / "data", 1)
+        extract(videos, store=tmp_path / "s", settings=SETTINGS, kinds=("forward",))
+        found, asked = FlowStore.valid, []
+
+        def missed(store: FlowStore, video_id: str, *rest: str) -> object:
+            asked.append(rest)  # the other one is a moment behind the first look
+            return found(store, video_id, *rest) if len(asked) > 1 else None
+
+        monkeypatch.setattr(FlowStore, "valid", missed)
+        extract(videos, store=tmp_path / "s", settings=SETTINGS, kinds=("forward",))
+        assert len(asked) > 2 and not [text for text in said if "another file" in text]
+
     def test_finished_clips_are_skipped(self, tmp_path: Path) -> None:
         videos = make_data(tmp_path / "data", 3)
         store = tmp_path / "s"

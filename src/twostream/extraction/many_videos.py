@@ -95,6 +95,14 @@ class _Job:
         self._lock = threading.Lock()
         self._told_replaced = False
 
+    def _replaces(self, video_id: str, kind: Kind, fingerprint: str) -> bool:
+        """Tell whether a clip of another file lies there.
+
+        Not one that another process has made of this file since it was missed.
+        """
+        there = self.store.has(video_id, kind)
+        return there and not self.store.has(video_id, kind, fingerprint)
+
     def _tell_replaced(self, video_id: str) -> None:
         """Say once that clips were made from other files: changed, or of another data set."""
         with self._lock:
@@ -156,7 +164,7 @@ class _Job:
             return False, clips[0].header.warning
         if any(self.store.damaged(video.video_id, kind) for kind in missing):
             logger.warning(f"{video.video_id}: what was stored of it is damaged, and is made again")
-        elif any(self.store.has(video.video_id, kind) for kind in missing):
+        elif any(self._replaces(video.video_id, kind, fingerprint) for kind in missing):
             self._tell_replaced(video.video_id)
         warning = extract_clip(
             video.path,
