@@ -66,6 +66,9 @@ def test_held_out_folds_are_as_many_as_fusion_needs() -> None:
     drawn = folds(46, **uneven, fit_scores="out-of-fold")
     assert [len(fold.test) for fold in drawn] == [13, 16, 9, 8]
     assert [fold_folder(fold) for fold in folds(46, **uneven)] == ["fold-2"]  # alone enough
+    four: Any = {"group_of": lambda i: i // 2 % 4}  # one group a fold
+    assert len(folds(200, **four)) == 2 and len(folds(200, **four, fit_groups=1)) == 1
+    assert len(folds(200, **four, fit_groups=3)) == 3 and len(folds(200, **four, fit_groups=9)) == 4
     assert len(folds(200, fit_scores="out-of-fold")) == 4
     assert folds(200, fit_scores="in-sample") == []
     (fold,) = folds(200)

@@ -177,7 +177,13 @@ def test_what_is_said_settles_it() -> None:
     assert now.going_on(asked).asked() == asked
     assert now.going_on(now.asked()) == now
     # as before small clips were enlarged, and before a training began again
-    for name in ("least_crop_size", "temporal_least_steps", "temporal_most_steps", "most_steps"):
+    for name in (
+        "least_crop_size",
+        "temporal_least_steps",
+        "temporal_most_steps",
+        "most_steps",
+        "fit_groups",
+    ):
         del asked["recipe"][name]
     assert differences(asked, now.going_on(asked).asked()) == []
     for name in ("adapts", "linear_probe"):

@@ -32,6 +32,7 @@ _LOWEST = {
     "test_positions": 1,
     "fit_folds": 2,
     "fit_clips": 1,
+    "fit_groups": 0,
 }
 
 
@@ -66,6 +67,7 @@ class Recipe:
             "in-sample" ones.
         fit_folds: folds of the training clips for out-of-fold scores.
         fit_clips: held-out clips that are enough: two weights are learnt from them.
+        fit_groups: groups that they are of, at least: one does not show how groups differ.
         imagenet: both nets start from ImageNet weights (``models.imagenet``), the temporal one by
             cross-modality.
         epochs: length of a fine-tuning, instead of ``fine_tuning_steps``: how often each training
@@ -123,6 +125,7 @@ class Recipe:
     fit_scores: Literal["out-of-fold", "held-out", "in-sample"]
     fit_folds: int = 3
     fit_clips: int = 25
+    fit_groups: int = 0
     # What came later is off unless it is set, so that a run of before can be resumed.
     imagenet: bool = False
     epochs: float | None = None
@@ -316,6 +319,7 @@ STANDARD = Recipe(
     fit_scores="held-out",
     fit_folds=4,
     fit_clips=15,
+    fit_groups=2,
     adapts=("size", "length", "flips"),
     imagenet=True,
     epochs=10,

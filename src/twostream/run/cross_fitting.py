@@ -15,6 +15,7 @@ from twostream import initialise
 from twostream.datasets import Dataset
 from twostream.fusion import evidence, fuse, log_linear_fusion, pooled
 from twostream.log_linear import LogLinear, answer
+from twostream.recipes import Recipe
 from twostream.run import other_data
 from twostream.run.settings import RunSettings
 from twostream.scoring import load_scores
@@ -46,7 +47,7 @@ def inner_folds(
             "average answers"
         )
     held_out = settings.recipe.fit_scores == "held-out"
-    return enough(drawn, own, settings.recipe.fit_clips) if held_out else drawn
+    return enough(drawn, own, settings.recipe) if held_out else drawn
 
 
 def drawn_folds(
@@ -80,16 +81,18 @@ def drawn_folds(
     return parts if len(parts) > 1 else []
 
 
-def enough(drawn: list[DatasetSplit], split: DatasetSplit, fit_clips: int) -> list[DatasetSplit]:
-    """Return the first fold that holds enough clips, of every class; else as many as together do.
+def enough(drawn: list[DatasetSplit], split: DatasetSplit, recipe: Recipe) -> list[DatasetSplit]:
+    """Return the first fold that holds enough clips and groups; else as many as together do.
 
-    All where they are too few. Each fold costs two nets.
+    Of every class. All where they are too few. Each fold costs two nets.
     """
     every = {video.label for video in split.train}
 
     def sufficient(folds: list[DatasetSplit]) -> bool:
-        held_out = [video.label for fold in folds for video in fold.test]
-        return len(held_out) >= fit_clips and set(held_out) == every
+        held_out = [video for fold in folds for video in fold.test]
+        groups = {f"/{v.video_id}" if v.group is None else v.group for v in held_out}
+        enough_of_them = len(held_out) >= recipe.fit_clips and len(groups) >= recipe.fit_groups
+        return enough_of_them and {video.label for video in held_out} == every
 
     first = [drawn[:count] for count in range(1, len(drawn) + 1)]
     return next(filter(sufficient, [[fold] for fold in drawn] + first), drawn)

@@ -146,6 +146,8 @@ class RunSettings:
             recipe = replace(recipe, temporal_most_steps=None)
         if "fit_clips" not in before:
             recipe = replace(recipe, fit_clips=25)
+        if "fit_groups" not in before:
+            recipe = replace(recipe, fit_groups=0)
         return replace(self, recipe=recipe, reading=begun.get("reading", 1))
 
     def by(self, recipe: Recipe) -> RunSettings:

@@ -272,7 +272,7 @@ class TrainingRun:
             with self.clock("extract"):
                 own = trial.extracted(train, out / "flow", settings.kinds())
             drawn = drawn_folds(settings, self.dataset, train, own.split)
-            folds = enough(drawn, own.split, settings.recipe.fit_clips)
+            folds = enough(drawn, own.split, settings.recipe)
             if not folds:
                 raise DataError(
                     "--flow auto holds training clips of some groups back, and those that can be "
