@@ -296,7 +296,11 @@ def test_int8_says_what_it_costs(clips: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("after", "kept"), [((0.95,), 0), ((0.6, 0.95), 4), ((0.6, 0.7), 7)])
 def test_first_layers_stay_in_float32_where_int8_changes_the_answer(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: tuple[float, ...], kept: int
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    said: list[str],
+    after: tuple[float, ...],
+    kept: int,
 ) -> None:
     """The network has seven convolutions; what is tried is 0, 4 and 16."""
     model, source, target = make_model(None), tmp_path / "net.onnx", tmp_path / "int8.onnx"
@@ -306,10 +310,23 @@ def test_first_layers_stay_in_float32_where_int8_changes_the_answer(
     monkeypatch.setattr(quantize, "_scores", lambda path, spec, inputs: found[path.stem])
     inputs = [{"frames": np.random.default_rng(0).integers(0, 255, (1, 1, 64, 70, 3), np.uint8)}]
     assert quantize.quantize(source, target, model.spec, inputs) == kept
+    told = [text for text in said if "convolutions" in text]
+    assert [f"the first {kept} of 7 convolutions" in text for text in told] == [True] * bool(kept)
+    assert len([text for text in said if "int8 moves 20%" in text]) == (kept == 7)
     nodes = onnx.load(target).graph.node
     made = {out: node.op_type for node in nodes for out in node.output}
     coded = [made.get(n.input[1]) == "DequantizeLinear" for n in nodes if n.op_type == "Conv"]
     assert coded == [False] * kept + [True] * (7 - kept)
+
+
+def test_int8_needs_a_clip_that_can_be_read(
+    clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = save_run(tmp_path / "run", make_models(FLOW))
+    monkeypatch.setattr(onnx_export, "_clips", lambda *given: iter(()))  # all are left out
+    with pytest.raises(ModelError, match="no clip to measure the ranges of int8 on"):
+        export_onnx(folder, tmp_path / "int8", int8=True, calibrate=clips)
+    assert not (tmp_path / "int8").exists()
 
 
 def test_int8_is_not_tested_on_what_the_run_was_trained_on(clips: Path, tmp_path: Path) -> None:

@@ -122,6 +122,13 @@ def test_steps_follow_the_number_of_clips() -> None:
     assert recipe.lasting(20).fine_tuning().steps == 80
     seven = make_recipe("standard", steps=7).of("temporal").lasting(660).fine_tuning()
     assert (seven.steps, seven.ends) == (7, (7,))
+    for shorter in ({"epochs": 2}, {"temporal_epochs": 2}):
+        assert len(make_recipe("standard", **shorter).of("temporal").fine_tuning().ends) == 1
+    longer = make_recipe("standard", most_steps=3200)
+    for stream in ("spatial", "temporal"):
+        assert longer.of(stream).lasting(252).fine_tuning().ends[-1] > 1600
+    with pytest.raises(UsageError, match="by cosine"):
+        make_recipe("paper", most_steps=100_000)
     for videos, ends in ((20, (200, 400, 800, 1600)), (252, (378, 756, 1512)), (660, (990,))):
         assert STANDARD.of("temporal").lasting(videos).fine_tuning().ends == ends
         assert len(STANDARD.lasting(videos).fine_tuning().ends) == 1

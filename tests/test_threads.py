@@ -274,19 +274,21 @@ def test_a_container_has_the_cores_and_the_memory_of_its_share(
 
 def test_a_disk_is_asked_by_many_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A shared one may take a millisecond for each name: a million are not asked in turn."""
-    together = threading.Barrier(4)
+    together = threading.Barrier(threads.ASKED_AT_ONCE)
     told: list[int] = []
 
     def size(name: str) -> int:
         together.wait(30)  # no thread comes by before all four have asked
         return (tmp_path / name).stat().st_size
 
-    for i in range(8):
-        (tmp_path / f"v{i}").write_bytes(b"x" * i)
-    monkeypatch.setattr(threads, "ASKED_BY_ONE", 2)
-    names = [f"v{i}" for i in range(8)]
-    assert threads.ask_disk(size, names, tell=told.append) == {f"v{i}": i for i in range(8)}
-    assert told == [2, 4, 6, 8]
+    found = {f"v{i}": i for i in range(2 * threads.ASKED_AT_ONCE)}
+    for name, count in found.items():
+        (tmp_path / name).write_bytes(b"x" * count)
+    assert threads.ask_disk(size, list(found), tell=told.append) == found and not told
+    together.reset()
+    monkeypatch.setattr(threads, "ASKED_BY_ONE", 1)  # so many would take a second
+    assert threads.ask_disk(size, list(found), tell=told.append) == found
+    assert told == list(range(1, len(found) + 1))
     together.reset()
     with pytest.raises(FileNotFoundError):
         threads.ask_disk(lambda name: (tmp_path / name).stat().st_size, ["v1", "gone"])

@@ -248,10 +248,21 @@ def test_training_begins_again_until_it_knows_its_clips(
     ]
     rates = [row["learning_rate"] for row in history]
     assert rates == [recipe.learning_rate_at(row["step"] - 1) for row in history]
-    assert len([text for text in said if "70% of the training clips" in text]) == shares.count(0.7)
+    assert len([text for text in said if "70% of training samples" in text]) == shares.count(0.7)
     again = fit(new_model(), longest, recipe, options=CPU, logs=logs, checkpoints=kept)
     assert json.loads((logs / "history.json").read_text())["history"] == history
     assert torch.equal(weights(model), weights(again))
+
+
+@pytest.mark.parametrize("most", [None, 40])
+def test_only_who_may_be_trained_on_ends_early(
+    data: TrainingBatches, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int | None
+) -> None:
+    monkeypatch.setattr(StreamTraining, "learnt", lambda self: 0.9)
+    recipe = replace(RECIPE, steps=10, most_steps=most)
+    fit(new_model(), replace(data, steps=40), recipe, options=CPU, logs=tmp_path / "logs")
+    history = json.loads((tmp_path / "logs" / "history.json").read_text())["history"]
+    assert history[-1]["step"] == (10 if most else 40)
 
 
 def test_what_is_learnt_is_of_the_last_tenth(
@@ -261,6 +272,9 @@ def test_what_is_learnt_is_of_the_last_tenth(
     training.history = [{"step": step, "accuracy": step / 200} for step in range(10, 201, 10)]
     monkeypatch.setattr(StreamTraining, "global_step", 200)
     assert training.learnt() == pytest.approx((190 / 200 + 1) / 2)
+    training.history.append({"step": 201, "accuracy": 0.0})  # one step beside ten
+    monkeypatch.setattr(StreamTraining, "global_step", 201)
+    assert training.learnt() == pytest.approx((10 * 190 / 200 + 10) / 21)
 
 
 @pytest.mark.slow

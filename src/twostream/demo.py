@@ -20,7 +20,9 @@ def demo_recipe() -> Recipe:
     """Return the recipe that ``train`` would take, shortened: colours are large and far apart."""
     if default_recipe() == QUICK.name:
         return replace(QUICK, steps=150, fit_folds=2)
-    return replace(STANDARD, epochs=6, least_steps=50, least_crop_size=128)
+    return replace(
+        STANDARD, epochs=6, least_steps=50, least_crop_size=128, temporal_most_steps=None
+    )
 
 
 def run_demo(

@@ -167,6 +167,8 @@ class Recipe:
             raise UsageError(f"gradient_clip must be above 0, got {self.gradient_clip}")
         if self.decay not in ("steps", "cosine"):
             raise UsageError(f"decay takes steps or cosine, got {self.decay!r}")
+        if self.decay != "cosine" and (self.most_steps or self.temporal_most_steps):
+            raise UsageError("most_steps is for decay by cosine")
         if unknown := set(self.adapts) - set(get_args(Adapts)):
             names = ", ".join(get_args(Adapts))
             raise UsageError(f"a recipe adapts {names}, got {', '.join(sorted(unknown))}")
@@ -381,9 +383,11 @@ def make_recipe(name: str, **changes: Any) -> Recipe:
     changed = {key: value for key, value in changes.items() if value is not None}
     if "steps" in changed:
         changed.setdefault("fine_tuning_steps", changed["steps"])
-        changed = {"epochs": None, "temporal_most_steps": None} | changed
+        changed.setdefault("epochs", None)
+    if {"steps", "epochs", "temporal_epochs"} & set(changed):
+        changed.setdefault("temporal_most_steps", None)
     # what is said for both streams goes before the temporal net's own value
-    for both in ("crop_size", "dropout"):
+    for both in ("crop_size", "dropout", "most_steps"):
         if both in changed:
             changed.setdefault(f"temporal_{both}", None)
     if "fine_tuning_learning_rate" in changed:

@@ -26,7 +26,7 @@ _SHARE = "TWOSTREAM_SHARE"  # what keep_to_share found, for it and the processes
 TICK_SECONDS = 0.25
 WAITING = 16  # items for each thread: to wait for a million at once would take seconds each time
 ASKED_AT_ONCE = 32  # threads that ask a disk; a local one costs them nothing
-ASKED_BY_ONE = 1000  # names, one after the other
+ASKED_BY_ONE = 100  # names at most, one after the other, before an error or a stop is seen
 PATIENCE_SECONDS = 10.0  # with threads that are to end; decoding and flow take less a call
 
 Item = TypeVar("Item")
@@ -234,12 +234,13 @@ def ask_disk(
         names: all different.
         tell: called in this thread with how many are answered, where a second may pass.
     """
-    parts = [names[i : i + ASKED_BY_ONE] for i in range(0, len(names), ASKED_BY_ONE)]
+    by_one = min(ASKED_BY_ONE, -(-len(names) // ASKED_AT_ONCE)) or 1
+    parts = [names[i : i + by_one] for i in range(0, len(names), by_one)]
     found = dict[str, Result]()
     with ThreadPool(ASKED_AT_ONCE, thread_name_prefix="disk") as pool:
         for part in pool.map(lambda part: {name: ask(name) for name in part}, parts):
             found |= part
-            if tell and len(parts) > 1:
+            if tell and len(names) > ASKED_BY_ONE * ASKED_AT_ONCE:
                 tell(len(found))
     return found
 

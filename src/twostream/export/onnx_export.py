@@ -40,6 +40,7 @@ from twostream.types import (
     STREAMS,
     DatasetSplit,
     LabeledVideo,
+    ModelError,
     ModelSpec,
     Progress,
     Stream,
@@ -208,6 +209,10 @@ def _quantized(
 
     chosen = [train[i] for i in sorted(set(even_indices(len(train), CALIBRATION_CLIPS)))]
     kept = [clip for clip, _ in _clips(chosen, specs, "calibrate", progress)]
+    if not kept:
+        raise ModelError(
+            "no clip to measure the ranges of int8 on: --calibrate takes data with training clips"
+        )
     coded: dict[Path, OnnxStream] = {}
     in_float: dict[str, int] = {}
     for path, stream in streams.items():

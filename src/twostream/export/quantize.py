@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,6 +19,8 @@ from twostream.prediction.onnx import OnnxStream
 from twostream.prediction.prediction import StreamScorer
 from twostream.store.clips import Clip
 from twostream.types import ModelError, ModelSpec
+
+logger = logging.getLogger(__name__)
 
 STACKS = 3  # of a calibration clip, at equal spacing
 IN_FLOAT = (0, 4, 16)  # first convolutions that stay in float32, tried in turn
@@ -60,7 +63,7 @@ def quantize(source: Path, target: Path, spec: ModelSpec, inputs: Sequence[Input
             prepared = Path(folder) / source.name
             quant_pre_process(source, prepared, skip_symbolic_shape=True)
             nodes = onnx.load(prepared).graph.node
-            first = [node.name for node in nodes if node.op_type == "Conv"]
+            first = [node.name for node in nodes if node.op_type == "Conv" and node.name]
             before = _scores(source, spec, inputs)
             moved: dict[int, float] = {}
             for kept in IN_FLOAT:
@@ -75,6 +78,16 @@ def quantize(source: Path, target: Path, spec: ModelSpec, inputs: Sequence[Input
     except Exception as error:  # of many kinds, from the tools' depths
         why = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ModelError(f"{source.name} cannot be quantised by onnxruntime: {why}") from error
+    if moved[best] > MOST_MOVED:
+        logger.warning(
+            f"{source.name}: int8 moves {moved[best]:.0%} of the probability of training clips to "
+            "other classes"
+        )
+    if best:
+        logger.info(
+            f"{source.name}: the first {min(best, len(first))} of {len(first)} convolutions stay "
+            "in float32"
+        )
     return min(best, len(first))
 
 

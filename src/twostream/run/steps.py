@@ -234,6 +234,8 @@ def train_stream(
     recipe = net.recipe.of(net.stream)
     if fine_tuning:
         recipe = recipe.lasting(count_bouts(data.split.train)).fine_tuning()
+    if layers != "all":  # a last layer knows its clips after more steps no better
+        recipe = replace(recipe, most_steps=None)
     clips = seen_by(data.clips, net.kinds)
     options = options or TrainerOptions()
     model = initial_model(net, data.split, clips)

@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from twostream.recipes import LITE, Recipe
 from twostream.types import ModelError, Progress, no_progress
 
 LOG_EVERY = 10
-LEARNT = 0.8  # of the crops in the last tenth of a training, dropout and all, are right by its end
+LEARNT = 0.8  # of the samples in the last tenth of a training, dropout and all, are to be right
 
 logger = logging.getLogger(__name__)
 
@@ -71,7 +72,8 @@ class StreamTraining(LightningModule):
         self.model = model
         self.data = data
         self.recipe = recipe
-        self.ends = (*(end for end in recipe.ends if end < data.steps), data.steps)
+        may_end = recipe.ends if recipe.most_steps else ()
+        self.ends = (*(end for end in may_end if end < data.steps), data.steps)
         self.train_layers = train
         self.loader_workers = loader_workers
         self.history_path = history_path
@@ -127,9 +129,13 @@ class StreamTraining(LightningModule):
         return loss
 
     def learnt(self) -> float:
-        """Return the share of right answers to the crops of the last tenth of the steps so far."""
-        last = [row["accuracy"] for row in self.history if row["step"] > 0.9 * self.global_step]
-        return sum(last) / len(last)
+        """Return the share of right answers to the samples of the last tenth of the steps."""
+        first, right, steps = 0.9 * self.global_step, 0.0, 0.0
+        for before, row in pairwise([{"step": 0.0}, *self.history]):
+            if row["step"] > first:
+                right += (row["step"] - before["step"]) * row["accuracy"]
+                steps += row["step"] - before["step"]
+        return right / steps
 
     def may_end(self) -> None:
         """End the training where it may be over and the net knows its training clips."""
@@ -140,7 +146,7 @@ class StreamTraining(LightningModule):
             self.trainer.should_stop = True
         elif self.global_rank == 0:
             logger.info(
-                "%s: after %d steps %.0f%% of the training clips are right, so it is trained on",
+                "%s: after %d steps %.0f%% of training samples are right, so it is trained on",
                 self.model.spec.stream,
                 step,
                 100 * share,
@@ -148,9 +154,10 @@ class StreamTraining(LightningModule):
 
     def diverged(self, what: str, step: int) -> ModelError:
         """Return the error of a training that cannot be gone on with."""
+        end = next(end for end in self.ends if step <= end)
         return ModelError(
             f"the {self.model.spec.stream} net's training diverged: {what} at step {step} of "
-            f"{self.data.steps} (the learning rate's highest is {self.recipe.learning_rate:g}): "
+            f"{end} (the learning rate's highest is {self.recipe.learning_rate:g}): "
             "train again with a lower --learning-rate and another --out"
         )
 
