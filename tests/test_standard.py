@@ -21,10 +21,12 @@ from twostream.initialise import NetSettings, Start, starting_network, untrained
 from twostream.models import build_model, first_stages
 from twostream.models.imagenet import imagenet_file, imagenet_weights
 from twostream.recipes import QUICK, STANDARD, default_recipe, make_recipe
+from twostream.run import steps
 from twostream.sampling import segment_positions
 from twostream.scoring import centre_crop, score_stacks
 from twostream.training.stream_training import StreamTraining
 from twostream.types import (
+    LabeledVideo,
     ModelError,
     TemporalInput,
     UsageError,
@@ -148,6 +150,27 @@ def test_the_default_needs_its_weights(
 
 def test_another_network_is_trained_by_quick() -> None:
     assert default_recipe("resnet18") == default_recipe("--pretrained") == "quick"
+
+
+@pytest.mark.parametrize(
+    ("layers", "ends"), [("all", (200, 400, 800, 1600)), ("last-layer", (200,))]
+)
+def test_a_last_layer_alone_is_not_trained_on(
+    monkeypatch: pytest.MonkeyPatch, layers: str, ends: tuple[int, ...]
+) -> None:
+    given: dict[str, Any] = {}
+
+    def fit(model: object, batches: Any, recipe: Any, **more: Any) -> None:
+        given.update(ends=recipe.ends, steps=batches.steps, train=more["train"])
+
+    monkeypatch.setattr(steps, "fit", fit)
+    monkeypatch.setattr(steps, "initial_model", lambda *of: None)
+    net = NetSettings(stream="temporal", recipe=STANDARD, start=Start().of(STANDARD))
+    videos = tuple(LabeledVideo(f"{i}", Path(f"{i}.mp4"), i % 2) for i in range(20))
+    split: Any = SimpleNamespace(train=videos)
+    clips: Any = SimpleNamespace(of=lambda kinds: None)
+    steps.train_stream(net, steps.StoredSplit(split, clips, {}), layers=layers)
+    assert given == {"ends": ends, "steps": ends[-1], "train": layers}
 
 
 # Weights
