@@ -27,7 +27,8 @@ from twostream.datasets import SplitChoice, load_dataset
 from twostream.experiments.paired_differences import Interval, group_interval
 from twostream.extraction import extract
 from twostream.flow import make_estimator
-from twostream.recipes import RECIPES, Recipe, make_recipe
+from twostream.recipe import Recipe
+from twostream.recipes import RECIPES, make_recipe
 from twostream.run import RunSettings, train_run
 from twostream.scoring import load_scores
 from twostream.types import LabeledVideo

@@ -24,7 +24,8 @@ from gpu_tables import (
 )
 from twostream.checkpoint import StreamModel
 from twostream.loader import TrainingBatches
-from twostream.recipes import RECIPES, Recipe
+from twostream.recipe import Recipe
+from twostream.recipes import RECIPES
 from twostream.store.clips import ClipCache
 from twostream.store.flow_store import FlowStore
 from twostream.training import TrainerOptions, fit

@@ -31,7 +31,8 @@ from rich.table import Table
 from twostream.flow.opencv import one_opencv_thread
 from twostream.prediction import TwoStreamPredictor
 from twostream.prediction.timeline import LONG
-from twostream.recipes import Recipe, make_recipe
+from twostream.recipe import Recipe
+from twostream.recipes import make_recipe
 from twostream.video import VideoReader, VideoWriter
 
 FPS = 25

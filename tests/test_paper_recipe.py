@@ -15,7 +15,8 @@ from torch import nn
 from twostream.checkpoint import ModelSpec, StreamModel
 from twostream.initialise import Start
 from twostream.loader import TrainingBatches
-from twostream.recipes import PAPER, Recipe
+from twostream.recipe import Recipe
+from twostream.recipes import PAPER
 from twostream.run import RunSettings, request, steps, train_run
 from twostream.store.clips import Clip
 from twostream.training import StreamTraining, TrainerOptions, fit

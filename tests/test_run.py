@@ -16,7 +16,8 @@ from twostream.fusion import log_linear_fusion
 from twostream.initialise import Start
 from twostream.log_linear import read_fusion
 from twostream.prediction import TwoStreamPredictor
-from twostream.recipes import Recipe, make_recipe
+from twostream.recipe import Recipe
+from twostream.recipes import make_recipe
 from twostream.run import RunSettings, evaluate_run, other_data, train_run
 from twostream.run.cross_fitting import learnt_fusion, said_before
 from twostream.run.steps import say_rates

@@ -8,7 +8,8 @@ from typing import Any
 
 from twostream.datasets import load_dataset
 from twostream.prediction import Prediction, TwoStreamPredictor
-from twostream.recipes import QUICK, STANDARD, Recipe, default_recipe
+from twostream.recipe import Recipe
+from twostream.recipes import QUICK, STANDARD, default_recipe
 from twostream.run import RunSettings, train_run
 from twostream.synthetic import render_dataset
 from twostream.types import Progress, RunError, no_progress

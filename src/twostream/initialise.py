@@ -32,7 +32,8 @@ from twostream.models import (
     read_declaration,
     read_weights,
 )
-from twostream.recipes import QUICK, Recipe
+from twostream.recipe import Recipe
+from twostream.recipes import QUICK
 from twostream.store.clips import Clips, flow_rms_px
 from twostream.store.flow_store import Kind, StoreSettings
 from twostream.types import (

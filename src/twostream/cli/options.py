@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 import typer
 
 from twostream import types
-from twostream.recipes import RECIPES, Recipe
+from twostream.recipe import Recipe
+from twostream.recipes import RECIPES
 
 if TYPE_CHECKING:
     from twostream.datasets import SplitChoice

@@ -6,7 +6,7 @@ from dataclasses import KW_ONLY, dataclass, field
 from typing import Literal
 
 from twostream.multitask import How
-from twostream.recipes import Recipe
+from twostream.recipe import Recipe
 from twostream.types import Stream, TemporalInput
 
 # Which data set a net is trained for: the first (UCF-101's part) or the second (HMDB-51's part).

@@ -36,7 +36,8 @@ from twostream.flow import make_estimator
 from twostream.fusion import fuse
 from twostream.initialise import Start
 from twostream.models import IMAGENET, imagenet_file, read_declaration, read_weights
-from twostream.recipes import STANDARD, Recipe
+from twostream.recipe import Recipe
+from twostream.recipes import STANDARD
 from twostream.run import RunSettings
 from twostream.schema import differences
 from twostream.scoring import load_scores

@@ -16,7 +16,8 @@ from twostream.files import ASKED, claimed, read_json, refuse_foreign, write_jso
 from twostream.initialise import untrained_model
 from twostream.loader import batches
 from twostream.pretraining.image_batches import ImageBatches, ScoringImages, unreadable_images
-from twostream.recipes import Recipe, make_recipe
+from twostream.recipe import Recipe
+from twostream.recipes import make_recipe
 from twostream.scoring import score_stacks
 from twostream.store.flow_store import StoreSettings
 from twostream.training import TrainerOptions, check_batch, fit

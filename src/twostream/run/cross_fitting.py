@@ -15,7 +15,7 @@ from twostream import initialise
 from twostream.datasets import Dataset
 from twostream.fusion import evidence, fuse, log_linear_fusion, pooled
 from twostream.log_linear import LogLinear, answer
-from twostream.recipes import Recipe
+from twostream.recipe import Recipe
 from twostream.run import other_data
 from twostream.run.settings import RunSettings
 from twostream.scoring import load_scores

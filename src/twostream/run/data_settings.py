@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from twostream.recipes import Recipe
+from twostream.recipe import Recipe
 from twostream.threads import ThreadPool, num_cores
 from twostream.types import MOST_ENLARGED, DatasetSplit, LabeledVideo, TemporalInput, VideoError
 from twostream.video import VideoInfo, open_reader, stored_size

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twostream.files import read_json, write_json
-from twostream.recipes import Recipe
+from twostream.recipe import Recipe
 from twostream.run.mirror_pairs import mirror_pairs
 from twostream.run.settings import RunSettings
 from twostream.run.steps import StoredSplit

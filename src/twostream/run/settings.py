@@ -10,7 +10,7 @@ from typing import Any, Self
 from twostream.datasets import READING, SplitChoice
 from twostream.initialise import NetSettings, Start
 from twostream.multitask import HOWS, How
-from twostream.recipes import Recipe
+from twostream.recipe import Recipe
 from twostream.schema import from_json
 from twostream.store.flow_store import Kind, StoreSettings
 from twostream.training import TRAIN

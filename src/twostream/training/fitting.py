@@ -17,7 +17,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 
 from twostream.checkpoint import StreamModel
 from twostream.loader import Batches
-from twostream.recipes import Recipe
+from twostream.recipe import Recipe
 from twostream.threads import give_back_memory, keep_memory
 from twostream.training.checkpoints import WholeCheckpoints, keep_last, last_checkpoint
 from twostream.training.launched import told

@@ -22,7 +22,7 @@ from twostream.checkpoint import StreamModel
 from twostream.files import write_text
 from twostream.loader import Batches, TimedLoader, batches
 from twostream.models import classifier, first_stages
-from twostream.recipes import LITE, Recipe
+from twostream.recipe import LITE, Recipe
 from twostream.types import ModelError, Progress, no_progress
 
 LOG_EVERY = 10
