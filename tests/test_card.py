@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 
-from twostream.recipes import STANDARD
 from twostream.report.card import card, without_paths, write_card
 from twostream.report.measures import confidence_interval
 from twostream.report.run_contents import read_run
@@ -40,21 +39,22 @@ def test_a_finished_run_has_its_card(tiny_run: Path) -> None:
     low, high = (f"{100 * each:.1f}%" for each in confidence_interval(right, n))
     assert f"| Average | {100 * right / n:.1f}% | {low} to {high} | {right} of {n} |" in text
     assert all(name in text for name in scores.classes)
-    for words in ("small-bn", "`dis`", "10 steps", "42 to train, 14 to test", "10 flow fields"):
+    for words in ("small-bn", "`dis`", "10 (spatial)", "42 to train, 14 to test", "10 flow fields"):
         assert words in text, words
     size = (tiny_run / "spatial.safetensors").stat().st_size
     assert f"{size / 1e6:.1f} MB" in text
     assert str(tiny_run.parent) not in text  # no path of this machine
 
 
-def test_how_long_standard_trains_is_said(tiny_run: Path, tmp_path: Path) -> None:
+def test_how_long_and_how_much_of_a_net_was_trained_is_said(tiny_run: Path, tmp_path: Path) -> None:
     run = shutil.copytree(tiny_run, tmp_path / "run")
-    settings = json.loads((run / "settings.json").read_text())
-    settings["recipe"] = asdict(STANDARD)
-    (run / "settings.json").write_text(json.dumps(settings))
-    text = card(read_run(run), "name", license_id="no")
-    assert "10 (spatial) and 24 (temporal) draws of each clip" in text
-    assert "16 samples, the temporal net up to 1600 steps until it knows" in text
+    assert "`quick`: 10 (spatial) and 10 (temporal) steps of" in card(read_run(run), "name")
+    path = run / "logs" / "spatial" / "history.json"
+    log = json.loads(path.read_text())
+    assert log["trained_share"] == 1
+    path.write_text(json.dumps(log | {"trained_share": 0.6204}))
+    (run / "logs" / "temporal" / "history.json").unlink()
+    assert "`quick`: 10 (spatial, 62.0% of its weights) steps of" in card(read_run(run), "name")
 
 
 def test_the_hub_reads_it(tiny_run: Path) -> None:
@@ -85,7 +85,10 @@ def test_odd_names_stay_yaml(tiny_run: Path) -> None:
 def test_wrong_types_in_the_settings_never_break_the_card(tiny_run: Path) -> None:
     odd = {"notes": 3, "store": "here", "versions": [1], "recipe": None, "temporal_input": 0}
     text = card(replace(read_run(tiny_run), settings=odd), "odd")
-    assert "Recipe `?`: ? steps" in text and "Data: data that is not named" in text
+    assert (
+        "Recipe `?`: 10 (spatial) and 10 (temporal) steps of ? samples" in text
+        and "Data: data that is not named" in text
+    )
 
 
 def test_a_card_that_was_edited_stays(tiny_run: Path, tmp_path: Path) -> None:

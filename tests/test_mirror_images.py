@@ -183,6 +183,7 @@ def test_what_is_said_settles_it() -> None:
         "temporal_most_steps",
         "most_steps",
         "fit_groups",
+        "thaws",
     ):
         del asked["recipe"][name]
     assert differences(asked, now.going_on(asked).asked()) == []

@@ -21,7 +21,7 @@ from twostream.initialise import NetSettings, Start, starting_network, untrained
 from twostream.models import build_model, first_stages
 from twostream.models.imagenet import imagenet_file, imagenet_weights
 from twostream.recipes import QUICK, STANDARD, default_recipe, make_recipe
-from twostream.run import steps
+from twostream.run import one_stream, steps
 from twostream.sampling import segment_positions
 from twostream.scoring import centre_crop, score_stacks
 from twostream.training.stream_training import StreamTraining
@@ -163,13 +163,13 @@ def test_a_last_layer_alone_is_not_trained_on(
     def fit(model: object, batches: Any, recipe: Any, **more: Any) -> None:
         given.update(ends=recipe.ends, steps=batches.steps, train=more["train"])
 
-    monkeypatch.setattr(steps, "fit", fit)
-    monkeypatch.setattr(steps, "initial_model", lambda *of: None)
+    monkeypatch.setattr(one_stream, "fit", fit)
+    monkeypatch.setattr(one_stream, "initial_model", lambda *of: None)
     net = NetSettings(stream="temporal", recipe=STANDARD, start=Start().of(STANDARD))
     videos = tuple(LabeledVideo(f"{i}", Path(f"{i}.mp4"), i % 2) for i in range(20))
     split: Any = SimpleNamespace(train=videos)
     clips: Any = SimpleNamespace(of=lambda kinds: None)
-    steps.train_stream(net, steps.StoredSplit(split, clips, {}), layers=layers)
+    one_stream.train_stream(net, steps.StoredSplit(split, clips, {}), layers=layers)
     assert given == {"ends": ends, "steps": ends[-1], "train": layers}
 
 

@@ -22,7 +22,12 @@ def demo_recipe() -> Recipe:
     if default_recipe() == QUICK.name:
         return replace(QUICK, steps=150, fit_folds=2)
     return replace(
-        STANDARD, epochs=6, least_steps=50, least_crop_size=128, temporal_most_steps=None
+        STANDARD,
+        epochs=6,
+        least_steps=50,
+        least_crop_size=128,
+        thaws=False,
+        temporal_most_steps=None,
     )
 
 

@@ -80,6 +80,8 @@ class Recipe:
         frozen_norm: streams whose batch normalisation keeps the statistics that it starts with.
         frozen_stages: the spatial net's first stages, its stem counted, that keep the weights they
             start with (stages as timm groups them).
+        thaws: a spatial net with frozen stages that does not know its training clips in the end is
+            trained anew with all layers (``thawed``).
         classifier_std: standard deviation that the last layer starts with; None: the network's own.
         linear_probe: streams whose last layer starts as a linear probe on the training clips'
             features (``training.linear_start``).
@@ -129,6 +131,7 @@ class Recipe:
     least_crop_size: int | None = None
     frozen_norm: tuple[Stream, ...] = ()
     frozen_stages: int | None = None
+    thaws: bool = False
     classifier_std: float | None = None
     linear_probe: tuple[Stream, ...] = ()
     temporal_crop_size: int | None = None
@@ -229,6 +232,20 @@ class Recipe:
             steps=self.fine_tuning_steps,
             boundaries=self.fine_tuning_boundaries,
             learning_rate=self.fine_tuning_learning_rate,
+        )
+
+    def thawed(self) -> Recipe:
+        """Return the recipe with all layers of the spatial net trained, as the temporal one is."""
+        own: dict[str, Any] = {
+            "epochs": self.temporal_epochs,
+            "least_steps": self.temporal_least_steps,
+            "most_steps": self.temporal_most_steps,
+            "fine_tuning_learning_rate": self.temporal_learning_rate,
+            "dropout": self.temporal_dropout,
+        }
+        values = {name: value for name, value in own.items() if value is not None}
+        return replace(
+            self, thaws=False, frozen_stages=None, frozen_norm=(), linear_probe=(), **values
         )
 
     @property

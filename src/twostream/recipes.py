@@ -88,6 +88,7 @@ STANDARD = Recipe(
     least_crop_size=160,
     frozen_norm=("spatial",),
     frozen_stages=6,
+    thaws=True,
     classifier_std=0.001,
     linear_probe=("spatial",),
     temporal_crop_size=128,
@@ -141,7 +142,7 @@ def make_recipe(name: str, **changes: Any) -> Recipe:
         changed.setdefault("fine_tuning_steps", changed["steps"])
         changed.setdefault("epochs", None)
     if {"steps", "epochs", "temporal_epochs"} & set(changed):
-        changed.setdefault("temporal_most_steps", None)
+        changed |= {"temporal_most_steps": None, "thaws": False} | changed
     # what is said for both streams goes before the temporal net's own value
     for both in ("crop_size", "dropout", "most_steps"):
         if both in changed:

@@ -14,6 +14,7 @@ from twostream.files import write_text
 from twostream.report.measures import Accuracy, accuracy, calibration, chance, recalls
 from twostream.report.run_contents import NAMES, RunContents, part, read_run
 from twostream.report.templating import render
+from twostream.report.wording import percent
 
 CARD_NAME = "README.md"
 UNKNOWN_LICENSE = "unknown"  # the Hub's word; only who owns the clips can say more
@@ -54,6 +55,7 @@ def card(contents: RunContents, name: str, *, license_id: str = UNKNOWN_LICENSE)
         notes=[without_paths(note) for note in contents.split_notes()],
         classes=first.classes,
         begun=_begun(topics.pop("start")),
+        trained=_trained(contents),
         files=[_file(path) for path in sorted(contents.run.glob("*.safetensors"))],
         reference=NAMES[contents.reference],
         learnt=contents.learnt,
@@ -98,6 +100,17 @@ def _metadata(contents: RunContents, name: str, license_id: str, found: dict[str
         model_name=name,
         eval_results=results,
     ).to_yaml()
+
+
+def _trained(contents: RunContents) -> str:
+    """Return how many steps each net was trained for, and how many of its weights."""
+    parts = []
+    for stream, log in contents.history.items():
+        if log:
+            share = log.get("trained_share")
+            partly = f", {percent(share)} of its weights" if share and share < 1 else ""
+            parts.append(f"{log['history'][-1]['step']:.0f} ({stream}{partly})")
+    return f"{' and '.join(parts) or part(contents.settings, 'recipe').get('steps', '?')} steps"
 
 
 def _begun(start: dict[str, Any]) -> str:

@@ -98,11 +98,6 @@ class _Recipe:
     name: str | None = None
     steps: int | None = None
     batch_size: int | None = None
-    epochs: float | None = None
-    temporal_epochs: float | None = None
-    least_steps: int | None = None
-    temporal_least_steps: int | None = None
-    temporal_most_steps: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,6 +143,7 @@ class _History:
     history: tuple[dict[str, float | None], ...]
     seconds: float | None = None
     loader_wait_seconds: float | None = None
+    trained_share: float | None = None
 
 
 def part(values: Mapping[str, Any], key: str) -> dict[str, Any]:

@@ -127,7 +127,8 @@ class RunSettings:
         """Return the settings as a run goes on with them that was begun with these.
 
         What is new since then stays as it was: how data sets are read, mirror images, how the last
-        layer starts, how often a training begins again, and what small clips and few clips get.
+        layer starts, how often a training begins again and with which layers, and what small clips
+        and few clips get.
 
         Args:
             begun: its asked.json.
@@ -144,6 +145,8 @@ class RunSettings:
             recipe = replace(recipe, least_crop_size=None, temporal_least_steps=None)
         if "temporal_most_steps" not in before:
             recipe = replace(recipe, temporal_most_steps=None)
+        if "thaws" not in before:
+            recipe = replace(recipe, thaws=False)
         if "fit_clips" not in before:
             recipe = replace(recipe, fit_clips=25)
         if "fit_groups" not in before:

@@ -1,4 +1,4 @@
-"""The steps that every job is made of: choose a store, extract, train a stream, score.
+"""The steps that every job is made of: choose a store, extract, score; ``one_stream`` trains.
 
 ``train``, ``evaluate``, the library, the demo and the experiments all take these, so that what
 one of them does to a video every other does too.
@@ -17,17 +17,14 @@ from twostream.checkpoint import StreamModel
 from twostream.extraction import extract
 from twostream.extraction.frame_pairs import SAME_RATE
 from twostream.extraction.pauses import MAX_FILLED_SECONDS, known_until
-from twostream.initialise import NetSettings, initial_model
 from twostream.labels.stretch_ids import span_of, stored_id
-from twostream.loader import TrainingBatches
-from twostream.run.bout_durations import count_bouts
 from twostream.run.data_settings import common_rate
 from twostream.scoring import evaluate
 from twostream.store.clips import ClipCache, Clips, kinds_of
 from twostream.store.coding import ClipHeader, frames_of
 from twostream.store.flow_store import SETTINGS_NAME, FlowStore, Kind, StoreSettings
 from twostream.threads import ask_disk
-from twostream.training import TrainerOptions, fit, last_checkpoint, start_as_probe
+from twostream.training import TrainerOptions
 from twostream.types import (
     DatasetSplit,
     LabeledVideo,
@@ -203,75 +200,6 @@ def _unusable(video_id: str, header: ClipHeader, smallest_side: int) -> str:
             f"time after {until:.1f} s is not known: cut the video there, and label its parts"
         )
     return ""
-
-
-def train_stream(
-    net: NetSettings,
-    data: StoredSplit,
-    *,
-    layers: str = "all",
-    heads: tuple[int, ...] | None = None,
-    folder: Path | None = None,
-    options: TrainerOptions | None = None,
-    progress: Progress = no_progress,
-) -> StreamModel:
-    """Train one stream on the training side of a split (section 5).
-
-    Args:
-        net: which stream, and how it is made; one that starts from weights is fine-tuned.
-        data: the videos and their clips.
-        layers: "all", or only the "last-layer" of a net that starts from weights.
-        heads: number of classes of each data set in multi-task learning.
-        folder: checkpoints/STREAM/ and logs/STREAM/ are kept here; an unfinished training goes on
-            from them. None keeps none.
-        options: accelerator, devices, precision.
-        progress: told each few steps.
-
-    Returns:
-        The trained model, on the CPU.
-    """
-    fine_tuning = net.start.fine_tunes(net.stream)
-    recipe = net.recipe.of(net.stream)
-    if fine_tuning:
-        recipe = recipe.lasting(count_bouts(data.split.train)).fine_tuning()
-    if layers != "all":  # a last layer knows its clips after more steps no better
-        recipe = replace(recipe, most_steps=None)
-    clips = seen_by(data.clips, net.kinds)
-    options = options or TrainerOptions()
-    model = initial_model(net, data.split, clips)
-    checkpoints = folder / "checkpoints" / net.stream if folder else None
-    strange = net.start.pretrained or net.start.imagenet(net.stream)  # it knows other classes
-    probed = strange and net.stream in recipe.linear_probe
-    if probed and not (checkpoints and last_checkpoint(checkpoints)):
-        videos, device = data.split.train, options.device()
-        workers = options.workers()
-        start_as_probe(
-            model, videos, clips, device=device, loader_workers=workers, progress=progress
-        )
-    batches = TrainingBatches(
-        clips=clips,
-        videos=data.split.train,
-        temporal=net.sees,
-        seed=net.seed,
-        steps=recipe.ends[-1],
-        batch_size=recipe.batch_size,
-        crop_size=recipe.crop_size,
-        segments=recipe.segments or 1,
-        crop_scales=recipe.crop_scales,
-        flips=recipe.flips,
-        lighting=recipe.lighting,
-        heads=heads,
-    )
-    return fit(
-        model,
-        batches,
-        recipe,
-        train=layers if fine_tuning else "all",
-        options=options,
-        checkpoints=checkpoints,
-        logs=folder / "logs" / net.stream if folder else None,
-        progress=progress,
-    )
 
 
 def seen_by(clips: Clips, kinds: tuple[Kind, ...]) -> Clips:

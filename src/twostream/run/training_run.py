@@ -1,7 +1,6 @@
 """The whole job for one command: extract, train, score, fuse, report, in one RUN folder.
 
-Everything that is finished lies in the RUN folder and is not done again, so that a killed run
-continues: model files, scores of each part, checkpoints inside a training.
+What is finished lies in the RUN folder and is not done again, so that a killed run continues.
 """
 
 from __future__ import annotations
@@ -41,11 +40,12 @@ from twostream.run.description import description, outcome
 from twostream.run.flow_choice import CHOICE_NAME, TRIALS, chosen_flow, keep_the_chosen
 from twostream.run.judged_recordings import judged, settle_bouts
 from twostream.run.mirror_images import mirror_images
+from twostream.run.one_stream import train_stream
 from twostream.run.other_data import OtherData, load_others, train_with_others
 from twostream.run.readable_videos import as_made, unreadable
 from twostream.run.request import check_classes, check_request
 from twostream.run.settings import RunSettings
-from twostream.run.steps import StoredSplit, extract_split, score, store_for, train_stream
+from twostream.run.steps import StoredSplit, extract_split, score, store_for
 from twostream.scoring import load_scores, save_scores
 from twostream.store.flow_store import SETTINGS_NAME, FlowStore, Kind
 from twostream.training import TrainerOptions

@@ -233,6 +233,8 @@ class StreamTraining(LightningModule):
                 "history": self.history,
                 "seconds": round(time.perf_counter() - self.started, 3),
                 "loader_wait_seconds": round(wait, 3),
+                "learnt": round(self.learnt(), 4),
+                "trained_share": round(trained_share(self.model), 4),
             }
             write_text(self.history_path, json.dumps(summary))
 
@@ -247,6 +249,12 @@ class StreamTraining(LightningModule):
         self.history = checkpoint["history"]
         for name, value in checkpoint.get("accuracy", {}).items():
             setattr(self.accuracy, name, value.to(self.device))
+
+
+def trained_share(model: nn.Module) -> float:
+    """Return the share of a net's weights that are trained; the others keep their start."""
+    counts = [(each.numel(), each.requires_grad) for each in model.parameters()]
+    return sum(n for n, trained in counts if trained) / sum(n for n, _ in counts)
 
 
 def own_head(logits: Tensor, labels: Tensor, heads: Sequence[int]) -> Tensor:
