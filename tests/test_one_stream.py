@@ -35,7 +35,7 @@ RECIPE = replace(
     warmup_steps=2,
     epochs=0.1,
     least_steps=10,
-    temporal_epochs=0.1,
+    temporal_epochs=12,  # 12 steps of the 4 clips
     temporal_least_steps=10,
     temporal_most_steps=None,
 )
@@ -44,6 +44,7 @@ RECIPE = replace(
 @pytest.fixture(scope="module")
 def stored(few_data: Path, tmp_path_factory: pytest.TempPathFactory) -> StoredSplit:
     split = load_dataset(few_data).split(seed=0)
+    assert len(split.train) == 4
     store = RECIPE.stored(fps=25.0)
     root = tmp_path_factory.mktemp("store")
     return extract_split(split, root, store, kinds=("rgb",), smallest_side=32)
@@ -143,3 +144,22 @@ def test_only_a_recipe_that_says_so_trains_anew() -> None:
         assert getattr(own, name) == getattr(as_temporal, name), name
     assert own.crop_size == 224 and as_temporal.crop_size == 128
     assert make_recipe("standard", dropout=0.4).thawed().dropout == 0.4
+
+
+def test_few_clips_are_not_trained_on_anew(stored: StoredSplit, tmp_path: Path) -> None:
+    recipe = replace(RECIPE, temporal_least_steps=13)
+    train_stream(spatial(recipe), stored, folder=tmp_path, options=CPU)
+    assert [path.name for path in (tmp_path / "logs").iterdir()] == ["spatial"]
+
+
+@pytest.mark.parametrize("anew", [True, False])
+def test_nets_of_folds_are_trained_as_the_runs_own(
+    stored: StoredSplit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, anew: bool
+) -> None:
+    monkeypatch.setattr(one_stream, "LEARNT", 0.8 if anew else 0.0)
+    train_stream(spatial(), stored, folder=tmp_path, like=tmp_path, options=CPU)
+    monkeypatch.setattr(one_stream, "LEARNT", 0.0 if anew else 1.1)
+    fold = tmp_path / "cross-fitting" / "fold-1"
+    train_stream(spatial(), stored, folder=fold, like=tmp_path, options=CPU)
+    assert (kept(fold, "spatial")["trained_share"] == 1) is anew
+    assert [path.name for path in (fold / "logs").iterdir()] == ["spatial"]

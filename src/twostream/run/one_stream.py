@@ -18,7 +18,7 @@ from twostream.recipe import LITE
 from twostream.run.bout_durations import count_bouts
 from twostream.run.steps import StoredSplit, seen_by
 from twostream.training import LEARNT, TrainerOptions, fit, last_checkpoint, start_as_probe
-from twostream.types import Progress, no_progress
+from twostream.types import Progress, Stream, no_progress
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +30,7 @@ def train_stream(
     layers: str = "all",
     heads: tuple[int, ...] | None = None,
     folder: Path | None = None,
+    like: Path | None = None,
     options: TrainerOptions | None = None,
     progress: Progress = no_progress,
 ) -> StreamModel:
@@ -42,6 +43,7 @@ def train_stream(
         heads: number of classes of each data set in multi-task learning.
         folder: checkpoints/STREAM/ and logs/STREAM/ are kept here; an unfinished training goes on
             from them. None keeps none.
+        like: the folder of the run that this net serves: nets of its folds are trained as its own.
         options: accelerator, devices, precision.
         progress: told each few steps.
 
@@ -49,25 +51,44 @@ def train_stream(
         The trained model, on the CPU.
     """
     options = options or TrainerOptions()
-    if layers != "all" or net.stream != "spatial" or not net.recipe.thaws:
+    if like and folder != like:
+        whole = _aside(like, net.stream).is_dir()
+        recipe = net.recipe.thawed() if whole else replace(net.recipe, thaws=False)
+        net = replace(net, recipe=recipe)
+    if layers != "all" or not _may_thaw(net, count_bouts(data.split.train)):
         return _train(net, data, layers, heads, folder, options, progress)
     with _kept(folder) as place:
-        logs, checkpoints = place / "logs", place / "checkpoints"
-        aside = logs / f"{net.stream}-frozen"
+        logs, aside = place / "logs" / net.stream, _aside(place, net.stream)
         if not aside.is_dir():
             model = _train(net, data, layers, heads, place, options, progress)
-            share = read_json(logs / net.stream / "history.json")["learnt"]
+            share = read_json(logs / "history.json")["learnt"]
             if share >= LEARNT or not model.spec.architecture.startswith(LITE):
                 return model
             # in this order: logs that lie aside say that the checkpoints are of the second training
-            shutil.rmtree(checkpoints / net.stream)
-            (logs / net.stream).replace(aside)
+            shutil.rmtree(place / "checkpoints" / net.stream)
+            logs.replace(aside)
             logger.info(
                 f"{net.stream}: with its first {net.recipe.frozen_stages} stages frozen "
                 f"{100 * share:.0f}% of training samples are right, so all layers are trained, anew"
             )
         thawed = replace(net, recipe=net.recipe.thawed())
         return _train(thawed, data, layers, heads, place, options, progress)
+
+
+def _aside(folder: Path, stream: Stream) -> Path:
+    """Return where the logs of the first training lie when a net is trained anew."""
+    return folder / "logs" / f"{stream}-frozen"
+
+
+def _may_thaw(net: NetSettings, clips: int) -> bool:
+    """Tell whether a net may be trained anew: from so many clips that it need not draw them more.
+
+    With fewer all layers would take several times the minutes of all else (docs/method.md).
+    """
+    if net.stream != "spatial" or not net.recipe.thaws:
+        return False
+    enough = replace(net.recipe.thawed(), least_steps=None).lasting(clips).fine_tuning_steps
+    return enough >= (net.recipe.thawed().least_steps or 1)
 
 
 @contextmanager

@@ -306,8 +306,7 @@ class TrainingRun:
         self, stream: Stream, data: StoredSplit, folder: Path, others: Sequence[StoredSplit]
     ) -> StreamModel:
         """Train a stream, or take the model file where it is finished."""
-        path = folder / f"{stream}.safetensors"
-        if path.is_file():
+        if (path := folder / f"{stream}.safetensors").is_file():
             return load_model(path)
         train = partial(self.trained, stream)
         if stream == "temporal" and others:
@@ -335,6 +334,7 @@ class TrainingRun:
                 layers=self.settings.train,
                 heads=heads,
                 folder=folder,
+                like=self.out,
                 options=self.options,
                 progress=self.progress,
             )
