@@ -33,6 +33,7 @@ PIECE_SECONDS = 2.0  # as the windows of a time line
 SHORTEST_SECONDS = 0.2  # of a piece; what is left of a bout between others may be shorter
 TOGETHER_SECONDS = 10.0  # that labels hold at once, to be learnt together
 BLOCKS, GAP_SECONDS = 6, 2.0  # of a recording that stands alone
+SLACK_SECONDS = 0.5  # that labels may reach beyond what a video says that it lasts
 
 LabelSet = frozenset[str]
 _OTHER: LabelSet = frozenset([OTHER])
@@ -107,6 +108,7 @@ def read_recordings(
         DataError: a video is missing, or nothing is labelled.
     """
     found, notes = videos_of(labels, place, missing)
+    notes += _on_watched(found)
     stretches = {each.video_id: stretches_of(each.recording, each.seconds) for each in found}
     if disputes and (shared := shared_labels(labels)):
         stretches, note = _undisputed(found, stretches, shared)
@@ -132,6 +134,11 @@ def read_recordings(
         videos += own
         sides[each.recording.split] += own
     given, odd = given_by_side(sides)
+    if given and (aside := [each.video_id for each in found if not each.recording.split]):
+        odd.append(
+            f"{len(aside)} of {len(found)} recordings have no split value and are on neither side: "
+            f"{', '.join(aside[:3])}{', ...' if len(aside) > 3 else ''}"
+        )
     return Dataset(
         name=place.stem,
         kind=RECORDINGS,
@@ -285,7 +292,7 @@ def videos_of(labels: Labels, place: Path, missing: Missing) -> tuple[list[_Foun
         if path is None:
             gone.append(name)
             continue
-        seconds = recording.seconds or _claimed_seconds(path, recording)
+        seconds = _claimed_seconds(path, recording)
         found.append(_Found(path, video_id_of(folder, path), seconds, recording))
     names = defaultdict[Path, list[str]](list)
     for each in found:
@@ -299,11 +306,14 @@ def videos_of(labels: Labels, place: Path, missing: Missing) -> tuple[list[_Foun
     said += f" ({', '.join(gone[:3])}{', ...' if len(gone) > 3 else ''})" if gone else ""
     if gone and (missing == "refuse" or not found):
         raise DataError(f"{said}: put them beside it, or leave them out with --skip-unreadable")
-    return found, [f"{said}: they are left out"] if gone else []
+    return found, [*([f"{said}: they are left out"] if gone else []), *_beyond(found, place)]
 
 
 def _claimed_seconds(path: Path, recording: Recording) -> float:
-    """Return how long a video says that it is; 0 says nothing, then as long as its last bout."""
+    """Return how long a video lasts: as its labels say, unless it says itself that it is shorter.
+
+    Where neither says anything it is as long as its last bout.
+    """
     from twostream.video import VideoReader
 
     try:
@@ -311,4 +321,53 @@ def _claimed_seconds(path: Path, recording: Recording) -> float:
             claimed = reader.claimed_seconds
     except VideoError:
         claimed = 0.0  # extraction says what is wrong with it
+    told = recording.seconds or 0.0
+    if told and not 0 < claimed < told - SLACK_SECONDS:
+        return told
     return claimed or max((bout.end_seconds for bout in recording.bouts), default=0.0)
+
+
+def _on_watched(found: Sequence[_Found]) -> list[str]:
+    """Say where bouts lie beside the watched time: the label of a row may have been forgotten."""
+    odd = []
+    for each in found:
+        watched = each.recording.watched or ()
+        spans = [(bout.start_seconds, bout.end_seconds) for bout in each.recording.bouts]
+        if watched and any(length(without([span], watched)) for span in spans):
+            odd.append(f"{each.video_id} ({length(watched):.1f} s)")
+    if not odd:
+        return []
+    return [
+        f"bouts lie outside of what was watched, beside which nothing else is used: in {len(odd)} "
+        f"of {len(found)} recordings ({', '.join(odd[:3])}{', ...' if len(odd) > 3 else ''}): a "
+        "row of times without a label says what was watched, is a label missing?"
+    ]
+
+
+def _beyond(found: Sequence[_Found], place: Path) -> list[str]:
+    """Say which bouts reach beyond the end of their videos.
+
+    Raises:
+        DataError: most of them lie there, as where times are not in seconds.
+    """
+    after, cut, count = list[str](), list[str](), 0
+    for each in found:
+        for bout in each.recording.bouts:
+            count += 1
+            name = f"{bout.label} at {bout.start_seconds:g} s of {each.video_id}"
+            if bout.start_seconds >= each.seconds + SLACK_SECONDS * bout.is_point:
+                after.append(f"{name}, which lasts {each.seconds:.1f} s")
+            elif bout.end_seconds > each.seconds + SLACK_SECONDS:
+                cut.append(f"{name}, which lasts {each.seconds:.1f} s")
+    if 2 * len(after) > count:
+        raise DataError(
+            f"{place}: {len(after)} of {count} bouts begin after the end of their video "
+            f"({after[0]}): times must be seconds, are these frames or milliseconds?"
+        )
+    whats = ("begin after the end of their video and are left out", "are cut at the end of theirs")
+    return [
+        f"{len(bouts)} of {count} bouts {what} ({'; '.join(bouts[:3])}"
+        f"{'; ...' if len(bouts) > 3 else ''}): are their times seconds of this video?"
+        for what, bouts in zip(whats, (after, cut), strict=True)
+        if bouts
+    ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +26,9 @@ LABELS = (
 SPLITS = ("subset", "set", "partition")
 # People often mean these as groups. They are not taken for them: too many clips would stand apart.
 GROUPS = ("subject", "person", "participant", "animal", "individual", "actor", "session", "source")
+_START = re.compile(r"(t|time)?[-_ ]*(start|begin|onset|from)([-_ ].*|time|frame|s)?")
+_END = re.compile(r"(t|time)?[-_ ]*(end|stop|offset|to)([-_ ].*|time|frame|s)?")
+_NUMBERED = re.compile(r"[-_ ]?(id|number|name)$")
 _SEP = re.compile(r'\s*"?sep=(.)"?[,;\s]*', re.IGNORECASE)
 
 
@@ -60,7 +63,7 @@ def find_columns(file: Path, text: str, *, reading: Reading) -> Columns | None:
         reading: how.
 
     Raises:
-        DataError: two columns for one split.
+        DataError: two columns for one split, or columns of when a label starts and ends.
     """
     lines = text.split("\n")
     first = next((i for i, line in enumerate(lines) if line.strip()), 0)
@@ -78,18 +81,16 @@ def find_columns(file: Path, text: str, *, reading: Reading) -> Columns | None:
         path = next((name for name in PATHS if name in names), None)
         label = next((name for name in LABELS if name in names), None)
         if path and label:
+            if reading.spans_refused:
+                _refuse_spans(file, names)
             splits = _split_columns(file, names, numbered=reading.lists_inside)
             notes = []
             if (path, label) != ("path", "label"):
                 notes.append(f"the columns {path} and {label} are read as path and label")
-            if "group" not in names and (meant := [name for name in GROUPS if name in names]):
-                notes.append(
-                    f"the column {meant[0]} is not used: call it group where clips of one "
-                    f"{meant[0]} are to stand on one side of a split"
-                )
             if reading.other_names and not splits:
                 splits, said = _other_split(names, lines[first + 1 :], delimiter, reading)
                 notes += said
+            notes += _on_unused(names, {path, label, "group", *SPLITS, *splits.values()})
             return Columns(
                 delimiter=delimiter,
                 header_line=first + 1,
@@ -100,6 +101,38 @@ def find_columns(file: Path, text: str, *, reading: Reading) -> Columns | None:
                 notes=tuple(notes),
             )
     return None
+
+
+def _refuse_spans(file: Path, names: Sequence[str]) -> None:
+    """Raise a DataError where columns say from when to when a label holds."""
+    spans = [name for name in names if _START.fullmatch(name) or _END.fullmatch(name)]
+    if any(map(_START.fullmatch, spans)) and any(map(_END.fullmatch, spans)):
+        raise DataError(
+            f"{file} seems to say from when to when its labels hold (columns {', '.join(spans)}), "
+            "and clips in a list are labelled whole: for labels in time the header must name "
+            "path,label,start,end, with times in seconds; if the files are the clips themselves, "
+            "take these columns out"
+        )
+
+
+def _on_unused(names: Sequence[str], used: Set[str]) -> list[str]:
+    """Say which columns nothing is made of."""
+    notes = []
+    unused = [name for name in names if name and name not in used]
+    if "group" not in names and (meant := [name for name in unused if _may_group(name)]):
+        unused.remove(meant[0])
+        notes.append(
+            f"the column {meant[0]} is not used: call it group where clips of one "
+            f"{_NUMBERED.sub('', meant[0])} are to stand on one side of a split"
+        )
+    if unused:
+        is_are = "column {} is" if len(unused) == 1 else "columns {} are"
+        notes.append(f"the {is_are.format(', '.join(unused))} not used")
+    return notes
+
+
+def _may_group(name: str) -> bool:
+    return _NUMBERED.sub("", name) in GROUPS
 
 
 def _cells(header: str, delimiter: str) -> list[str]:

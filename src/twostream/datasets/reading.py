@@ -11,7 +11,7 @@ from typing import Self
 
 from twostream.foreign import is_foreign, was_foreign
 
-READING = 7  # today's
+READING = 8  # today's
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +35,8 @@ class Reading:
         labels_together: labels that often hold at once are a class (from 5 on).
         sides_beside_lists: train/ and test/ are no classes of UCF-101 and HMDB-51 (from 4 on).
         disputes: time in which two annotators contradict each other is left out (from 7 on).
+        spans_refused: a list of clips with columns of starts and ends is refused: it is labels in
+            time under other names (from 8 on).
         slips_of_sides: trian/ and Test_set/ are no classes: they are refused (from 6 on).
     """
 
@@ -51,6 +53,7 @@ class Reading:
     labels_together: bool = True
     slips_of_sides: bool = True
     disputes: bool = True
+    spans_refused: bool = True
 
     @classmethod
     def of(cls, number: int) -> Self:
@@ -69,6 +72,7 @@ class Reading:
             labels_together=number > 4,
             slips_of_sides=number > 5,
             disputes=number > 6,
+            spans_refused=number > 7,
         )
 
     def passes(self, folder: str) -> bool:

@@ -23,6 +23,7 @@ _CLOCK = re.compile(r"(?:(\d{1,6}):)?(\d{1,6}):(\d{1,6}(?:[.,]\d*)?)")
 _NUMBER = re.compile(r"[+-]?(?:\d+[.,]?\d*|[.,]\d+)(?:[eE][+-]?\d{1,3})?")
 _CONFIDENCE = re.compile(r"confidence (\d+(?:\.\d+)?)(?:;|$)")
 _FORMULA = re.compile(r"'*[=+\-@]")
+_SEP = re.compile(r'\s*"?sep=(.)"?[,;\s]*', re.IGNORECASE)
 _FIRST_OBJECT = re.compile(r"\s*\[\s*\{")
 _GZIP = b"\x1f\x8b"  # what its files begin with
 
@@ -177,18 +178,20 @@ def a_number(value: Any) -> float | None:
 def named_rows(
     path: Path, text: str, delimiter: str, names: Sequence[str], columns: Sequence[str]
 ) -> Iterator[tuple[str, dict[str, str]]]:
-    """Yield ("line 3", column -> text) of each row below a table's first line.
+    """Yield ("line 3", column -> text) of each row below a table's header.
 
     Args:
-        path, text, delimiter: of the table, its first line included.
+        path, text, delimiter: of the table, its header included.
         names: what the columns are called, in their order.
         columns: that every row has, "" where the table has none of it.
 
     Raises:
         DataError: not readable as CSV, or a row that is longer than the header.
     """
-    for line, cells in read_rows(path, text.partition("\n")[2], delimiter):
-        where = f"line {line + 1}"
+    header = len(_header(text)[0]) + 1
+    below = text.split("\n", header)[header:]
+    for line, cells in read_rows(path, below[0] if below else "", delimiter):
+        where = f"line {line + header}"
         if len(cells) > len(names):
             raise DataError(
                 f"{path}, {where}: {len(cells)} columns, but the header has {len(names)}: put "
@@ -213,13 +216,17 @@ def read_rows(path: Path, text: str, delimiter: str) -> Iterator[tuple[int, list
         raise DataError(f"{path}, line {reader.line_num}: not readable as CSV: {error}") from error
 
 
-def first_cells(start: str, delimiters: str = ",;\t") -> tuple[str, list[str]]:
-    """Return the delimiter and the stripped cells of a table's first line: the most cells win.
+def first_cells(start: str, delimiters: str = ",;\t|") -> tuple[str, list[str]]:
+    """Return the delimiter and the stripped cells of a table's header: the most cells win.
 
-    >>> first_cells("path;label\\na,b;c")
-    (';', ['path', 'label'])
+    The header is the first line that is not empty, nor Excel's word for the delimiter.
+
+    >>> first_cells("\\npath;label\\na,b;c"), first_cells("sep=;\\npath,x;label")
+    ((';', ['path', 'label']), (';', ['path,x', 'label']))
     """
-    line = start.partition("\n")[0]
+    above, line = _header(start)
+    if told := [each[1] for each in map(_SEP.fullmatch, above) if each]:
+        delimiters = told[-1]
     best = (delimiters[0], [line.strip()])
     for delimiter in delimiters:
         try:
@@ -229,6 +236,17 @@ def first_cells(start: str, delimiters: str = ",;\t") -> tuple[str, list[str]]:
         if len(cells) > len(best[1]):
             best = (delimiter, [cell.strip() for cell in cells])
     return best
+
+
+def _header(text: str) -> tuple[list[str], str]:
+    """Return the lines above a table's header, and the header."""
+    above: list[str] = []
+    for line in io.StringIO(text, newline="\n"):
+        line = line.rstrip("\n")
+        if line.strip() and not _SEP.fullmatch(line):
+            return above, line
+        above.append(line)
+    return above, ""
 
 
 def table_text(rows: Sequence[Sequence[object]], delimiter: str = ",") -> str:
