@@ -128,3 +128,9 @@ def test_a_forgotten_label_is_asked_for(folder: Path) -> None:
     labels(folder, "a.mp4,walk,1,5", "a.mp4,,6,7", "b.mp4,walk,1,5", "b.mp4,,0,12")
     said = [note for note in load_dataset(folder).notes if "is a label missing?" in note]
     assert len(said) == 1 and "in 1 of 2 recordings (a.mp4 (1.0 s))" in said[0]
+
+
+def test_a_video_of_another_suffix_is_said(folder: Path) -> None:
+    labels(folder, "a.avi,walk,1,5", "old/b.mp4,walk,1,5", "c,walk,1,5")
+    (note,) = (note for note in load_dataset(folder).notes if "suffix" in note)
+    assert note.startswith("1 videos have") and note.endswith("same: a.mp4 for a.avi")

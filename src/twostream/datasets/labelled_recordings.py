@@ -10,16 +10,15 @@ from __future__ import annotations
 import os
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import chain, pairwise
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 
 import numpy as np
 
 from twostream.datasets.dataset import RECORDINGS, Dataset
+from twostream.datasets.found_recordings import FoundRecording, videos_of
 from twostream.datasets.label_spans import Said, disputed, label_spans, shared_labels
-from twostream.datasets.listed_files import ListedFiles
-from twostream.datasets.lists import Missing, video_id_of
+from twostream.datasets.lists import Missing
 from twostream.datasets.time_spans import length, within, without
 from twostream.datasets.video_folders import given_by_side
 from twostream.foreign import is_foreign
@@ -27,26 +26,15 @@ from twostream.labels import FORMATS, Labels, Recording, read_labels
 from twostream.labels.label_text import text_start
 from twostream.labels.recordings import OTHER, Span, joined
 from twostream.labels.stretch_ids import span_id
-from twostream.types import VIDEO_SUFFIXES, DataError, LabeledVideo, VideoError
+from twostream.types import VIDEO_SUFFIXES, DataError, LabeledVideo
 
 PIECE_SECONDS = 2.0  # as the windows of a time line
 SHORTEST_SECONDS = 0.2  # of a piece; what is left of a bout between others may be shorter
 TOGETHER_SECONDS = 10.0  # that labels hold at once, to be learnt together
 BLOCKS, GAP_SECONDS = 6, 2.0  # of a recording that stands alone
-SLACK_SECONDS = 0.5  # that labels may reach beyond what a video says that it lasts
 
 LabelSet = frozenset[str]
 _OTHER: LabelSet = frozenset([OTHER])
-
-
-@dataclass(frozen=True)
-class _Found:
-    """A recording whose video is there."""
-
-    path: Path
-    video_id: str
-    seconds: float
-    recording: Recording
 
 
 def labels_in(place: Path) -> Labels | None:
@@ -181,7 +169,7 @@ def stretches_of(recording: Recording, seconds: float) -> dict[LabelSet, tuple[S
 
 
 def _undisputed(
-    found: Sequence[_Found],
+    found: Sequence[FoundRecording],
     stretches: Mapping[str, dict[LabelSet, tuple[Span, ...]]],
     shared: Mapping[tuple[str, str], frozenset[Said]],
 ) -> tuple[dict[str, dict[LabelSet, tuple[Span, ...]]], str]:
@@ -201,7 +189,7 @@ def _undisputed(
 
 def _class_names(
     labels: Labels,
-    found: Sequence[_Found],
+    found: Sequence[FoundRecording],
     stretches: Mapping[str, Mapping[LabelSet, Sequence[Span]]],
     *,
     together: bool,
@@ -258,7 +246,11 @@ def _on_several(
 
 
 def _pieces(
-    found: _Found, stretches: Mapping[str, Sequence[Span]], classes: Sequence[str], *, alone: bool
+    found: FoundRecording,
+    stretches: Mapping[str, Sequence[Span]],
+    classes: Sequence[str],
+    *,
+    alone: bool,
 ) -> list[LabeledVideo]:
     """Cut stretches into pieces; of a recording that stands ``alone`` the gaps are left out."""
     group, videos = found.recording.group or found.video_id, []
@@ -281,53 +273,7 @@ def _pieces(
     return videos
 
 
-def videos_of(labels: Labels, place: Path, missing: Missing) -> tuple[list[_Found], list[str]]:
-    """Find the videos of recordings, and their lengths."""
-    folder = place if place.is_dir() else place.parent
-    files, found, gone = ListedFiles(folder), [], []
-    for recording in labels.recordings:
-        name = recording.video or place.stem
-        path = files.named(name) or files.like(name) or files.like(Path(name).name)
-        path = path or files.like(PureWindowsPath(name).name)  # written on another system
-        if path is None:
-            gone.append(name)
-            continue
-        seconds = _claimed_seconds(path, recording)
-        found.append(_Found(path, video_id_of(folder, path), seconds, recording))
-    names = defaultdict[Path, list[str]](list)
-    for each in found:
-        names[each.path].append(each.recording.video)
-    if twice := next((path for path, called in names.items() if len(called) > 1), None):
-        raise DataError(
-            f"{place}: {' and '.join(names[twice][:3])} would both be {twice}, the only file of "
-            "that name: put each video where its name says, or keep one"
-        )
-    said = f"{len(gone)} of the {len(labels.recordings)} videos of {place} are not there"
-    said += f" ({', '.join(gone[:3])}{', ...' if len(gone) > 3 else ''})" if gone else ""
-    if gone and (missing == "refuse" or not found):
-        raise DataError(f"{said}: put them beside it, or leave them out with --skip-unreadable")
-    return found, [*([f"{said}: they are left out"] if gone else []), *_beyond(found, place)]
-
-
-def _claimed_seconds(path: Path, recording: Recording) -> float:
-    """Return how long a video lasts: as its labels say, unless it says itself that it is shorter.
-
-    Where neither says anything it is as long as its last bout.
-    """
-    from twostream.video import VideoReader
-
-    try:
-        with VideoReader(path) as reader:
-            claimed = reader.claimed_seconds
-    except VideoError:
-        claimed = 0.0  # extraction says what is wrong with it
-    told = recording.seconds or 0.0
-    if told and not 0 < claimed < told - SLACK_SECONDS:
-        return told
-    return claimed or max((bout.end_seconds for bout in recording.bouts), default=0.0)
-
-
-def _on_watched(found: Sequence[_Found]) -> list[str]:
+def _on_watched(found: Sequence[FoundRecording]) -> list[str]:
     """Say where bouts lie beside the watched time: the label of a row may have been forgotten."""
     odd = []
     for each in found:
@@ -341,33 +287,4 @@ def _on_watched(found: Sequence[_Found]) -> list[str]:
         f"bouts lie outside of what was watched, beside which nothing else is used: in {len(odd)} "
         f"of {len(found)} recordings ({', '.join(odd[:3])}{', ...' if len(odd) > 3 else ''}): a "
         "row of times without a label says what was watched, is a label missing?"
-    ]
-
-
-def _beyond(found: Sequence[_Found], place: Path) -> list[str]:
-    """Say which bouts reach beyond the end of their videos.
-
-    Raises:
-        DataError: most of them lie there, as where times are not in seconds.
-    """
-    after, cut, count = list[str](), list[str](), 0
-    for each in found:
-        for bout in each.recording.bouts:
-            count += 1
-            name = f"{bout.label} at {bout.start_seconds:g} s of {each.video_id}"
-            if bout.start_seconds >= each.seconds + SLACK_SECONDS * bout.is_point:
-                after.append(f"{name}, which lasts {each.seconds:.1f} s")
-            elif bout.end_seconds > each.seconds + SLACK_SECONDS:
-                cut.append(f"{name}, which lasts {each.seconds:.1f} s")
-    if 2 * len(after) > count:
-        raise DataError(
-            f"{place}: {len(after)} of {count} bouts begin after the end of their video "
-            f"({after[0]}): times must be seconds, are these frames or milliseconds?"
-        )
-    whats = ("begin after the end of their video and are left out", "are cut at the end of theirs")
-    return [
-        f"{len(bouts)} of {count} bouts {what} ({'; '.join(bouts[:3])}"
-        f"{'; ...' if len(bouts) > 3 else ''}): are their times seconds of this video?"
-        for what, bouts in zip(whats, (after, cut), strict=True)
-        if bouts
     ]

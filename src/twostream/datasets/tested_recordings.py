@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from twostream.datasets.dataset import RECORDINGS, Dataset
-from twostream.datasets.labelled_recordings import BLOCKS, GAP_SECONDS, labels_in, videos_of
+from twostream.datasets.found_recordings import videos_of
+from twostream.datasets.labelled_recordings import BLOCKS, GAP_SECONDS, labels_in
 from twostream.datasets.time_spans import without
 from twostream.labels import Labels
 from twostream.labels.recordings import OTHER, Span, joined

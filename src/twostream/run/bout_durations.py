@@ -9,7 +9,8 @@ from pathlib import Path
 
 from twostream.bout_model import BoutModel, learn, read_bouts, write_bouts
 from twostream.datasets import Dataset, labels_in
-from twostream.datasets.labelled_recordings import stretches_of, videos_of
+from twostream.datasets.found_recordings import videos_of
+from twostream.datasets.labelled_recordings import stretches_of
 from twostream.labels.recordings import Span, joined
 from twostream.labels.stretch_ids import span_of, stored_id
 from twostream.run.bout_evidence import HeldOut, chosen_evidence
