@@ -53,6 +53,18 @@ def test_convert_writes_every_format_and_says_what_is_lost(
         assert labels == read_labels(table) and result["lost"] == []
 
 
+def test_a_rate_that_is_not_used_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = tmp_path / "labels.csv"
+    table.write_text("path,label,start,end,seconds,fps\na.mp4,walk,1,2,4,10\n")
+    assert run(["convert", str(table), "--to", "frames", "--fps", "25"]) == 0
+    said = " ".join(capsys.readouterr().err.split())
+    assert "--fps 25 is for recordings whose rate is not known: 1 of 1 are" in said
+    rows = (tmp_path / "labels-frames.csv").read_text().splitlines()
+    assert len(rows) == 41
+
+
 def test_a_default_name_replaces_nothing(
     table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -56,6 +56,12 @@ def convert(
     labels = read_labels(source, given, fps=fps)
     for note in labels.notes:
         shown.say(note)
+    told = [each for each in labels.recordings if fps and each.fps and abs(each.fps - fps) > 1e-6]
+    if told:
+        shown.say(
+            f"--fps {fps:g} is for recordings whose rate is not known: {len(told)} of "
+            f"{len(labels.recordings)} are of the rate in LABELS ({told[0].fps:g} frames/s)"
+        )
     apart = not holds.several and len(labels.recordings) > 1
     target = out or _beside(source, "" if apart else holds.suffixes[0], to)
     if target.resolve() == source.resolve():
