@@ -19,7 +19,7 @@ import numpy as np
 from twostream.datasets.dataset import RECORDINGS, Dataset
 from twostream.datasets.label_spans import Said, disputed, label_spans, shared_labels
 from twostream.datasets.listed_files import ListedFiles
-from twostream.datasets.lists import Missing, video_id_of
+from twostream.datasets.lists import Missing, name_of, video_id_of
 from twostream.datasets.time_spans import length, within, without
 from twostream.datasets.video_folders import given_by_side
 from twostream.foreign import is_foreign
@@ -133,7 +133,7 @@ def read_recordings(
         sides[each.recording.split] += own
     given, odd = given_by_side(sides)
     return Dataset(
-        name=place.stem,
+        name=name_of(place),
         kind=RECORDINGS,
         root=place,
         classes=classes,
