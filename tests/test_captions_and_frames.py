@@ -146,6 +146,60 @@ def test_frames_are_times_at_their_rate(tmp_path: Path) -> None:
     assert (recording.video, recording.fps, recording.seconds) == ("mouse.avi", 25, 0.2)
 
 
+@pytest.mark.parametrize(
+    ("numbers", "words"),
+    [
+        ("0 10 20", "line 3: expected frame 1, got 10: there must be a row for each frame"),
+        ("2 1 0", "line 2: expected frame 0, got 2"),
+        ("1 2 4", "line 4: expected frame 3, got 4"),
+        ("0 1 1", "line 4: expected frame 2, got 1"),
+        ("0 x 2", "line 3: expected frame 1, got x"),
+    ],
+)
+def test_frames_that_are_not_numbered_one_by_one_are_refused(
+    numbers: str, words: str, tmp_path: Path
+) -> None:
+    rows = [f"{number},1,0" for number in numbers.split()]
+    (path := tmp_path / "a.csv").write_text("\n".join(["frame,walk,jump", *rows]))
+    with pytest.raises(DataError, match=words):
+        read_labels(path, fps=25)
+
+
+@pytest.mark.parametrize("numbers", ["0 1 2", "1 2 3", "0.0 1.0 2.0", "a.png b.png c.png"])
+def test_frames_may_be_numbered_from_0_or_1(numbers: str, tmp_path: Path) -> None:
+    rows = [f"{number},{i},0" for i, number in zip((0, 1, 1), numbers.split(), strict=True)]
+    (path := tmp_path / "a.csv").write_text("\n".join([",walk,jump", *rows]))
+    assert read_labels(path, fps=10).recordings[0].bouts == (Bout(0.1, 0.3, "walk"),)
+
+
+def test_labels_of_a_copy_at_another_rate_are_told(tmp_path: Path) -> None:
+    """120 frames of 10 a second, beside the video of 25: 12 s were taken for 4.8."""
+    for name in ("a", "b"):
+        write_timed(tmp_path / f"{name}.mp4", [i / 25 for i in range(300)])
+    table, feral = tmp_path / "a.csv", tmp_path / "feral.json"
+    said = "has 120 labelled frames, which at 25 a second are 4.8 s, and lasts 12.0 s"
+    for rows, fps, told in (
+        (120, None, True),
+        (120, 10, False),
+        (300, None, False),
+        (298, None, False),
+        (300, 10, True),
+    ):
+        table.write_text("\n".join([",walk", *(f"{i},{int(i < 50)}" for i in range(rows))]))
+        frames = [int(i < 50) for i in range(rows)]
+        names = {"0": "other", "1": "walk"}
+        of_videos = {"a.mp4": frames, "b.mp4": frames, "gone.mp4": frames}
+        body = {"is_multilabel": False, "class_names": names, "labels": of_videos, "splits": {}}
+        if fps is None:
+            del of_videos["gone.mp4"]
+        feral.write_text(json.dumps(body))
+        one, several = (read_labels(path, fps=fps).notes for path in (table, feral))
+        assert len(one) == len(several) == int(told)
+        if told and fps is None:
+            assert one[0].startswith(f"{table}: a.mp4 {said}: if a copy at another rate")
+            assert several[0].startswith(f"{feral}: a.mp4 {said} (and 1 more videos likewise): if")
+
+
 def test_minutes_of_frames_at_29_97_end_where_the_video_does(tmp_path: Path) -> None:
     end = 8_991 / 29.97  # frames of five minutes; at 30 a second it would be 0.3 s less
     labels = Labels((Recording("", (Bout(299.95, end, "walk"),), end, 29.97),), ("walk",))

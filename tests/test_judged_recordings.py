@@ -181,3 +181,12 @@ def test_what_cannot_be_compared_is_said_and_costs_no_run(
 def test_clips_have_no_time_lines(run: Run, tmp_path: Path) -> None:
     run.data = Dataset("clips", "CSV", tmp_path, ("a", "b"), run.data.videos)
     assert run.judge() is None and run.asked == []
+
+
+def test_recordings_are_called_after_what_tells_them_apart(tmp_path: Path) -> None:
+    """A file labels.csv is of its folder, as lists are; a folder's name may have points."""
+    (folder := tmp_path / "site.2024-01").mkdir()
+    write(folder / "a.mp4", 4)
+    file = labels(folder, "a.mp4,walk,0,2")
+    assert load_dataset(file).name == load_dataset(folder).name == "site.2024-01"
+    assert load_dataset(file.rename(folder / "night.2.csv")).name == "night.2"

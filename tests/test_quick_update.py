@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from shutil import copy, copytree
 from typing import Any
 
 import cv2
@@ -14,7 +15,8 @@ import pytest
 from timed_clips import paused, write_timed
 from twostream.__main__ import run
 from twostream.checkpoint import StreamModel
-from twostream.datasets import Dataset
+from twostream.datasets import Dataset, load_dataset
+from twostream.datasets.kept_videos import keep_videos
 from twostream.files import PROBED
 from twostream.hub import push
 from twostream.judging import compare_labels
@@ -36,8 +38,8 @@ from twostream.recipes import make_recipe
 from twostream.report.run_contents import read_run
 from twostream.run import RunSettings, evaluate_run
 from twostream.run.probed_run import _looks_at, probe_run
-from twostream.run.quick_update import FeaturesOf, UpdatePlace, update_run
-from twostream.types import DataError, LabeledVideo, ModelError, RunError, UsageError
+from twostream.run.quick_update import FeaturesOf, UpdatePlace, trained_on, update_run
+from twostream.types import DataError, DatasetSplit, LabeledVideo, ModelError, RunError, UsageError
 from twostream.video import VideoWriter
 from untrained import INPUTS, SETTINGS, make_model, make_models, save_run
 
@@ -267,6 +269,40 @@ def test_the_verb_updates_from_run_to_run(
     assert run(["update", str(folder), "--run", str(base), "--out", str(first)]) == 1
     assert "holds a run: choose another --out" in capsys.readouterr().err
     assert run(["predict", str(second), str(folder / "a.mp4"), "--timeline"]) == 0
+
+
+def test_what_the_labels_mark_test_is_not_learnt_from(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The update of a, b and of c, which is tested, is that of a and b alone.
+
+    At the second one the networks are known to be trained on a.
+    """
+    rows = (folder / "labels.csv").read_text().splitlines()
+    sides = {"a.mp4": "train", "b.mp4": "train", "c.mp4": "test"}
+    split = [f"{rows[0]},split", *(f"{row},{sides[row.split(',')[0]]}" for row in rows[1:])]
+    apart = [row for row in rows if not row.startswith("c.mp4")]
+    mine = copytree(folder, tmp_path / "mine")
+    base, one, two = base_run(tmp_path), tmp_path / "one", tmp_path / "two"
+    command = ["update", str(mine / "labels.csv"), "--run", str(base), "--json", "--kept"]
+    known = f"{len(PARTS)} of {2 * len(PARTS)} videos to test are among those that the run was"
+    aside = "14 labelled stretches, those that train, are learnt from; 7 others are not (c.mp4)"
+    for out, lines in ((one, split), (two, apart)):
+        (mine / "labels.csv").write_text("\n".join(lines))
+        assert run([*command, str(tmp_path / "kept"), "--out", str(out)]) == 0
+        told, said = capsys.readouterr()
+        assert json.loads(told.splitlines()[-1])["stretches"] == 2 * len(PARTS)
+        said = " ".join(said.split())
+        assert (aside in said, known in said) == (out is one, out is two)
+        assert len(list((tmp_path / "kept" / "features").iterdir())) == 2
+        dataset = load_dataset(str(mine))
+        train = tuple(video for video in dataset.videos if video.path.name == "a.mp4")
+        keep_videos(tmp_path, dataset, DatasetSplit("mine", "1", dataset.classes, train, ()))
+        copy(tmp_path / "videos.json", base)
+    for name in ("spatial.safetensors", "temporal.safetensors"):
+        assert (one / name).read_bytes() == (two / name).read_bytes()
+    trained = trained_on(two)
+    assert trained is not None and trained.split.train == train and trained_on(None) is None
 
 
 def test_what_a_video_does_not_show_is_not_learnt_from() -> None:

@@ -11,7 +11,8 @@ import pytest
 from filelock import FileLock
 
 from twostream import initialise
-from twostream.datasets import load_dataset
+from twostream.datasets import Dataset, load_dataset
+from twostream.files import read_json, write_json
 from twostream.fusion import log_linear_fusion
 from twostream.initialise import Start
 from twostream.log_linear import read_fusion
@@ -20,6 +21,7 @@ from twostream.recipe import Recipe
 from twostream.recipes import make_recipe
 from twostream.run import RunSettings, evaluate_run, other_data, train_run
 from twostream.run.cross_fitting import learnt_fusion, said_before
+from twostream.run.evaluation_run import name_in
 from twostream.run.steps import say_rates
 from twostream.schema import differences
 from twostream.scoring import load_scores
@@ -245,10 +247,42 @@ def test_evaluation_on_other_data_matches_classes_by_name(
     scores = load_scores(run / "scores-other" / "spatial-test.npz")
     truth = {scores.classes[label] for label in scores.labels}
     assert truth == {path.name for path in other.iterdir()}
+    assert (results["split"], results["root"]) == ("whole", str(other.resolve()))
+    assert not {"others", "loader_wait"} & results.keys()
+    for name in truth:  # data of the same name that lie elsewhere
+        (tmp_path / "b" / "other" / name).mkdir(parents=True)
+        clip = min((other / name).glob("*.avi"))
+        shutil.copy(clip, tmp_path / "b" / "other" / name)
+    assert evaluate_run(run, str(tmp_path / "b" / "other"))["scores"] == f"{run}/scores-other-2"
+    assert read_json(run / "scores-other" / "results.json") == results
+    assert sorted(path.name for path in run.glob("flow*")) == ["flow-other", "flow-other-2"]
     (other / "Juggle").mkdir()
     shutil.copy(next(tiny_data.glob("*/*.avi")), other / "Juggle" / "a.avi")
     with pytest.raises(DataError, match=r"does not know 1 classes.*Juggle"):
         evaluate_run(run, str(other))
+
+
+def test_results_of_other_data_are_found_again_and_never_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def of(path: str, name: str = "labels") -> str:
+        return name_in(tmp_path / "run", Dataset(name, "CSV", Path(path), ("a", "b"), ()))
+
+    def write(name: str, **said: str) -> None:
+        write_json(tmp_path / "run" / f"scores-{name}" / "results.json", said)
+
+    monkeypatch.chdir(tmp_path)
+    assert of("a/x.csv") == "labels"
+    write("labels", data="a/x.csv")  # as a version of before wrote it
+    write("readable", data="own", root=str(tmp_path / "own"))
+    assert of("a/x.csv") == of(str(tmp_path / "a" / "x.csv")) == "labels"
+    assert of("a/x.csv", "a") == "labels"  # what it was called before
+    assert of("b/x.csv") == "labels-2" and of("b/x.csv", "b") == "b"
+    assert (of("own", "own"), of("b", "readable")) == ("own", "readable-2")
+    write("labels-2", data="x.csv", root=str(tmp_path / "b" / "x.csv"))
+    assert (of("b/x.csv"), of("x.csv")) == ("labels-2", "labels-3")
+    (tmp_path / "run" / "scores-labels" / "results.json").write_text("{")
+    assert (of("b/x.csv"), of("a/x.csv")) == ("labels-2", "labels-3")
 
 
 @pytest.mark.parametrize(

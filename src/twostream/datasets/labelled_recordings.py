@@ -18,7 +18,7 @@ import numpy as np
 from twostream.datasets.dataset import RECORDINGS, Dataset
 from twostream.datasets.found_recordings import FoundRecording, videos_of
 from twostream.datasets.label_spans import Said, disputed, label_spans, shared_labels
-from twostream.datasets.lists import Missing
+from twostream.datasets.lists import Missing, name_of
 from twostream.datasets.time_spans import length, within, without
 from twostream.datasets.video_folders import given_by_side
 from twostream.foreign import is_foreign
@@ -128,7 +128,7 @@ def read_recordings(
             f"{', '.join(aside[:3])}{', ...' if len(aside) > 3 else ''}"
         )
     return Dataset(
-        name=place.stem,
+        name=name_of(place),
         kind=RECORDINGS,
         root=place,
         classes=classes,

@@ -93,9 +93,8 @@ def read_list(file: Path, *, reading: Reading = TODAY, missing: Missing = "refus
     folders = set(files.frame_folders)
     told = [(r.path, r.file, r.frames) for r in rows if r.file and r.file in folders and r.frames]
     of_frames = [*rate_note(files.frame_folders), *count_notes(told)]
-    folder = file.resolve().parent.name
     return Dataset(
-        name=folder if file.stem.lower() in _NAMELESS and folder else file.stem,
+        name=name_of(file),
         kind="CSV" if columns else "list",
         root=file,
         classes=classes,
@@ -273,6 +272,18 @@ def _counted(
 def _is_header(line: str) -> bool:
     words = line.lower().split()
     return len(words) == 2 and words[0] in PATHS and words[1] in LABELS
+
+
+def name_of(place: Path) -> str:
+    """Return what the data of a file or folder are called; a file may say nothing of them.
+
+    >>> name_of(Path("weizmann/clips.csv")), name_of(Path("weizmann/night.2.csv"))
+    ('weizmann', 'night.2')
+    """
+    if place.is_dir():
+        return place.resolve().name or place.name
+    folder = place.resolve().parent.name
+    return folder if place.stem.lower() in _NAMELESS and folder else place.stem
 
 
 def video_id_of(folder: Path, path: Path) -> str:

@@ -17,7 +17,7 @@ from twostream.labels.frame_table import BACKGROUND, runs, shown_frames
 from twostream.labels.holds import Holds, kept_recording
 from twostream.labels.label_text import a_list, a_text, an_object, read_json
 from twostream.labels.recordings import Bout, Labels, Recording, one_line
-from twostream.labels.video_facts import with_rates
+from twostream.labels.video_facts import length_notes, with_rates
 from twostream.types import DataError
 
 HOLDS = Holds(
@@ -87,6 +87,7 @@ def read(path: Path, *, fps: float | None = None) -> Labels:
         _recording(video, columns, in_order, rate.fps or 0.0, sides.get(video, ""))
         for (video, columns), rate in zip(frames.items(), rates, strict=True)
     ]
+    notes += length_notes(path, recordings)
     return Labels(tuple(recordings), classes, notes=tuple(notes))
 
 

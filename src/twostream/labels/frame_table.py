@@ -7,7 +7,7 @@ file: it is told, or read from the video that lies beside it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from twostream.labels.label_text import (
     table_text,
 )
 from twostream.labels.recordings import Bout, Labels, Recording, one_line
-from twostream.labels.video_facts import rate_of
+from twostream.labels.video_facts import length_notes, rate_of
 from twostream.types import VIDEO_SUFFIXES, DataError
 
 HOLDS = Holds(
@@ -63,7 +63,8 @@ def read(path: Path, *, fps: float | None = None) -> Labels:
         fps: frames a second; None: those of the video beside it, which is called as the table is.
 
     Raises:
-        DataError: a cell is neither 0, 1 nor -1, a row is short, or the rate is not known.
+        DataError: a cell is neither 0, 1 nor -1, a row is short, the frames are not numbered one by
+            one, or the rate is not known.
     """
     text_ = read_text(path)
     delimiter, names = first_cells(text_)
@@ -79,17 +80,7 @@ def read(path: Path, *, fps: float | None = None) -> Labels:
             f"{path} has a row for each frame, and how many a second has is not known: say it with "
             "--fps, or put the video beside it, under the same name"
         )
-    rows = []
-    for line, cells in read_rows(path, text_.partition("\n")[2], delimiter):
-        values = [_VALUES.get(value) if (value := number(cell)) is not None else None
-                  for cell in cells[first:]]  # fmt: skip
-        if len(values) != len(classes) or None in values:
-            wrong = next((c for c, v in zip(cells[first:], values, strict=True) if v is None), None)
-            raise DataError(
-                f"{path}, line {line + 1}: expected {len(classes)} cells of 0, 1 or -1, got "
-                + (f"{len(values)}" if wrong is None else repr(wrong))
-            )
-        rows.append(values)
+    rows = _rows(path, read_rows(path, text_.partition("\n")[2], delimiter), first, len(classes))
     bouts = [
         Bout(start / fps, end / fps, name)
         for column, name in enumerate(classes)
@@ -106,7 +97,41 @@ def read(path: Path, *, fps: float | None = None) -> Labels:
         if sum(end - start for start, end in seen) < len(rows)
         else None,
     )
-    return Labels((recording,), tuple(name for name in classes if name.lower() != BACKGROUND))
+    return Labels(
+        (recording,),
+        tuple(name for name in classes if name.lower() != BACKGROUND),
+        notes=tuple(length_notes(path, [recording])),
+    )
+
+
+def _rows(
+    path: Path, lines: Iterable[tuple[int, Sequence[str]]], first: int, count: int
+) -> list[list[int]]:
+    """Return the values of each frame, of cells whose ``first`` ones may number the frames."""
+    rows: list[list[int]] = []
+    numbered, following = False, 0.0
+    for line, cells in lines:
+        values = [_VALUES.get(value) if (value := number(cell)) is not None else None
+                  for cell in cells[first:]]  # fmt: skip
+        found = [value for value in values if value is not None]
+        if len(values) != count or len(found) < count:
+            wrong = next((c for c, v in zip(cells[first:], values, strict=True) if v is None), None)
+            raise DataError(
+                f"{path}, line {line + 1}: expected {count} cells of 0, 1 or -1, got "
+                + (f"{len(values)}" if wrong is None else repr(wrong))
+            )
+        frame = number(cells[0]) if first else None
+        if not rows:
+            numbered, following = frame is not None, 1.0 if frame == 1 else 0.0
+        if numbered and frame != following:
+            raise DataError(
+                f"{path}, line {line + 1}: expected frame {following:g}, got {cells[0]}: there "
+                "must be a row for each frame of the video, in order: sort them, and add those "
+                "that are missing (-1 is not labelled)"
+            )
+        following += 1
+        rows.append(found)
+    return rows
 
 
 def runs(flags: Sequence[bool]) -> list[tuple[int, int]]:

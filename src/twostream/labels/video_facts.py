@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path, PureWindowsPath
 
-from twostream.labels.recordings import Labels
+from twostream.labels.recordings import Labels, Recording
 from twostream.types import VIDEO_SUFFIXES, DataError, VideoError
 
 logger = logging.getLogger(__name__)
@@ -43,13 +44,51 @@ def rate_of(name: str, folder: Path) -> float:
     """
     video = _there(name, folder)
     fps, seconds, count = _facts(video)
-    if count and abs(count / fps - seconds) > UNEVEN * seconds + 2 / fps:
+    if count and _differ(count / fps, seconds, fps):
         logger.warning(
             f"{video.name}: {count} frames at {fps:g} a second are {count / fps:.1f} s, and it "
             f"lasts {seconds:.1f} s: they are not evenly spaced, so labels that count frames are "
             f"up to {abs(count / fps - seconds):.1f} s off; bring it to one rate, and label that"
         )
     return fps
+
+
+def length_notes(path: Path, recordings: Iterable[Recording]) -> list[str]:
+    """Return a note where the frames that are labelled last otherwise than their videos do.
+
+    Args:
+        path: the label file, beside which the videos lie; others are passed over.
+        recordings: with their lengths and rates, which are of the labels.
+    """
+    said = []
+    for recording in recordings:
+        video = find_video(recording.video, path.parent)
+        if video is None or recording.seconds is None or not recording.fps:
+            continue
+        try:
+            fps, seconds, count = _facts(video)
+        except DataError:  # extraction says what is wrong with it
+            continue
+        rows = round(recording.seconds * recording.fps)
+        # of uneven frames ``rate_of`` has told
+        by_frame = recording.fps == fps and not _differ(rows / fps, count / fps, fps)
+        if seconds and not by_frame and _differ(recording.seconds, seconds, recording.fps):
+            said.append(
+                f"{video.name} has {rows} labelled frames, which at {recording.fps:g} a second are "
+                f"{recording.seconds:.1f} s, and lasts {seconds:.1f} s"
+            )
+    if not said:
+        return []
+    others = f" (and {len(said) - 1} more videos likewise)" if len(said) > 1 else ""
+    return [
+        f"{path}: {said[0]}{others}: if a copy at another rate was labelled, all times are wrong: "
+        "say its rate with --fps of convert, or label this video"
+    ]
+
+
+def _differ(one: float, other: float, fps: float) -> bool:
+    """Tell whether two lengths differ by more than rounding and a frame or two."""
+    return abs(one - other) > UNEVEN * other + 2 / fps
 
 
 def length_of(name: str, folder: Path) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import time
 from collections.abc import Sequence
@@ -9,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from twostream.checkpoint import load_model
+from twostream.checkpoint import StreamModel, load_model
 from twostream.datasets import (
     READING,
     AskedData,
@@ -21,7 +22,7 @@ from twostream.datasets import (
     relabeled,
 )
 from twostream.datasets.kept_videos import as_begun, data_of, kept_videos, say_known
-from twostream.files import check_writable, locked, write_json
+from twostream.files import check_writable, locked, read_json, write_json
 from twostream.log_linear import read_fusion
 from twostream.report import write_report
 from twostream.report.run_contents import FUSIONS
@@ -46,6 +47,9 @@ from twostream.types import (
 
 logger = logging.getLogger(__name__)
 
+_READABLE = "readable"  # ends the name of RUN/scores-readable, of the run's own data
+_OF_THE_RUN = ("others", "loader_wait")  # keys of its results that say nothing of other data
+
 
 def evaluate_run(
     run: Path,
@@ -64,11 +68,13 @@ def evaluate_run(
         run: a finished RUN folder.
         data: other data; None: the run's own data and split.
         choice: who is tested; None: as in training, of other data all videos.
-        out: folder of the score files; None: RUN/scores, or RUN/scores-NAME for other data.
+        out: folder of the score files; None: RUN/scores, or RUN/scores-NAME for other data, with a
+            number where that holds results of data that lie elsewhere.
         options, workers, skip_unreadable, progress: as in ``train_run``.
 
     Returns:
-        What ``--json`` prints: the same keys as training.
+        What ``--json`` prints: the same keys as training, and ``root``, where the data lie; without
+        what is of the run's own data alone.
 
     Raises:
         TwoStreamError: with one clear sentence.
@@ -76,24 +82,22 @@ def evaluate_run(
     options = options or TrainerOptions()
     options.check()
     results, asked = read_results(run), AskedData.of(run)
-    files = (run / f"{stream}.safetensors" for stream in STREAMS)
-    models = [load_model(path) for path in files if path.is_file()]
-    if not models:
-        raise RunError(f"{run} holds no trained model: train first (twostream train DATA)")
+    models = _trained_models(run)
     specs = [model.spec for model in models]
     own, again = data is None, data is None and not choice
     seed = asked.seed
-    dataset, test = tested(run, asked, data, choice, skip_unreadable, specs[0].classes)
+    dataset, test, split = tested(run, asked, data, choice, skip_unreadable, specs[0].classes)
     videos = tuple(relabeled(test, dataset.classes, specs[0].classes, name=dataset.name))
     stored = StoreSettings.from_json(specs[0].store)
     # RUN/scores stays as training left it unless the same videos are scored again
-    folder = out or run / ("scores" if again else f"scores-{dataset.name}")
+    name = dataset.name if again else name_in(run, dataset)
+    folder = out or run / ("scores" if again else f"scores-{name}")
     check_out(folder)
     with locked(run, "wait until it has finished", "it must be writable"):
         start = time.perf_counter()
         found = extract_split(
             DatasetSplit(dataset.name, "test", specs[0].classes, (), videos),
-            Path(asked.store or run / "flow") if own else run / f"flow-{dataset.name}",
+            Path(asked.store or run / "flow") if own else run / f"flow-{name}",
             stored if own else replace(stored, fps=specs[0].fps),
             kinds=kinds_of(specs),
             smallest_side=specs[0].smallest_side,
@@ -115,9 +119,11 @@ def evaluate_run(
             run, dataset, test, place / FOLDER, found.clips, device=options.device(), **how
         )
     done = {
-        **results,
+        **{key: value for key, value in results.items() if again or key not in _OF_THE_RUN},
         "run": str(run),
         "data": str(data or asked.data),
+        "root": str(dataset.root.resolve()),
+        "split": split,
         "test_videos": len(videos),
         "accuracy": {each.stream: each.accuracy() for each in scores},
         "seconds": {
@@ -133,6 +139,40 @@ def evaluate_run(
     if judged and place == run:
         write_report(run, videos={video.video_id: video for video in test})
     return done
+
+
+def _trained_models(run: Path) -> list[StreamModel]:
+    files = (run / f"{stream}.safetensors" for stream in STREAMS)
+    models = [load_model(path) for path in files if path.is_file()]
+    if not models:
+        raise RunError(f"{run} holds no trained model: train first (twostream train DATA)")
+    return models
+
+
+def name_in(run: Path, dataset: Dataset) -> str:
+    """Return what other data are called in a run: as they were when they were evaluated before.
+
+    Else as they are, with a number where results of others are called so.
+    """
+    root, known = dataset.root.resolve(), dict[str, Path]()
+    for file in sorted(run.glob("scores-*/results.json")):
+        try:
+            values = read_json(file)
+        except RunError:
+            values = {"root": file}  # damaged: nobody's
+        place = Path(str(values.get("root") or values.get("data"))).resolve()
+        known[file.parent.name.removeprefix("scores-")] = place
+    before = [name for name, place in known.items() if place == root and name != _READABLE]
+    if before:
+        return dataset.name if dataset.name in before else before[0]
+    names = (f"{dataset.name}-{i}" for i in itertools.count(2))
+    name = next(each for each in itertools.chain([dataset.name], names) if each not in known)
+    if name != dataset.name:
+        logger.info(
+            f"{run / f'scores-{dataset.name}'} holds results of {known[dataset.name]}: those of "
+            f"{root} go to scores-{name}"
+        )
+    return name
 
 
 def with_recordings(
@@ -153,8 +193,8 @@ def tested(
     choice: SplitChoice | None,
     skip_unreadable: bool,
     known: Sequence[str],
-) -> tuple[Dataset, tuple[LabeledVideo, ...]]:
-    """Return the data set and the videos to test; see ``evaluate_run``.
+) -> tuple[Dataset, tuple[LabeledVideo, ...], str]:
+    """Return the data set, the videos to test, and the name of their split; see ``evaluate_run``.
 
     Args:
         known: classes of the run's models.
@@ -171,14 +211,15 @@ def tested(
     logger.info(dataset.describe())
     if own and not choice:
         dataset, split = as_begun(kept, dataset, asked.choice, seed=asked.seed)
-        return dataset, split.test
+        return dataset, split.test, split.name
     for note in dataset.notes:
         logger.info(note)
     dataset.refuse_empty()
     whole = not own and not choice and not dataset.given
-    test = dataset.videos if whole else choice.of(dataset, seed=asked.seed).test
+    split = dataset.whole() if whole else choice.of(dataset, seed=asked.seed)
+    test = split.train if whole else split.test
     say_known(kept, test)
-    return known_alone(dataset, test, known)
+    return *known_alone(dataset, test, known), split.name
 
 
 def _rates(data: StoredSplit, videos: Sequence[LabeledVideo]) -> dict[str, float]:
@@ -197,7 +238,7 @@ def _written(scores: Sequence[VideoScores], folder: Path, *, apart: bool) -> Pat
         apart: fewer than there are do not take their place: a run counts unreadable ones as wrong.
     """
     if apart and _are_fewer(scores[0], folder):
-        folder = folder.with_name(f"{folder.name}-readable")
+        folder = folder.with_name(f"{folder.name}-{_READABLE}")
     for each in scores:
         save_scores(folder / f"{each.stream}-test.npz", each)
     for gone in {*STREAMS, *FUSIONS} - {each.stream for each in scores}:

@@ -10,12 +10,13 @@ import hashlib
 import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from twostream.checkpoint import StreamModel
 from twostream.datasets import RECORDINGS, Dataset, labels_in, load_dataset
+from twostream.datasets.kept_videos import KeptVideos, kept_videos, say_known
 from twostream.extraction import extract
 from twostream.files import ASKED, PROBED, filled, read_json, write_json
 from twostream.foreign import is_foreign
@@ -92,6 +93,35 @@ def kept_of(run: Path) -> Path | None:
     return Path(found) if isinstance(found, str) else None
 
 
+def trained_on(run: Path | None) -> KeptVideos | None:
+    """Return what a run's networks were trained on, of an update those of the run it began with.
+
+    Raises:
+        RunError: what the run says of it is damaged.
+    """
+    passed = set[Path]()
+    while run and (run / PROBED).is_file() and run not in passed:
+        passed.add(run)
+        base = read_json(run / PROBED).get("base")
+        run = Path(base) if isinstance(base, str) else None
+    return kept_videos(run) if run else None
+
+
+def _training_side(dataset: Dataset) -> Dataset:
+    """Return the data without what a split that is given with them does not train on."""
+    if not dataset.given:
+        return dataset
+    train = dataset.given[0].train
+    ids = {video.video_id for video in train}
+    aside = {stored_id(v.video_id): None for v in dataset.videos if v.video_id not in ids}
+    names = ", ".join([*aside][:3]) + (", ..." if len(aside) > 3 else "")
+    logger.info(
+        f"the labels give a split: {len(train)} labelled stretches, those that train, are learnt "
+        f"from; {len(dataset.videos) - len(train)} others are not ({names})"
+    )
+    return replace(dataset, videos=train, given=())
+
+
 def update_run(
     place: UpdatePlace,
     out: Path,
@@ -107,6 +137,8 @@ def update_run(
         videos: video id -> file, of all that are looked at, labelled or not; None: the labelled.
         progress: told how far each part is; may raise.
 
+    Where the labels give a split, its training side alone is learnt from.
+
     Returns:
         What ``probe_run`` does; in RUN/probed.json too, with what the run was made of.
 
@@ -121,12 +153,16 @@ def update_run(
     labels = labels_in(place.labels)
     if dataset.kind != RECORDINGS or labels is None:
         raise DataError(f"{place.labels} has no labels with a start and an end: use train instead")
+    for note in dataset.notes:
+        logger.info(note)
+    dataset = _training_side(dataset)
     dataset.refuse_empty()
     if place.base and is_exported(place.base):
         raise UsageError(
             f"{place.base} is an export, which gives its answers alone: serve the RUN that it was "
             "made from, or train on the labels"
         )
+    trained = trained_on(place.base)
     models = load_models(place.base) if place.base else starting_models(place, dataset, progress)
     for model in models:
         last_layer(model)  # said before videos are looked at
@@ -143,6 +179,8 @@ def update_run(
         said = probe_run(models, dataset, labels, features, stage, progress=progress)
         kept = str(place.runs.resolve())
         write_json(stage / PROBED, {**said, "base": base, "kept": kept})
+    if said["folds"]:  # last layers have not seen what tests them, and networks may have
+        say_known(trained, dataset.videos)
     return said
 
 
