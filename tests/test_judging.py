@@ -233,6 +233,10 @@ def test_what_may_mislead_is_said() -> None:
     assert "no file says how long a video is" in notes
     found = compare_labels(TRUE, labels(bouts((0, 4, "Sit")), seconds=30))
     assert any('"sit" in TRUE, "Sit" in PREDICTED' in note for note in found.notes)
+    one, other = (labels(bouts((0, 4, name))) for name in ("caf\xe9", "cafe\u0301"))
+    told = " ".join(compare_labels(one, other).notes)
+    assert '"caf\xe9" in TRUE, "cafe\\u0301" in PREDICTED' in told
+    assert "written differently" not in " ".join(compare_labels(one, one).notes)
     assert any("v0.mp4 (20.0 and 30.0 s)" in note for note in found.notes)
     late = compare_labels(TRUE, labels(bouts((24, 25, "sit")), seconds=None))
     assert any("v0.mp4 (to 25.0 s of 20.0 s)" in note for note in late.notes)
