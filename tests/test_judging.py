@@ -223,6 +223,9 @@ def test_recordings_are_matched_by_the_names_of_their_videos() -> None:
     assert compare_labels(named(""), named("anything.mp4")).recordings == ("anything.mp4",)
     twins = compare_labels(named("1/a.mp4", "2/a.mp4"), named("r/2/a.mp4", "r/1/a.mp4"))
     assert twins.recordings == ("1/a.mp4", "2/a.mp4")
+    twice = named("./d//a.mp4", "d/a.mp4")
+    with pytest.raises(DataError, match=r"two recordings of d/a\.mp4: which one is meant"):
+        compare_labels(twice, twice)
     with pytest.raises(DataError, match=r"no video in common: TRUE names a.mp4.*names b.mp4"):
         compare_labels(named("a.mp4"), named("b.mp4"))
 
