@@ -290,7 +290,7 @@ def test_damage_mirrors_and_raw_streams_are_told_apart(healthy: Path) -> None:
 
 
 def recordings(root: Path) -> Path:
-    """Six sound recordings of two stretches each, and their labels beside them."""
+    """Write six sound recordings of two stretches each, and their labels beside them."""
     rows = ["path,label,start,end,group"]
     for n, name in enumerate("abcdef"):
         clip(root / f"{name}.mp4", frames=100, seed=n)
@@ -311,7 +311,11 @@ def test_labels_in_time_are_a_data_set_whose_files_are_decoded_once(
 
     check = doctor._check
     monkeypatch.setattr(doctor, "_check", counted)
-    report = examine(recordings(tmp_path) / place)
+    recordings(tmp_path / "data")
+    labels = tmp_path / "data" / "labels.csv"  # one is named by where it lies
+    labels.write_text(labels.read_text().replace("a.mp4", f"{tmp_path}/data/a.mp4"))
+    (tmp_path / "link").symlink_to(tmp_path / "data")
+    report = examine(tmp_path / "link" / place)
     assert report.to_json() == {"videos": 6, "problems": []}
     assert sorted(decoded) == [f"{name}.mp4" for name in "abcdef"]
     assert "12 labelled stretches of 6 recordings, of 2 classes" in report.description

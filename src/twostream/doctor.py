@@ -179,8 +179,8 @@ def _read(target: Path) -> _Read:
     try:
         if not loose or labels_in(target):
             data = load_dataset(target, missing="keep")
-            known = {video.path for video in data.videos}
-            beside = tuple(video for video in loose if video.path not in known)
+            known = {path.resolve() for path in {video.path for video in data.videos}}
+            beside = tuple(video for video in loose if video.path.resolve() not in known)
             return _Read((*data.videos, *beside), data.describe(), data)
     except DataError as error:
         if not loose:
