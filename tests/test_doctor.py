@@ -287,3 +287,64 @@ def test_damage_mirrors_and_raw_streams_are_told_apart(healthy: Path) -> None:
     assert "a damaged packet was left out" in told[0] and "19 of about 20 frames" in told[0]
     assert told[1] == "it is mirrored, left to right, when read"
     assert told[2] == "it is turned 180 degrees clockwise and mirrored, left to right, when read"
+
+
+def recordings(root: Path) -> Path:
+    """Write six sound recordings of two stretches each, and their labels beside them."""
+    rows = ["path,label,start,end,group"]
+    for n, name in enumerate("abcdef"):
+        clip(root / f"{name}.mp4", frames=100, seed=n)
+        rows += [f"{name}.mp4,up,0,2,{name}", f"{name}.mp4,down,2,4,{name}"]
+    (root / "labels.csv").write_text("\n".join(rows) + "\n")
+    return root
+
+
+@pytest.mark.parametrize("place", [".", "labels.csv"])
+def test_labels_in_time_are_a_data_set_whose_files_are_decoded_once(
+    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded: list[str] = []
+
+    def counted(path: Path, *rest: Any) -> Any:
+        decoded.append(path.name)
+        return check(path, *rest)
+
+    check = doctor._check
+    monkeypatch.setattr(doctor, "_check", counted)
+    recordings(tmp_path / "data")
+    labels = tmp_path / "data" / "labels.csv"  # one is named by where it lies
+    labels.write_text(labels.read_text().replace("a.mp4", f"{tmp_path}/data/a.mp4"))
+    (tmp_path / "link").symlink_to(tmp_path / "data")
+    report = examine(tmp_path / "link" / place)
+    assert report.to_json() == {"videos": 6, "problems": []}
+    assert sorted(decoded) == [f"{name}.mp4" for name in "abcdef"]
+    assert "12 labelled stretches of 6 recordings, of 2 classes" in report.description
+
+
+def test_a_recording_twice_a_damaged_one_and_one_without_labels(tmp_path: Path) -> None:
+    folder = recordings(tmp_path)
+    shutil.copy(folder / "a.mp4", folder / "f.mp4")
+    (folder / "b.mp4").write_text("no video at all")
+    clip(folder / "new.mp4", frames=3)
+    report = examine(folder, min_clips=6)
+    assert report.videos == 7
+    assert found(report)[:3] == [
+        ("b.mp4", "unreadable"),
+        ("new.mp4", "too short"),
+        ("f.mp4", "duplicate"),
+    ]
+    same = detail(report, "duplicate")
+    assert same.endswith("a.mp4, but of group f instead of a")  # and nothing of classes
+    few = [p.detail for p in report.problems if p.problem == "class with too few clips"]
+    assert [each.partition(" readable")[0] for each in few] == [
+        "class down has 5",
+        "class up has 5",
+    ]
+
+
+def test_videos_beside_labels_that_cannot_be_used_are_decoded(tmp_path: Path) -> None:
+    folder = recordings(tmp_path)
+    (folder / "labels.csv").write_text("path,label,start,end\na.mp4,up,0,9\na.mp4,up,x,9\n")
+    report = examine(folder)
+    assert (report.videos, [kind for _, kind in found(report)]) == (6, ["labels"])
+    assert "labels.csv" in detail(report, "labels")

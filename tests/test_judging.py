@@ -223,6 +223,9 @@ def test_recordings_are_matched_by_the_names_of_their_videos() -> None:
     assert compare_labels(named(""), named("anything.mp4")).recordings == ("anything.mp4",)
     twins = compare_labels(named("1/a.mp4", "2/a.mp4"), named("r/2/a.mp4", "r/1/a.mp4"))
     assert twins.recordings == ("1/a.mp4", "2/a.mp4")
+    twice = named("./d//a.mp4", "d/a.mp4")
+    with pytest.raises(DataError, match=r"two recordings of d/a\.mp4: which one is meant"):
+        compare_labels(twice, twice)
     with pytest.raises(DataError, match=r"no video in common: TRUE names a.mp4.*names b.mp4"):
         compare_labels(named("a.mp4"), named("b.mp4"))
 
@@ -233,6 +236,10 @@ def test_what_may_mislead_is_said() -> None:
     assert "no file says how long a video is" in notes
     found = compare_labels(TRUE, labels(bouts((0, 4, "Sit")), seconds=30))
     assert any('"sit" in TRUE, "Sit" in PREDICTED' in note for note in found.notes)
+    one, other = (labels(bouts((0, 4, name))) for name in ("caf\xe9", "cafe\u0301"))
+    told = " ".join(compare_labels(one, other).notes)
+    assert '"caf\xe9" in TRUE, "cafe\\u0301" in PREDICTED' in told
+    assert "written differently" not in " ".join(compare_labels(one, one).notes)
     assert any("v0.mp4 (20.0 and 30.0 s)" in note for note in found.notes)
     late = compare_labels(TRUE, labels(bouts((24, 25, "sit")), seconds=None))
     assert any("v0.mp4 (to 25.0 s of 20.0 s)" in note for note in late.notes)

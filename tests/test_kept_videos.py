@@ -170,6 +170,85 @@ def test_a_list_that_gives_another_class_is_named(
     )
 
 
+def listed(folder: Path, header: str, rows: dict[str, str]) -> Path:
+    """A list of videos that nobody decodes."""
+    for name in rows:
+        (folder / f"{name}.avi").write_text(name)
+    lines = [f"{name}.avi,{'sit' if name < 'd' else 'run'},{rest}" for name, rest in rows.items()]
+    (folder / "list.csv").write_text("\n".join([f"path,label,{header}", *lines]) + "\n")
+    return folder / "list.csv"
+
+
+@pytest.mark.parametrize(
+    ("header", "then", "now", "told"),
+    [
+        (  # who found one animal on both sides: b and c are of one, and so are e and f
+            "group,split",
+            {"a": "1,train", "b": "2,train", "c": "3,test"}
+            | {"d": "4,train", "e": "5,train", "f": "6,test"},
+            {"a": "1,train", "b": "3,test", "c": "3,test"}
+            | {"d": "4,train", "e": "6,test", "f": "6,test"},
+            ["2 videos are of another group", "2 videos are on another side of split 1"],
+        ),
+        (
+            "group",
+            {"a": "1", "b": "2", "c": "3", "d": "4", "e": "5", "f": "6"},
+            {"a": "1", "b": "2", "c": "3", "d": "4", "e": "6", "f": "6"},
+            ["1 video is of another group than when the run began"],
+        ),
+        (
+            "split",
+            {"a": "train", "b": "", "c": "test", "d": "train", "e": "", "f": "test"},
+            {"a": "train", "b": "", "c": "test", "d": "train", "e": "test", "f": ""},
+            ["2 videos are on another side of split 1"],
+        ),
+        (
+            "split",
+            {"a": "train", "b": "train", "c": "test", "d": "train", "e": "train", "f": "test"},
+            {"a": "", "b": "", "c": "", "d": "", "e": "", "f": ""},
+            ["split 1 came with the data and does not any more"],
+        ),
+    ],
+)
+def test_mended_groups_and_splits_are_told(
+    header: str,
+    then: dict[str, str],
+    now: dict[str, str],
+    told: list[str],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The run keeps its sides, which the list it began with may have had wrong."""
+    data = load_dataset(listed(tmp_path, header, then))
+    _, split = as_begun(None, data, SplitChoice(), seed=0)
+    (tmp_path / "run").mkdir()
+    keep_videos(tmp_path / "run", data, split)
+    kept = kept_videos(tmp_path / "run")
+    as_begun(kept, data, SplitChoice(), seed=0)
+    assert not caplog.messages
+    _, again = as_begun(kept, load_dataset(listed(tmp_path, header, now)), SplitChoice(), seed=0)
+    assert (again.train, again.test) == (split.train, split.test)
+    assert len(caplog.messages) == len(told)
+    for message, start in zip(caplog.messages, told, strict=True):
+        assert message.startswith(start) and "train again with another --out" in message
+
+
+def test_a_recording_beside_the_only_one_is_no_other_group(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One alone is split by blocks of time, each of them a group."""
+    write(tmp_path / "a.mp4", 60)
+    rows = [f"a.mp4,sit,{start},{start + 5}" for start in range(0, 60, 10)]
+    data = load_dataset(labels(tmp_path, *rows))
+    (tmp_path / "run").mkdir()
+    keep_videos(tmp_path / "run", data, data.split())
+    write(tmp_path / "b.mp4", 12)
+    now = load_dataset(labels(tmp_path, *rows, "b.mp4,sit,0,10"))
+    as_begun(kept_videos(tmp_path / "run"), now, SplitChoice(), seed=0)
+    assert any("new since the run began" in message for message in caplog.messages)
+    assert not any("another group" in message for message in caplog.messages)
+
+
 def test_a_run_that_was_moved_finds_its_data_and_names_its_own_report(
     data: Path,
     tmp_path: Path,

@@ -340,13 +340,37 @@ def test_a_run_goes_on_without_missing_videos_where_it_may(tmp_path: Path, said:
     assert any("1 video is gone since the run began" in line for line in said)
 
 
-def test_classes_that_differ_in_capitals_alone_are_told(tmp_path: Path) -> None:
-    rows = [f"{name}.avi,{label}" for name, label in zip("abc", ("run", "Run", "sit"), strict=True)]
-    for name in "abc":
+@pytest.mark.parametrize(
+    ("one", "other", "named"),
+    [
+        ("run", "Run", '"Run" and "run"'),
+        ("caf\xe9", "cafe\u0301", '"cafe\\u0301" and "caf\xe9"'),
+        ("sit down", "sit\xa0down", '"sit down" and "sit\\xa0down"'),
+        ("sit down", "sit  down", '"sit  down" and "sit down"'),
+        ("sit down", "sit\u200b down", '"sit down" and "sit\\u200b down"'),
+        ("run", "\uff52un", '"run" and "\\uff52un"'),
+        ("1", "01", '"01" and "1"'),
+        ("2", "2.0", '"2" and "2.0"'),
+        ("1.1", "1.10", ""),
+        ("run", "ran", ""),
+    ],
+)
+def test_classes_and_groups_that_look_alike_are_told(
+    tmp_path: Path, one: str, other: str, named: str
+) -> None:
+    for name in "abcdef":
         touch(tmp_path, f"{name}.avi")
-    write(tmp_path / "list.csv", "\n".join(["path,label", *rows]) + "\n")
-    data = load_dataset(tmp_path / "list.csv")
-    assert sorted(data.classes) == ["Run", "run", "sit"]
-    assert data.notes[-1] == (
-        "classes that differ in capitals alone are classes of their own: Run and run"
-    )
+    rest = "d.avi,sit,x\ne.avi,sit,y\n"
+    text = f"path,label,group\na.avi,{one},x\nb.avi,{other},y\n{rest}"
+    data = load_dataset(write(tmp_path / "list.csv", text))
+    assert sorted(data.classes) == sorted({one, other, "sit"})  # as they were read
+    text = f"path,label,group\na.avi,run,{one}\nb.avi,run,{other}\n{rest}"
+    grouped = load_dataset(write(tmp_path / "list.csv", text))
+    assert set(grouped.groups) == {one, other, "x", "y"}
+    if not named:
+        assert not data.notes and not grouped.notes
+        return
+    (of_classes,), (of_groups,) = data.notes, grouped.notes
+    assert of_classes.startswith("classes that differ in capitals") and named in of_classes
+    assert of_groups.startswith("groups that differ") and named in of_groups
+    assert "both sides of a split" in of_groups and "write them alike" in of_groups

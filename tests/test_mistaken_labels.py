@@ -81,12 +81,15 @@ def test_clips_with_a_start_and_an_end_are_refused(folder: Path, header: str) ->
 
 def test_columns_that_are_not_used_are_said(folder: Path) -> None:
     file = folder / "x.csv"
-    file.write_text("path,label,subject_id,fold,start\na.mp4,walk,s1,0,5\nb.mp4,run,s2,1,5\n")
+    rows = "a.mp4,walk,s1,0,5,120\nb.mp4,run,s2,1,5,90\n"
+    file.write_text(f"path,label,subject_id,fold,start,frames\n{rows}")
     notes = load_dataset(file).notes
     assert any(
         "subject_id is not used: call it group where clips of one subject " in n for n in notes
     )
-    assert "the columns fold, start are not used" in notes
+    assert "the column start is not used: clips in a list are labelled whole" in notes
+    assert any(note.startswith("the column fold is not used") for note in notes)
+    assert not any("frames" in note for note in notes)
 
 
 def test_bouts_beyond_the_end_are_said(folder: Path) -> None:

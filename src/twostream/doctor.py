@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 import threading
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import chain
 from pathlib import Path
@@ -13,16 +13,20 @@ from typing import Any
 
 from twostream.datasets import (
     NOTED,
+    RECORDINGS,
     Dataset,
     groups_on_both_sides,
     is_one_video,
+    labels_in,
     load_dataset,
     of_equal_size,
     unlabeled_videos,
 )
 from twostream.extraction.pauses import PauseWatch, pause_warning
+from twostream.labels.stretch_ids import span_of, stored_id
 from twostream.threads import work_through
 from twostream.types import (
+    DataError,
     LabeledVideo,
     Progress,
     UsageError,
@@ -81,6 +85,27 @@ class _Checked:
     problems: tuple[tuple[str, str], ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """What lies in a place, before it is decoded; `videos` has those without classes too."""
+
+    videos: tuple[LabeledVideo, ...]
+    description: str
+    data: Dataset | None = None
+    problems: tuple[Problem, ...] = ()
+
+    @property
+    def files(self) -> dict[Path, str]:
+        """Return each file once, with its id; labels in time have many stretches of it."""
+        recordings = self.data is not None and self.data.kind == RECORDINGS
+        named: dict[Path, str] = {}
+        for video in self.videos:
+            named.setdefault(
+                video.path, stored_id(video.video_id) if recordings else video.video_id
+            )
+        return named
+
+
 def examine(
     target: Path | str,
     *,
@@ -112,44 +137,56 @@ def examine(
             f"{stack_length}, {min_clips} and {workers}"
         )
     target = Path(target)
-    data: Dataset | None = None
-    if is_one_video(target):
-        videos: tuple[LabeledVideo, ...] = (LabeledVideo(target.name, target, -1),)
-        description = f"{target}: one video"
-    elif target.is_dir() and (videos := unlabeled_videos(target)):
-        description = f"{target}: {len(videos)} videos without classes"
-    else:
-        data = load_dataset(target, missing="keep")
-        videos = data.videos
-        description = data.describe()
+    read = _read(target)
+    files, data = read.files, read.data
     stop, begun = threading.Event(), [""]  # an interrupted run does not decode the rest
 
-    def check(video: LabeledVideo) -> _Checked:
-        begun[0] = video.video_id
-        return _check(video.path, stack_length, stop)
+    def check(path: Path) -> _Checked:
+        begun[0] = files[path]
+        return _check(path, stack_length, stop)
 
     results, failed = work_through(
         check,
-        {video.video_id: video for video in videos},
+        {video_id: path for path, video_id in files.items()},
         stop=stop,
-        tell=lambda ended: progress("decode", ended, len(videos), begun[0]),
+        tell=lambda ended: progress("decode", ended, len(files), begun[0]),
         workers=workers,
     )
-    checked = [
-        results.get(video.video_id) or _Checked(problems=(("unreadable", failed[video.video_id]),))
-        for video in videos
-    ]
+    checked = {
+        path: results.get(video_id) or _Checked(problems=(("unreadable", failed[video_id]),))
+        for path, video_id in files.items()
+    }
     problems = [
-        Problem(str(video.path), kind, detail)
-        for video, result in zip(videos, checked, strict=True)
+        Problem(str(path), kind, detail)
+        for path, result in checked.items()
         for kind, detail in result.problems
     ]
-    problems += _duplicates(videos, data)
-    problems += _mixed_rates(target, checked)
+    problems += _duplicates(read)
+    problems += _mixed_rates(target, tuple(checked.values()))
+    problems += read.problems
     if data is not None:
         found = chain(_class_problems(data, checked, min_clips), _split_problems(data))
         problems += [Problem(str(data.root), kind, detail) for kind, detail in found]
-    return DoctorReport(len(videos), tuple(problems), description)
+    return DoctorReport(len(files), tuple(problems), read.description)
+
+
+def _read(target: Path) -> _Read:
+    """Find the videos of a data set, of a folder without classes, or one; raises DataError."""
+    if is_one_video(target):
+        return _Read((LabeledVideo(target.name, target, -1),), f"{target}: one video")
+    loose = unlabeled_videos(target) if target.is_dir() else ()
+    wrong: tuple[Problem, ...] = ()
+    try:
+        if not loose or labels_in(target):
+            data = load_dataset(target, missing="keep")
+            known = {path.resolve() for path in {video.path for video in data.videos}}
+            beside = tuple(video for video in loose if video.path.resolve() not in known)
+            return _Read((*data.videos, *beside), data.describe(), data)
+    except DataError as error:
+        if not loose:
+            raise
+        wrong = (Problem(str(target), "labels", str(error)),)
+    return _Read(loose, f"{target}: {len(loose)} videos without classes", problems=wrong)
 
 
 def _check(path: Path, stack_length: int, stop: threading.Event) -> _Checked:
@@ -196,37 +233,58 @@ def _check(path: Path, stack_length: int, stop: threading.Event) -> _Checked:
     return _Checked(frames, info.fps if info.fps_told else None, tuple(problems))
 
 
-def _duplicates(videos: Sequence[LabeledVideo], data: Dataset | None) -> Iterator[Problem]:
-    """Find videos of the same bytes; only those of the same size are read."""
-    for rows in of_equal_size([video.path for video in videos]):
-        first: dict[str, LabeledVideo] = {}
-        for video in (videos[row] for row in rows):
+def _duplicates(read: _Read) -> Iterator[Problem]:
+    """Find files of the same bytes; only those of the same size are read."""
+    of_file = defaultdict[Path, list[LabeledVideo]](list)
+    for video in read.videos:
+        of_file[video.path].append(video)
+    files = list(of_file)
+    for rows in of_equal_size(files):
+        first: dict[str, Path] = {}
+        for path in (files[row] for row in rows):
             try:
-                content = content_hash(video.path)
+                content = content_hash(path)
             except VideoError:
                 continue  # named as unreadable
-            known = first.setdefault(content, video)
-            if known is not video:
-                yield _duplicate(video, known, data)
+            known = first.setdefault(content, path)
+            if known != path:
+                detail = f"the same bytes as {known}"
+                if read.data is not None:
+                    detail += _how_they_differ(of_file[path], of_file[known], read.data)
+                yield Problem(str(path), "duplicate", detail)
 
 
-def _duplicate(video: LabeledVideo, known: LabeledVideo, data: Dataset | None) -> Problem:
-    detail = f"the same bytes as {known.path}"
-    if data is not None:
-        if video.label != known.label:
-            one, other = data.classes[video.label], data.classes[known.label]
+def _how_they_differ(
+    videos: Sequence[LabeledVideo], known: Sequence[LabeledVideo], data: Dataset
+) -> str:
+    """Say what is said otherwise of two files of the same bytes; stretches are many of one."""
+    detail = ""
+    if videos[0].label < 0 or known[0].label < 0:
+        return detail  # a video that lies beside labels of others
+    labels, others = (
+        {(span_of(video.video_id), video.label) for video in side} for side in (videos, known)
+    )
+    if labels != others:
+        if data.kind == RECORDINGS:
+            detail += ", but labelled otherwise"
+        else:
+            one, other = data.classes[videos[0].label], data.classes[known[0].label]
             detail += f", but of class {one} instead of {other}"
-        leaks = [
-            str(given.number)
-            for given in data.given
-            if (video in given.train and known in given.test)
-            or (video in given.test and known in given.train)
-        ]
-        if leaks:
-            detail += f", on both sides of split {', '.join(leaks)}"
-        elif not data.given and video.group != known.group:
-            detail += f", but of group {video.group} instead of {known.group}"
-    return Problem(str(video.path), "duplicate", detail)
+    leaks = [
+        str(given.number)
+        for given in data.given
+        if (_any_in(videos, given.train) and _any_in(known, given.test))
+        or (_any_in(videos, given.test) and _any_in(known, given.train))
+    ]
+    if leaks:
+        detail += f", on both sides of split {', '.join(leaks)}"
+    elif not data.given and videos[0].group != known[0].group:
+        detail += f", but of group {videos[0].group} instead of {known[0].group}"
+    return detail
+
+
+def _any_in(videos: Sequence[LabeledVideo], side: Sequence[LabeledVideo]) -> bool:
+    return any(video in side for video in videos)
 
 
 def _mixed_rates(target: Path, checked: Sequence[_Checked]) -> Iterator[Problem]:
@@ -246,14 +304,14 @@ def _mixed_rates(target: Path, checked: Sequence[_Checked]) -> Iterator[Problem]
 
 
 def _class_problems(
-    data: Dataset, checked: Sequence[_Checked], min_clips: int
+    data: Dataset, checked: Mapping[Path, _Checked], min_clips: int
 ) -> Iterator[tuple[str, str]]:
     usable: Counter[int] = Counter()
     groups = defaultdict(set)
-    for video, result in zip(data.videos, checked, strict=True):
+    for video in data.videos:
         # A video without a group is one by itself.
         groups[video.label].add(video.group or video.video_id)
-        usable[video.label] += result.frames > 0
+        usable[video.label] += checked[video.path].frames > 0
     for label, name in enumerate(data.classes):
         if usable[label] < min_clips:
             yield (

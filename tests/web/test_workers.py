@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ from twostream.web.limits import Deadline, Limits, RefusedError
 from twostream.web.networks import OwnNetworks, Served
 from twostream.web.reloading import Reloading
 from twostream.web.workers import Workers
-from untrained import make_model, write_clip
+from untrained import make_model, save_run, write_clip
 
 PASSWORD = ("anna", "secret")
 WAIT_SECONDS = 120
@@ -189,7 +189,7 @@ def seen(web_run: Path, clip: Path) -> Decoded:
 def test_a_worker_that_dies_is_replaced_and_its_video_done_by_another(
     web_run: Path, seen: Decoded, caplog: pytest.LogCaptureFixture
 ) -> None:
-    own = OwnNetworks(TwoStreamPredictor.load(web_run))
+    own = OwnNetworks.of_run(web_run, "cpu")
     wanted, timeline = own.do(answers.shown, seen, deadline=Deadline(60))
     with closing(Workers(web_run, 1, "cpu")) as workers:
         assert workers.served == own.served
@@ -295,6 +295,28 @@ def test_a_service_that_is_replaced_ends_after_what_is_under_way(tmp_path: Path)
         for page in (before, during, after):
             seconds = page["moment"]["seconds"]
             assert new.show_moment(page["key"], seconds) == page["moment"]
+
+
+def test_what_was_shown_by_other_weights_is_not_kept(tmp_path: Path) -> None:
+    """A page left open would go on with time lines of the run before."""
+    video = write_clip(tmp_path / "own.avi", frames=15)
+    run = save_run(tmp_path / "run", [make_model(None)])
+    predictor = TwoStreamPredictor.load(run)
+    services = [service_of(predictor, Limits(), tmp_path, video) for _ in range(3)]
+    with ExitStack() as held:
+        first, same, other = (held.enter_context(closing(each)) for each in services)
+        first.networks, same.networks = (OwnNetworks.of_run(run, "cpu") for _ in range(2))
+        page = first.show(video, "before")
+        first.retire(same)
+        seconds = page["moment"]["seconds"]
+        assert same.show_moment(page["key"], seconds) == page["moment"]
+        trained_on = make_model(None)
+        for weights in trained_on.parameters():
+            weights.data *= 2
+        save_run(run, [trained_on])
+        other.networks = OwnNetworks.of_run(run, "cpu")
+        same.retire(other)
+        assert other.show_moment(page["key"], seconds) is None
 
 
 def test_a_run_that_cannot_be_loaded_again_leaves_the_one_before(

@@ -141,12 +141,11 @@ def serve(
 
 def _load(run: Path, workers: int, device: str, *, gently: bool = False) -> Networks:
     """Return the networks of a run: in this process, or in more than one beside it."""
-    from twostream.prediction import TwoStreamPredictor
     from twostream.web.networks import OwnNetworks
     from twostream.web.workers import Workers
 
     if workers == 1:
-        return OwnNetworks(TwoStreamPredictor.load(run, device=device))
+        return OwnNetworks.of_run(run, device)
     return Workers(run, workers, device, gently=gently)
 
 

@@ -8,6 +8,7 @@ evaluated again, take the videos that it began with, and what has changed since 
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -24,6 +25,7 @@ logger = logging.getLogger(__name__)
 
 VIDEOS_NAME = "videos.json"
 NAMED = 3  # videos of each kind of change
+_PART = re.compile(r", part \d+ of \d+$")  # what reading adds to the group of one recording alone
 
 
 @dataclass(frozen=True)
@@ -164,6 +166,7 @@ def as_begun(
         return dataset, choice.of(dataset, seed=seed)
     split = found_now(kept, dataset)
     changed = say_changes(kept, dataset)
+    say_mended_sides(kept, dataset, choice)
     say_known(kept, [video for video in split.test if video.video_id in changed])
     # runs of before kept no labels that hold at once: those of now, as far as they are classes
     now = {name: of for name, of in dataset.together.items() if name in split.classes}
@@ -233,11 +236,53 @@ def say_changes(kept: KeptVideos, dataset: Dataset) -> frozenset[str]:
             "another --out",
         ),
     ):
-        if ids:
-            more = f" and {len(ids) - NAMED} more" if len(ids) > NAMED else ""
-            count = "1 video is" if len(ids) == 1 else f"{len(ids)} videos are"
-            logger.warning(f"{count} {what} ({', '.join(ids[:NAMED])}{more})")
+        _say(ids, what)
     return frozenset(changed)
+
+
+def say_mended_sides(kept: KeptVideos, dataset: Dataset, choice: SplitChoice) -> None:
+    """Warn of videos of another group, or of another side of the given split, than a run has them.
+
+    Args:
+        kept: what the run began with.
+        dataset: as it is now.
+        choice: who is tested; folds and chosen groups are drawn by the group alone.
+    """
+    groups = {video.video_id: _group(video) for video in kept.split.videos()}
+    other = [v.video_id for v in dataset.videos if _group(v) != groups.get(v.video_id, _group(v))]
+    stay = "and the run keeps its sides of then: train again with another --out"
+    _say(other, f"of another group than when the run began, {stay}")
+    if choice.fold or choice.test_groups:
+        return
+    given = {each.number: each for each in dataset.given}
+    number = choice.split or min(given, default=1)
+    if number not in given:
+        if re.fullmatch(r"split \d+", kept.split.name):  # what is made here is called more
+            logger.warning(f"{kept.split.name} came with the data and does not any more, {stay}")
+        return
+    then = _sides(kept.split.train, kept.split.test)
+    now = _sides(given[number].train, given[number].test)
+    known = then.keys() | kept.others
+    ids = [v.video_id for v in dataset.videos if v.video_id in known]
+    moved = [video_id for video_id in ids if now.get(video_id) != then.get(video_id)]
+    _say(moved, f"on another side of split {number} of the data than when the run began, {stay}")
+
+
+def _group(video: LabeledVideo) -> str:
+    group = video.group or ""
+    return group if span_of(video.video_id) is None else _PART.sub("", group)
+
+
+def _sides(train: Sequence[LabeledVideo], test: Sequence[LabeledVideo]) -> dict[str, str]:
+    sides = {video.video_id: "train" for video in train}
+    return sides | {video.video_id: "test" for video in test}
+
+
+def _say(ids: Sequence[str], what: str) -> None:
+    if ids:
+        more = f" and {len(ids) - NAMED} more" if len(ids) > NAMED else ""
+        count = "1 video is" if len(ids) == 1 else f"{len(ids)} videos are"
+        logger.warning(f"{count} {what} ({', '.join(ids[:NAMED])}{more})")
 
 
 def say_known(kept: KeptVideos | None, tested: Sequence[LabeledVideo]) -> None:

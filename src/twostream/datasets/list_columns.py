@@ -28,6 +28,7 @@ SPLITS = ("subset", "set", "partition")
 GROUPS = ("subject", "person", "participant", "animal", "individual", "actor", "session", "source")
 _START = re.compile(r"(t|time)?[-_ ]*(start|begin|onset|from)([-_ ].*|time|frame|s)?")
 _END = re.compile(r"(t|time)?[-_ ]*(end|stop|offset|to)([-_ ].*|time|frame|s)?")
+_FOLD = re.compile(r"(cv|k|test)?[-_ ]?folds?[-_ ]?(id|number)?")
 _NUMBERED = re.compile(r"[-_ ]?(id|number|name)$")
 _SEP = re.compile(r'\s*"?sep=(.)"?[,;\s]*', re.IGNORECASE)
 
@@ -116,18 +117,22 @@ def _refuse_spans(file: Path, names: Sequence[str]) -> None:
 
 
 def _on_unused(names: Sequence[str], used: Set[str]) -> list[str]:
-    """Say which columns nothing is made of."""
+    """Say which columns nothing is made of that people may mean something by."""
     notes = []
-    unused = [name for name in names if name and name not in used]
+    unused = [name for name in names if name not in used]
     if "group" not in names and (meant := [name for name in unused if _may_group(name)]):
-        unused.remove(meant[0])
         notes.append(
             f"the column {meant[0]} is not used: call it group where clips of one "
             f"{_NUMBERED.sub('', meant[0])} are to stand on one side of a split"
         )
-    if unused:
-        is_are = "column {} is" if len(unused) == 1 else "columns {} are"
-        notes.append(f"the {is_are.format(', '.join(unused))} not used")
+    for name in unused:
+        if _START.fullmatch(name) or _END.fullmatch(name):
+            notes.append(f"the column {name} is not used: clips in a list are labelled whole")
+        elif _FOLD.fullmatch(name):
+            notes.append(
+                f"the column {name} is not used: columns split1, split2, ... of train and test "
+                "give folds"
+            )
     return notes
 
 

@@ -11,7 +11,11 @@ from twostream.datasets.listed_folders import read_listed_folder
 from twostream.datasets.lists import Missing, read_list
 from twostream.datasets.reading import READING, Reading
 from twostream.datasets.video_folders import ONE_VIDEO
+from twostream.labels.look_alikes import look_alikes, spelt
+from twostream.labels.stretch_ids import stored_id
 from twostream.types import VIDEO_SUFFIXES, DataError
+
+NAMED = 5  # of many sets of names, so many are named
 
 
 def load_dataset(
@@ -38,13 +42,27 @@ def load_dataset(
         DataError: nothing usable lies there; the sentence says what is wrong.
     """
     dataset = _recognised(Path(root), Reading.of(reading), missing)
-    alike: dict[str, list[str]] = {}
-    for name in dataset.classes:
-        alike.setdefault(name.casefold(), []).append(name)
-    if same := [" and ".join(names) for names in alike.values() if len(names) > 1]:
-        note = f"classes that differ in capitals alone are classes of their own: {', '.join(same)}"
-        dataset = replace(dataset, notes=(*dataset.notes, note))
-    return dataset
+    return replace(dataset, notes=(*dataset.notes, *_on_names(dataset)))
+
+
+def _on_names(dataset: Dataset) -> list[str]:
+    """Say which classes and groups are several, and look like one."""
+    # a recording without a group is called by its file, and two files are two
+    groups = {v.group for v in dataset.videos if v.group and v.group != stored_id(v.video_id)}
+    notes = []
+    for what, names, then in (
+        ("classes", dataset.classes, ""),
+        ("groups", sorted(groups), ", and may stand on both sides of a split"),
+    ):
+        if alike := look_alikes(names):
+            same = [" and ".join(map(spelt, each)) for each in alike[:NAMED]]
+            more = f" and {len(alike) - NAMED} more" if len(alike) > NAMED else ""
+            notes.append(
+                f"{what} that differ in capitals, spaces, leading zeros or characters that look "
+                f"alike are {what} of their own{then}: {', '.join(same)}{more}; where they are "
+                "one, write them alike"
+            )
+    return notes
 
 
 def _recognised(root: Path, how: Reading, missing: Missing) -> Dataset:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -96,7 +97,8 @@ def _telling_key(*files: Sequence[Recording]) -> Callable[[str], str]:
 
 
 def _plain(video: str) -> str:
-    return unicodedata.normalize("NFC", video.strip().replace("\\", "/"))
+    name = unicodedata.normalize("NFC", video.strip().replace("\\", "/"))
+    return posixpath.normpath(name) if name else name  # ./a.mp4 is a.mp4
 
 
 def _tail(video: str, parts: int) -> str:

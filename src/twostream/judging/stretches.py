@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from twostream.judging.pairing import listed, pair_recordings
+from twostream.labels.look_alikes import plain_name, spelt
 from twostream.labels.recordings import Bout, Labels, Recording, Span
 from twostream.types import DataError
 
@@ -228,12 +229,12 @@ def _some(bouts: Sequence[Bout]) -> str:
 
 
 def _on_names(true: Sequence[Recording], predicted: Sequence[Recording]) -> list[str]:
-    """Say which labels differ between the files in nothing but case and spaces."""
+    """Say which labels look alike in both files and are written differently."""
     ours, theirs = ({b.label for r in side for b in r.bouts} for side in (true, predicted))
-    alike = {" ".join(label.casefold().split()): label for label in theirs - ours}
+    alike = {plain_name(label): label for label in sorted(theirs - ours)}
     return [
-        f'labels are different where they are written differently: "{label}" in TRUE, '
-        f'"{alike[plain]}" in PREDICTED'
+        f"labels are different where they are written differently: {spelt(label)} in TRUE, "
+        f"{spelt(alike[plain])} in PREDICTED; where they are one, write them alike"
         for label in sorted(ours - theirs)
-        if (plain := " ".join(label.casefold().split())) in alike
+        if (plain := plain_name(label)) in alike
     ]

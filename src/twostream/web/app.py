@@ -30,7 +30,7 @@ from twostream.web.guard import HEALTH, Guard
 from twostream.web.labelling import Labelling, label_api
 from twostream.web.limits import Limits, Places, RefusedError
 from twostream.web.metrics import Measures, Watched
-from twostream.web.networks import Networks, OwnNetworks
+from twostream.web.networks import Networks
 from twostream.web.news import told
 from twostream.web.reloading import Reloading
 from twostream.web.service import Service
@@ -103,7 +103,7 @@ def open_app(
         if reloading is not None:
             reloading.on_networks = lambda networks: serve(networks, name)
         if labelling is not None:  # of what the page trains
-            labelling.on_predictor = lambda predictor, name: serve(OwnNetworks(predictor), name)
+            labelling.on_networks = serve
         app.include_router(api)
         app.include_router(label_api)
         app.add_api_route("/", _start)

@@ -15,12 +15,12 @@ from fastapi.responses import JSONResponse, Response
 from twostream.datasets.time_spans import length, without
 from twostream.labels import Bout
 from twostream.labels.recordings import MOST_SECONDS, OTHER, joined, one_line
-from twostream.prediction import TwoStreamPredictor
 from twostream.types import DataError
 from twostream.web.forecasts import Forecast, Forecasts
 from twostream.web.label_frames import FramePictures
 from twostream.web.label_store import ChangedError, LabelStore
 from twostream.web.limits import Limits, RefusedError
+from twostream.web.networks import Networks, OwnNetworks
 from twostream.web.proposals import proposals
 from twostream.web.training_job import TrainingChoice, TrainingJob, Update
 from twostream.web.video_labels import VideoLabels
@@ -58,7 +58,7 @@ class Labelling:
         limits: of every visitor.
 
     Attributes:
-        on_predictor: given the predictor of each RUN that the page has trained, and its name.
+        on_networks: given those of each RUN that the page has trained, and its name.
 
     Raises:
         DataError: the folder cannot be used.
@@ -78,7 +78,7 @@ class Labelling:
             place.runs / "timelines", place.runs, self.store.videos, place.device
         )
         self.training = TrainingJob(place.folder, place.runs, place.choice, self._trained)
-        self.on_predictor: Callable[[TwoStreamPredictor, str], None] = lambda *what: None
+        self.on_networks: Callable[[Networks, str], None] = lambda *what: None
         if run is not None:
             self.forecasts.use(run)
 
@@ -104,7 +104,7 @@ class Labelling:
 
     def _trained(self, run: Path) -> None:
         self.forecasts.use(run)
-        self.on_predictor(TwoStreamPredictor.load(run, device=self.place.device), run.name)
+        self.on_networks(OwnNetworks.of_run(run, self.place.device), run.name)
 
     def path(self, name: str) -> Path:
         """Return a video's file: one that the folder holds now, and nothing else."""

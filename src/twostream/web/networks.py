@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol, Self
 
 from twostream.prediction import TwoStreamPredictor
+from twostream.prediction.answering_files import answering_hash
 from twostream.store.clips import kinds_of
 from twostream.store.flow_store import Kind, StoreSettings
 from twostream.types import Progress, no_progress
@@ -24,20 +26,22 @@ class Served:
         classes: their names.
         streams: names of the networks.
         settings, kinds: how a video is decoded for them, and to which frames and flow.
+        answers: fingerprint of the files that they answer with; "" where they lie in none.
     """
 
     classes: tuple[str, ...]
     streams: tuple[str, ...]
     settings: StoreSettings
     kinds: tuple[Kind, ...]
+    answers: str = ""
 
     @classmethod
-    def of(cls, predictor: TwoStreamPredictor) -> Self:
+    def of(cls, predictor: TwoStreamPredictor, answers: str = "") -> Self:
         """Return what a run says of itself."""
         specs = [stream.spec for stream in predictor.streams.values()]
         kinds = tuple(sorted({"rgb", *kinds_of(specs)}))  # frames are shown, whoever sees them
         settings = StoreSettings.of_model(specs[0])
-        return cls(predictor.spec.classes, tuple(predictor.streams), settings, kinds)
+        return cls(predictor.spec.classes, tuple(predictor.streams), settings, kinds, answers)
 
 
 class Networks(Protocol):
@@ -74,17 +78,25 @@ class OwnNetworks:
 
     Args:
         predictor: the run.
+        answers: fingerprint of its files.
     """
 
     alive, lost = 1, 0
 
-    def __init__(self, predictor: TwoStreamPredictor) -> None:
+    def __init__(self, predictor: TwoStreamPredictor, answers: str = "") -> None:
         self._predictor = predictor
+        self._answers = answers
+
+    @classmethod
+    def of_run(cls, run: Path, device: str) -> Self:
+        """Load a run, or an export; raises as ``TwoStreamPredictor.load``."""
+        answers = answering_hash(run)  # first: what is replaced meanwhile counts as another
+        return cls(TwoStreamPredictor.load(run, device=device), answers)
 
     @property
     def served(self) -> Served:
         """The run."""
-        return Served.of(self._predictor)
+        return Served.of(self._predictor, self._answers)
 
     def do(
         self,

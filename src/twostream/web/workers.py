@@ -274,13 +274,15 @@ def _work(connection: Connection, run: Path, device: str, threads: int) -> None:
     os.environ["OMP_NUM_THREADS"] = str(threads)  # read when torch is loaded
     with helping(connection, nice=0) as say:
         from twostream.prediction import TwoStreamPredictor
+        from twostream.prediction.answering_files import answering_hash
 
         log = logging.getLogger("twostream")
         log.handlers = [Notes(say, logging.WARNING)]
+        answers = answering_hash(run)
         predictor = TwoStreamPredictor.load(run, device=device)
         log.handlers = []  # what is told from here on answers a question
         say(loaded=True)
-        connection.send(Served.of(predictor))
+        connection.send(Served.of(predictor, answers))
 
         def tell(task: str, done: float, total: float, detail: str = "") -> None:
             say(task=task, done=done, total=total, detail=detail)
