@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from twostream.datasets.dataset import Dataset
+from twostream.datasets.dataset import OFFICIAL, Dataset
 from twostream.datasets.labelled_recordings import labels_in, read_recordings
 from twostream.datasets.listed_folders import read_listed_folder
 from twostream.datasets.lists import Missing, read_list
@@ -49,6 +49,8 @@ def _on_names(dataset: Dataset) -> list[str]:
     """Say which classes and groups are several, and look like one."""
     # a recording without a group is called by its file, and two files are two
     groups = {v.group for v in dataset.videos if v.group and v.group != stored_id(v.video_id)}
+    if dataset.kind in OFFICIAL:  # whose names and splits nobody mends
+        groups = set()
     notes = []
     for what, names, then in (
         ("classes", dataset.classes, ""),
