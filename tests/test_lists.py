@@ -92,6 +92,14 @@ def test_official_lists_of_other_videos_are_no_made_split(tmp_path: Path) -> Non
         load_dataset(tmp_path / "data")
 
 
+def test_marks_of_one_side_beside_clips_without_any_are_said(tmp_path: Path) -> None:
+    touch(tmp_path, "a.mp4", "b.mp4", "c.mp4")
+    file = write(tmp_path / "x.csv", "path,label,split\na.mp4,w,test\nb.mp4,r,\nc.mp4,w,\n")
+    data = load_dataset(file)
+    said = "1 clips are marked test, 2 are not marked and none is marked train"
+    assert not data.given and any(note.startswith(said) for note in data.notes)
+
+
 def test_a_split_without_a_side_is_said(tmp_path: Path) -> None:
     write(ucf(tmp_path) / "ucfTrainTestlist" / "trainlist02.txt", "Archery/v_Archery_g05_c01.avi 1")
     data = load_dataset(tmp_path)

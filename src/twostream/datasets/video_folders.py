@@ -267,7 +267,7 @@ def _whose_split(official: Dataset, sides: Mapping[str, Folder]) -> tuple[str, .
 def given_by_side(
     by_side: Mapping[str, Sequence[LabeledVideo]],
 ) -> tuple[tuple[GivenSplit, ...], list[str]]:
-    """Make the given split of videos marked train, val, test; none where a side is missing.
+    """Make the given split of videos marked train, val, test, or ""; none where a side is missing.
 
     Validation videos train where there is a test, and are the test where there is none.
 
@@ -284,6 +284,12 @@ def given_by_side(
         test = val
     if train and test:
         return (GivenSplit(1, train, test, tuple(notes)),), []
-    if train or test:
-        return (), [f"all videos are marked {'train' if train else 'test'}, so the mark is ignored"]
-    return (), []
+    if not train and not test:
+        return (), []
+    mark, other = ("train", "test") if train else ("test", "train")
+    if aside := by_side.get(""):
+        return (), [
+            f"{len(train or test)} clips are marked {mark}, {len(aside)} are not marked and none "
+            f"is marked {other}, so the mark is ignored: mark those that are to {other}"
+        ]
+    return (), [f"all videos are marked {mark}, so the mark is ignored"]
