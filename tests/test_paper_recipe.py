@@ -17,7 +17,7 @@ from twostream.initialise import Start
 from twostream.loader import TrainingBatches
 from twostream.recipe import Recipe
 from twostream.recipes import PAPER
-from twostream.run import RunSettings, request, steps, train_run
+from twostream.run import RunSettings, one_stream, request, train_run
 from twostream.store.clips import Clip
 from twostream.training import StreamTraining, TrainerOptions, fit
 from twostream.types import LabeledVideo, TemporalInput
@@ -177,7 +177,7 @@ def handed_over(
         caught.extend((model, data, recipe))
         raise StoppedError
 
-    monkeypatch.setattr(steps, "fit", stop)
+    monkeypatch.setattr(one_stream, "fit", stop)
     with torch.device("meta"), pytest.raises(StoppedError):
         train_run(RunSettings(data=str(data), recipe=PAPER, **settings), out)
     return tuple(caught)
@@ -214,7 +214,7 @@ def test_a_run_trains_the_papers_net_on_the_papers_batches(
 def test_a_run_that_starts_from_weights_fine_tunes(
     clips_of_224_px: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(steps, "initial_model", lambda *_, **__: small_model())
+    monkeypatch.setattr(one_stream, "initial_model", lambda *_, **__: small_model())
     monkeypatch.setattr(request, "check_network", lambda *_: None)  # it would ask the hub
     _, data, recipe = handed_over(
         monkeypatch,

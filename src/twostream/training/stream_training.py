@@ -135,7 +135,7 @@ class StreamTraining(LightningModule):
             if row["step"] > first:
                 right += (row["step"] - before["step"]) * row["accuracy"]
                 steps += row["step"] - before["step"]
-        return right / steps
+        return right / steps if steps else 0.0
 
     def may_end(self) -> None:
         """End the training where it may be over and the net knows its training clips."""
