@@ -35,7 +35,7 @@ RECIPE = replace(
     warmup_steps=2,
     epochs=0.1,
     least_steps=10,
-    temporal_epochs=12,  # 12 steps of the 4 clips
+    temporal_epochs=0.1,
     temporal_least_steps=10,
     temporal_most_steps=None,
 )
@@ -44,7 +44,6 @@ RECIPE = replace(
 @pytest.fixture(scope="module")
 def stored(few_data: Path, tmp_path_factory: pytest.TempPathFactory) -> StoredSplit:
     split = load_dataset(few_data).split(seed=0)
-    assert len(split.train) == 4
     store = RECIPE.stored(fps=25.0)
     root = tmp_path_factory.mktemp("store")
     return extract_split(split, root, store, kinds=("rgb",), smallest_side=32)
@@ -75,7 +74,7 @@ def test_a_net_that_does_not_know_its_clips_is_trained_anew(
     begun, _ = starting_network(spatial(), 2)
     assert not torch.equal(first_five(model.network), first_five(begun))
     frozen, all_layers = kept(tmp_path, "spatial-frozen"), kept(tmp_path, "spatial")
-    assert frozen["learnt"] < 0.8 and 0 < frozen["trained_share"] < 1
+    assert frozen["learnt"] < 0.75 and 0 < frozen["trained_share"] < 1
     assert all_layers["trained_share"] == 1
     assert max(row["learning_rate"] for row in frozen["history"]) <= 0.0025
     assert model.spec.dropout == RECIPE.temporal_dropout
@@ -91,7 +90,7 @@ def test_a_net_that_does_not_know_its_clips_is_trained_anew(
 def test_a_net_that_knows_its_clips_keeps_its_frozen_stages(
     stored: StoredSplit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(one_stream, "LEARNT", 0.0)
+    monkeypatch.setattr(one_stream, "FROZEN_LEARNT", 0.0)
     model = train_stream(spatial(), stored, folder=tmp_path, options=CPU)
     begun, _ = starting_network(spatial(), 2)
     assert torch.equal(first_five(model.network), first_five(begun))
@@ -146,19 +145,13 @@ def test_only_a_recipe_that_says_so_trains_anew() -> None:
     assert make_recipe("standard", dropout=0.4).thawed().dropout == 0.4
 
 
-def test_few_clips_are_not_trained_on_anew(stored: StoredSplit, tmp_path: Path) -> None:
-    recipe = replace(RECIPE, temporal_least_steps=13)
-    train_stream(spatial(recipe), stored, folder=tmp_path, options=CPU)
-    assert [path.name for path in (tmp_path / "logs").iterdir()] == ["spatial"]
-
-
 @pytest.mark.parametrize("anew", [True, False])
 def test_nets_of_folds_are_trained_as_the_runs_own(
     stored: StoredSplit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, anew: bool
 ) -> None:
-    monkeypatch.setattr(one_stream, "LEARNT", 0.8 if anew else 0.0)
+    monkeypatch.setattr(one_stream, "FROZEN_LEARNT", 0.75 if anew else 0.0)
     train_stream(spatial(), stored, folder=tmp_path, like=tmp_path, options=CPU)
-    monkeypatch.setattr(one_stream, "LEARNT", 0.0 if anew else 1.1)
+    monkeypatch.setattr(one_stream, "FROZEN_LEARNT", 0.0 if anew else 1.1)
     fold = tmp_path / "cross-fitting" / "fold-1"
     train_stream(spatial(), stored, folder=fold, like=tmp_path, options=CPU)
     assert (kept(fold, "spatial")["trained_share"] == 1) is anew

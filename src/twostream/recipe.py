@@ -81,7 +81,7 @@ class Recipe:
         frozen_stages: the spatial net's first stages, its stem counted, that keep the weights they
             start with (stages as timm groups them).
         thaws: a spatial net with frozen stages that does not know its training clips in the end is
-            trained anew with all layers (``thawed``), where there are clips enough for its steps.
+            trained anew with all layers (``thawed``).
         classifier_std: standard deviation that the last layer starts with; None: the network's own.
         linear_probe: streams whose last layer starts as a linear probe on the training clips'
             features (``training.linear_start``).

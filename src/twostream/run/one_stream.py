@@ -17,8 +17,10 @@ from twostream.loader import TrainingBatches
 from twostream.recipe import LITE
 from twostream.run.bout_durations import count_bouts
 from twostream.run.steps import StoredSplit, seen_by
-from twostream.training import LEARNT, TrainerOptions, fit, last_checkpoint, start_as_probe
+from twostream.training import TrainerOptions, fit, last_checkpoint, start_as_probe
 from twostream.types import Progress, Stream, no_progress
+
+FROZEN_LEARNT = 0.75  # of the last samples are right, or frozen stages are held to be in the way
 
 logger = logging.getLogger(__name__)
 
@@ -55,14 +57,14 @@ def train_stream(
         whole = _aside(like, net.stream).is_dir()
         recipe = net.recipe.thawed() if whole else replace(net.recipe, thaws=False)
         net = replace(net, recipe=recipe)
-    if layers != "all" or not _may_thaw(net, count_bouts(data.split.train)):
+    if layers != "all" or net.stream != "spatial" or not net.recipe.thaws:
         return _train(net, data, layers, heads, folder, options, progress)
     with _kept(folder) as place:
         logs, aside = place / "logs" / net.stream, _aside(place, net.stream)
         if not aside.is_dir():
             model = _train(net, data, layers, heads, place, options, progress)
             share = read_json(logs / "history.json")["learnt"]
-            if share >= LEARNT or not model.spec.architecture.startswith(LITE):
+            if share >= FROZEN_LEARNT or not model.spec.architecture.startswith(LITE):
                 return model
             # in this order: logs that lie aside say that the checkpoints are of the second training
             shutil.rmtree(place / "checkpoints" / net.stream)
@@ -78,17 +80,6 @@ def train_stream(
 def _aside(folder: Path, stream: Stream) -> Path:
     """Return where the logs of the first training lie when a net is trained anew."""
     return folder / "logs" / f"{stream}-frozen"
-
-
-def _may_thaw(net: NetSettings, clips: int) -> bool:
-    """Tell whether a net may be trained anew: from so many clips that it need not draw them more.
-
-    With fewer all layers would take several times the minutes of all else (docs/method.md).
-    """
-    if net.stream != "spatial" or not net.recipe.thaws:
-        return False
-    enough = replace(net.recipe.thawed(), least_steps=None).lasting(clips).fine_tuning_steps
-    return enough >= (net.recipe.thawed().least_steps or 1)
 
 
 @contextmanager
