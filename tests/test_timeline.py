@@ -27,6 +27,7 @@ from twostream.prediction.model_files import TorchStream
 from twostream.prediction.timeline import find_segments, smooth
 from twostream.prediction.window import Window
 from twostream.store.clips import Clip
+from twostream.store.flow_store import StoreSettings
 from twostream.threads import ahead
 from twostream.types import TemporalInput, UsageError, VideoError
 from twostream.video import VideoReader, VideoWriter
@@ -285,14 +286,19 @@ def test_wrong_options_are_refused_before_anything_is_opened(
 
 def test_flow_of_the_codec_is_seen(tmp_path: Path) -> None:
     """The flow of `mv` comes with the frames, from the file."""
-    from twostream.store.flow_store import StoreSettings
-
     settings = StoreSettings(flow="mv", short_side=40).complete()
     predictor = TwoStreamPredictor.from_models(make_models(TemporalInput(length=4), settings))
     video = write_clip(tmp_path / "clip.avi", frames=20)
     timeline = predictor.timeline(video, positions=6, smooth_seconds=0)
     wanted = predictor.predict(video)
     np.testing.assert_array_equal(timeline.streams["temporal"][0], wanted.streams["temporal"])
+    # vectors lead from each frame to the next: half of the frames have half of the motion
+    predictor = TwoStreamPredictor.from_models(
+        make_models(TemporalInput(length=4), settings, fps=12.5)
+    )
+    for answer in (predictor.predict, predictor.timeline):
+        with pytest.raises(VideoError, match=r"motion vectors, .* cannot be brought to 12\.5"):
+            answer(video)
 
 
 # --- the command

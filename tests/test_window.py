@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -197,3 +198,11 @@ def test_threads_share_a_predictor(predictor: TwoStreamPredictor, tmp_path: Path
         for (predicted, stream), each in zip(jobs, wanted * 4, strict=True):
             same(predicted.result(), each)
             same(stream.result(), each)
+
+
+def test_times_of_frames_that_go_back_are_refused(predictor: TwoStreamPredictor) -> None:
+    rgb = np.zeros((64, 80, 3), np.uint8)
+    for odd in (0.5, math.nan, math.inf):
+        frames = [Frame(rgb, 0.04 * i) for i in range(30)] + [Frame(rgb, odd)]
+        with pytest.raises(UsageError, match=r"frame 30 is at .* after one at 1\.16 s: times must"):
+            list(predictor.stream(frames, fps=25, window_seconds=0.4))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from twostream.flow import FlowEstimator
 from twostream.store.coding import Item, Kind
-from twostream.types import Direction, Frame
+from twostream.types import Direction, Frame, VideoError
 
 # Rates closer than this are taken as equal: 30 and 29.97 frames/s are not worth a repeated frame.
 SAME_RATE = 0.01
@@ -117,6 +118,16 @@ def placed(
 def output_rate(fps: float, wanted: float | None) -> float:
     """Return the rate that frames are brought to: their own, unless another one is wanted."""
     return fps if wanted is None or abs(fps / wanted - 1) <= SAME_RATE else wanted
+
+
+def refuse_other_rate(video: Path | str, fps: float, rate: float) -> None:
+    """Raise a VideoError where the codec's motion would have to be brought to another rate."""
+    if rate != fps:
+        raise VideoError(
+            video,
+            f"it has {fps:g} frames/s, and motion vectors, which lead from each frame to the next, "
+            f"cannot be brought to {rate:g}: leave --fps away, or use another flow method",
+        )
 
 
 def at_rate(

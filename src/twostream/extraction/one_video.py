@@ -14,6 +14,7 @@ from twostream.extraction.frame_pairs import (
     clip_items,
     directions_of,
     output_rate,
+    refuse_other_rate,
     with_flow,
 )
 from twostream.extraction.idle_threads import Helpers, with_flow_ahead
@@ -22,7 +23,7 @@ from twostream.flow.device import make_on_device
 from twostream.flow.opencv import one_opencv_thread
 from twostream.store.flow_store import ClipFile, ClipHeader, ClipWriter, Kind, StoreSettings
 from twostream.threads import num_threads
-from twostream.types import Frame, VideoError
+from twostream.types import Frame
 from twostream.video import FrameFolder, VideoReader, open_reader
 
 OnFrame = Callable[[int, float, float], None]
@@ -77,13 +78,8 @@ def extract_clip(
         path, short_side=settings.short_side, motion_vectors=from_codec, fps=settings.fps
     ) as reader:
         rate = output_rate(reader.info.fps, settings.fps)
-        if from_codec and rate != reader.info.fps:
-            raise VideoError(
-                path,
-                f"it has {reader.info.fps:g} frames/s, and motion vectors, which lead from each "
-                f"frame to the next, cannot be brought to {settings.fps:g}: leave --fps away, or "
-                "use another flow method",
-            )
+        if from_codec:
+            refuse_other_rate(path, reader.info.fps, rate)
         writers: dict[Kind, ClipWriter] = {}
         try:
             for kind in kinds:

@@ -81,7 +81,7 @@ class Prediction:
         return [(self.classes[i], float(scores[i])) for i in order]
 
     def to_json(self, count: int = TOP) -> dict[str, Any]:
-        """Return {"video", "labels", "streams"}, as ``twostream predict --json`` prints it."""
+        """Return what ``twostream predict --json`` prints: video, labels, streams, warning."""
 
         def rows(stream: Stream | None = None) -> list[dict[str, Any]]:
             return [{"label": label, "score": s} for label, s in self.top(count, stream)]
@@ -90,4 +90,5 @@ class Prediction:
             "video": str(self.video) if self.video else None,
             "labels": rows(),
             "streams": {stream: rows(stream) for stream in self.streams},
+            "warning": self.warning,
         }

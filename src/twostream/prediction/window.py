@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -17,6 +18,7 @@ from twostream.extraction.frame_pairs import (
     clip_items,
     directions_of,
     output_rate,
+    refuse_other_rate,
     resample,
     with_flow,
 )
@@ -193,6 +195,8 @@ class RecentClip:
         if fps is None and wanted is None:
             raise UsageError("frames of an unknown rate need a model that has one")
         self.rate = output_rate(fps or wanted or 0.0, wanted)
+        if self.needs_motion_vectors and fps is not None:
+            refuse_other_rate(self.name, fps, self.rate)
         prepared = self._prepared(frames, fps)
         for start, run in unbroken(prepared, fps and min(fps, self.rate)):
             self._begin(start)
@@ -275,6 +279,7 @@ class RecentClip:
     def _prepared(
         self, frames: Iterable[NDArray[np.uint8] | Frame], fps: float | None
     ) -> Iterator[Frame]:
+        last = -math.inf
         for i, frame in enumerate(frames):
             rgb = frame.rgb if isinstance(frame, Frame) else np.asarray(frame)
             if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8:
@@ -302,6 +307,12 @@ class RecentClip:
                     f"{self.size[1]}x{self.size[0]}: start another stream",
                 )
             if isinstance(frame, Frame):
+                if not last <= frame.pts_seconds < math.inf:
+                    raise UsageError(
+                        f"{self.name}: frame {i} is at {frame.pts_seconds:g} s after one at "
+                        f"{last:g} s: times must rise, frames of another video are another stream"
+                    )
+                last = frame.pts_seconds
                 yield replace(frame, rgb=rgb)  # with its motion, where the flow is the codec's
             elif fps is None:
                 raise UsageError("arrays need a rate: give fps, or Frame with its own time")
