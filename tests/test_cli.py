@@ -114,7 +114,7 @@ def test_predict_report_evaluate_and_fuse(
     text.write_text("no video")
     assert run(["predict", str(tiny_run), clip, "--json"]) == 0
     (found,) = last_line(capsys)  # type: ignore[misc]
-    assert set(found) == {"video", "labels", "streams"} and len(found["labels"]) == 5
+    assert set(found) == {"video", "labels", "streams", "warning"} and len(found["labels"]) == 5
     assert set(found["streams"]) == {"spatial", "temporal"}
     assert run(["predict", str(tiny_run), str(text), clip, "--json"]) == 1
     captured = capsys.readouterr()
