@@ -49,7 +49,7 @@ def videos_of(
             "that name: put each video where its name says, or keep one"
         )
     said = f"{len(gone)} of the {len(labels.recordings)} videos of {place} are not there"
-    said += f" ({', '.join(gone[:3])}{', ...' if len(gone) > 3 else ''})" if gone else ""
+    said += f" ({first_ones(gone)})" if gone else ""
     if gone and (missing == "refuse" or not found):
         raise DataError(f"{said}: put them beside it, or leave them out with --skip-unreadable")
     notes = [f"{said}: they are left out"] if gone else []
@@ -74,6 +74,11 @@ def _seconds(path: Path, recording: Recording) -> float:
     return claimed or max((bout.end_seconds for bout in recording.bouts), default=0.0)
 
 
+def first_ones(names: Sequence[str]) -> str:
+    """Return the first three names, and dots where there are more."""
+    return ", ".join([*names[:3], *(["..."] if len(names) > 3 else [])])
+
+
 def _on_suffixes(found: Sequence[FoundRecording]) -> list[str]:
     """Say which videos have another suffix than their labels say."""
     others = [
@@ -85,7 +90,7 @@ def _on_suffixes(found: Sequence[FoundRecording]) -> list[str]:
         return []
     return [
         f"{len(others)} videos have another suffix than their labels say, and are taken for the "
-        f"same: {', '.join(others[:3])}{', ...' if len(others) > 3 else ''}"
+        f"same: {first_ones(others)}"
     ]
 
 

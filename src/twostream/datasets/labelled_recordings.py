@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from twostream.datasets.dataset import RECORDINGS, Dataset
-from twostream.datasets.found_recordings import FoundRecording, videos_of
+from twostream.datasets.found_recordings import FoundRecording, first_ones, videos_of
 from twostream.datasets.label_spans import Said, disputed, label_spans, shared_labels
 from twostream.datasets.lists import Missing, name_of
 from twostream.datasets.time_spans import length, within, without
@@ -125,7 +125,7 @@ def read_recordings(
     if given and (aside := [each.video_id for each in found if not each.recording.split]):
         odd.append(
             f"{len(aside)} of {len(found)} recordings have no split value and are on neither side: "
-            f"{', '.join(aside[:3])}{', ...' if len(aside) > 3 else ''}"
+            f"{first_ones(aside)}"
         )
     return Dataset(
         name=name_of(place),
@@ -285,6 +285,6 @@ def _on_watched(found: Sequence[FoundRecording]) -> list[str]:
         return []
     return [
         f"bouts lie outside of what was watched, beside which nothing else is used: in {len(odd)} "
-        f"of {len(found)} recordings ({', '.join(odd[:3])}{', ...' if len(odd) > 3 else ''}): a "
+        f"of {len(found)} recordings ({first_ones(odd)}): a "
         "row of times without a label says what was watched, is a label missing?"
     ]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from twostream.datasets.reading import Reading
 from twostream.datasets.side_folders import SIDES
+from twostream.labels.label_text import SEPARATOR_LINE
 from twostream.types import DataError
 
 DELIMITERS = ",;\t|"
@@ -30,7 +31,6 @@ _START = re.compile(r"(t|time)?[-_ ]*(start|begin|onset|from)([-_ ].*|time|frame
 _END = re.compile(r"(t|time)?[-_ ]*(end|stop|offset|to)([-_ ].*|time|frame|s)?")
 _FOLD = re.compile(r"(cv|k|test)?[-_ ]?folds?[-_ ]?(id|number)?")
 _NUMBERED = re.compile(r"[-_ ]?(id|number|name)$")
-_SEP = re.compile(r'\s*"?sep=(.)"?[,;\s]*', re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +69,7 @@ def find_columns(file: Path, text: str, *, reading: Reading) -> Columns | None:
     lines = text.split("\n")
     first = next((i for i, line in enumerate(lines) if line.strip()), 0)
     delimiters: str = DELIMITERS if reading.other_names else DELIMITERS[:3]
-    sep = _SEP.fullmatch(lines[first])
+    sep = SEPARATOR_LINE.fullmatch(lines[first])
     if sep and reading.other_names:  # Excel's word for the separator
         delimiters = sep[1]
         first = next((i for i in range(first + 1, len(lines)) if lines[i].strip()), first)

@@ -23,7 +23,7 @@ _CLOCK = re.compile(r"(?:(\d{1,6}):)?(\d{1,6}):(\d{1,6}(?:[.,]\d*)?)")
 _NUMBER = re.compile(r"[+-]?(?:\d+[.,]?\d*|[.,]\d+)(?:[eE][+-]?\d{1,3})?")
 _CONFIDENCE = re.compile(r"confidence (\d+(?:\.\d+)?)(?:;|$)")
 _FORMULA = re.compile(r"'*[=+\-@]")
-_SEP = re.compile(r'\s*"?sep=(.)"?[,;\s]*', re.IGNORECASE)
+SEPARATOR_LINE = re.compile(r'\s*"?sep=(.)"?[,;\s]*', re.IGNORECASE)  # Excel's
 _FIRST_OBJECT = re.compile(r"\s*\[\s*\{")
 _GZIP = b"\x1f\x8b"  # what its files begin with
 
@@ -225,7 +225,7 @@ def first_cells(start: str, delimiters: str = ",;\t|") -> tuple[str, list[str]]:
     ((';', ['path', 'label']), (';', ['path,x', 'label']))
     """
     above, line = _header(start)
-    if told := [each[1] for each in map(_SEP.fullmatch, above) if each]:
+    if told := [each[1] for each in map(SEPARATOR_LINE.fullmatch, above) if each]:
         delimiters = told[-1]
     best = (delimiters[0], [line.strip()])
     for delimiter in delimiters:
@@ -243,7 +243,7 @@ def _header(text: str) -> tuple[list[str], str]:
     above: list[str] = []
     for line in io.StringIO(text, newline="\n"):
         line = line.rstrip("\n")
-        if line.strip() and not _SEP.fullmatch(line):
+        if line.strip() and not SEPARATOR_LINE.fullmatch(line):
             return above, line
         above.append(line)
     return above, ""
