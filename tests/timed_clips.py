@@ -27,7 +27,13 @@ def _ground(height: int) -> np.ndarray:
 
 
 def write_timed(
-    path: Path, times: Sequence[float], *, fps: int = 25, ticks: int = 1000, declared: bool = True
+    path: Path,
+    times: Sequence[float],
+    *,
+    fps: int = 25,
+    ticks: int = 1000,
+    declared: bool = True,
+    sound: float = 0.0,
 ) -> Path:
     """Write pictures at these times; the file calls its rate ``fps``.
 
@@ -37,12 +43,20 @@ def write_timed(
         fps: what the encoder is told.
         ticks: of the clock, a second.
         declared: False: a Matroska says nothing of its rate, as a browser's recording.
+        sound: so many seconds of silence, from time 0 on.
     """
     with av.open(str(path), "w") as out:
         stream = out.add_stream("libx264", rate=fps)
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
         stream.time_base = stream.codec_context.time_base = Fraction(1, ticks)
         stream.options = {"bf": "0", "crf": "10"}
+        if sound:
+            silence = out.add_stream("aac", rate=48000, layout="mono")
+            for at in range(0, round(sound * 48000), 1024):
+                part = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
+                part.sample_rate, part.pts, part.time_base = 48000, at, Fraction(1, 48000)
+                out.mux(silence.encode(part))
+            out.mux(silence.encode(None))
         for seconds in times:
             frame = av.VideoFrame.from_ndarray(picture_at(seconds % 40), "rgb24")
             frame.pts, frame.time_base = round(seconds * ticks), Fraction(1, ticks)

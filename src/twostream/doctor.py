@@ -33,7 +33,7 @@ from twostream.types import (
     VideoError,
     no_progress,
 )
-from twostream.video import open_reader
+from twostream.video import FrameFolder, VideoReader, open_reader
 from twostream.video.fingerprint import content_hash
 
 DECODED_SIDE_PX = 16  # nobody looks at the pictures, so they are made small
@@ -193,13 +193,9 @@ def _check(path: Path, stack_length: int, stop: threading.Event) -> _Checked:
     problems = []
     try:
         with open_reader(path, short_side=DECODED_SIDE_PX) as reader:
-            watch, pauses, last = PauseWatch(reader.info.fps), [], 0.0
-            for frame in reader:
-                if stop.is_set():
-                    return _Checked()
-                if watch.ends_at(frame.pts_seconds):
-                    pauses.append((last, frame.pts_seconds))
-                last = frame.pts_seconds + 1 / reader.info.fps
+            pauses = _pauses(reader, stop)
+            if stop.is_set():
+                return _Checked()
             frames, info, warning = reader.frames_read, reader.info, reader.warning
             varies, lost = reader.variable_frame_rate, reader.packets_lost
     except VideoError as error:
@@ -231,6 +227,21 @@ def _check(path: Path, stack_length: int, stop: threading.Event) -> _Checked:
             )
         )
     return _Checked(frames, info.fps if info.fps_told else None, tuple(problems))
+
+
+def _pauses(reader: VideoReader | FrameFolder, stop: threading.Event) -> list[tuple[float, float]]:
+    """Read a video; returns the times of which it has no frames."""
+    watch, pauses, last = PauseWatch(reader.info.fps), [], 0.0
+    for frame in reader:
+        if stop.is_set():
+            break
+        late = reader.frames_read == 1 and frame.pts_seconds > 0
+        if watch.ends_at(frame.pts_seconds) or late:
+            pauses.append((last, frame.pts_seconds))
+        last = frame.pts_seconds + 1 / reader.info.fps
+    if watch.lasts_at(reader.end_seconds):
+        pauses.append((last, reader.end_seconds))
+    return pauses
 
 
 def _duplicates(read: _Read) -> Iterator[Problem]:

@@ -139,7 +139,7 @@ class Frame:
 
     Attributes:
         rgb: (h, w, 3) uint8, upright (turn and mirror of the metadata applied).
-        pts_seconds: presentation time in seconds from the first frame on; strictly increasing.
+        pts_seconds: presentation time, s, as a player of the file counts; strictly increasing.
         motion: the codec's vectors, where the reader was asked for them.
     """
 

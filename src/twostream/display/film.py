@@ -160,11 +160,12 @@ def _fields(
     """
     fps, place = reader.info.fps, 0
     before: Frame | None = None
-    for start, run in unbroken(reader, fps):
+    for start, run in unbroken(reader, fps, 0.0):
         pause = min(round(start * fps) - place, round(LONGEST_PAUSE_SECONDS * fps))
         if before is not None:
             yield before, None, max(1, pause)
-            place = max(place + 1, round(start * fps))
+            place += 1
+        place = max(place, round(start * fps))
         pairs = FramePairs(estimator, ["forward"])
         for frame, gap in at_rate(run, fps, fps, all_frames=estimator.needs_motion_vectors):
             for field in pairs.push(frame):

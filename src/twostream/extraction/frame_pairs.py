@@ -53,7 +53,9 @@ class FramePairs:
 
 
 def resample(frames: Iterable[Frame], fps: float) -> Iterator[tuple[Frame, int]]:
-    """Pick the frames nearest to the times 0, 1/fps, 2/fps, ... after the first, by their times.
+    """Give each frame the nearest of the times 0, 1/fps, 2/fps, ... after the first; one a time.
+
+    Of several frames at one time the nearest is picked.
 
     Args:
         frames: in order, with increasing timestamps.
@@ -65,23 +67,22 @@ def resample(frames: Iterable[Frame], fps: float) -> Iterator[tuple[Frame, int]]
         before is then shown so many times, and the flow between the two is spread evenly.
     """
     candidate: Frame | None = None
-    origin = 0.0
-    position = picked = 0  # output index from which on the candidate, the last pick, is nearest
+    origin = off = 0.0
+    picked = place = 0  # places of the last pick and of the candidate
     for frame in frames:
         if candidate is None:
             candidate, origin = frame, frame.pts_seconds
             continue
-        middle = (candidate.pts_seconds + frame.pts_seconds) / 2 - origin
-        next_position = math.floor(middle * fps + TIME_TOLERANCE) + 1
-        if next_position > position:
-            yield candidate, position - picked
-            picked, position = position, next_position
-        candidate = frame
-    if candidate is not None and (
-        position == 0
-        or position / fps < candidate.pts_seconds - origin + (0.5 - TIME_TOLERANCE) / fps
-    ):
-        yield candidate, position - picked
+        at = (frame.pts_seconds - origin) * fps
+        nearest = math.floor(at + 0.5 - TIME_TOLERANCE)
+        if nearest > place:
+            yield candidate, place - picked
+            picked = place
+        elif abs(at - nearest) >= off - 2 * TIME_TOLERANCE:
+            continue
+        candidate, place, off = frame, nearest, abs(at - nearest)
+    if candidate is not None:
+        yield candidate, place - picked
 
 
 def placed(

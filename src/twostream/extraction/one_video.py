@@ -18,9 +18,16 @@ from twostream.extraction.frame_pairs import (
     with_flow,
 )
 from twostream.extraction.idle_threads import Helpers, with_flow_ahead
-from twostream.extraction.pauses import FilledClip, all_warnings, pause_warning, unbroken
+from twostream.extraction.pauses import (
+    FilledClip,
+    all_warnings,
+    pause_warning,
+    to_the_end,
+    unbroken,
+)
 from twostream.flow.device import make_on_device
 from twostream.flow.opencv import one_opencv_thread
+from twostream.store.coding import Item
 from twostream.store.flow_store import ClipFile, ClipHeader, ClipWriter, Kind, StoreSettings
 from twostream.threads import num_threads
 from twostream.types import Frame
@@ -101,13 +108,18 @@ def extract_clip(
                 pairs = estimator.pairs_at_once(*reader.size)
                 return with_flow_ahead(picked, directions, pairs=pairs, helpers=helpers)
 
+            def write(added: list[dict[Kind, Item]]) -> None:
+                for items in added:
+                    for kind, item in items.items():
+                        writers[kind].append(item)
+
             for start, picked in _picked(reader, settings, rate, all_frames=from_codec):
                 for added in clip.run(start, clip_items(flow_of(picked), rate, kinds)):
                     pairs = int(any(kind != "rgb" for kind in added[0]))
                     on_frame(pairs, _share(reader), clip.frames / rate)
-                    for items in added:
-                        for kind, item in items.items():
-                            writers[kind].append(item)
+                    write(added)
+            if not settings.imported:
+                write(clip.end(reader.end_seconds))
             paused = pause_warning(path, clip.seconds(), clip.left_out_seconds)
             warning = all_warnings(reader.warning, paused)
             for writer in writers.values():
@@ -126,7 +138,8 @@ def _picked(
     if settings.imported and rate == fps:  # other tools took one frame after the other
         yield 0.0, ((frame, min(i, 1)) for i, frame in enumerate(reader))
         return
-    for start, run in unbroken(reader, min(rate, fps)):
+    frames = to_the_end(reader, rate, moves=all_frames)
+    for start, run in unbroken(frames, min(rate, fps), 0.0):
         yield start, at_rate(run, fps, rate, all_frames=all_frames)
 
 

@@ -14,9 +14,11 @@ import numpy as np
 from twostream.extraction.frame_pairs import MAX_GAP_SECONDS
 from twostream.store.coding import ClipHeader, Item, Kind
 from twostream.types import Frame
+from twostream.video import FrameFolder, VideoReader
 
 PAUSE_SECONDS = 1.0  # without a frame; shorter ones are filled as a slower video's
 PAUSE_FRAMES = 3  # so many usual intervals are none yet: some videos are slow
+STANDING_SECONDS = 0.2  # of the last frame; less is not worth showing it twice
 _INTERVALS = 5  # the last ones tell what is usual
 # of one clip; what is beyond is left out: a broken clock must not fill the disk
 MAX_FILLED_SECONDS = 300.0
@@ -65,23 +67,26 @@ class PauseWatch:
         return max(self._usual, statistics.median(known))
 
 
-def unbroken(frames: Iterable[Frame], fps: float | None) -> Iterator[tuple[float, Iterator[Frame]]]:
+def unbroken(
+    frames: Iterable[Frame], fps: float | None, origin: float | None = None
+) -> Iterator[tuple[float, Iterator[Frame]]]:
     """Divide frames where there is a pause between them.
 
     Args:
         frames: in order, with increasing times.
         fps: their usual rate, see ``PauseWatch``.
+        origin: the time that counts as 0; None: that of the first frame.
 
     Yields:
-        Each run of frames, and when it starts, in seconds from the first frame of all. A run must
-        be used up before the next one is asked for.
+        Each run of frames, and when it starts, in seconds. A run must be used up before the next
+        one is asked for.
 
     >>> times = [0.0, 0.5, 30.0, 30.5]
     >>> frames = [Frame(np.zeros((1, 1, 3), np.uint8), seconds) for seconds in times]
     >>> [(start, len(list(run))) for start, run in unbroken(frames, 2.0)]
     [(0.0, 2), (30.0, 2)]
     """
-    watch, number, origin = PauseWatch(fps), 0, None
+    watch, number = PauseWatch(fps), 0
 
     def numbered() -> Iterator[tuple[int, Frame]]:
         nonlocal number
@@ -94,6 +99,30 @@ def unbroken(frames: Iterable[Frame], fps: float | None) -> Iterator[tuple[float
         first = next(run)
         origin = first.pts_seconds if origin is None else origin
         yield first.pts_seconds - origin, chain([first], run)
+
+
+def to_the_end(
+    reader: VideoReader | FrameFolder, rate: float, *, moves: bool = False
+) -> Iterator[Frame]:
+    """Yield the frames of a video, and the last one again where it stands for longer than usual.
+
+    Without that, a slow video would end early. What stands as long as a pause is none of it: see
+    ``FilledClip.end``.
+
+    Args:
+        reader: of the video.
+        rate: that the frames are brought to.
+        moves: leave the last one alone: frames are read with their motion.
+    """
+    watch, last = PauseWatch(min(rate, reader.info.fps)), None
+    for last in reader:
+        watch.ends_at(last.pts_seconds)
+        yield last
+    place = reader.end_seconds - 1 / rate  # the last one's
+    if last is None or moves or reader.frames_read < 2 or watch.lasts_at(reader.end_seconds):
+        return
+    if place - last.pts_seconds > STANDING_SECONDS:
+        yield Frame(last.rgb, place)
 
 
 class FilledClip:
@@ -130,15 +159,29 @@ class FilledClip:
             start_seconds: of the run.
             items: from ``clip_items``, of this run alone.
         """
-        follows = self.frames > 0
-        pause = self._pause(start_seconds) if follows else []
+        begins = True
         for added in items:
-            if follows:
-                added = [*pause, {**self._still, **added[0]}, *added[1:]]
-            follows = False
-            self._last = {"rgb": added[-1]["rgb"]} if "rgb" in added[-1] else {}
+            if begins:
+                first = added[0]
+                self._last = self._last or _picture(first)  # of a pause before all frames
+                added = [*self._pause(start_seconds), {**self._still, **first}, *added[1:]]
+                if not self.frames:
+                    added[0] = _picture(added[0])  # no field leads to the first one
+                begins = False
+            self._last = _picture(added[-1])
             self.frames += len(added)
             yield added
+
+    def end(self, seconds: float) -> list[dict[Kind, Item]]:
+        """Return what is added where the last frame stands for so long that it is a pause.
+
+        Args:
+            seconds: when it ends.
+        """
+        missing = round((seconds - self.left_out_seconds) * self._fps) - self.frames
+        added = self._pause(seconds) if missing > PAUSE_SECONDS * self._fps else []
+        self.frames += len(added)
+        return added
 
     def _pause(self, start_seconds: float) -> list[dict[Kind, Item]]:
         """Return the frames of the pause that ends now."""
@@ -153,6 +196,10 @@ class FilledClip:
     def seconds(self) -> list[tuple[float, float]]:
         """Return where the pauses lie in the clip, in seconds."""
         return [(first / self._fps, end / self._fps) for first, end in self.pauses]
+
+
+def _picture(items: dict[Kind, Item]) -> dict[Kind, Item]:
+    return {"rgb": items["rgb"]} if "rgb" in items else {}
 
 
 def pause_warning(

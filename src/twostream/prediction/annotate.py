@@ -192,7 +192,7 @@ def _shown(
     all_frames = estimator is not None and estimator.needs_motion_vectors
     place, fps = -1, reader.info.fps
     before: tuple[Picture, Picture | None] | None = None
-    for start, run in unbroken(reader, fps):
+    for start, run in unbroken(reader, fps, 0.0):
         first = max(place + 1, round(start * fps))
         if before is not None:
             dark = before[0] // DARKER

@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twostream.bout_model import THRESHOLD, BoutModel, read_bouts
+from twostream.extraction.frame_pairs import output_rate
 from twostream.extraction.idle_threads import Helpers
-from twostream.extraction.pauses import all_warnings, pause_warning
+from twostream.extraction.pauses import all_warnings, pause_warning, to_the_end
 from twostream.flow import make_estimator
 from twostream.flow.device import make_on_device
 from twostream.flow.opencv import one_opencv_thread
@@ -346,13 +347,17 @@ class TwoStreamPredictor:
         ):
             claimed = reader.claimed_seconds
             depth = num_together(asked.every_seconds)
-            upcoming = ahead(recent.windows(reader, reader.info.fps, every), depth)
+            fps, moves = reader.info.fps, recent.needs_motion_vectors
+            frames = to_the_end(reader, output_rate(fps, store.fps), moves=moves)
+            upcoming = ahead(recent.windows(frames, fps, every, 0.0), depth)
             with closing(upcoming):
                 for window in self.slide(upcoming, asked):
                     windows.append(window)
                     seconds = window.end_seconds
                     total = claimed if seconds < claimed else seconds + asked.every_seconds
                     progress("seconds", seconds, total)
+            recent.end(reader.end_seconds)
+        seconds = recent.seen / recent.rate
         progress("seconds", seconds, seconds)
         return Timeline.of_windows(
             Path(video),

@@ -165,7 +165,7 @@ class Timeline:
         smoothed = np.concatenate(
             [smooth(times[rows], scores[rows], smooth_seconds) for rows, _, _ in runs]
         )
-        segments = _segments(times, smoothed, classes, runs, threshold, bouts)
+        segments = _segments(times, smoothed, classes, runs, seconds, threshold, bouts)
         return cls(
             video,
             classes,
@@ -184,9 +184,8 @@ class Timeline:
 
     def decoded(self, bouts: BoutModel) -> Timeline:
         """Return what it would be by another model of the bouts, and its threshold."""
-        segments = _segments(
-            self.times, self.scores, self.classes, self.runs(), bouts.threshold, bouts
-        )
+        scored = self.times, self.scores, self.classes, self.runs(), self.seconds
+        segments = _segments(*scored, bouts.threshold, bouts)
         return replace(self, segments=segments)
 
     def spans(self) -> list[tuple[float, float]]:
@@ -254,15 +253,17 @@ def _segments(
     scores: NDArray[np.float32],
     classes: Sequence[str],
     runs: Sequence[tuple[slice, float, float]],
+    seconds: float,
     threshold: float,
     bouts: BoutModel | None,
 ) -> tuple[Segment, ...]:
-    """Return the segments of smoothed scores, with one for each pause between the runs."""
+    """Return the segments of smoothed scores, with one for each pause beside the runs."""
     find = find_segments if bouts is None else partial(find_bouts, bouts)
-    segments = list[Segment]()
+    segments, paused = list[Segment](), 0.0
     for rows, start, end in runs:
-        if segments:
-            segments.append(Segment(segments[-1].end_seconds, start, None, None))
+        if paused < start:
+            segments.append(Segment(paused, start, None, None))
+        paused = end
         segments += find(
             times[rows],
             scores[rows],
@@ -271,6 +272,8 @@ def _segments(
             seconds=end,
             start_seconds=start,
         )
+    if paused < seconds:
+        segments.append(Segment(paused, seconds, None, None))
     return tuple(segments)
 
 

@@ -23,7 +23,7 @@ from twostream.extraction.frame_pairs import (
     with_flow,
 )
 from twostream.extraction.idle_threads import Helpers, with_flow_ahead
-from twostream.extraction.pauses import unbroken
+from twostream.extraction.pauses import PAUSE_SECONDS, unbroken
 from twostream.flow import FlowEstimator
 from twostream.flow.opencv import one_opencv_thread
 from twostream.store.clip_readers import Reader
@@ -138,7 +138,7 @@ class RecentClip:
 
     Attributes:
         seen: number of frames so far, at the model's rate; those that a pause would hold count.
-        pauses: (start, end) of them so far, in seconds from the first frame on.
+        pauses: (start, end) of them so far, in seconds.
         rate: frames per second of what is kept; known once ``runs`` has begun.
         size: height and width of what is kept in pixels; likewise.
     """
@@ -177,7 +177,10 @@ class RecentClip:
         return self.estimator is not None and self.estimator.needs_motion_vectors
 
     def runs(
-        self, frames: Iterable[NDArray[np.uint8] | Frame], fps: float | None
+        self,
+        frames: Iterable[NDArray[np.uint8] | Frame],
+        fps: float | None,
+        origin: float | None = None,
     ) -> Iterator[Iterator[int]]:
         """Take frames from an iterable; yields ``seen`` after each one that is kept.
 
@@ -187,6 +190,7 @@ class RecentClip:
         Args:
             frames: (h, w, 3) uint8 RGB, or ``Frame`` with its own time.
             fps: of the frames; None: unknown, or what it is called has no say.
+            origin: the time that counts as 0; None: that of the first frame.
 
         Yields:
             An iterator for each run of frames without a pause, to be used up before the next.
@@ -198,7 +202,7 @@ class RecentClip:
         if self.needs_motion_vectors and fps is not None:
             refuse_other_rate(self.name, fps, self.rate)
         prepared = self._prepared(frames, fps)
-        for start, run in unbroken(prepared, fps and min(fps, self.rate)):
+        for start, run in unbroken(prepared, fps and min(fps, self.rate), origin):
             self._begin(start)
             if fps is None:
                 yield self._take(resample(run, self.rate))
@@ -206,13 +210,18 @@ class RecentClip:
                 yield self._take(at_rate(run, fps, self.rate, all_frames=self.needs_motion_vectors))
 
     def _begin(self, seconds: float) -> None:
-        """Forget what was before a pause, which ends now."""
-        if self.seen:
-            before, self.seen = self.seen, max(self.seen, round(seconds * self.rate))
+        """Forget what was before a pause, which ends now; the first frames may follow none."""
+        before, self.seen = self.seen, max(self.seen, round(seconds * self.rate))
+        if self.seen > before:
             self.pauses.append((before / self.rate, self.seen / self.rate))
         self._begun = self.seen
         for kept in self._kept.values():
             kept.clear()
+
+    def end(self, seconds: float) -> None:
+        """Count what is left up to an end as a pause, where it is one."""
+        if seconds - self.seen / self.rate > PAUSE_SECONDS:
+            self._begin(seconds)
 
     def _take(self, picked: Iterable[tuple[Frame, int]]) -> Iterator[int]:
         groups = clip_items(self._with_flow(picked), self.rate, self.kinds)
@@ -235,12 +244,16 @@ class RecentClip:
         return with_flow_ahead(picked, directions, pairs=pairs, helpers=self.helpers)
 
     def windows(
-        self, frames: Iterable[NDArray[np.uint8] | Frame], fps: float | None, every: int | None
+        self,
+        frames: Iterable[NDArray[np.uint8] | Frame],
+        fps: float | None,
+        every: int | None,
+        origin: float | None = None,
     ) -> Iterator[Window]:
         """Take frames and yield what is kept, each time that a window is due.
 
         Args:
-            frames, fps: as in ``runs``.
+            frames, fps, origin: as in ``runs``.
             every: frames at the model's rate from the end of a window to the end of the next; None:
                 one window, at the end.
 
@@ -248,7 +261,7 @@ class RecentClip:
             The first window as soon as it is full; the last one ends with the last frame, or with
             the last one before a pause. What follows a pause is like a stream of its own.
         """
-        for run in self.runs(frames, fps):
+        for run in self.runs(frames, fps, origin):
             due = None
             if self._limit is not None and every is not None:
                 due = self._begun + self._limit

@@ -27,6 +27,7 @@ WITHOUT_CLOCK = (
     *("h264", "hevc", "vvc", "obu", "m4v", "mpegvideo", "vc1", "cavsvideo", "avs2", "avs3"),
     *("dirac", "h261", "h263", "mjpeg", "mpjpeg", "image2pipe"),
 )
+LATE_SECONDS = 0.2  # sound that begins less before the picture is usual: codecs need a start
 # Their durations are from the first time to the last one; those of others count from time 0, where
 # of a recording in several files only the first one begins.
 FROM_THE_FIRST_FRAME = ("mpegts", "mpeg", "ogg")
@@ -147,6 +148,22 @@ def frame_ticks(container: Any, stream: Any) -> int:
         return max(1, steps[len(steps) // 2])
     average, base = stream.average_rate, stream.guessed_rate
     return max(1, round(average / base)) if average and base else 1
+
+
+def late_start(container: Any, first_seconds: float | None) -> float:
+    """Return how long a player plays before it shows the first picture; 0: no longer than is usual.
+
+    Players count from where the first of all streams begins: the sound, where a recorder's camera
+    came after its microphone, or a cut fell between two key frames.
+
+    Args:
+        container: of av.
+        first_seconds: time of the first frame, as the file counts; None: it does not say.
+    """
+    if first_seconds is None or container.start_time is None or not container.streams.audio:
+        return 0.0
+    late = first_seconds - float(container.start_time) / av.time_base
+    return late if late > LATE_SECONDS else 0.0
 
 
 def claimed_length(

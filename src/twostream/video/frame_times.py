@@ -1,4 +1,4 @@
-"""Times of frames as they are shown: from the first one on, each later than the one before."""
+"""Times of frames as a player shows them: each later than the one before."""
 
 from __future__ import annotations
 
@@ -19,18 +19,19 @@ class FrameTimes:
 
     Args:
         step_seconds: from one frame to the next, where the source does not say it, or says none.
+        late_seconds: time of the first frame: how long a player plays before it shows it.
 
     Attributes:
         start: time of the first frame, as the source counts; None: it said none so far.
-        end: when the last frame ends, in seconds from the first one on.
+        end: when the last frame ends, in seconds.
         step_seconds: see above.
     """
 
-    def __init__(self, step_seconds: float) -> None:
+    def __init__(self, step_seconds: float, late_seconds: float = 0.0) -> None:
         self.start: float | None = None
         self.end = 0.0
         self.step_seconds = step_seconds
-        self._last = -step_seconds
+        self._last = late_seconds - step_seconds
         self._origin: float | None = None  # what the source counts where frames are at 0
 
     def set_back(self, seconds: float | None) -> bool:
@@ -40,7 +41,7 @@ class FrameTimes:
         return seconds - self._origin < self._last - SET_BACK_SECONDS
 
     def shown(self, seconds: float | None, duration: float = 0.0) -> float:
-        """Take the next frame; returns its time from the first one on.
+        """Take the next frame; returns its time.
 
         Args:
             seconds: as the source counts; None: it does not say.
@@ -49,8 +50,11 @@ class FrameTimes:
         >>> times = FrameTimes(0.5)
         >>> [times.shown(seconds) for seconds in (7.0, 7.4, 7.4, None, 9.0, 3.0, 3.5)]
         [0.0, 0.40000000000000036, 0.9000000000000004, 1.4000000000000004, 2.0, 2.5, 3.0]
+        >>> late = FrameTimes(0.5, late_seconds=2.0)
+        >>> [late.shown(seconds) for seconds in (7.0, 7.5, 8.0)]
+        [2.0, 2.5, 3.0]
         """
-        pts = self._last + self.step_seconds  # 0 for the first one
+        pts = self._last + self.step_seconds
         if seconds is not None:
             if self._origin is None:
                 self.start = seconds

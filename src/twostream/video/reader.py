@@ -20,6 +20,7 @@ from twostream.video.container_claims import (
     cut_off,
     frame_ticks,
     index_times,
+    late_start,
     nominal_fps,
 )
 from twostream.video.frame_times import FrameTimes, in_order
@@ -171,7 +172,7 @@ class VideoReader:
         self._first = first
         self._describe(first, fps)
         self.size = stored_size(self.info.height, self.info.width, self._short_side)
-        self._times = FrameTimes(1.0 / self.info.fps)
+        self._times = FrameTimes(1.0 / self.info.fps, self._late)
         self._reformatter = VideoReformatter()
 
     def _describe(self, first: Any, fps: float) -> None:
@@ -181,10 +182,12 @@ class VideoReader:
             width, height = height, width
         average = self._stream.average_rate
         self._usual_to_average = fps / float(average) if average else 1.0
-        start = self._seconds(first) or 0.0
+        start = self._seconds(first)
         self.claimed_seconds, frames = claimed_length(
-            self._container, self._stream, start, fps, self._ticks
+            self._container, self._stream, start or 0.0, fps, self._ticks
         )
+        self._late = late_start(self._container, start)
+        self.claimed_seconds += self._late if self.claimed_seconds else 0.0
         self.info = VideoInfo(self.path, width, height, fps, rotation, frames, mirrored)
 
     def __enter__(self) -> Self:
@@ -231,7 +234,7 @@ class VideoReader:
 
     @property
     def end_seconds(self) -> float:
-        """When the last frame given so far ends, from the first one on."""
+        """When the last frame given so far ends."""
         return self._times.end
 
     @property

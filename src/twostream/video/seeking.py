@@ -17,7 +17,7 @@ from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
 from twostream.types import Frame
-from twostream.video.container_claims import frame_ticks
+from twostream.video.container_claims import frame_ticks, late_start
 from twostream.video.opening import open_video, reading
 from twostream.video.reader import VideoReader, to_rgb
 
@@ -74,7 +74,7 @@ class SeekableVideo:
         self._container: Any = None
         self._reader: VideoReader | None = None
         self._reformatter = VideoReformatter()
-        self._first = 0.0  # time of the first frame, as the file counts
+        self._origin = self._starts = 0.0  # time 0, as the file counts, and that of the first frame
         self._end: float | None = None
         self._items: Iterator[_Item] = iter(())
         self._from = 0.0  # no frame that begins from here on has been passed
@@ -91,7 +91,7 @@ class SeekableVideo:
                 each.close()
 
     def stretch(self, start_seconds: float, end_seconds: float) -> Stretch:
-        """Return the frames that begin in [start, end), in seconds from the first frame on.
+        """Return the frames that begin in [start, end), in seconds as the reader counts.
 
         Raises:
             VideoError: the file cannot be read any more.
@@ -140,7 +140,7 @@ class SeekableVideo:
         for back in BACK_SECONDS:
             self._seek(start, back)
             self._next = next(self._items, None)
-            if self._next is not None and self._next[0] <= start:
+            if self._next is not None and self._next[0] <= max(start, self._starts):
                 break
         else:
             raise _OddTimesError
@@ -164,7 +164,7 @@ class SeekableVideo:
 
     def _seek(self, seconds: float, back: float) -> None:
         """Stand at the key frame before a time, or ``back`` seconds earlier."""
-        target = max(0.0, seconds - back) + self._first
+        target = max(0.0, seconds - back) + self._origin
         with suppress(av.FFmpegError, OSError):  # where it stands is looked at in any case
             self._container.seek(
                 int(target / self._stream.time_base), stream=self._stream, backward=True
@@ -179,7 +179,7 @@ class SeekableVideo:
                 raise _OddTimesError
             seconds = float(raw.pts * (raw.time_base or self._stream.time_base))
             duration = float((raw.duration or 0) * (raw.time_base or 0))
-            last = seconds - self._first, duration
+            last = seconds - self._origin, duration
             yield last[0], lambda raw=raw: to_rgb(raw, self.info, self.size, self._reformatter)  # type: ignore[misc]
         if last is not None:
             self._end = last[0] + max(1 / self.info.fps, last[1])
@@ -213,5 +213,7 @@ class SeekableVideo:
                 break
         if not times or None in times or sorted(set(times)) != times:
             return False
-        self._first = float(times[0] * self._stream.time_base)
+        first = float(times[0] * self._stream.time_base)
+        self._starts = late_start(self._container, first)
+        self._origin = first - self._starts
         return True
