@@ -11,7 +11,7 @@ import pytest
 from filelock import FileLock
 
 from twostream import initialise
-from twostream.datasets import Dataset, load_dataset
+from twostream.datasets import Dataset, SplitChoice, load_dataset
 from twostream.files import read_json, write_json
 from twostream.fusion import log_linear_fusion
 from twostream.initialise import Start
@@ -230,7 +230,7 @@ def test_fusion_learns_nothing_from_classes_that_a_folds_nets_did_not_know(
 
 
 def test_evaluation_on_other_data_matches_classes_by_name(
-    tiny_run: Path, tiny_data: Path, tmp_path: Path
+    tiny_run: Path, tiny_data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     run = tmp_path / "run"
     shutil.copytree(tiny_run, run, ignore=shutil.ignore_patterns("flow", ".lock"))
@@ -255,6 +255,10 @@ def test_evaluation_on_other_data_matches_classes_by_name(
         shutil.copy(clip, tmp_path / "b" / "other" / name)
     assert evaluate_run(run, str(tmp_path / "b" / "other"))["scores"] == f"{run}/scores-other-2"
     assert read_json(run / "scores-other" / "results.json") == results
+    assert "replace" not in caplog.text
+    with caplog.at_level("INFO"):
+        evaluate_run(run, str(other), choice=SplitChoice(fold="1/2"))
+    assert "scores-other holds results of whole, which those of fold 1/2 replace" in caplog.text
     assert sorted(path.name for path in run.glob("flow*")) == ["flow-other", "flow-other-2"]
     (other / "Juggle").mkdir()
     shutil.copy(next(tiny_data.glob("*/*.avi")), other / "Juggle" / "a.avi")

@@ -60,9 +60,9 @@ def _on_names(dataset: Dataset) -> list[str]:
             same = [" and ".join(map(spelt, each)) for each in alike[:NAMED]]
             more = f" and {len(alike) - NAMED} more" if len(alike) > NAMED else ""
             notes.append(
-                f"{what} that differ in capitals, spaces, leading zeros or characters that look "
-                f"alike are {what} of their own{then}: {', '.join(same)}{more}; where they are "
-                "one, write them alike"
+                f"{what} that differ in capitals, spaces, hyphens, leading zeros or characters "
+                f"that look alike are {what} of their own{then}: {', '.join(same)}{more}; where "
+                "they are one, write them alike"
             )
     return notes
 

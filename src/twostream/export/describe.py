@@ -10,6 +10,8 @@ from typing import Any
 from twostream.bout_model import BoutModel
 from twostream.export.graph import OPSET, input_names, one_side_fits
 from twostream.export.parity import Parity
+from twostream.extraction.frame_pairs import MAX_GAP_SECONDS, SAME_RATE
+from twostream.extraction.pauses import PAUSE_FRAMES, PAUSE_SECONDS
 from twostream.log_linear import LogLinear
 from twostream.prediction.contract import AVERAGED, FORMAT, FORMAT_FUSED
 from twostream.types import ModelSpec, Stream
@@ -92,6 +94,18 @@ def _video(spec: ModelSpec) -> dict[str, Any]:
         "size": "shrunk so that the shorter side is short_side_px; never enlarged",
         "smallest_side_px": spec.smallest_side,
         "colours": "RGB, 0 to 255, upright",
+        "times": (
+            "as a player shows the frames. A video of another rate than fps, by more than "
+            f"{SAME_RATE:.0%}: each frame goes to the nearest of the times k / fps after its first "
+            "one, of several the nearest is kept; flow is that of the frames kept. A time that "
+            "gets no frame repeats the one before, and the flow between the two is divided evenly"
+        ),
+        "pauses": (
+            f"longer than {PAUSE_SECONDS:g} s and {PAUSE_FRAMES} usual intervals, or than "
+            f"{MAX_GAP_SECONDS:g} s, without a frame: no flow reaches across, and the frames on "
+            "either side are videos of their own, whose places where a stack can start count "
+            "together"
+        ),
         "codec": spec.store.get("codec"),
         "jpeg_quality": spec.store.get("quality"),
         "codec_note": (

@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
+_JOINT = re.compile(r"(?<=[^\W_])[_-]+(?=[^\W_])")  # of words: pick_up is pick-up, -1 is not 1
 _WHOLE = re.compile(r"0*(\d+)(?:\.0+)?")  # 1.10 and 1.1 are two cages
 
 
@@ -14,10 +15,12 @@ def plain_name(name: str) -> str:
 
     >>> plain_name("Sit\\u200b  Down") == plain_name("sit\\xa0down"), plain_name("01.0")
     (True, '1')
+    >>> plain_name("pick_up") == plain_name("Pick-up"), plain_name("-1")
+    (True, '-1')
     """
     text = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
     seen = (each for each in text if unicodedata.category(each) != "Cf")
-    plain = " ".join("".join(seen).split())
+    plain = " ".join(_JOINT.sub(" ", "".join(seen)).split())
     whole = _WHOLE.fullmatch(plain)
     return whole[1] if whole else plain
 

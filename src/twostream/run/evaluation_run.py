@@ -93,6 +93,7 @@ def evaluate_run(
     name = dataset.name if again else name_in(run, dataset)
     folder = out or run / ("scores" if again else f"scores-{name}")
     check_out(folder)
+    _say_replaced(folder, split)
     with locked(run, "wait until it has finished", "it must be writable"):
         start = time.perf_counter()
         found = extract_split(
@@ -259,6 +260,19 @@ def check_out(folder: Path) -> None:
     except OSError as error:
         why = error.strerror or error
         raise RunError(f"{folder} cannot be written to ({why}): choose another --out") from error
+
+
+def _say_replaced(folder: Path, split: str) -> None:
+    """Tell where results of other videos of the same data were."""
+    try:
+        before = read_json(folder / "results.json").get("split", split)
+    except RunError:  # none, or damaged
+        return
+    if before != split:
+        logger.info(
+            f"{folder} holds results of {before}, which those of {split} replace: --out FOLDER "
+            "keeps both"
+        )
 
 
 def training_scores(run: Path) -> list[VideoScores]:
