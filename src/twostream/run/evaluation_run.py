@@ -85,7 +85,6 @@ def evaluate_run(
     models = _trained_models(run)
     specs = [model.spec for model in models]
     own, again = data is None, data is None and not choice
-    seed = asked.seed
     dataset, test, split = tested(run, asked, data, choice, skip_unreadable, specs[0].classes)
     videos = tuple(relabeled(test, dataset.classes, specs[0].classes, name=dataset.name))
     stored = StoreSettings.from_json(specs[0].store)
@@ -112,7 +111,7 @@ def evaluate_run(
         how: Any = {"skip_unreadable": skip_unreadable, "progress": progress}
         scores = [score(model, videos, found, options, **how) for model in models]
         if len(scores) == len(STREAMS):
-            scores += fused(scores, training_scores(run), read_fusion(run), seed=seed)
+            scores += fused(scores, training_scores(run), read_fusion(run), seed=asked.seed)
         folder = _written(scores, folder, apart=again and out is None and skip_unreadable)
         evaluated = time.perf_counter()
         place = run if again and folder == run / "scores" else folder
