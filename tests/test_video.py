@@ -21,7 +21,7 @@ ROBUSTNESS = {
     "corrupted.mp4": (49, (720, 1280), 0, 10),
     "h264_10bits.mp4": (30, (200, 200), 0, 30),
     "h265_video.mp4": (10, (128, 128), 0, 10),
-    "kinetics_demo.mp4": (280, (256, 340), 0, 28),
+    "kinetics_demo.mp4": (280, (256, 427), 0, 28),  # 340 columns, shown as 16:9
     "one_frame.gif": (1, (24, 30), 0, 1),
     "phone_hevc_rotated_vfr.mov": (60, (1920, 1080), 90, 30000 / 1001),
     UCF: (164, (240, 320), 0, 25),

@@ -224,7 +224,7 @@ def evaluate(
     with _store_folder(store) as root:
         wanted = StoreSettings.of_model(spec)
         if (root / SETTINGS_NAME).is_file():
-            own = StoreSettings.from_json(spec.store)
+            own = replace(wanted, fps=spec.store.get("fps"))
             wanted = own if FlowStore.open(root).settings.fps == own.fps else wanted
         found = extract_split(
             DatasetSplit(split.dataset, split.name, spec.classes, (), videos),

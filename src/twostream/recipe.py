@@ -179,8 +179,12 @@ class Recipe:
     @property
     def smallest_side(self) -> int:
         """Shorter side, px, that a stored frame must have."""
-        resized = self.centre_crop and self.crop_scales
-        return math.ceil(self.crop_size / (MOST_ENLARGED if resized else 1))
+        return math.ceil(self.crop_size / (MOST_ENLARGED if self.resizes else 1))
+
+    @property
+    def resizes(self) -> bool:
+        """Whether crops are resized, in training and in the test, so that smaller ones do."""
+        return bool(self.centre_crop and self.crop_scales)
 
     def architecture(self, stream: Stream) -> str:
         """Return the stream's network."""
@@ -201,6 +205,7 @@ class Recipe:
         flow, _, preset = self.flow.partition(":")
         parameters = preset_parameters(flow, preset or "default")
         values = {"flow": flow, "parameters": parameters, "short_side": self.short_side}
+        values["enlarges"] = self.resizes
         return StoreSettings(**{**values, **changes})
 
     def of(self, stream: Stream) -> Recipe:

@@ -91,7 +91,11 @@ def _video(spec: ModelSpec) -> dict[str, Any]:
     return {
         "fps": spec.fps,
         "short_side_px": spec.store.get("short_side"),
-        "size": "shrunk so that the shorter side is short_side_px; never enlarged",
+        "size": (
+            "the shorter side is brought to short_side_px, of smaller frames too"
+            if spec.centre_size
+            else "shrunk so that the shorter side is short_side_px; never enlarged"
+        ),
         "smallest_side_px": spec.smallest_side,
         "colours": "RGB, 0 to 255, upright",
         "times": (

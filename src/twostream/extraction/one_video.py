@@ -82,11 +82,16 @@ def extract_clip(
     estimator = helpers.estimator() if directions else None
     from_codec = estimator is not None and estimator.needs_motion_vectors
     with open_reader(
-        path, short_side=settings.short_side, motion_vectors=from_codec, fps=settings.fps
+        path,
+        short_side=settings.short_side,
+        enlarges=settings.enlarges,
+        motion_vectors=from_codec,
+        fps=settings.fps,
     ) as reader:
         rate = output_rate(reader.info.fps, settings.fps)
         if from_codec:
             refuse_other_rate(path, reader.info.fps, rate)
+        source_side = min(reader.info.height, reader.info.width)
         writers: dict[Kind, ClipWriter] = {}
         try:
             for kind in kinds:
@@ -98,6 +103,7 @@ def extract_clip(
                     fps=rate,
                     source_hash=fingerprint,
                     source_name=path.name,
+                    source_side=source_side if source_side < min(reader.size) else 0,
                 )
                 writers[kind] = open_writer(header)
             clip = FilledClip(rate, reader.size, kinds)

@@ -213,7 +213,7 @@ def _inset(frame: Frame, pairs: FramePairs | None, flow: ModelSpec | None) -> Pi
     """Return the flow to a frame in colours, as the network sees it; None: it sees none."""
     if flow is None or pairs is None:
         return None
-    small = shrink(frame.rgb, flow.store.get("short_side"))
+    small = shrink(frame.rgb, flow.store.get("short_side"), flow.centre_size is not None)
     fields = pairs.push(replace(frame, rgb=small))
     field = fields[0] if fields else np.zeros((2, *small.shape[:2]), np.float32)
     return flow_to_rgb(field, FULL_COLOUR_RMS * flow.std[0])

@@ -38,7 +38,7 @@ from twostream.prediction.timeline import (
     looks,
 )
 from twostream.prediction.whole_videos import read_clip
-from twostream.prediction.window import RecentClip, Window
+from twostream.prediction.window import RecentClip, Window, check_size
 from twostream.store.clips import kinds_of
 from twostream.store.flow_store import StoreSettings
 from twostream.threads import ahead, num_threads
@@ -341,10 +341,12 @@ class TwoStreamPredictor:
             open_reader(
                 video,
                 short_side=store.short_side,
+                enlarges=store.enlarges,
                 motion_vectors=recent.needs_motion_vectors,
                 fps=store.fps,
             ) as reader,
         ):
+            check_size(video, reader.info.height, reader.info.width, self.spec.smallest_side)
             claimed = reader.claimed_seconds
             depth = num_together(asked.every_seconds)
             fps, moves = reader.info.fps, recent.needs_motion_vectors

@@ -40,7 +40,9 @@ def stored_clip(
     for root in stores:
         try:
             store = FlowStore.open(root)
-            store.check_settings(replace(wanted, fps=store.settings.fps))
+            wanted_here = replace(wanted, fps=store.settings.fps)
+            store.check_settings(wanted_here)
+            store = FlowStore(root, wanted_here)
         except StoreError:
             continue
         fingerprint, clips = source_hash(video), ClipCache(store, kinds, budget_bytes=0)
@@ -49,7 +51,8 @@ def stored_clip(
                 rate = clips.fps(name)
                 if output_rate(rate, wanted.fps) == rate:  # 29.97 and 30 are one
                     clip = clips[name]
-                    check_size(video, *clip.size, predictor.spec.smallest_side)
+                    header = clip.readers[kinds[0]].header
+                    check_size(video, *header.seen_size, predictor.spec.smallest_side)
                     return clip
     return None
 

@@ -32,7 +32,7 @@ def read_whole(video: Path | str, specs: Sequence[ModelSpec]) -> dict[Kind, Clip
     """Decode a video as ``read_clip`` does, with the same errors; of several stretches, once."""
     files = extract_to_memory(Path(video), StoreSettings.of_model(specs[0]), kinds_of(specs))
     header = files[next(iter(files))].header
-    check_size(video, header.height, header.width, specs[0].smallest_side)
+    check_size(video, *header.seen_size, specs[0].smallest_side)
     return files
 
 

@@ -299,12 +299,13 @@ class RecentClip:
                 raise UsageError(
                     f"frame {i} is {rgb.shape} {rgb.dtype}, expected (height, width, 3) uint8 RGB"
                 )
-            kept = shrink(rgb, self.settings.short_side)
+            height, width, _ = rgb.shape
+            kept = shrink(rgb, self.settings.short_side, self.settings.enlarges)
             # who gives frames may fill them anew, and some are looked at later
             rgb = kept.copy() if np.may_share_memory(kept, rgb) else kept
             if i == 0:
                 self.size = (rgb.shape[0], rgb.shape[1])
-                check_size(self.name, *self.size, self.smallest_px)
+                check_size(self.name, height, width, self.smallest_px)
                 for kind in self.kinds:
                     self._headers[kind] = self.settings.header(
                         kind,

@@ -196,6 +196,17 @@ def _stored_frames(info: VideoInfo, rate: float | None) -> float:
     return frames * (rate or info.fps) / info.fps if info.fps_told else frames
 
 
+def _enlarged_note(infos: Sequence[VideoInfo], short_side: int) -> str:
+    """Return one line on clips that are enlarged to the stored size; "" where none is, by much."""
+    small = [side for info in infos if (side := min(info.height, info.width)) < 0.95 * short_side]
+    if not small:
+        return ""
+    return (
+        f"{len(small)} of {len(infos)} clips are smaller than {short_side} px, the least of "
+        f"{min(small)} px: they are enlarged, so that motion in them is that of the others"
+    )
+
+
 def adapted(
     recipe: Recipe,
     temporal: TemporalInput,
@@ -233,6 +244,8 @@ def adapted(
                 "others)"
             )
         recipe = fit
+    if recipe.resizes and (note := _enlarged_note(probe(split.videos()), recipe.short_side)):
+        notes.append(note)
     if "length" in recipe.adapts and temporal.length == LONGEST and not temporal.rgb:
         fields = [
             max(1, round(_stored_frames(info, rate)) - 1)

@@ -87,7 +87,7 @@ def evaluate_run(
     own, again = data is None, data is None and not choice
     dataset, test, split = tested(run, asked, data, choice, skip_unreadable, specs[0].classes)
     videos = tuple(relabeled(test, dataset.classes, specs[0].classes, name=dataset.name))
-    stored = StoreSettings.from_json(specs[0].store)
+    stored = replace(StoreSettings.of_model(specs[0]), fps=specs[0].store.get("fps"))
     # RUN/scores stays as training left it unless the same videos are scored again
     name = dataset.name if again else name_in(run, dataset)
     folder = out or run / ("scores" if again else f"scores-{name}")

@@ -184,9 +184,10 @@ def _is_pause(video_id: str, header: ClipHeader) -> bool:
 
 def _unusable(video_id: str, header: ClipHeader, smallest_side: int) -> str:
     """Return why a stored video, or a stretch of one, cannot be used; "" where it can."""
-    if min(header.height, header.width) < smallest_side:
+    height, width = header.seen_size
+    if min(height, width) < smallest_side:
         return (
-            f"its frames of {header.width}x{header.height} px are smaller than the crop of "
+            f"its frames of {width}x{height} px are smaller than the crop of "
             f"{smallest_side} px: use a smaller --crop-size"
         )
     try:

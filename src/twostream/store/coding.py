@@ -55,6 +55,7 @@ class ClipHeader:
         version: of the file format.
         pauses: [first, end) of the frames, ascending, of which the video has none: the frame before
             stands for them, and nothing moves from there to the first one after.
+        source_side: shorter side of the video's own frames, px, where they were enlarged; else 0.
     """
 
     kind: Kind
@@ -74,6 +75,13 @@ class ClipHeader:
     count: int = 0
     version: int = FORMAT_VERSION
     pauses: tuple[tuple[int, int], ...] = ()
+    source_side: int = 0
+
+    @property
+    def seen_size(self) -> tuple[int, int]:
+        """Height and width of what a camera saw, px: of the frames before they were enlarged."""
+        share = self.source_side / min(self.height, self.width) if self.source_side else 1
+        return round(self.height * share), round(self.width * share)
 
     @property
     def coded(self) -> bool:

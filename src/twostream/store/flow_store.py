@@ -41,7 +41,9 @@ class StoreSettings:
     Attributes:
         flow: name of the flow estimator; "imported" for flow that other tools made.
         parameters: the estimator's, all of them; empty means its defaults.
-        short_side: of the stored size, px; None keeps each clip's size. Clips only ever shrink.
+        short_side: of the stored size, px; None keeps each clip's size.
+        enlarges: bring smaller clips to it too, so that their motion is that of the others; else
+            clips only ever shrink. No other store for that: each clip says what it is.
         codec: "jpeg" or "lossless".
         quality: of the JPEG, 1 to 100.
         bound_px: fixed range of the codes; None keeps a range per field and component.
@@ -58,6 +60,7 @@ class StoreSettings:
     quality: int = 90
     bound_px: float | None = None
     fps: float | None = None
+    enlarges: bool = False
 
     def __post_init__(self) -> None:
         if self.codec not in ("jpeg", "lossless"):
@@ -83,8 +86,13 @@ class StoreSettings:
 
     @classmethod
     def of_model(cls, spec: ModelSpec) -> Self:
-        """Return how a network's videos are stored, at its own frame rate; raises likewise."""
-        return cls.from_json({**spec.store, "fps": spec.fps})
+        """Return how a network's videos are stored, at its own frame rate; raises likewise.
+
+        Where crops are resized, smaller videos are enlarged, whatever an older version did: their
+        motion, in pixels, would be slower than what the network learnt from.
+        """
+        own = cls.from_json({**spec.store, "fps": spec.fps})
+        return dataclasses.replace(own, enlarges=spec.centre_size is not None and not own.imported)
 
     @property
     def imported(self) -> bool:
@@ -135,11 +143,11 @@ class FlowStore:
         path = root / SETTINGS_NAME
         cls.check_place(root, settings)
         if path.is_file():
-            store = cls.open(root)
-            store.check_settings(settings)  # another process may have made it just now
-            return store
+            cls.open(root).check_settings(settings)  # another process may have made it just now
+            return cls(root, settings)
         try:
             text = {"version": FORMAT_VERSION, **dataclasses.asdict(settings)}
+            del text["enlarges"]  # as it was before there was such a setting
             write_text(path, json.dumps(text, indent=2) + "\n")
         except OSError as error:
             raise StoreError(f"no flow store can be made at {root}: {error.strerror}") from error
@@ -189,7 +197,7 @@ class FlowStore:
         differing = [
             f"{name} is {has[name]!r}, wanted {value!r}"
             for name, value in dataclasses.asdict(wanted.complete()).items()
-            if has[name] != value
+            if has[name] != value and name != "enlarges"
         ]
         if differing:
             raise StoreError(
@@ -234,6 +242,9 @@ class FlowStore:
                 source_hash is not None and header.source_hash not in ("", source_hash)
             ):
                 return None
+            least = self.settings.short_side if self.settings.enlarges else None
+            if least and min(header.height, header.width) < least:
+                return None  # as versions stored it that enlarged nothing
             file.check()
         except StoreError:
             return None

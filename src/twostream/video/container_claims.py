@@ -27,6 +27,7 @@ WITHOUT_CLOCK = (
     *("h264", "hevc", "vvc", "obu", "m4v", "mpegvideo", "vc1", "cavsvideo", "avs2", "avs3"),
     *("dirac", "h261", "h263", "mjpeg", "mpjpeg", "image2pipe"),
 )
+WIDEST_PIXEL = 4.0  # that is believed, and its inverse
 LATE_SECONDS = 0.2  # sound that begins less before the picture is usual: codecs need a start
 # Their durations are from the first time to the last one; those of others count from time 0, where
 # of a recording in several files only the first one begins.
@@ -39,7 +40,7 @@ class VideoInfo:
 
     Attributes:
         path: the file, or the folder of images.
-        width: of the upright source, px. Pixels are taken as square.
+        width: of the upright source, px, as wide as a player shows it.
         height: of the upright source, px.
         fps: nominal frames per second, always positive.
         rotation: degrees clockwise, 0, 90, 180 or 270, that make the coded picture upright.
@@ -148,6 +149,18 @@ def frame_ticks(container: Any, stream: Any) -> int:
         return max(1, steps[len(steps) // 2])
     average, base = stream.average_rate, stream.guessed_rate
     return max(1, round(average / base)) if average and base else 1
+
+
+def pixel_aspect(stream: Any) -> float:
+    """Return how much wider than high a player shows a pixel; 1 where the file says nothing of use.
+
+    Analogue and some surveillance recorders keep half of the columns or lines.
+
+    Args:
+        stream: of av.
+    """
+    said = float(stream.sample_aspect_ratio or 0)
+    return said if 1 / WIDEST_PIXEL <= said <= WIDEST_PIXEL else 1.0
 
 
 def late_start(container: Any, first_seconds: float | None) -> float:

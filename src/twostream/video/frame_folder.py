@@ -33,7 +33,7 @@ class FrameFolder:
 
     Args:
         path: a folder of images, see ``frame_names``.
-        short_side: shrink so that the shorter side has this many px; never enlarges.
+        short_side, enlarges: see ``VideoReader``.
         fps: the rate, which no file tells; None: 25 frames/s.
 
     Attributes:
@@ -49,7 +49,12 @@ class FrameFolder:
     variable_frame_rate = False
 
     def __init__(
-        self, path: Path | str, *, short_side: int | None = None, fps: float | None = None
+        self,
+        path: Path | str,
+        *,
+        short_side: int | None = None,
+        enlarges: bool = False,
+        fps: float | None = None,
     ) -> None:
         if short_side is not None and short_side < 1:
             raise VideoError(path, f"cannot be shrunk to a short side of {short_side} px: use 1 up")
@@ -73,7 +78,7 @@ class FrameFolder:
                 mirrored,
                 fps_told=False,
             )
-        self.size = stored_size(height, width, short_side)
+        self.size = stored_size(height, width, short_side, enlarges)
         self.claimed_seconds = claimed / self.info.fps
         self._start()
 
@@ -224,22 +229,25 @@ def open_reader(
     path: Path | str,
     *,
     short_side: int | None = None,
+    enlarges: bool = False,
     motion_vectors: bool = False,
     fps: float | None = None,
 ) -> VideoReader | FrameFolder:
     """Open a video: a file, or a folder of numbered images.
 
     Args:
-        path, short_side, motion_vectors: see ``VideoReader``; images have no motion vectors.
+        path, short_side, enlarges, motion_vectors: see ``VideoReader``; images have no vectors.
         fps: rate of a folder's frames, which no file tells; None: 25 frames/s. A file has its own.
 
     Raises:
         VideoError: see ``VideoReader`` and ``FrameFolder``.
     """
     if not Path(path).is_dir():
-        return VideoReader(path, short_side=short_side, motion_vectors=motion_vectors)
+        return VideoReader(
+            path, short_side=short_side, enlarges=enlarges, motion_vectors=motion_vectors
+        )
     if motion_vectors:
         raise VideoError(
             path, "is a folder of images, which have no motion vectors: use another flow method"
         )
-    return FrameFolder(path, short_side=short_side, fps=fps)
+    return FrameFolder(path, short_side=short_side, enlarges=enlarges, fps=fps)

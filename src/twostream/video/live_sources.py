@@ -27,6 +27,7 @@ from twostream.video.container_claims import (
     frame_ticks,
     index_times,
     nominal_fps,
+    pixel_aspect,
 )
 from twostream.video.frame_folder import open_reader
 from twostream.video.frame_times import FrameTimes, in_order
@@ -116,6 +117,7 @@ class _Source:
         self.damaged = 0
         self.dropped = 0
         self._short_side = short_side
+        self._aspect = 1.0  # of a pixel
 
 
 class FileSource(_Source):
@@ -156,6 +158,7 @@ class NetworkSource(_Source):
         with self._connection() as container:
             stream = video_streams(self.name, container)[0]
             prepare(self.name, stream)
+            self._aspect = pixel_aspect(stream)
             if is_file(container, stream):
                 yield from self._file(container, stream, clock)
                 return
@@ -305,7 +308,8 @@ class NetworkSource(_Source):
 
     def _to_rgb(self, raw: Any) -> NDArray[np.uint8] | None:
         """Return a frame's picture, upright; None where it is damaged, which is counted."""
-        height, width = stored_size(raw.height, raw.width, self._short_side)
+        width = max(1, round(raw.width * self._aspect))
+        height, width = stored_size(raw.height, width, self._short_side)
         try:
             rgb = raw.reformat(
                 width=width, height=height, format="rgb24", interpolation=Interpolation.AREA

@@ -22,6 +22,7 @@ from twostream.video.container_claims import (
     index_times,
     late_start,
     nominal_fps,
+    pixel_aspect,
 )
 from twostream.video.frame_times import FrameTimes, in_order
 from twostream.video.motion import export_motion, read_motion
@@ -35,39 +36,46 @@ AHEAD_PACKETS = 200
 AHEAD_BYTES = 16 << 20
 
 
-def stored_size(height: int, width: int, short_side: int | None) -> tuple[int, int]:
-    """Return the (height, width) that frames are stored at: shrunk, never enlarged.
+def stored_size(
+    height: int, width: int, short_side: int | None, enlarges: bool = False
+) -> tuple[int, int]:
+    """Return the (height, width) that frames are stored at: shrunk, and enlarged if asked for.
 
     Args:
         height: of the upright source, px, at least 1.
         width: of the upright source, px, at least 1.
         short_side: wanted shorter side in px; None keeps the source size.
+        enlarges: bring smaller frames to it too.
 
     >>> stored_size(240, 320, 120)
     (120, 160)
-    >>> stored_size(64, 80, 256)
-    (64, 80)
+    >>> stored_size(64, 80, 256), stored_size(64, 80, 256, enlarges=True)
+    ((64, 80), (256, 320))
     """
     shorter = min(height, width)
-    if short_side is None or shorter <= short_side:
+    if short_side is None or shorter == short_side or (shorter < short_side and not enlarges):
         return height, width
     scale = short_side / shorter
     return max(1, round(height * scale)), max(1, round(width * scale))
 
 
-def shrink(rgb: NDArray[np.uint8], short_side: int | None) -> NDArray[np.uint8]:
-    """Bring a frame to the stored size, as ``VideoReader`` does; never enlarges.
+def shrink(
+    rgb: NDArray[np.uint8], short_side: int | None, enlarges: bool = False
+) -> NDArray[np.uint8]:
+    """Bring a frame to the stored size, as ``VideoReader`` does.
 
     Args:
         rgb: (height, width, 3) uint8 RGB.
         short_side: wanted shorter side in px; None keeps the size.
+        enlarges: see ``stored_size``.
     """
-    height, width = stored_size(rgb.shape[0], rgb.shape[1], short_side)
+    height, width = stored_size(rgb.shape[0], rgb.shape[1], short_side, enlarges)
     if (height, width) == rgb.shape[:2]:
         return rgb
     frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb), format="rgb24")
+    how = Interpolation.AREA if height < rgb.shape[0] else Interpolation.BICUBIC
     return frame.reformat(
-        width=width, height=height, format="rgb24", interpolation=Interpolation.AREA
+        width=width, height=height, format="rgb24", interpolation=how
     ).to_ndarray()
 
 
@@ -110,7 +118,8 @@ class VideoReader:
 
     Args:
         path: a video file (a container that FFmpeg decodes, see opening.py).
-        short_side: shrink so that the shorter side has this many px; never enlarges.
+        short_side: shrink so that the shorter side has this many px.
+        enlarges: bring smaller frames to it too.
         motion_vectors: read the codec's motion vectors with every frame.
 
     Attributes:
@@ -129,12 +138,17 @@ class VideoReader:
     """
 
     def __init__(
-        self, path: Path | str, *, short_side: int | None = None, motion_vectors: bool = False
+        self,
+        path: Path | str,
+        *,
+        short_side: int | None = None,
+        enlarges: bool = False,
+        motion_vectors: bool = False,
     ) -> None:
         if short_side is not None and short_side < 1:
             raise VideoError(path, f"cannot be shrunk to a short side of {short_side} px: use 1 up")
         self.path = Path(path)
-        self._short_side = short_side
+        self._short_side, self._enlarges = short_side, enlarges
         self._motion_vectors = motion_vectors
         self._open()
 
@@ -171,13 +185,15 @@ class VideoReader:
             raise nothing_decoded(self.path, self._stream.codec_context, self._loss)
         self._first = first
         self._describe(first, fps)
-        self.size = stored_size(self.info.height, self.info.width, self._short_side)
+        wanted = self._short_side, self._enlarges
+        self.size = stored_size(self.info.height, self.info.width, *wanted)
         self._times = FrameTimes(1.0 / self.info.fps, self._late)
         self._reformatter = VideoReformatter()
 
     def _describe(self, first: Any, fps: float) -> None:
         rotation, mirrored = orientation(first)
-        width, height = first.width, first.height
+        width = max(1, round(first.width * pixel_aspect(self._stream)))
+        height = first.height
         if rotation in (90, 270):
             width, height = height, width
         average = self._stream.average_rate

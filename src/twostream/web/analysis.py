@@ -73,7 +73,7 @@ class Analysis:
         self.name = name
         self._deadline = deadline
         header = files["rgb"].header
-        check_size(path, header.height, header.width, predictor.spec.smallest_side)
+        check_size(path, *header.seen_size, predictor.spec.smallest_side)
         self.clip = Clip({kind: ClipReader(file, keep=False) for kind, file in files.items()})
         self.rate = header.fps
         self.frames = header.count
