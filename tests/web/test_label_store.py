@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -94,7 +96,8 @@ def test_a_refused_write_leaves_what_was_there(
         with pytest.raises(DataError, match=r"labels\.csv cannot be written: No space left"):
             store.save("a.mp4", now.version, VideoLabels())
     assert said(folder) == before and store.all()["a.mp4"][0] == now
-    assert sorted(path.name for path in folder.iterdir()) == ["a.mp4", "labels.csv"]
+    left = sorted(path.name for path in folder.iterdir() if path.name != ".lock")
+    assert left == ["a.mp4", "labels.csv"]
 
 
 def test_a_boris_project_stays_one_as_long_as_it_can_hold_all(tmp_path: Path) -> None:
@@ -169,6 +172,40 @@ def test_a_bout_of_a_class_of_point_events_is_one(tmp_path: Path) -> None:
     saved, _ = store.save("a.mp4", before, made)
     assert saved.bouts == (Bout(2.34, 2.34, "sneeze"), Bout(4, 6, "walk"))
     assert read_labels(folder / "labels.csv").points == {"sneeze"}
+
+
+def test_a_stretch_of_a_class_of_point_events_stays_as_it_was_drawn(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path, "a.mp4")
+    (folder / "labels.csv").write_text("path,label,start,end\na.mp4,jump,1,1\na.mp4,jump,3,3\n")
+    store = LabelStore(folder)
+    before, _ = store.all()["a.mp4"]
+    drawn = (*before.bouts, Bout(5, 8, "jump"))
+    saved, _ = store.save("a.mp4", before.version, replace(before, bouts=drawn))
+    assert saved.bouts == drawn
+
+
+def _label_one(folder: Path, name: str) -> None:
+    store = LabelStore(folder)
+    for start in range(12):
+        before = store.all().get(name, (VideoLabels(), ""))[0]
+        bout = Bout(start, start + 0.5, "walk")
+        store.save(name, before.version, replace(before, bouts=(*before.bouts, bout)))
+
+
+def test_two_servers_of_a_folder_lose_nothing(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path, "a.mp4", "b.mp4", "c.mp4")
+    LabelStore(folder).add_class("walk")
+    context = multiprocessing.get_context("spawn")
+    names = "a.mp4", "b.mp4", "c.mp4"
+    servers = [context.Process(target=_label_one, args=(folder, name)) for name in names]
+    for each in servers:
+        each.start()
+    for each in servers:
+        each.join(60)
+        assert each.exitcode == 0
+    assert {r.video: len(r.bouts) for r in read_labels(folder).recordings} == dict.fromkeys(
+        names, 12
+    )
 
 
 def test_time_around_a_point_event_was_watched(tmp_path: Path) -> None:

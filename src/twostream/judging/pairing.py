@@ -50,7 +50,20 @@ def pair_recordings(
         if alone:
             count = f"{len(alone)} recording{'s' * (len(alone) > 1)}"
             notes.append(f"not compared, in {side} alone: {count}, {listed(alone)}")
-    return pairs, tuple(notes)
+    return pairs, (*notes, *_elsewhere(pairs))
+
+
+def _elsewhere(pairs: Sequence[tuple[Recording, Recording]]) -> list[str]:
+    """Say so where videos that are taken for one lie in folders that are called differently."""
+    for ours, theirs in pairs:
+        folders = [PurePosixPath(_plain(each.video)).parent.name for each in (ours, theirs)]
+        if all(folders) and folders[0] != folders[1]:
+            name = PurePosixPath(_plain(ours.video)).name
+            return [
+                f"videos are matched by the names of their files: {name} lies in {folders[0]} in "
+                f"TRUE and in {folders[1]} in PREDICTED"
+            ]
+    return []
 
 
 def of_one(

@@ -198,11 +198,13 @@ def claimed_length(
         seconds = float(stream.duration * stream.time_base)
     elif container.duration:  # of the longest stream
         seconds = float(container.duration) / av.time_base
-        if container.streams.audio:
+        if len(container.streams) > 1:
             seconds = min(seconds, _tagged_seconds(stream))
     elif name == "asf" and (path := on_disk(container)):
         seconds = asf_seconds(path)
     whole_mov = "mov" in name and frames
+    if whole_mov and start > 0 and abs(frames / fps - seconds) > 2 / fps:
+        seconds -= start  # edits were counted, and the first one shows nothing
     if "mov" not in name:
         # AVI's duration shrinks with a cut file, its count does not. MP4's count includes what an
         # edit list leaves out.

@@ -29,6 +29,7 @@ CONTAINERS = (
 MAX_PIXELS = 8192 * 8192  # of a frame; 8K is half of it, and one of them in RGB is 200 MB
 # attached_pic, timed_thumbnails and still_image of AV_DISPOSITION
 STILL = 1 << 10 | 1 << 11 | 1 << 20
+DEFAULT = 1  # AV_DISPOSITION_DEFAULT: of several, the one that players show
 PROBED_PACKETS = 1000  # until a stream has shown that it moves
 
 
@@ -47,7 +48,7 @@ def open_video(path: Path) -> tuple[Any, Any]:
     """Open a video file; returns the av container and the stream to decode.
 
     The stream is the first one that is more than one picture: covers and stills come before it in
-    some files.
+    some files. Those that are marked as the default come first, as in players.
 
     Raises:
         VideoError: no such file, no video, or frames of too many pixels.
@@ -141,7 +142,7 @@ def video_streams(path: Path | str, container: Any) -> list[Any]:
     known = [stream for stream in found if stream.codec_context is not None]
     if not known:
         raise VideoError(path, "its video codec is unknown to this build of FFmpeg")
-    return known
+    return sorted(known, key=lambda stream: not stream.disposition.value & DEFAULT)
 
 
 def _first_that_moves(container: Any, streams: Sequence[Any]) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
+from twostream.datasets.label_spans import POINT_SECONDS
 from twostream.labels import Bout, Holds, Labels, Recording, kept
 from twostream.labels.recordings import Span
 from twostream.web.video_labels import spans_of
@@ -13,12 +14,18 @@ SAME_SECONDS = 0.001
 
 
 def with_points(bouts: Sequence[Bout], points: Collection[str]) -> tuple[Bout, ...]:
-    """Return bouts, those of some classes as point events: at their middle."""
-    middles = [(bout.start_seconds + bout.end_seconds) / 2 for bout in bouts]
-    return tuple(
-        replace(bout, start_seconds=at, end_seconds=at) if bout.label in points else bout
-        for bout, at in zip(bouts, middles, strict=True)
-    )
+    """Return bouts, those of some classes as point events: at their middle.
+
+    Longer ones than a point event stands for stay as they were drawn: the class gets a length.
+    """
+    found = []
+    for bout in bouts:
+        at = (bout.start_seconds + bout.end_seconds) / 2
+        short = bout.end_seconds - bout.start_seconds <= POINT_SECONDS
+        if bout.label in points and short:
+            bout = replace(bout, start_seconds=at, end_seconds=at)
+        found.append(bout)
+    return tuple(found)
 
 
 def renamed(labels: Labels, label: str, name: str) -> Labels:

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from twostream.datasets.listed_files import ListedFiles
-from twostream.files import write_bytes
+from twostream.files import locked, write_bytes
 from twostream.foreign import is_foreign
 from twostream.labels import FORMATS, Holds, Labels, Recording
 from twostream.labels.formats import is_label_file, recognise, text_in_place
@@ -31,6 +33,7 @@ from twostream.web.label_changes import (
 from twostream.web.video_labels import VideoLabels
 
 OWN_NAME, OWN_FORMAT = "labels.csv", "csv"
+PATIENCE_SECONDS = 5.0  # with another server that saves
 
 
 class ChangedError(TwoStreamError):
@@ -128,7 +131,7 @@ class LabelStore:
             ChangedError: meanwhile they have been changed by others.
             DataError: a label is none of the classes, or the disk refuses.
         """
-        with self._lock:
+        with self._alone():
             files = self._files()
             place = self._places(files).get(name)
             now = VideoLabels() if place is None else VideoLabels.of(place[1])
@@ -148,7 +151,7 @@ class LabelStore:
     def add_class(self, label: str) -> None:
         """Add a class to labels.csv; raises DataError for a name that cannot be one."""
         label = _class_name(label)
-        with self._lock:
+        with self._alone():
             files = self._files()
             known = self._classes(files)
             if label not in known:
@@ -157,7 +160,7 @@ class LabelStore:
 
     def remove_class(self, label: str) -> None:
         """Remove a class that no bout has; raises DataError where one has it."""
-        with self._lock:
+        with self._alone():
             files = self._files()
             count = sum(
                 b.label == label for f in files for r in f.labels.recordings for b in r.bouts
@@ -180,7 +183,7 @@ class LabelStore:
                 hold it; then nothing has changed.
         """
         name = _class_name(name)
-        with self._lock:
+        with self._alone():
             files = self._files()
             if label not in self._classes(files):
                 raise DataError(f"{label!r} is none of the classes")
@@ -260,6 +263,23 @@ class LabelStore:
         if own.format != OWN_FORMAT:
             raise DataError(f"{path} is {own.holds.title}: rename it, the page needs the name")
         return own
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Hold the labels: no other thread changes them, and no other server of the folder."""
+        with self._lock, ExitStack() as held:
+            give_up = time.monotonic() + PATIENCE_SECONDS
+            while True:
+                try:
+                    held.enter_context(
+                        locked(self.folder, "save again", "it must be writable", error=DataError)
+                    )
+                    break
+                except DataError as error:
+                    if error.__cause__ is not None or time.monotonic() > give_up:
+                        raise
+                time.sleep(0.02)
+            yield
 
     def _put(
         self,
