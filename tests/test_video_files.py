@@ -87,6 +87,26 @@ class TestStreams:
         frames, reader = read(path)
         assert (len(frames), reader.info.width) == (6, 48)
 
+    @pytest.mark.parametrize("suffix", [".mkv", ".mp4"])
+    @pytest.mark.parametrize("chosen", [0, 1])
+    def test_of_two_cameras_the_default_one_is_read(
+        self, tmp_path: Path, suffix: str, chosen: int
+    ) -> None:
+        with av.open(str(tmp_path / f"a{suffix}"), "w") as out:
+            streams = [out.add_stream("libx264", rate=25) for _ in range(2)]
+            for number, stream in enumerate(streams):
+                stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+                stream.disposition = int(number == chosen)
+            for _ in range(12):
+                for grey, stream in zip((60, 190), streams, strict=True):
+                    picture = np.full((48, 64, 3), grey, np.uint8)
+                    out.mux(stream.encode(av.VideoFrame.from_ndarray(picture, "rgb24")))
+            for stream in streams:
+                out.mux(stream.encode(None))
+        with VideoReader(tmp_path / f"a{suffix}") as reader:
+            found = [frame.rgb.mean() for frame in reader]
+        assert len(found) == 12 and found == pytest.approx([(60, 190)[chosen]] * 12, abs=3)
+
     def test_a_cover_alone_is_no_video(self, tmp_path: Path) -> None:
         path = tmp_path / "a.mp4"
         with av.open(str(path), "w") as out:
