@@ -42,7 +42,7 @@ def contents(store: Path) -> dict[str, bytes]:
     return {
         p.relative_to(store).as_posix(): p.read_bytes()
         for p in sorted(store.rglob("*"))
-        if p.is_file()
+        if p.is_file() and not p.name.startswith(".")
     }
 
 

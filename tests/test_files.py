@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from test_hub import content
-from twostream import files
+from twostream import files, locks
 from twostream.checkpoint import StreamModel
 from twostream.display.field_files import save_field
 from twostream.export import export_onnx, onnx_export
@@ -328,7 +328,7 @@ def test_a_disk_without_locks_is_said_and_goes_on(
     (tmp_path / files.LOCK).touch()
     monkeypatch.setattr("fcntl.flock", refuse)
     entered = []
-    with files.locked(tmp_path, "wait", "choose another"):
+    with locks.locked(tmp_path, "wait", "choose another"):
         entered.append(True)
     note = "cannot be locked: let no other process use it meanwhile"
     assert entered and said == [f"{tmp_path} {note}"]
@@ -343,6 +343,6 @@ def test_a_disk_that_refuses_the_lock_itself_is_not_gone_on_with(
     monkeypatch.setattr("fcntl.flock", refuse)
     with (
         pytest.raises(RunError, match=r"cannot be written .*choose another"),
-        files.locked(tmp_path, "wait", "choose another"),
+        locks.locked(tmp_path, "wait", "choose another"),
     ):
         raise AssertionError("entered")

@@ -19,22 +19,21 @@ import tempfile
 import time
 import zlib
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from filelock import FileLock, Timeout
-
 from twostream.foreign import is_foreign
+from twostream.locks import LOCK, locked
 from twostream.schema import differences, parse_json
-from twostream.types import RunError, TwoStreamError
+from twostream.types import RunError
 
 try:
     import fcntl
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-ASKED, LOCK = "asked.json", ".lock"
+ASKED = "asked.json"
 PROBED = "probed.json"  # of a RUN that is new last layers of another one's networks
 PARTIAL_SUFFIX = ".partial"
 SECONDS_OF_DOUBT = 24 * 3600.0
@@ -44,7 +43,6 @@ _MACHINE = f"{zlib.crc32(platform.node().encode()) & 0xFFFF:04x}"
 _NAME = re.compile(  # older versions had the process and a number instead
     r"\.(?P<name>.+)\.(?P<machine>[0-9a-f]{4}|\d+)-([0-9a-f]{8}|\d+)\.partial(\.\w+)?", re.DOTALL
 )
-_NO_LOCKS = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK)
 logger = logging.getLogger(__name__)
 
 
@@ -287,47 +285,6 @@ def claimed(
             write_json(path, asked)
             with open(path, "r+b") as written:  # else a power cut costs all
                 os.fsync(written.fileno())
-        yield
-
-
-@contextmanager
-def locked(
-    folder: Path,
-    wait: str,
-    instead: str,
-    *,
-    make: bool = False,
-    shared: bool = False,
-    error: type[TwoStreamError] = RunError,
-) -> Iterator[None]:
-    """Hold a folder for one process; where the disk has no locks, only a note says so.
-
-    Args:
-        folder: to hold.
-        wait, instead: what to do where it is in use, and where it cannot be written.
-        make: make it where it does not exist.
-        shared: beside others that share it, where the system has such locks (not on Windows).
-        error: what is raised.
-
-    Raises:
-        RunError, or ``error``: it is in use, or cannot be written.
-    """
-    with ExitStack() as held:
-        try:
-            if make:
-                folder.mkdir(parents=True, exist_ok=True)
-            if fcntl is None:  # Windows
-                held.enter_context(FileLock(folder / LOCK, timeout=0))
-            else:  # without FileLock, whose marks on disks without locks outlive who made them
-                file = held.enter_context(open(folder / LOCK, "ab"))
-                how = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
-                fcntl.flock(file, how | fcntl.LOCK_NB)
-        except (Timeout, BlockingIOError):
-            raise error(f"{folder} is in use by another process: {wait}") from None
-        except OSError as why:
-            if why.errno not in _NO_LOCKS:
-                raise error(f"{folder} cannot be written ({why}): {instead}") from why
-            logger.warning("%s cannot be locked: let no other process use it meanwhile", folder)
         yield
 
 

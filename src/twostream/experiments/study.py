@@ -31,10 +31,11 @@ from twostream.datasets import (
 from twostream.datasets.kept_videos import hashes_of
 from twostream.experiments.nets import NETS, Fusion, Net, Target
 from twostream.experiments.paired_differences import Interval, group_interval
-from twostream.files import locked, read_json, refuse_foreign, write_json
+from twostream.files import read_json, refuse_foreign, write_json
 from twostream.flow import make_estimator
 from twostream.fusion import fuse
 from twostream.initialise import Start
+from twostream.locks import locked
 from twostream.models import IMAGENET, imagenet_file, read_declaration, read_weights
 from twostream.recipe import Recipe
 from twostream.recipes import STANDARD

@@ -22,11 +22,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from twostream.files import locked, write_text
+from twostream.files import write_text
 from twostream.flow.opencv import one_opencv_thread
 from twostream.foreign import is_foreign
 from twostream.interchange.classic import encode_classic
 from twostream.interchange.names import without_suffix
+from twostream.locks import locked
 from twostream.schema import parse_json
 from twostream.store.flow_store import ClipFile, FlowStore, StoreSettings
 from twostream.threads import StoppedError, work_through

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from twostream import files
+from twostream import files, locks
 from twostream.prediction.fatal_videos import FatalVideos
 from twostream.shards import Shard
 from twostream.types import RunError
@@ -51,7 +51,7 @@ def held(out: Path, settings: dict[str, Any], shard: Shard | None) -> Iterator[F
     own = out / SHARDS / str(shard)
     with (
         files.claimed(out, settings, resume=True, what=WHAT, shared=True),
-        files.locked(own, "wait, or do another shard", "choose another --out", make=True),
+        locks.locked(own, "wait, or do another shard", "choose another --out", make=True),
     ):
         yield FatalVideos(own / FATAL_NAME)
 

@@ -22,7 +22,8 @@ from twostream.datasets import (
     relabeled,
 )
 from twostream.datasets.kept_videos import as_begun, data_of, kept_videos, say_known
-from twostream.files import check_writable, locked, read_json, write_json
+from twostream.files import check_writable, read_json, write_json
+from twostream.locks import locked
 from twostream.log_linear import read_fusion
 from twostream.report import write_report
 from twostream.report.run_contents import FUSIONS

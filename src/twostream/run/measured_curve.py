@@ -17,8 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twostream.datasets.kept_videos import data_of, kept_videos
-from twostream.files import ASKED, locked, read_json, write_json
+from twostream.files import ASKED, read_json, write_json
 from twostream.fusion import fuse, pooled
+from twostream.locks import locked
 from twostream.log_linear import LogLinear, read_fusion
 from twostream.report import write_report
 from twostream.report.measures import confidence_interval, recalls

@@ -22,6 +22,7 @@ from typing import Any, Self
 from twostream.files import remove_leftovers, write_text
 from twostream.flow import ESTIMATOR_NAMES, check_parameters, make_estimator
 from twostream.foreign import is_foreign
+from twostream.locks import locked
 from twostream.schema import from_json, parse_json
 from twostream.store.clip_file import ClipFile
 from twostream.store.clip_writer import ClipWriter
@@ -31,6 +32,7 @@ from twostream.types import ModelSpec, StoreError, UsageError
 SETTINGS_NAME = "store.json"
 # bytes of a video's name, of the 255 of most file systems: ".clip", and what `files` puts round it
 LONGEST_NAME = 227
+PATIENCE_SECONDS = 10.0  # with another process that makes the same store
 IMPORTED = "imported"  # stands where the name of the estimator would
 
 
@@ -142,16 +144,25 @@ class FlowStore:
         settings = settings.complete()
         path = root / SETTINGS_NAME
         cls.check_place(root, settings)
-        if path.is_file():
-            cls.open(root).check_settings(settings)  # another process may have made it just now
-            return cls(root, settings)
-        try:
-            text = {"version": FORMAT_VERSION, **dataclasses.asdict(settings)}
-            del text["enlarges"]  # as it was before there was such a setting
-            write_text(path, json.dumps(text, indent=2) + "\n")
-        except OSError as error:
-            raise StoreError(f"no flow store can be made at {root}: {error.strerror}") from error
+        if not path.is_file():
+            how: Any = {"make": True, "patience": PATIENCE_SECONDS, "error": StoreError}
+            with locked(root, "try again", "use another --store", **how):
+                cls._begin(path, settings)
+        cls.open(root).check_settings(settings)  # another process may have made it just now
         return cls(root, settings)
+
+    @staticmethod
+    def _begin(path: Path, settings: StoreSettings) -> None:
+        """Write the settings, unless another process has written its own."""
+        text = {"version": FORMAT_VERSION, **dataclasses.asdict(settings)}
+        del text["enlarges"]  # as it was before there was such a setting
+        try:
+            if not path.is_file():
+                write_text(path, json.dumps(text, indent=2) + "\n")
+        except OSError as error:
+            raise StoreError(
+                f"no flow store can be made at {path.parent}: {error.strerror}"
+            ) from error
 
     @classmethod
     def check_place(cls, root: Path | str, settings: StoreSettings) -> None:

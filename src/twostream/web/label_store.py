@@ -9,20 +9,21 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from twostream.datasets.listed_files import ListedFiles
-from twostream.files import locked, write_bytes
+from twostream.files import write_bytes
 from twostream.foreign import is_foreign
 from twostream.labels import FORMATS, Holds, Labels, Recording
 from twostream.labels.formats import is_label_file, recognise, text_in_place
 from twostream.labels.originals import Originals
 from twostream.labels.recordings import OTHER, one_line
+from twostream.locks import locked
 from twostream.types import VIDEO_SUFFIXES, DataError, TwoStreamError
 from twostream.web.label_changes import (
     holds_all,
@@ -267,18 +268,8 @@ class LabelStore:
     @contextmanager
     def _alone(self) -> Iterator[None]:
         """Hold the labels: no other thread changes them, and no other server of the folder."""
-        with self._lock, ExitStack() as held:
-            give_up = time.monotonic() + PATIENCE_SECONDS
-            while True:
-                try:
-                    held.enter_context(
-                        locked(self.folder, "save again", "it must be writable", error=DataError)
-                    )
-                    break
-                except DataError as error:
-                    if error.__cause__ is not None or time.monotonic() > give_up:
-                        raise
-                time.sleep(0.02)
+        how: Any = {"patience": PATIENCE_SECONDS, "error": DataError}
+        with self._lock, locked(self.folder, "save again", "it must be writable", **how):
             yield
 
     def _put(
