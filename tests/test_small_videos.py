@@ -83,6 +83,15 @@ def test_a_store_of_a_version_that_enlarged_nothing_is_mended(
         assert extract(videos, store=root, settings=settings, kinds=KINDS).skipped == 2
 
 
+def test_a_process_of_a_cluster_enlarges_too(small: Path, tmp_path: Path) -> None:
+    from twostream.extraction.many_videos import _extract_there
+
+    store = FlowStore.create(tmp_path / "store", ENLARGED)
+    _extract_there(store, KINDS, "cpu", (LabeledVideo("small.avi", small, 0), True))
+    assert FlowStore.open(store.root).clip("small.avi", "rgb").header.source_side == 48
+    assert store.has("small.avi", "forward")
+
+
 def test_networks_are_shown_what_they_learnt_from(
     resizing: TwoStreamPredictor, large: Path, small: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,7 +12,9 @@ import pytest
 from timed_clips import picture_at, write_timed
 from twostream.doctor import examine
 from twostream.extraction.one_video import extract_to_memory
+from twostream.labels.video_facts import rate_of
 from twostream.prediction import TwoStreamPredictor
+from twostream.prediction.annotate import write_annotated
 from twostream.store.flow_store import StoreSettings
 from twostream.video import VideoReader
 from twostream.video.seeking import SeekableVideo
@@ -159,3 +161,41 @@ def test_what_stands_for_half_a_second_is_shown(tmp_path: Path) -> None:
     assert abs(header.count - 25 * (74 / 25 + 0.5)) < 1
     assert not clips["forward"].fields()[75:].any()
     assert shows(clips["rgb"].frames([header.count - 1])[0], 74 / 25)
+
+
+def test_delay_of_an_avis_decoder_is_no_late_start(tmp_path: Path) -> None:
+    """AVI counts the frames that a decoder keeps back as time; a slow video's are long."""
+    with av.open(str(tmp_path / "a.avi"), "w") as out:
+        stream = out.add_stream("mpeg4", rate=2, options={"bf": "2"})
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        sound = out.add_stream("mp2", rate=48000, layout="mono")
+        for at in range(0, 48000 * 5, 1152):
+            part = av.AudioFrame.from_ndarray(np.zeros((1, 1152), np.int16), "s16", "mono")
+            part.sample_rate, part.pts, part.time_base = 48000, at, Fraction(1, 48000)
+            out.mux(sound.encode(part))
+        out.mux(sound.encode(None))
+        for number in range(10):
+            frame = av.VideoFrame.from_ndarray(picture_at(number / 2), "rgb24")
+            frame.pts, frame.time_base = number, Fraction(1, 2)
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    with VideoReader(tmp_path / "a.avi") as reader:
+        assert next(iter(reader)).pts_seconds == 0 == reader.late_seconds
+
+
+def test_the_film_of_a_late_video_is_as_long_as_it(
+    late: Path, predictor: TwoStreamPredictor
+) -> None:
+    timeline = predictor.timeline(late, window_seconds=1)
+    film = late.with_name(f"film-{late.stem}.mp4")
+    write_annotated(timeline, film, [stream.spec for stream in predictor.streams.values()])
+    with VideoReader(film) as reader:
+        count = sum(1 for _ in reader)
+    assert abs(count - 175) <= 2
+
+
+def test_labels_by_frame_of_a_late_video_are_told(
+    late: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rate_of(late.name, late.parent)
+    assert "its picture begins 2.0" in caplog.text and "not evenly spaced" not in caplog.text

@@ -71,7 +71,7 @@ def extract(
         store: folder of the store; made where it does not exist.
         estimator: name of the flow estimator, with a preset if wanted: "brox:fast".
         recipe: whose stored size to use.
-        short_side: shorter side in pixels instead of the recipe's; frames only ever shrink.
+        short_side: shorter side in pixels instead of the recipe's.
         codec: "jpeg" (8 bit, as in the paper) or "lossless".
         fps: rate that all videos are brought to; None: each keeps its own, unless they differ:
             then one that nearly all reach.
@@ -162,6 +162,7 @@ def train(
             split,
             rate=made.fps if made else shared_rate(split),
             stored_side=made.short_side if made else None,
+            enlarges=not (made and made.imported),
         )
         for note in notes:
             logger.info(note)
@@ -173,7 +174,9 @@ def train(
             architecture=architecture,
             seed=seed,
         )
-        wanted = made or net.recipe.stored()
+        wanted = net.recipe.stored()
+        if made:
+            wanted = replace(made, enlarges=wanted.enlarges and not made.imported)
         found = extract_split(
             replace(split, test=()),
             root,

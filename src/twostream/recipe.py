@@ -37,7 +37,7 @@ class Recipe:
         spatial_architecture, temporal_architecture: see ``models.build_model``.
         slow_fusion_architecture: the net of the RGB baseline without flow, for ``reproduce``.
         flow: name of the flow estimator.
-        short_side: stored size: the smaller side is shrunk to this many pixels.
+        short_side: stored size: the smaller side has this many pixels, see ``StoreSettings``.
         crop_size: side of the square crops in pixels.
         batch_size: global batch, over all devices.
         steps: number of SGD steps.

@@ -107,7 +107,7 @@ ShortSide = Annotated[
     option(
         panel=METHOD,
         min=8,
-        help=per_recipe("Stored size, frames only shrink: shorter side in pixels", "short_side"),
+        help=per_recipe("Stored size: shorter side in pixels", "short_side"),
     ),
 ]
 CropSize = Annotated[

@@ -99,16 +99,17 @@ def _video(spec: ModelSpec) -> dict[str, Any]:
         "smallest_side_px": spec.smallest_side,
         "colours": "RGB, 0 to 255, upright",
         "times": (
-            "as a player shows the frames. A video of another rate than fps, by more than "
+            "as a player shows the frames, from the sound on where that begins over 0.2 s earlier. "
+            "A video of another rate than fps, by more than "
             f"{SAME_RATE:.0%}: each frame goes to the nearest of the times k / fps after its first "
             "one, of several the nearest is kept; flow is that of the frames kept. A time that "
             "gets no frame repeats the one before, and the flow between the two is divided evenly"
         ),
         "pauses": (
             f"longer than {PAUSE_SECONDS:g} s and {PAUSE_FRAMES} usual intervals, or than "
-            f"{MAX_GAP_SECONDS:g} s, without a frame: no flow reaches across, and the frames on "
-            "either side are videos of their own, whose places where a stack can start count "
-            "together"
+            f"{MAX_GAP_SECONDS:g} s, without a frame, before the first and after the last one too: "
+            "no flow reaches across, and the frames on either side are videos of their own, whose "
+            "places where a stack can start count together"
         ),
         "codec": spec.store.get("codec"),
         "jpeg_quality": spec.store.get("quality"),

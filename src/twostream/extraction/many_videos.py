@@ -280,7 +280,7 @@ def _over_cluster(
     failed: dict[str, str] = {}
     there = ((video.video_id, (video, job.sizes[video.video_id] > 0)) for video in order)
     on_gpu = device != "cpu" and cuda_is_there()
-    work = partial(_extract_there, job.store.root, job.kinds, device if on_gpu else "cpu")
+    work = partial(_extract_there, job.store, job.kinds, device if on_gpu else "cpu")
     with closing(spread(work, there, gpus=GPU_SHARE * on_gpu, reason=_reason)) as ends:
         for ended in ends:
             for each in ended:
@@ -296,19 +296,19 @@ def _over_cluster(
 
 
 def _extract_there(
-    root: Path, kinds: Sequence[Kind], device: str, given: tuple[LabeledVideo, bool]
+    known: FlowStore, kinds: Sequence[Kind], device: str, given: tuple[LabeledVideo, bool]
 ) -> tuple[bool, str | None, int]:
     """Extract a video in a process of a cluster; return what ``_Job.run`` does, and its pairs.
 
     Args:
-        root: of the store.
+        known: the store, as it was asked for.
         kinds: as of ``extract``.
         device: that ``choose_device`` returned.
         given: the video, and whether it lies there where the cluster was asked.
     """
     video, is_there = given
-    check_seen(root / SETTINGS_NAME, *([video.path] if is_there else []))
-    store = FlowStore.open(root)
+    check_seen(known.root / SETTINGS_NAME, *([video.path] if is_there else []))
+    store = FlowStore.create(known.root, known.settings)
     estimator = store.settings.flow, tuple(store.settings.parameters.items())
     job = _Job([video], store, kinds, _helpers(*estimator, device))
     with one_opencv_thread():

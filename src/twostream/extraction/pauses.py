@@ -178,8 +178,8 @@ class FilledClip:
         Args:
             seconds: when it ends.
         """
-        missing = round((seconds - self.left_out_seconds) * self._fps) - self.frames
-        added = self._pause(seconds) if missing > PAUSE_SECONDS * self._fps else []
+        stands = seconds - self.left_out_seconds - self.frames / self._fps
+        added = self._pause(seconds) if stands > PAUSE_SECONDS else []
         self.frames += len(added)
         return added
 

@@ -43,7 +43,13 @@ def rate_of(name: str, folder: Path) -> float:
         DataError: it is not there, or cannot be read.
     """
     video = _there(name, folder)
-    fps, seconds, count = _facts(video)
+    fps, seconds, count, late = _facts(video)
+    if late:
+        logger.warning(
+            f"{video.name}: its picture begins {late:.2f} s after its sound, from which times "
+            f"count: labels that count frames are {late:.2f} s early; label a copy without sound"
+        )
+    seconds -= late
     if count and _differ(count / fps, seconds, fps):
         logger.warning(
             f"{video.name}: {count} frames at {fps:g} a second are {count / fps:.1f} s, and it "
@@ -66,7 +72,8 @@ def length_notes(path: Path, recordings: Iterable[Recording]) -> list[str]:
         if video is None or recording.seconds is None or not recording.fps:
             continue
         try:
-            fps, seconds, count = _facts(video)
+            fps, seconds, count, late = _facts(video)
+            seconds -= late
         except DataError:  # extraction says what is wrong with it
             continue
         rows = round(recording.seconds * recording.fps)
@@ -113,14 +120,18 @@ def _there(name: str, folder: Path) -> Path:
     return video
 
 
-def _facts(video: Path) -> tuple[float, float, int]:
-    """Return the frame rate, and what the file claims: seconds, and frames (0: it does not say)."""
+def _facts(video: Path) -> tuple[float, float, int, float]:
+    """Return the frame rate, and what the file claims: seconds, and frames (0: it does not say).
+
+    And how many of the seconds are before its first picture.
+    """
     from twostream.video import VideoReader
 
     try:
         with VideoReader(video) as reader:
             info, seconds = reader.info, reader.claimed_seconds
-            return info.fps, seconds, info.num_frames_claimed if seconds else 0
+            count = info.num_frames_claimed if seconds else 0
+            return info.fps, seconds, count, reader.late_seconds
     except VideoError as error:
         raise DataError(f"{error}: say the frame rate with --fps") from error
 

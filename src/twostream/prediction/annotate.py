@@ -204,6 +204,9 @@ def _shown(
             for repeated in range(place + 1, place + gap):
                 assert before is not None
                 yield repeated, *before
+            if before is None:  # time before the first picture
+                dark, least = frame.rgb // DARKER, place - round(LONGEST_PAUSE_SECONDS * fps)
+                yield from ((early, dark, None) for early in range(max(0, least), place))
             place += gap
             before = (frame.rgb, _inset(frame, pairs, flow))
             yield place, *before

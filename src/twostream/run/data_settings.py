@@ -214,6 +214,7 @@ def adapted(
     *,
     rate: float | None,
     stored_side: int | None = None,
+    enlarges: bool = True,
 ) -> tuple[Recipe, TemporalInput, tuple[str, ...]]:
     """Fit what the recipe leaves to the data (``Recipe.adapts``) to the training clips.
 
@@ -222,6 +223,7 @@ def adapted(
         split: its training side decides.
         rate: that clips are brought to; None: each its own.
         stored_side: short side that the clips are stored at already, px; None: not yet.
+        enlarges: False for flow that was imported: it is as it is.
 
     Returns:
         Recipe and input as they are used, and a line on each change.
@@ -244,7 +246,11 @@ def adapted(
                 "others)"
             )
         recipe = fit
-    if recipe.resizes and (note := _enlarged_note(probe(split.videos()), recipe.short_side)):
+    if (
+        recipe.resizes
+        and enlarges
+        and (note := _enlarged_note(probe(split.videos()), recipe.short_side))
+    ):
         notes.append(note)
     if "length" in recipe.adapts and temporal.length == LONGEST and not temporal.rgb:
         fields = [

@@ -295,11 +295,16 @@ class FeaturesOf(Mapping[str, VideoFeatures]):
             raise KeyError(video_id) from error
 
 
+def _alike(made: StoreSettings, wanted: StoreSettings) -> bool:
+    """Whether a store fits: what is too small in it is made anew."""
+    return replace(made, enlarges=wanted.enlarges) == wanted
+
+
 def _own_store(stores: Sequence[Path], settings: StoreSettings, runs: Path) -> Path:
     """Return the folder for videos that are in none of the stores: one of ``runs`` that fits."""
     for root in stores:
         try:
-            if root.parent == runs and FlowStore.open(root).settings == settings:
+            if root.parent == runs and _alike(FlowStore.open(root).settings, settings):
                 return root
         except StoreError:
             continue

@@ -96,7 +96,7 @@ def extract_split(
 ) -> StoredSplit:
     """Bring frames and flow of both sides into a store; each video that is odd is named.
 
-    Frames are stored no larger than they are, so a smaller video cannot be used either.
+    A video whose own frames are smaller than the smallest side cannot be used either.
 
     Args:
         split: training and test videos; one side may be empty.

@@ -127,16 +127,16 @@ def fitted(
     if not settings.recipe.adapts:
         return settings, ()
     root = settings.store_folder(out)
-    rate, side = settings.stored.fps, None
+    rate, side, enlarges = settings.stored.fps, None, True
     if (root / SETTINGS_NAME).is_file():
         made = FlowStore.open(root).settings
-        rate = made.fps
+        rate, enlarges = made.fps, not made.imported
         # what was stored as the recipe says stays; of any other size it is refused, as ever
         side = made.short_side if made.short_side == settings.recipe.short_side else None
     elif rate is None:
         rate = shared_rate(split)
     recipe, temporal, notes = adapted(
-        settings.recipe, settings.temporal, split, rate=rate, stored_side=side
+        settings.recipe, settings.temporal, split, rate=rate, stored_side=side, enlarges=enlarges
     )
     for note in notes:
         logger.info(note)

@@ -163,7 +163,7 @@ def pixel_aspect(stream: Any) -> float:
     return said if 1 / WIDEST_PIXEL <= said <= WIDEST_PIXEL else 1.0
 
 
-def late_start(container: Any, first_seconds: float | None) -> float:
+def late_start(container: Any, first_seconds: float | None, fps: float) -> float:
     """Return how long a player plays before it shows the first picture; 0: no longer than is usual.
 
     Players count from where the first of all streams begins: the sound, where a recorder's camera
@@ -172,11 +172,13 @@ def late_start(container: Any, first_seconds: float | None) -> float:
     Args:
         container: of av.
         first_seconds: time of the first frame, as the file counts; None: it does not say.
+        fps: nominal rate.
     """
     if first_seconds is None or container.start_time is None or not container.streams.audio:
         return 0.0
     late = first_seconds - float(container.start_time) / av.time_base
-    return late if late > LATE_SECONDS else 0.0
+    delayed = MOST_DELAYED / fps if container.format.name == "avi" else 0.0  # frames kept back
+    return late if late > max(LATE_SECONDS, delayed) else 0.0
 
 
 def claimed_length(

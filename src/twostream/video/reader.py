@@ -202,7 +202,7 @@ class VideoReader:
         self.claimed_seconds, frames = claimed_length(
             self._container, self._stream, start or 0.0, fps, self._ticks
         )
-        self._late = late_start(self._container, start)
+        self._late = late_start(self._container, start, fps)
         self.claimed_seconds += self._late if self.claimed_seconds else 0.0
         self.info = VideoInfo(self.path, width, height, fps, rotation, frames, mirrored)
 
@@ -252,6 +252,11 @@ class VideoReader:
     def end_seconds(self) -> float:
         """When the last frame given so far ends."""
         return self._times.end
+
+    @property
+    def late_seconds(self) -> float:
+        """Time of the first frame: how long a player plays before it shows it."""
+        return self._late
 
     @property
     def variable_frame_rate(self) -> bool:

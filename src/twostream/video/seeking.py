@@ -214,6 +214,6 @@ class SeekableVideo:
         if not times or None in times or sorted(set(times)) != times:
             return False
         first = float(times[0] * self._stream.time_base)
-        self._starts = late_start(self._container, first)
+        self._starts = late_start(self._container, first, self.info.fps)
         self._origin = first - self._starts
         return True

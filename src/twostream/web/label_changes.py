@@ -21,7 +21,7 @@ def with_points(bouts: Sequence[Bout], points: Collection[str]) -> tuple[Bout, .
     found = []
     for bout in bouts:
         at = (bout.start_seconds + bout.end_seconds) / 2
-        short = bout.end_seconds - bout.start_seconds <= POINT_SECONDS
+        short = bout.end_seconds - bout.start_seconds <= POINT_SECONDS + SAME_SECONDS
         if bout.label in points and short:
             bout = replace(bout, start_seconds=at, end_seconds=at)
         found.append(bout)
