@@ -74,7 +74,8 @@ class Container:
         context = SimpleNamespace(width=64, height=48, framerate=None)
         stream = SimpleNamespace(codec_context=context, frames=0, average_rate=25, duration=None)
         stream.index_entries, stream.time_base, stream.metadata = [], 1 / 1000, {}
-        stream.guessed_rate, stream.disposition = 25, SimpleNamespace(value=0)
+        stream.guessed_rate, stream.sample_aspect_ratio = 25, None
+        stream.disposition = SimpleNamespace(value=0)
         stream.decode = lambda packet: packet.decode() if packet else []
         self.streams = SimpleNamespace(video=[stream], audio=[])
 

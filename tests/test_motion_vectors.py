@@ -218,7 +218,7 @@ class TestRefused:
         summary = extract(videos, store=tmp_path / "s", settings=SETTINGS)
         assert summary.done == 1 and "B-frames" in summary.failed["bad.avi"]
         clips = {path.name for path in (tmp_path / "s").rglob("*") if path.is_file()}
-        assert clips == {"store.json", "good.avi.clip"}
+        assert clips == {"store.json", ".lock", "good.avi.clip"}
 
 
 def test_ffmpegs_table_is_read_as_it_is_meant() -> None:
