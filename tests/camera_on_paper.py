@@ -61,6 +61,13 @@ class Packet:
         return [frame]
 
 
+class Streams(list[Any]):
+    """All streams of a container, and those of a kind by its name."""
+
+    video: list[Any]
+    audio: list[Any]
+
+
 class Container:
     """What ``av.open`` gives: each ``demux`` goes on with the script."""
 
@@ -77,7 +84,8 @@ class Container:
         stream.guessed_rate, stream.sample_aspect_ratio = 25, None
         stream.disposition = SimpleNamespace(value=0)
         stream.decode = lambda packet: packet.decode() if packet else []
-        self.streams = SimpleNamespace(video=[stream], audio=[])
+        self.streams = Streams([stream])
+        self.streams.video, self.streams.audio = [stream], []
 
     def __enter__(self) -> Container:
         return self
