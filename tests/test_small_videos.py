@@ -79,8 +79,11 @@ def test_a_store_of_a_version_that_enlarged_nothing_is_mended(
     assert (again.done, again.skipped) == (1, 1)
     clip = FlowStore.open(root).clip("small.avi", "forward")
     assert (clip.header.height, clip.header.source_side) == (96, 48)
-    for settings in (ENLARGED, STORED):
-        assert extract(videos, store=root, settings=settings, kinds=KINDS).skipped == 2
+    assert extract(videos, store=root, settings=ENLARGED, kinds=KINDS).skipped == 2
+    # those who want it as it is do not take what was enlarged
+    back = extract(videos, store=root, settings=STORED, kinds=KINDS)
+    assert (back.done, back.skipped) == (1, 1)
+    assert FlowStore.open(root).clip("small.avi", "forward").header.height == 48
 
 
 def test_a_process_of_a_cluster_enlarges_too(small: Path, tmp_path: Path) -> None:

@@ -253,13 +253,18 @@ class FlowStore:
                 source_hash is not None and header.source_hash not in ("", source_hash)
             ):
                 return None
-            least = self.settings.short_side if self.settings.enlarges else None
-            if least and min(header.height, header.width) < least:
-                return None  # as versions stored it that enlarged nothing
+            if not self._of_our_size(header):
+                return None
             file.check()
         except StoreError:
             return None
         return file
+
+    def _of_our_size(self, header: ClipHeader) -> bool:
+        """Whether a clip was enlarged, or not, as the settings say; a store may hold both."""
+        if not self.settings.enlarges:
+            return header.source_side == 0
+        return min(header.height, header.width) >= (self.settings.short_side or 0)
 
     def damaged(self, video_id: str, kind: Kind) -> bool:
         """Whether a clip is there, and anything in it is not as it was written."""
