@@ -90,7 +90,14 @@ def test_first_layers_stay_in_float32_where_int8_changes_the_answer(
     found = {name: np.array([[share, 1 - share]], np.float32) for name, share in first.items()}
     monkeypatch.setattr(quantize, "_scores", lambda path, spec, inputs: found[path.stem])
     inputs = [{"frames": np.random.default_rng(0).integers(0, 255, (1, 1, 64, 70, 3), np.uint8)}]
-    assert quantize.quantize(source, target, model.spec, inputs) == kept
+    shown: list[tuple[str, float, float]] = []
+
+    def progress(task: str, done: float, total: float, detail: str = "") -> None:
+        shown.append((task, done, total))
+
+    assert quantize.quantize(source, target, model.spec, inputs, progress) == kept
+    tries = {0: 1, 4: 2, 7: 3}[kept]
+    assert shown == [(f"int8 spatial, try {n + 1}", 1, 1) for n in range(tries)]
     told = [text for text in said if "convolutions" in text]
     assert [f"the first {kept} of 7 convolutions" in text for text in told] == [True] * bool(kept)
     assert len([text for text in said if "int8 moves 20%" in text]) == (kept == 7)

@@ -218,7 +218,7 @@ def _quantized(
     for path, stream in streams.items():
         small = path.with_name(f"int8-{path.name}")
         inputs = list(calibration_inputs(stream.spec, kept))
-        in_float[stream.spec.stream] = quantize(path, small, stream.spec, inputs)
+        in_float[stream.spec.stream] = quantize(path, small, stream.spec, inputs, progress)
         coded[small] = OnnxStream(small, stream.spec)
     tested = _clips(test, specs, "measure int8", progress)
     cost = compare(list(streams.values()), list(coded.values()), tested, fusion)

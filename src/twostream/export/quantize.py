@@ -18,7 +18,7 @@ from twostream.log_linear import FUSED, LogLinear, answer
 from twostream.prediction.onnx import OnnxStream
 from twostream.prediction.prediction import StreamScorer
 from twostream.store.clips import Clip
-from twostream.types import ModelError, ModelSpec
+from twostream.types import ModelError, ModelSpec, Progress, no_progress
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +34,13 @@ def calibration_inputs(spec: ModelSpec, clips: Iterable[Clip]) -> Iterator[Input
             yield {k: v[None] for k, v in clip.stored(spec.temporal, position).items()}
 
 
-def quantize(source: Path, target: Path, spec: ModelSpec, inputs: Sequence[Inputs]) -> int:
+def quantize(
+    source: Path,
+    target: Path,
+    spec: ModelSpec,
+    inputs: Sequence[Inputs],
+    progress: Progress = no_progress,
+) -> int:
     """Write an int8 copy of a network: weights a channel, activations by their measured range.
 
     Convolutions and full layers become int8; decoding, mean and crops stay as they are. So do the
@@ -47,6 +53,7 @@ def quantize(source: Path, target: Path, spec: ModelSpec, inputs: Sequence[Input
         target: where the int8 file goes.
         spec: of the network.
         inputs: what the ranges are measured on, and whether scores change.
+        progress: told of each input that a range is measured on.
 
     Returns:
         How many of its first convolutions stay in float32.
@@ -68,7 +75,8 @@ def quantize(source: Path, target: Path, spec: ModelSpec, inputs: Sequence[Input
             moved: dict[int, float] = {}
             for kept in IN_FLOAT:
                 tried = Path(folder) / f"{kept}.onnx"
-                _write_int8(prepared, tried, inputs, first[:kept])
+                shown = _told(inputs, f"int8 {spec.stream}, try {len(moved) + 1}", progress)
+                _write_int8(prepared, tried, shown, first[:kept])
                 change = np.abs(_scores(tried, spec, inputs) - before).sum(axis=1) / 2
                 moved[kept] = float(change.mean())
                 if moved[kept] <= MOST_MOVED or kept >= len(first):
@@ -91,17 +99,21 @@ def quantize(source: Path, target: Path, spec: ModelSpec, inputs: Sequence[Input
     return min(best, len(first))
 
 
+def _told(inputs: Sequence[Inputs], task: str, progress: Progress) -> Iterator[Inputs]:
+    for done, one in enumerate(inputs, start=1):
+        yield one
+        progress(task, done, len(inputs))
+
+
 def _write_int8(
-    prepared: Path, target: Path, inputs: Sequence[Inputs], in_float: Sequence[str]
+    prepared: Path, target: Path, inputs: Iterator[Inputs], in_float: Sequence[str]
 ) -> None:
     """Write a network in int8 but for some nodes."""
     from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
 
     class Reader(CalibrationDataReader):
-        rest = iter(inputs)
-
         def get_next(self) -> Inputs | None:
-            return next(self.rest, None)
+            return next(inputs, None)
 
     quantize_static(
         prepared,
