@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -21,8 +21,10 @@ import pytest
 
 from cluster_work import work
 from moving_clips import SETTINGS, contents, make_clip, make_data
+from twostream import stopping
 from twostream.cluster import joined, spread
 from twostream.extraction import extract
+from twostream.types import StoreError
 
 pytestmark = [
     pytest.mark.slow,
@@ -42,7 +44,8 @@ def nodes() -> Iterator[Any]:
 
     # in /tmp, as names of sockets are short
     folders = tempfile.TemporaryDirectory(prefix="ray", dir="/tmp", ignore_cleanup_errors=True)
-    with pytest.MonkeyPatch.context() as patched, folders as folder:
+    kept = stopping.handlers_kept()  # a node that is added answers stops itself
+    with kept, pytest.MonkeyPatch.context() as patched, folders as folder:
         patched.setenv("PYTHONPATH", f"{TESTS}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
         patched.setenv("RAY_USAGE_STATS_ENABLED", "0")
         patched.setenv("RAY_TMPDIR", folder)
@@ -91,6 +94,44 @@ def test_the_store_is_that_of_one_machine_when_a_node_is_lost(nodes: Any, tmp_pa
     assert len(kept) == 1 and (found.videos, found.failed) == (12, {})
     extract(videos, store=tmp_path / "here", settings=SETTINGS)
     assert contents(tmp_path / "there") == contents(tmp_path / "here")
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[tuple[Path, Callable[[int], None]]]:
+    """A disk of its own, and what sets how many bytes it holds."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+
+    def holds(size: int, how: str = "remount,") -> None:
+        command = ["mount", "-t", "tmpfs", "-o", f"{how}size={size}", "tmpfs", folder]
+        subprocess.run(command, check=True, capture_output=True)
+
+    try:
+        holds(1 << 16, "")
+    except (OSError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"no disk can be mounted here: {error}")
+    yield folder, holds
+    subprocess.run(["umount", "-l", folder], check=True)
+
+
+def test_a_full_disk_ends_it_and_what_is_finished_is_kept(
+    nodes: Any, small_disk: tuple[Path, Callable[[int], None]], tmp_path: Path
+) -> None:
+    for _ in range(2):
+        nodes.add_node(**NODE)
+    videos = make_data(tmp_path / "data", 12)
+    extract(videos, store=tmp_path / "here", settings=SETTINGS)
+    wanted = contents(tmp_path / "here")
+    (folder, holds), size = small_disk, sum(map(len, wanted.values()))
+    holds(size // 2)
+    with pytest.raises(StoreError, match=r"(?i)no space left"):
+        extract(videos, store=folder / "there", settings=SETTINGS, cluster=nodes.address)
+    kept = contents(folder / "there")
+    assert 2 < len(kept) < len(wanted) and kept.items() <= wanted.items()
+    holds(8 * size)
+    found = extract(videos, store=folder / "there", settings=SETTINGS, cluster=nodes.address)
+    assert (found.videos, found.failed) == (12, {}) and 0 < found.done < 12
+    assert contents(folder / "there") == wanted
 
 
 def test_a_stop_leaves_no_process_and_the_command_goes_on(tmp_path: Path) -> None:
