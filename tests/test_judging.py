@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import replace
 
@@ -256,6 +257,20 @@ def test_the_time_budget_is_of_watched_time_and_joins_what_touches() -> None:
     sit = time_budget(part, part).splitlines()[1].split(",")
     # one bout of 3 s, 1 s after the start at 5 s, 3 of 5 s
     assert [float(cell) for cell in sit[2::2]] == [1, 3, 3, 1, 0.6]
+
+
+def test_windows_that_touch_are_one_bout_whatever_their_sums_round_to() -> None:
+    """1.6 + 0.1 is 1.7000000000000002: written so, each window began a bout of its own."""
+    starts = [i * 0.1 for i in range(40, 100)]
+    windows = bouts((0, 4, "sit"), *((start, start + 0.1, "walk") for start in starts))
+    assert any(a + 0.1 < b for a, b in itertools.pairwise(starts))
+    for true, predicted in ((TRUE, labels(windows)), (labels(windows), TRUE)):
+        found = compare_labels(true, predicted)
+        for name in ("kappa", "edit", "f1@50", "f1"):
+            assert value(found, name) == 1
+        assert value(found, "boundary_seconds") == 0 and value(found, "false_bouts_an_hour") == 0
+    watched = tuple((i * 0.1, i * 0.1 + 0.1) for i in range(200))
+    assert labels(windows, watched=watched).recordings[0].watched == ((0, 20),)
 
 
 def test_groups_are_drawn_whole() -> None:

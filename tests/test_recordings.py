@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,11 @@ class TestStretches:
             "wave": ((4, 6),),
             "other": ((6, 10),),
         }
+
+    def test_bouts_that_touch_leave_nothing_between_them(self) -> None:
+        bouts = [Bout(i * 0.1, i * 0.1 + 0.1, "walk") for i in range(60)]
+        assert any(a.start_seconds + 0.1 != b.start_seconds for a, b in pairwise(bouts))
+        assert stretches(10.0, *bouts) == {"walk": ((0, 6),), "other": ((6, 10),)}
 
     def test_a_point_event_is_a_second_and_ends_are_the_videos(self) -> None:
         bouts = (Bout(0.2, 0.2, "touch"), Bout(9, 15, "walk"), Bout(20, 30, "walk"))

@@ -22,6 +22,8 @@ OTHER = "other"  # what nets call watched time without a label, as a class of it
 NONE_LABEL = "none of these"  # what a time line calls time whose best score is too low,
 UNSEEN_LABEL = "no frames"  # and where the video has no frames
 MOST_SECONDS = 1e7  # 115 days: what lies beyond is a mistake
+# Times are kept to the nanosecond: what begins at 1.6 + 0.1 touches what ends at 1.7.
+DIGITS = 9
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +31,8 @@ class Bout:
     """One stretch of one label.
 
     Attributes:
-        start_seconds: from 0 up, as the reader of videos counts: 0 is the first frame.
+        start_seconds: from 0 up, as the reader of videos counts: 0 is the first frame. It rounds
+            its times itself, to the nanosecond.
         end_seconds: not before the start; equal: a point event.
         label: one line, not empty.
         subject: who does it; "" where nobody is named.
@@ -59,6 +62,8 @@ class Bout:
                 raise ValueError(f"texts of a bout are one line, got {text!r}")
         if self.confidence is not None and not 0 <= self.confidence <= 1:
             raise ValueError(f"a confidence lies in 0..1, got {self.confidence}")
+        object.__setattr__(self, "start_seconds", round(self.start_seconds, DIGITS))
+        object.__setattr__(self, "end_seconds", round(self.end_seconds, DIGITS))
 
     @property
     def is_point(self) -> bool:
@@ -105,6 +110,8 @@ class Recording:
             object.__setattr__(self, "watched", joined(self.watched))
         if self.seconds is not None and not 0 <= self.seconds <= MOST_SECONDS:
             raise ValueError(f"a recording cannot last {self.seconds} seconds")
+        if self.seconds is not None:
+            object.__setattr__(self, "seconds", round(self.seconds, DIGITS))
         if self.fps is not None:
             check_number("fps", self.fps)
         if self.split not in SPLITS:
@@ -179,6 +186,8 @@ def split_called(name: str) -> str | None:
 def joined(spans: Iterable[Span]) -> tuple[Span, ...]:
     """Return spans in order, those that touch or overlap joined, those without duration left out.
 
+    Times are rounded to the nanosecond.
+
     Raises:
         ValueError: a span is not finite, begins before 0, or ends before it begins.
 
@@ -189,6 +198,7 @@ def joined(spans: Iterable[Span]) -> tuple[Span, ...]:
     for start, end in sorted(spans):
         if not 0 <= start <= end <= MOST_SECONDS or math.isnan(start + end):
             raise ValueError(f"no span of time: {start} to {end}")
+        start, end = round(start, DIGITS), round(end, DIGITS)
         if found and start <= found[-1][1]:
             found[-1] = (found[-1][0], max(found[-1][1], end))
         elif start < end:
