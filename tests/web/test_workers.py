@@ -263,6 +263,39 @@ def test_whatever_keeps_a_worker_from_being_replaced_it_is_tried_again(
         assert "a worker cannot be replaced: " in caplog.text and why in caplog.text
 
 
+def test_a_worker_that_loads_another_run_than_the_others_answers_nothing(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A run trained anew under a running server: answers would change from one to the next."""
+    loads = iter(["before", "before", *["after"] * 100])
+    asked: list[str] = []
+
+    class Paper:
+        """A worker without a process."""
+
+        alive = True
+
+        def __init__(self, *arguments: object) -> None:
+            self.served = next(loads)
+
+        def load(self) -> str:
+            return self.served
+
+        def end(self) -> None:
+            self.alive = False
+
+    monkeypatch.setattr("twostream.web.workers.Worker", Paper)
+    with closing(Workers(Path("run"), 2, "cpu")) as workers:
+        workers.on_changed = lambda: asked.append("anew")
+        workers._idle[0].end()
+        wait_until(lambda: bool(asked))
+        assert workers.alive == 1 and workers._idle[-1].load() == "before"
+    assert "run has changed since it was loaded: it is loaded anew" in caplog.text
+    with pytest.raises(RunError, match="run changed while it was loaded: try again"):
+        loads = iter(["before", "after"])
+        Workers(Path("run"), 2, "cpu")
+
+
 class Counted(OwnNetworks):
     """Networks that know whether they were closed."""
 

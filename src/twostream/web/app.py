@@ -77,6 +77,8 @@ def open_app(
             after = Service(networks, name, limits, uploads, places, tuple(videos), stopped)
             app.state.service = after
             measures.watch(networks)
+            if reloading is not None:
+                networks.on_changed = reloading.ask
             if before is not None:
                 after.decoders.start()
                 before.retire(after)

@@ -45,7 +45,13 @@ class Served:
 
 
 class Networks(Protocol):
-    """What computes the answers of a run; safe to use from several threads."""
+    """What computes the answers of a run; safe to use from several threads.
+
+    Attributes:
+        on_changed: called where a part of it has to be loaded anew, and the run is another one now.
+    """
+
+    on_changed: Callable[[], None]
 
     @property
     def served(self) -> Served:
@@ -86,6 +92,7 @@ class OwnNetworks:
     def __init__(self, predictor: TwoStreamPredictor, answers: str = "") -> None:
         self._predictor = predictor
         self._answers = answers
+        self.on_changed = lambda: None  # it is loaded once, and whole
 
     @classmethod
     def of_run(cls, run: Path, device: str) -> Self:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -46,8 +46,12 @@ class Workers:
         device: "auto", "cpu" or "cuda".
         gently: begin one after the other, beside others that work.
 
+    Attributes:
+        on_changed: called where the run is another one than they loaded, and one of them is to be
+            replaced: it would answer otherwise than the others.
+
     Raises:
-        TwoStreamError: the run cannot be loaded.
+        TwoStreamError: the run cannot be loaded, or changed while it was.
     """
 
     def __init__(self, run: Path, count: int, device: str, *, gently: bool = False) -> None:
@@ -57,13 +61,16 @@ class Workers:
         self._changed = threading.Condition()
         self._closed = threading.Event()
         self.lost = 0
+        self.on_changed: Callable[[], None] = lambda: None
         begun: list[Worker] = []
         try:
             for _ in range(count):
                 begun.append(self._begin())
                 if gently:
                     begun[-1].load()
-            self.served, *_ = [worker.load() for worker in begun]
+            self.served, *others = [worker.load() for worker in begun]
+            if any(other != self.served for other in others):
+                raise RunError(f"{run} changed while it was loaded: try again")
         except BaseException:
             for worker in begun:
                 worker.end()
@@ -155,12 +162,16 @@ class Workers:
             seconds = LOOK_SECONDS if self._add(missing) else AGAIN_SECONDS
 
     def _add(self, missing: int) -> bool:
-        """Begin so many; tell whether they could load the run."""
+        """Begin so many; tell whether they could load the run that the others have."""
         for _ in range(missing):
             worker = None
             try:
                 worker = self._begin()
-                worker.load()
+                if worker.load() != self.served:
+                    worker.end()
+                    logger.error("%s has changed since it was loaded: it is loaded anew", self._run)
+                    self.on_changed()
+                    return False
             except Exception as error:  # whatever it is, memory that is full say, may pass
                 if worker is not None:
                     worker.end()
