@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -79,6 +80,31 @@ def test_a_name_that_is_no_text(run_folder: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout.decode("utf-8"))[0]["video"] == str(video)
     assert "clip\\udcff.avi,0.000," in (tmp_path / "out.csv").read_text("utf-8")
+
+
+def test_no_video_of_a_folder_is_left_out_in_silence(
+    tmp_path: Path, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("far/a.mp4", "here/old.asf", "here/cam.MXF", "here/locked/b.mp4"):
+        (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
+        (tmp_path / name).touch()
+    (tmp_path / "here" / "link").symlink_to(tmp_path / "far")
+    (tmp_path / "far" / "back").symlink_to(tmp_path / "here")
+    for number in (1, 2, 3):
+        (tmp_path / "here" / "frames").mkdir(exist_ok=True)
+        (tmp_path / "here" / "frames" / f"img_0000{number}.jpg").touch()
+    scandir = os.scandir
+
+    def refuses(path: Any) -> Any:
+        if Path(path).name == "locked":
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr("os.scandir", refuses)
+    found = find_videos([tmp_path / "here"])
+    assert [name.as_posix() for name in found.values()] == ["cam.MXF", "link/a.mp4", "old.asf"]
+    assert len([line for line in said if "locked: this folder cannot be read" in line]) == 1
+    assert len([line for line in said if "1 not taken, beside video files" in line]) == 1
 
 
 def test_videos_of_folders_and_the_names_of_what_is_written(tmp_path: Path) -> None:

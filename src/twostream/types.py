@@ -35,7 +35,8 @@ TestCrops = Literal["ten", "centre"]
 ChannelOrder = Literal["rgb", "bgr"]
 ValueRange = Literal[1, 255]
 _SUFFIXES = ".avi .mp4 .mov .mkv .webm .m4v .mpg .mpeg .wmv .flv .gif .3gp .ts .mts .m2ts .vob"
-VIDEO_SUFFIXES = frozenset(f"{_SUFFIXES} .ogv .h264 .264 .h265 .hevc".split(" "))
+_MORE = ".ogv .ogm .h264 .264 .h265 .hevc .asf .mxf .m2v .mpe .3g2 .f4v .dv"
+VIDEO_SUFFIXES = frozenset(f"{_SUFFIXES} {_MORE}".split(" "))
 
 
 class Progress(Protocol):

@@ -17,7 +17,7 @@ from twostream.datasets.dataset import (
     groups_on_both_sides,
     relabeled,
 )
-from twostream.datasets.frame_folders import NOTED, frame_folders, is_one_video
+from twostream.datasets.frame_folders import NOTED, is_one_video, videos_below
 from twostream.datasets.image_folders import ImageSplit, LabeledImages, load_images
 from twostream.datasets.labelled_recordings import labels_in
 from twostream.datasets.lists import Missing
@@ -43,7 +43,6 @@ __all__ = [
     "Missing",
     "RecordingsUnderTest",
     "SplitChoice",
-    "frame_folders",
     "groups_on_both_sides",
     "is_one_video",
     "known_alone",
@@ -56,4 +55,5 @@ __all__ = [
     "relabeled",
     "shared_videos",
     "unlabeled_videos",
+    "videos_below",
 ]

@@ -67,7 +67,11 @@ class Folder:
 
 
 def scan(
-    path: Path, *, reading: Reading = TODAY, above: tuple[tuple[int, int], ...] = ()
+    path: Path,
+    *,
+    reading: Reading = TODAY,
+    above: tuple[tuple[int, int], ...] = (),
+    unread: list[str] | None = None,
 ) -> Folder:
     """Read a folder tree, hidden entries aside, in sorted order; links are followed, loops not.
 
@@ -75,6 +79,8 @@ def scan(
         path: the folder.
         reading: how.
         above: device and number of the folders that it lies in.
+        unread: takes a sentence for each folder that cannot be read, and names may be no text then;
+            None: that ends it.
 
     Raises:
         DataError: it cannot be read.
@@ -84,7 +90,10 @@ def scan(
         status = path.stat()
         entries = sorted(os.scandir(path), key=lambda entry: entry.name)
     except OSError as error:
-        raise DataError(f"{path}: this folder cannot be read: {error.strerror}") from error
+        if unread is None:
+            raise DataError(f"{path}: this folder cannot be read: {error.strerror}") from error
+        unread.append(f"{path}: this folder cannot be read: {error.strerror}")
+        return found
     here = (status.st_dev, status.st_ino)
     if here in above:
         return found
@@ -99,10 +108,10 @@ def scan(
         elif is_folder and reading.passes(name):
             found.foreign.append(name)
         elif is_folder:
-            below = scan(path / name, reading=reading, above=(*above, here))
+            below = scan(path / name, reading=reading, above=(*above, here), unread=unread)
             found.folders.append(below)
         elif os.path.splitext(name)[1].lower() in VIDEO_SUFFIXES:
-            found.videos.append(printable(name, path))
+            found.videos.append(printable(name, path) if unread is None else name)
         elif UCF_LIST.fullmatch(name) or HMDB_LIST.fullmatch(name):
             found.lists.append(path / name)
         else:

@@ -52,7 +52,7 @@ def with_frame_folders(tree: Folder) -> tuple[Folder, tuple[str, ...]]:
 
     found = judged(tree)
     if tree.has_videos():
-        return tree, tuple(_notes("not taken, beside video files", taken, "a list can name them"))
+        return tree, tuple(_notes("not taken, beside video files", taken, "name them (a list can)"))
     left = "left out, with numbered images in folders below too"
     return found, (
         *_notes("taken as videos", taken, _RATE),
@@ -80,10 +80,16 @@ def is_one_video(path: Path) -> bool:
     return is_frames(with_frame_folders(scan(path))[0])
 
 
-def frame_folders(root: Path) -> list[Path]:
-    """Return the folders of frames below a folder, as ``with_frame_folders`` tells them apart."""
-    tree = with_frame_folders(scan(root))[0]
-    return [path for path in tree.paths() if path.is_dir()]
+def videos_below(root: Path) -> tuple[list[Path], list[str]]:
+    """Return the video files and folders of frames below a folder, and what is left out.
+
+    Returns:
+        Paths, sorted; and a sentence for each kind of thing that may have been meant: folders that
+        cannot be read, folders of frames beside video files (see ``with_frame_folders``).
+    """
+    unread: list[str] = []
+    tree, notes = with_frame_folders(scan(root, unread=unread))
+    return sorted(tree.paths()), unread + [note for note in notes if not note.endswith(_RATE)]
 
 
 def count_notes(told: Sequence[tuple[str, Path, int]]) -> list[str]:

@@ -5,12 +5,10 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 
-from twostream.datasets import frame_folders, is_one_video
+from twostream.datasets import is_one_video, videos_below
 from twostream.files import check_writable
-from twostream.foreign import is_foreign
 from twostream.types import VIDEO_SUFFIXES, DataError, UsageError
 from twostream.video.addresses import is_address, without_password
 
@@ -22,7 +20,8 @@ def find_videos(paths: Sequence[Path]) -> dict[Path, Path]:
 
     Args:
         paths: video files, which may turn out missing; folders of frames, which are a video each;
-            and folders of these, searched to the bottom.
+            and folders of these, searched to the bottom, through links too; what of them may have
+            been meant and is left out is told.
 
     Returns:
         Video -> its name: of a folder the path below it, else the file's.
@@ -41,9 +40,9 @@ def find_videos(paths: Sequence[Path]) -> dict[Path, Path]:
         if not path.is_dir():
             found.setdefault(path, Path(path.name))
             continue
-        inside = {video for video in path.rglob("*") if _is_video(video.relative_to(path))}
-        with suppress(DataError):  # of a folder that cannot be read the others are none the worse
-            inside |= set(frame_folders(path))
+        inside, left_out = videos_below(path)
+        for what in left_out:
+            logger.warning(what)
         if not inside and is_one_video(path):
             logger.info(
                 f"{path} holds numbered images: it is taken as one video, at the model's frame rate"
@@ -56,7 +55,7 @@ def find_videos(paths: Sequence[Path]) -> dict[Path, Path]:
                 f"{path} is a folder without videos, looked for {known} and folders of numbered "
                 "images (img_00001.jpg)"
             )
-        for video in sorted(inside):
+        for video in inside:
             found.setdefault(video, video.relative_to(path))
     return found
 
@@ -136,8 +135,3 @@ def check_apart(paths: Mapping[str, Mapping[Path, Path]]) -> None:
                 raise UsageError(
                     f"--{other} and --{kind} would both write {path}: give each its own name"
                 )
-
-
-def _is_video(path: Path) -> bool:
-    foreign = any(is_foreign(part) for part in path.parts[:-1])
-    return path.suffix.lower() in VIDEO_SUFFIXES and not foreign and path.name[0] != "."
