@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import doctest
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -64,8 +63,6 @@ def test_official_lists_that_name_nothing_here_are_no_ucf101(tmp_path: Path) -> 
     touch(tmp_path / "data", "walk/a.mp4", "walk/b.mp4", "run/a.mp4", "run/b.mp4")
     write(tmp_path / "ucfTrainTestlist" / "trainlist01.txt", "A/v_A_g02_c01.avi 1\n")
     assert load_dataset(tmp_path / "data").kind == "class folders"
-    shutil.move(tmp_path / "ucfTrainTestlist", tmp_path / "data" / "ucfTrainTestlist")
-    assert load_dataset(tmp_path / "data", reading=2).classes == ("run", "walk")
 
 
 # --- class folders ------------------------------------------------------------------------------
@@ -157,7 +154,6 @@ def test_sides_under_other_names_become_no_classes(
     touch(tmp_path, *(f"{name}/{label}/a.mp4" for name in names for label in ("walk", "run")))
     with pytest.raises(DataError, match=f"{names[0]}.* call them {calls} and"):
         load_dataset(tmp_path)
-    assert load_dataset(tmp_path, reading=5).classes == tuple(sorted(names))  # a RUN of before
 
 
 def test_a_side_under_another_name_beside_classes_is_said(tmp_path: Path) -> None:

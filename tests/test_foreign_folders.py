@@ -85,11 +85,6 @@ def test_one_class_and_empty_ones_are_still_refused(tmp_path: Path) -> None:
         load_dataset(tmp_path)
 
 
-def test_a_run_begun_before_keeps_its_classes(tmp_path: Path) -> None:
-    touch(tmp_path, *CLIPS, "#recycle/old.avi")
-    assert load_dataset(tmp_path, reading=2).classes == ("#recycle", "run", "walk")
-
-
 def test_a_class_may_begin_with_such_a_sign(tmp_path: Path) -> None:
     touch(tmp_path, "#1 run/a.avi", "$5 walk/a.avi", "#20/a.avi")
     assert load_dataset(tmp_path).classes == ("#1 run", "#20", "$5 walk")
@@ -101,8 +96,6 @@ def test_a_class_may_be_called_nearly_as_what_a_system_makes(tmp_path: Path, nam
     data = load_dataset(tmp_path)
     assert set(data.classes) == {name, "run", "walk"} and data.notes == ()
     assert len(find_videos([tmp_path])) == 5
-    before = load_dataset(tmp_path, reading=3)  # a run of before keeps its classes
-    assert (name in before.classes) == (name == "@")
 
 
 def test_images_and_flow_pass_them_too(tmp_path: Path) -> None:

@@ -258,7 +258,6 @@ class TestTrees:
         after = load_dataset(root)
         assert after.videos == before.videos
         assert any("not taken, beside video files" in note for note in after.notes)
-        assert load_dataset(root, reading=3).videos == before.videos
 
     def test_images_that_might_be_either_are_left_out_and_named(self, tmp_path: Path) -> None:
         root = images(tmp_path, "walk/a", "walk/a/flow", "run/b", "run/c", "run/c/mask")
@@ -320,8 +319,6 @@ class TestLists:
         (tmp_path / "w" / "c").mkdir()
         with pytest.raises(DataError, match="w/c is a folder without numbered images"):
             load_dataset(tmp_path / "l.csv")
-        with pytest.raises(DataError, match="2 of the 3 videos do not exist"):
-            load_dataset(tmp_path / "l.csv", reading=3)
 
 
 class TestRates:

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import re
-import shutil
 from pathlib import Path
 
 import pytest
 
 from clip_folders import touch, write
 from twostream.datasets import Dataset, groups_on_both_sides, load_dataset
-from twostream.recipes import make_recipe
-from twostream.run import RunSettings, evaluate_run, train_run
-from twostream.scoring import load_scores
+from twostream.datasets.video_folders import read_folder
 from twostream.types import DataError
 
 ROWS = {
@@ -69,7 +65,7 @@ def test_a_list_of_something_else_changes_nothing_and_is_said(
 ) -> None:
     (tmp_path / "loose.mp4").touch()
     rows = {name: row for name, row in (ROWS | change).items() if row}
-    before = load_dataset(make(tmp_path), reading=1)
+    before = read_folder(make(tmp_path))
     data = load_dataset(make(tmp_path, rows))
     assert (data.videos, data.given, data.groups) == (before.videos, (), ())
     (said,) = [note for note in data.notes if "clips.csv" in note]
@@ -168,31 +164,6 @@ def test_real_folders_take_the_groups_of_their_lists(
     assert sorted(group for each in tested for group in each) == sorted(data.groups)
 
 
-def test_a_run_of_before_keeps_its_test_videos(
-    tiny_run: Path, tiny_data: Path, tmp_path: Path
-) -> None:
-    """Who was tested stays tested, though the folder's list now says otherwise."""
-    run, data = tmp_path / "run", tmp_path / "clips"
-    shutil.copytree(tiny_run, run, ignore=shutil.ignore_patterns(".lock"))
-    shutil.copytree(tiny_data, data)
-    videos = load_dataset(tiny_data, reading=1)
-    rows = [
-        f"{v.video_id},{videos.classes[v.label]},{'test' if i % 3 else 'train'}"
-        for i, v in enumerate(videos.videos)
-    ]
-    (data / "clips.csv").write_text("\n".join(["path,label,split1", *rows]))
-    asked = json.loads((run / "asked.json").read_text()) | {"data": str(data)}
-    del asked["reading"], asked["recipe"]["adapts"]  # as it was before there was a choice
-    (run / "asked.json").write_text(json.dumps(asked))
-    before = load_scores(run / "scores" / "spatial-test.npz").video_ids
-    assert evaluate_run(run)["test_videos"] == len(before)
-    assert load_scores(run / "scores" / "spatial-test.npz").video_ids == before
-    assert len(load_dataset(data).split(1).test) != len(before)
-    recipe = make_recipe("quick", steps=10, test_positions=3, fit_folds=2)
-    resumed = train_run(RunSettings(data=str(data), recipe=recipe), run, resume=True)
-    assert resumed["test_videos"] == len(before)
-
-
 def test_a_typo_in_the_split_of_a_list_makes_no_other_split(tmp_path: Path) -> None:
     clips = [f"{cls}/{i}.mp4" for cls in ("run", "walk") for i in (1, 2)]
     touch(tmp_path, *clips)
@@ -202,6 +173,5 @@ def test_a_typo_in_the_split_of_a_list_makes_no_other_split(tmp_path: Path) -> N
     file = write(tmp_path / "clips.csv", text)
     with pytest.raises(DataError, match="line 5: split must be train, val or test, got tset: mend"):
         load_dataset(tmp_path)
-    assert load_dataset(tmp_path, reading=3).given == ()
     write(file, text.replace("train", "1").replace("tset", "2").replace("test", "2"))
     assert any("is not used" in note for note in load_dataset(tmp_path).notes)

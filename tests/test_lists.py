@@ -68,8 +68,6 @@ def test_official_lists_find_their_videos(
     assert (len(split.train), len(split.test)) == (16, 2)
     other = any("another suffix here" in note for note in data.notes)
     assert other == (suffix != ".avi" or listed("a.avi") == "a")
-    before = load_dataset(tmp_path, reading=2)  # a run that began so goes on with the same sides
-    assert before.kind == ("UCF-101" if (suffix, listed) == (".webm", str) else "class folders")
 
 
 def test_hmdb51_lists_find_videos_of_another_suffix(tmp_path: Path) -> None:
@@ -208,8 +206,6 @@ def test_labels_of_some_words_after_the_number_of_frames(tmp_path: Path, kind: s
     write(file, "\n".join([*lines, "c run"]))
     if kind == "file":
         assert any("line 7 has none: is it a number" in note for note in load_dataset(file).notes)
-        write(file, "\n".join(lines))
-        assert len(load_dataset(file, reading=3).classes) == 6
 
 
 def test_a_label_may_begin_with_a_number(tmp_path: Path) -> None:
@@ -249,7 +245,6 @@ def test_a_column_of_another_name_splits(tmp_path: Path) -> None:
         DataError, match="line 5: subset must be train, val or test, got tset: mend"
     ):
         load_dataset(file)
-    assert load_dataset(file, reading=3).given == ()  # a run that began so goes on
     for name, number in {"Training": "4", "train": "2", "test": "1"}.items():
         text = text.replace(name, number)
     data = load_dataset(write(tmp_path / "clips.csv", text))
@@ -260,14 +255,6 @@ def test_a_column_of_another_name_splits(tmp_path: Path) -> None:
     both = "\n".join(f"{line},{side}" for line, side in zip(lines, sides, strict=True))
     data = load_dataset(write(tmp_path / "clips.csv", both))
     assert {video.video_id for video in data.split().test} == {"b.mp4", "d.mp4"}
-
-
-def test_a_run_begun_before_reads_its_list_as_then(tmp_path: Path) -> None:
-    touch(tmp_path, "a.mp4", "b.mp4", "c.mp4", "d.mp4")
-    text = "path,label,subset\na.mp4,x,test\nb.mp4,x,train\nc.mp4,y,test\nd.mp4,y,train\n"
-    file = write(tmp_path / "clips.csv", text)
-    assert load_dataset(file, reading=2).given == ()
-    assert load_dataset(file).given_splits == (1,)
 
 
 @pytest.mark.parametrize(

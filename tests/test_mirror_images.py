@@ -19,7 +19,6 @@ from twostream.recipes import make_recipe
 from twostream.run import RunSettings, mirror_images, train_run
 from twostream.run.mirror_images import MirrorImages, mcnemar, told_apart, tried
 from twostream.run.mirror_pairs import mirror_pairs, mirrored, motion, suspected
-from twostream.schema import differences
 from twostream.store.clips import ClipCache
 from twostream.store.flow_store import ClipHeader, FlowStore, StoreSettings
 from twostream.types import RunError, TemporalInput, VideoScores
@@ -171,26 +170,6 @@ def test_what_is_said_settles_it() -> None:
     for flips in (True, False):
         chosen = make_recipe("standard", flips=flips)
         assert (chosen.flips, chosen.adapts) == (flips, ("size", "length"))
-    begun = make_recipe("standard", flips=True)  # as every run was before there was a choice
-    asked = RunSettings(data="d", recipe=begun).asked()
-    now = RunSettings(data="d", recipe=make_recipe("standard"))
-    assert now.going_on(asked).asked() == asked
-    assert now.going_on(now.asked()) == now
-    # as before small clips were enlarged, and before a training began again
-    for name in (
-        "least_crop_size",
-        "temporal_least_steps",
-        "temporal_most_steps",
-        "most_steps",
-        "fit_groups",
-        "thaws",
-    ):
-        del asked["recipe"][name]
-    assert differences(asked, now.going_on(asked).asked()) == []
-    for name in ("adapts", "linear_probe"):
-        del asked["recipe"][name]
-    old = now.going_on(asked).recipe
-    assert "flips" not in old.adapts and not old.linear_probe
 
 
 def write_clips(folder: Path, **steps: tuple[int, int]) -> Path:

@@ -220,7 +220,7 @@ def test_what_a_run_keeps(tmp_path: Path) -> None:
     path.write_text(json.dumps(asked))
     assert RunSettings.from_asked(asked) == RunSettings(data="clips", recipe=QUICK)
     assert AskedData.of(tmp_path).data == "clips"
-    for change in ({"seed": "x"}, {"data": 3}, {"fold": [1]}, {"reading": None}):
+    for change in ({"seed": "x"}, {"data": 3}, {"fold": [1]}):
         path.write_text(json.dumps({**asked, **change}))
         with pytest.raises(RunError, match=r"asked\.json is damaged"):
             AskedData.of(tmp_path)

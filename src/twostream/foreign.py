@@ -13,7 +13,6 @@ _FOREIGN = re.compile(
     r"Recycle|Recently-Snapshot|Transcode)",  # QNAP
     re.IGNORECASE,
 )
-_ONCE = re.compile(r"@.+|RECYCLE[RD]", re.IGNORECASE)  # which may be people's classes
 
 
 def is_foreign(name: str) -> bool:
@@ -25,8 +24,3 @@ def is_foreign(name: str) -> bool:
     ['RECYCLED', '@Recycle']
     """
     return name.startswith(".") or bool(_FOREIGN.fullmatch(name))
-
-
-def was_foreign(name: str) -> bool:
-    """Tell what ``is_foreign`` told in reading 3 of data sets."""
-    return is_foreign(name) or bool(_ONCE.fullmatch(name))

@@ -120,7 +120,6 @@ class Recipe:
     fit_folds: int = 3
     fit_clips: int = 25
     fit_groups: int = 0
-    # What came later is off unless it is set, so that a run of before can be resumed.
     imagenet: bool = False
     epochs: float | None = None
     least_steps: int | None = None

@@ -3,7 +3,6 @@
 `video_folders` reads class folders (`folder_tree` what lies there, `official_lists` UCF-101 and
 HMDB-51), `lists` CSV and plain lists (`list_columns` headers, `listed_files` what rows mean),
 `listed_folders` folders with their list inside, `frame_folders` folders of images that are videos,
-`reading` says how it was done before,
 `dataset` says who trains and who tests, `shared_videos` finds clips that two data sets have in
 common, `image_folders` reads folders of images for pre-training.
 """
@@ -21,8 +20,7 @@ from twostream.datasets.frame_folders import NOTED, is_one_video, videos_below
 from twostream.datasets.image_folders import ImageSplit, LabeledImages, load_images
 from twostream.datasets.labelled_recordings import labels_in
 from twostream.datasets.lists import Missing
-from twostream.datasets.loading import load_dataset
-from twostream.datasets.reading import READING
+from twostream.datasets.loading import READING, load_dataset
 from twostream.datasets.shared_videos import of_equal_size, refuse_shared_videos, shared_videos
 from twostream.datasets.tested_recordings import (
     RecordingsUnderTest,

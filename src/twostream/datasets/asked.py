@@ -20,14 +20,12 @@ class AskedData:
         data: its folder or list.
         seed: decides folds.
         store: folder of frames and flow; None: RUN/flow.
-        reading: how the data set is read, see ``load_dataset``.
         split, fold, test_groups: see ``SplitChoice``.
     """
 
     data: str
     seed: int
     store: str | None = None
-    reading: int = 1
     split: int | None = None
     fold: str | None = None
     test_groups: tuple[str, ...] | None = None

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from twostream.datasets.reading import TODAY, Reading
+from twostream.foreign import is_foreign
 from twostream.frame_names import frame_number
 from twostream.types import VIDEO_SUFFIXES, DataError
 
@@ -67,17 +67,12 @@ class Folder:
 
 
 def scan(
-    path: Path,
-    *,
-    reading: Reading = TODAY,
-    above: tuple[tuple[int, int], ...] = (),
-    unread: list[str] | None = None,
+    path: Path, *, above: tuple[tuple[int, int], ...] = (), unread: list[str] | None = None
 ) -> Folder:
     """Read a folder tree, hidden entries aside, in sorted order; links are followed, loops not.
 
     Args:
         path: the folder.
-        reading: how.
         above: device and number of the folders that it lies in.
         unread: takes a sentence for each folder that cannot be read, and names may be no text then;
             None: that ends it.
@@ -105,10 +100,10 @@ def scan(
             is_folder = False
         if name.startswith(".") or (is_folder and name == "__MACOSX"):
             found.others += not is_folder
-        elif is_folder and reading.passes(name):
+        elif is_folder and is_foreign(name):
             found.foreign.append(name)
         elif is_folder:
-            below = scan(path / name, reading=reading, above=(*above, here), unread=unread)
+            below = scan(path / name, above=(*above, here), unread=unread)
             found.folders.append(below)
         elif os.path.splitext(name)[1].lower() in VIDEO_SUFFIXES:
             found.videos.append(printable(name, path) if unread is None else name)

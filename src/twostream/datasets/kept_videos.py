@@ -51,11 +51,6 @@ def keep_videos(run: Path, dataset: Dataset, split: DatasetSplit) -> None:
     """Write which videos a run trains and tests on, unless it is written."""
     if (run / VIDEOS_NAME).is_file():
         return
-    if any(run.glob("*.safetensors")) or (run / "checkpoints").is_dir():
-        logger.warning(
-            f"{run} was begun by a version that did not keep which videos it trained on: they are "
-            "taken to be those of now; if clips came or went since, train again with another --out"
-        )
     known = {video.video_id for video in split.videos()}
     hashes = hashes_of(split.videos())
     sides = {
@@ -83,7 +78,7 @@ def keep_videos(run: Path, dataset: Dataset, split: DatasetSplit) -> None:
 
 
 def kept_videos(run: Path) -> KeptVideos | None:
-    """Return what ``keep_videos`` wrote; None for runs of before it did.
+    """Return what ``keep_videos`` wrote; None where a run has not begun.
 
     Raises:
         RunError: the file is damaged.
@@ -168,9 +163,7 @@ def as_begun(
     changed = say_changes(kept, dataset)
     say_mended_sides(kept, dataset, choice)
     say_known(kept, [video for video in split.test if video.video_id in changed])
-    # runs of before kept no labels that hold at once: those of now, as far as they are classes
-    now = {name: of for name, of in dataset.together.items() if name in split.classes}
-    begun = replace(dataset, classes=split.classes, together=kept.together or now)
+    begun = replace(dataset, classes=split.classes, together=kept.together)
     # of videos that are in no side of a given split nobody asks
     return replace(begun, videos=split.videos(), given=()), split
 

@@ -71,14 +71,7 @@ def _holds_video(folder: Path) -> bool:
     return any(os.path.splitext(name)[1].lower() in VIDEO_SUFFIXES for name in names)
 
 
-def read_recordings(
-    labels: Labels,
-    place: Path,
-    *,
-    missing: Missing = "refuse",
-    together: bool = True,
-    disputes: bool = True,
-) -> Dataset:
+def read_recordings(labels: Labels, place: Path, *, missing: Missing = "refuse") -> Dataset:
     """Make a data set of recordings.
 
     Pieces are grouped by the recording's group, or by the recording; of one recording alone by
@@ -89,8 +82,6 @@ def read_recordings(
         labels: what ``labels_in`` found in
         place: the file or folder; names of videos are relative to its folder.
         missing: what becomes of videos that are not there, see ``load_dataset``.
-        together: False: all time with several labels is left out.
-        disputes: False: what two annotators say holds at once, also where they contradict.
 
     Raises:
         DataError: a video is missing, or nothing is labelled.
@@ -98,10 +89,10 @@ def read_recordings(
     found, notes = videos_of(labels, place, missing)
     notes += _on_watched(found)
     stretches = {each.video_id: stretches_of(each.recording, each.seconds) for each in found}
-    if disputes and (shared := shared_labels(labels)):
+    if shared := shared_labels(labels):
         stretches, note = _undisputed(found, stretches, shared)
         notes.append(note)
-    names = _class_names(labels, found, stretches, together=together)
+    names = _class_names(labels, found, stretches)
     classes = tuple(names.values())
     if not set(classes) - {OTHER}:
         raise DataError(f"{place} labels nothing in its videos: label some bouts")
@@ -191,8 +182,6 @@ def _class_names(
     labels: Labels,
     found: Sequence[FoundRecording],
     stretches: Mapping[str, Mapping[LabelSet, Sequence[Span]]],
-    *,
-    together: bool,
 ) -> dict[LabelSet, str]:
     """Return what is learnt and its class: each label, those that often hold at once, "other"."""
     lasting, groups = Counter[LabelSet](), defaultdict[LabelSet, set[str]](set)
@@ -207,7 +196,7 @@ def _class_names(
         for of in lasting
         if len(of) > 1 and lasting[of] >= TOGETHER_SECONDS and len(groups[of]) >= enough
     ]
-    for of in sorted(several, key=lambda of: _in_order(of, labels)) if together else ():
+    for of in sorted(several, key=lambda of: _in_order(of, labels)):
         if (name := " + ".join(_in_order(of, labels))) not in named.values():
             named[of] = name
     named.setdefault(_OTHER, OTHER)

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
-from twostream.datasets.reading import Reading
 from twostream.datasets.side_folders import SIDES
 from twostream.labels.label_text import SEPARATOR_LINE
 from twostream.types import DataError
@@ -55,41 +54,36 @@ class Columns:
     notes: tuple[str, ...]
 
 
-def find_columns(file: Path, text: str, *, reading: Reading) -> Columns | None:
+def find_columns(file: Path, text: str) -> Columns | None:
     """Return what the first line of a list says; None where it is no header.
 
     Args:
         file: the list, for errors.
         text: with line ends that are new lines.
-        reading: how.
 
     Raises:
         DataError: two columns for one split, or columns of when a label starts and ends.
     """
     lines = text.split("\n")
     first = next((i for i, line in enumerate(lines) if line.strip()), 0)
-    delimiters: str = DELIMITERS if reading.other_names else DELIMITERS[:3]
-    sep = SEPARATOR_LINE.fullmatch(lines[first])
-    if sep and reading.other_names:  # Excel's word for the separator
+    delimiters: str = DELIMITERS
+    if sep := SEPARATOR_LINE.fullmatch(lines[first]):  # Excel's word for the separator
         delimiters = sep[1]
         first = next((i for i in range(first + 1, len(lines)) if lines[i].strip()), first)
     header = lines[first].strip("\ufeff ").lower()
     plain = next((d for d in delimiters if {"path", "label"} <= set(_cells(header, d))), None)
-    if plain is None and not reading.other_names:
-        return None
     for delimiter in [plain] if plain else delimiters:
         names = _cells(header, delimiter)
         path = next((name for name in PATHS if name in names), None)
         label = next((name for name in LABELS if name in names), None)
         if path and label:
-            if reading.spans_refused:
-                _refuse_spans(file, names)
-            splits = _split_columns(file, names, numbered=reading.lists_inside)
+            _refuse_spans(file, names)
+            splits = _split_columns(file, names)
             notes = []
             if (path, label) != ("path", "label"):
                 notes.append(f"the columns {path} and {label} are read as path and label")
-            if reading.other_names and not splits:
-                splits, said = _other_split(names, lines[first + 1 :], delimiter, reading)
+            if not splits:
+                splits, said = _other_split(names, lines[first + 1 :], delimiter)
                 notes += said
             notes += _on_unused(names, {path, label, "group", *SPLITS, *splits.values()})
             return Columns(
@@ -148,12 +142,11 @@ def _cells(header: str, delimiter: str) -> list[str]:
     return [cell.strip().strip('"').strip() for cell in cells]
 
 
-def _split_columns(file: Path, columns: Sequence[str], *, numbered: bool) -> dict[int, str]:
+def _split_columns(file: Path, columns: Sequence[str]) -> dict[int, str]:
     found: dict[int, str] = {}
     for column in columns:
-        match = re.fullmatch(r"split([1-9]\d*)" if numbered else "(?!)", column)
-        number = int(match[1]) if match else 1
-        if match or column == "split":
+        if match := re.fullmatch(r"split([1-9]\d*)?", column):
+            number = int(match[1] or 1)
             if number in found and column != found[number]:
                 raise DataError(f"{file} has the columns {found[number]} and {column}: keep one")
             found[number] = column
@@ -161,7 +154,7 @@ def _split_columns(file: Path, columns: Sequence[str], *, numbered: bool) -> dic
 
 
 def _other_split(
-    names: Sequence[str], lines: Sequence[str], delimiter: str, reading: Reading
+    names: Sequence[str], lines: Sequence[str], delimiter: str
 ) -> tuple[dict[int, str], list[str]]:
     """Return a column of another name that says who trains and who tests, and what is said.
 
@@ -176,10 +169,8 @@ def _other_split(
         place = names.index(column)
         values = {cells[place].strip().lower() for cells in rows if len(cells) > place} - {""}
         strange = sorted(values - set(SIDES))
-        if values and (not strange or (reading.odd_marks and len(strange) < len(values))):
+        if len(strange) < len(values):
             return {1: column}, [*notes, f"the column {column} is read as split"]
         why = f"{strange[0]!r} is none of train, val and test" if strange else "it is empty"
         notes.append(f"the column {column} is not used: {why}")
-        if not reading.odd_marks:
-            break
     return {}, notes

@@ -6,10 +6,9 @@ import os
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from twostream.datasets.reading import TODAY, Reading
 from twostream.frame_names import FEWEST, count_frames
 from twostream.types import VIDEO_SUFFIXES, DataError
 
@@ -21,23 +20,16 @@ class ListedFiles:
 
     Args:
         folder: that the names are relative to.
-        reading: how.
 
     Attributes:
         otherwise: names whose video has another suffix than they say, or that say none.
         frame_folders: those that were found.
     """
 
-    def __init__(self, folder: Path, *, reading: Reading = TODAY) -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.otherwise: list[str] = []
         self.frame_folders: list[Path] = []
-        self._reading = reading
-        self._looks: tuple[Callable[[str], Path | None], ...] = (self.named,)
-        if reading.other_names:
-            self._looks += (self.like,)
-        if reading.frame_folders:
-            self._looks += (self.frames,)
         self._stems: dict[str, dict[str, list[str]]] = {}
 
     def find(self, *names: str) -> tuple[int, Path] | None:
@@ -48,7 +40,7 @@ class ListedFiles:
         Raises:
             DataError: a name may mean several files.
         """
-        for look in self._looks:
+        for look in (self.named, self.like, self.frames):
             for place, name in enumerate(names):
                 if path := look(name):
                     return place, path
@@ -75,8 +67,7 @@ class ListedFiles:
         """Yield where a name may lie."""
         slashes = name.replace("\\", "/")
         names = [name, slashes, *(unicodedata.normalize(f, slashes) for f in ("NFC", "NFD"))]
-        if self._reading.other_names:
-            names.append(_ROOT.sub("", slashes, count=1))  # /walk/a.avi, below the list's folder
+        names.append(_ROOT.sub("", slashes, count=1))  # /walk/a.avi, below the list's folder
         yield from (self.folder / each for each in dict.fromkeys(names))
 
     def like(self, name: str) -> Path | None:

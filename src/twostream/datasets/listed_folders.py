@@ -9,16 +9,13 @@ from pathlib import Path
 
 from twostream.datasets.dataset import Dataset, GivenSplit
 from twostream.datasets.lists import Missing, OddMarkError, read_list
-from twostream.datasets.reading import TODAY, Reading
 from twostream.datasets.video_folders import read_folder, unused_table
 from twostream.types import DataError, LabeledVideo
 
 LIST_NAME = "clips.csv"
 
 
-def read_listed_folder(
-    root: Path, *, reading: Reading = TODAY, missing: Missing = "refuse"
-) -> Dataset:
+def read_listed_folder(root: Path, *, missing: Missing = "refuse") -> Dataset:
     """Read a folder, and the groups and splits of the clips.csv in it.
 
     Videos, ids and classes are the folder's. The list counts only if it describes the folder: just
@@ -28,7 +25,6 @@ def read_listed_folder(
 
     Args:
         root: the folder.
-        reading: how.
         missing: see ``load_dataset``.
 
     Raises:
@@ -36,18 +32,18 @@ def read_listed_folder(
             has a word in it that is neither train, val nor test.
     """
     file = root / LIST_NAME
-    if not (reading.lists_inside and file.is_file()):
-        return read_folder(root, reading=reading)
+    if not file.is_file():
+        return read_folder(root)
     try:
-        folder = read_folder(root, reading=reading)
+        folder = read_folder(root)
     except DataError as of_folder:
-        return _list_alone(file, of_folder, reading, missing)
+        return _list_alone(file, of_folder, missing)
     notes = tuple(note for note in folder.notes if note != unused_table(LIST_NAME))
     try:
-        listed = read_list(file, reading=reading, missing=missing)
+        listed = read_list(file, missing=missing)
+    except OddMarkError:
+        raise  # its split is meant, and another must not take its place
     except DataError as error:
-        if isinstance(error, OddMarkError) and reading.odd_marks:
-            raise  # its split is meant, and another must not take its place
         said = unused_table(LIST_NAME, f"it is no list of its videos ({error})")
         return replace(folder, notes=(*notes, said))
     if why := _not_described(folder, listed):
@@ -55,10 +51,10 @@ def read_listed_folder(
     return _joined(replace(folder, notes=notes), listed)
 
 
-def _list_alone(file: Path, of_folder: DataError, reading: Reading, missing: Missing) -> Dataset:
+def _list_alone(file: Path, of_folder: DataError, missing: Missing) -> Dataset:
     """Read the list of a folder that is no data set without it."""
     try:
-        listed = read_list(file, reading=reading, missing=missing)
+        listed = read_list(file, missing=missing)
     except DataError as of_list:
         raise DataError(f"{of_folder}; {LIST_NAME} does not help: {of_list}") from of_list
     return replace(listed, list_name=LIST_NAME)

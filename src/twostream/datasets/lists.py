@@ -20,7 +20,6 @@ from twostream.datasets.frame_folders import count_notes, rate_note
 from twostream.datasets.list_columns import LABELS, PATHS, Columns, find_columns
 from twostream.datasets.listed_files import ListedFiles, cut, missing_in_words
 from twostream.datasets.official_lists import group_of
-from twostream.datasets.reading import TODAY, Reading
 from twostream.datasets.side_folders import SIDES
 from twostream.datasets.video_folders import given_by_side
 from twostream.types import VIDEO_SUFFIXES, DataError, LabeledVideo
@@ -50,12 +49,11 @@ class _Row:
     sides: Mapping[int, str] = field(default_factory=dict)  # number of the split -> side, or ""
 
 
-def read_list(file: Path, *, reading: Reading = TODAY, missing: Missing = "refuse") -> Dataset:
+def read_list(file: Path, *, missing: Missing = "refuse") -> Dataset:
     """Read a CSV or a plain list; paths in it are relative to the folder it lies in.
 
     Args:
         file: the list.
-        reading: how.
         missing: what becomes of videos that are not there, see ``load_dataset``.
 
     Raises:
@@ -66,12 +64,12 @@ def read_list(file: Path, *, reading: Reading = TODAY, missing: Missing = "refus
     if "\0" in text:
         raise DataError(f"{file} is not a text file, so it cannot be a list of videos")
     text = text.replace("\r\n", "\n").replace("\r", "\n")
-    columns = find_columns(file, text, reading=reading)
-    files = ListedFiles(file.parent, reading=reading)
+    columns = find_columns(file, text)
+    files = ListedFiles(file.parent)
     if columns:
         rows, said = _csv_rows(file, text, columns, files), list(columns.notes)
     else:
-        rows, said = _plain_rows(file, text, files, reading)
+        rows, said = _plain_rows(file, text, files)
     if not rows:
         raise DataError(f"{file} lists no video: expected a line for each")
     rows, notes = _without_missing(file, rows, missing)
@@ -184,9 +182,7 @@ def _csv_rows(file: Path, text: str, columns: Columns, files: ListedFiles) -> li
     return rows
 
 
-def _plain_rows(
-    file: Path, text: str, files: ListedFiles, reading: Reading
-) -> tuple[list[_Row], list[str]]:
+def _plain_rows(file: Path, text: str, files: ListedFiles) -> tuple[list[_Row], list[str]]:
     """Read `path label` lines, both with spaces where the files tell, and `folder number label`."""
     lines = [(line, content.strip()) for line, content in enumerate(text.split("\n"), start=1)]
     lines = [(line, content) for line, content in lines if content]
@@ -211,8 +207,6 @@ def _plain_rows(
         if frames and re.fullmatch(r"\d+\s+\S+", label):
             number, label = label.split()
         rows.append(_Row(line, path, label, found, int(number) if number else None))
-    if not reading.counted_words:
-        return rows, []
     folders = set(files.frame_folders)
     counted, notes = _counted(file, rows, folders)
     rows = [counted.get(row.line, row) for row in rows]

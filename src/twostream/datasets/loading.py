@@ -9,18 +9,16 @@ from twostream.datasets.dataset import OFFICIAL, Dataset
 from twostream.datasets.labelled_recordings import labels_in, read_recordings
 from twostream.datasets.listed_folders import read_listed_folder
 from twostream.datasets.lists import Missing, read_list
-from twostream.datasets.reading import READING, Reading
 from twostream.datasets.video_folders import ONE_VIDEO
 from twostream.labels.look_alikes import look_alikes, spelt
 from twostream.labels.stretch_ids import stored_id
 from twostream.types import VIDEO_SUFFIXES, DataError
 
 NAMED = 5  # of many sets of names, so many are named
+READING = 8  # how data sets are read; a run that was begun with another number is not resumed
 
 
-def load_dataset(
-    root: Path | str, *, reading: int = READING, missing: Missing = "refuse"
-) -> Dataset:
+def load_dataset(root: Path | str, *, missing: Missing = "refuse") -> Dataset:
     """Recognise a data set and read which videos it has; `Dataset.kind` says what was found.
 
     A video is a file or a folder of numbered images (``frame_names``).
@@ -33,7 +31,6 @@ def load_dataset(
 
     Args:
         root: a folder, or a CSV or list file.
-        reading: number of a ``Reading``; a RUN folder is read again as it was.
         missing: what becomes of videos that a CSV or plain list names and that are not there:
             "refuse" raises an error that counts them, "leave out" does that and notes it, "keep"
             takes them for videos that cannot be read.
@@ -41,7 +38,7 @@ def load_dataset(
     Raises:
         DataError: nothing usable lies there; the sentence says what is wrong.
     """
-    dataset = _recognised(Path(root), Reading.of(reading), missing)
+    dataset = _recognised(Path(root), missing)
     return replace(dataset, notes=(*dataset.notes, *_on_names(dataset)))
 
 
@@ -67,18 +64,17 @@ def _on_names(dataset: Dataset) -> list[str]:
     return notes
 
 
-def _recognised(root: Path, how: Reading, missing: Missing) -> Dataset:
-    asked = {"together": how.labels_together, "disputes": how.disputes}
+def _recognised(root: Path, missing: Missing) -> Dataset:
     if root.is_dir():
-        if how.labels_in_time and (labels := labels_in(root)):
-            return read_recordings(labels, root, missing=missing, **asked)
-        return read_listed_folder(root, reading=how, missing=missing)
+        if labels := labels_in(root):
+            return read_recordings(labels, root, missing=missing)
+        return read_listed_folder(root, missing=missing)
     if not root.exists():
         raise DataError(f"{root}: no such file or folder")
     if not root.is_file():  # a pipe or a device may have no end
         raise DataError(f"{root} is neither a folder nor a file: give a data set that lies on disk")
     if root.suffix.lower() in VIDEO_SUFFIXES:
         raise DataError(ONE_VIDEO.format(root))
-    if how.labels_in_time and (labels := labels_in(root)):
-        return read_recordings(labels, root, missing=missing, **asked)
-    return read_list(root, reading=how, missing=missing)
+    if labels := labels_in(root):
+        return read_recordings(labels, root, missing=missing)
+    return read_list(root, missing=missing)

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from twostream.datasets.dataset import Dataset, GivenSplit
 from twostream.datasets.folder_tree import HMDB_LIST, UCF_LIST, Folder, read_text
-from twostream.datasets.reading import Reading
 from twostream.types import VIDEO_SUFFIXES, DataError, LabeledVideo
 
 _UCF_NAME = re.compile(r"v_.+_(g\d+)_c\d+", re.IGNORECASE)
@@ -43,7 +42,6 @@ def read_official(
     lists: Sequence[Path],
     *,
     beside: bool,
-    reading: Reading,
 ) -> tuple[Dataset | None, tuple[str, ...]]:
     """Read UCF-101 or HMDB-51.
 
@@ -53,7 +51,6 @@ def read_official(
             {"": folder} where there is one.
         lists: the official lists.
         beside: they lie beside the folder that was given, and may be of other videos.
-        reading: how.
 
     Returns:
         The data set, and (); or None where the lists make no split of the videos that are here,
@@ -77,7 +74,7 @@ def read_official(
         if folder.path.name == cls
         for path in folder.paths()
     )
-    finder = _ListedNames(videos, reading) if reading.other_names else _ExactNames(videos)
+    finder = _ListedNames(videos)
     given, unused, unlisted = [], [], set(videos)
     listed = (_read_ucf_lists if ucf else _read_hmdb_lists)(lists)
     for number, (*listed_sides, aside) in sorted(listed.items()):
@@ -86,14 +83,11 @@ def read_official(
         missing = [name for side in found for name, video in side.items() if video is None]
         unlisted.difference_update(train, test, filter(None, map(finder.find, aside)))
         if train and test:
-            if reading.other_names:
-                train, test = _apart(number, train, test)
+            train, test = _apart(number, train, test)
             notes = _missing_note(number, sum(map(len, found)), missing)
             given.append(GivenSplit(number, train, test, notes, tuple(missing)))
         else:
             unused.append(_unused_note(lists[0].parent, number, found))
-    if not reading.other_names and not given:
-        return None, ()
     if not given:
         if unused and len(unlisted) == len(videos) and not beside:
             raise DataError(
@@ -101,8 +95,7 @@ def read_official(
                 "have a split made"
             )
         return None, tuple(unused)
-    extra = [*unused, *finder.notes()] if reading.other_names else []
-    extra += _unlisted_notes(classes, videos, unlisted)
+    extra = [*unused, *finder.notes(), *_unlisted_notes(classes, videos, unlisted)]
     others = sum(folder.others for folder in tree.walk())
     # anyone's data may come in these layouts; only the full set of classes is the data set itself
     official = len(classes) == {"UCF-101": 101, "HMDB-51": 51}[kind]
@@ -166,27 +159,10 @@ def _apart(
     return tuple(dict.fromkeys(train)), tuple(dict.fromkeys(test))
 
 
-class _ExactNames:
-    """Finds the videos that lists name, letter by letter."""
-
-    def __init__(self, videos: Sequence[LabeledVideo]) -> None:
-        self._by_name = {video.path.name: video for video in videos}
-        self._by_name |= {video.video_id: video for video in videos}
-
-    def find(self, name: str) -> LabeledVideo | None:
-        """Return the video of a listed name; None where it is not here."""
-        return self._by_name.get(name, self._by_name.get(name.rpartition("/")[2]))
-
-    def notes(self) -> list[str]:
-        """Return what a user should know of how names were matched."""
-        return []
-
-
 class _ListedNames:
     """Finds the videos that lists name, whatever their suffix, slashes, capitals and accents."""
 
-    def __init__(self, videos: Sequence[LabeledVideo], reading: Reading) -> None:
-        self._known_suffixes = reading.known_suffixes
+    def __init__(self, videos: Sequence[LabeledVideo]) -> None:
         self._exact = {video.video_id: video for video in videos}
         self._by_id: dict[str, list[LabeledVideo]] = defaultdict(list)
         self._by_stem: dict[str, list[LabeledVideo]] = defaultdict(list)
@@ -221,8 +197,6 @@ class _ListedNames:
     def _stems(self, name: str) -> list[str]:
         """Return what a folded name may be without a suffix; the last is without one for sure."""
         stem, suffix = os.path.splitext(name)
-        if not self._known_suffixes:
-            return [stem]
         return [name, stem] if suffix in VIDEO_SUFFIXES else [name]
 
     def _suffix(self, name: str) -> str:

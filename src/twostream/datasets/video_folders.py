@@ -11,7 +11,6 @@ from twostream.datasets.dataset import Dataset, GivenSplit
 from twostream.datasets.folder_tree import Folder, scan
 from twostream.datasets.frame_folders import is_frames, with_frame_folders
 from twostream.datasets.official_lists import group_of, read_official
-from twostream.datasets.reading import TODAY, Reading
 from twostream.datasets.side_folders import SIDES, meant_as_sides
 from twostream.types import DataError, LabeledVideo
 
@@ -34,23 +33,21 @@ ONE_VIDEO = (
 )
 
 
-def read_folder(root: Path, *, reading: Reading = TODAY) -> Dataset:
+def read_folder(root: Path) -> Dataset:
     """Read a folder as UCF-101, HMDB-51 or class folders, whichever it is.
 
     Args:
         root: the folder.
-        reading: how.
 
     Raises:
         DataError: no class folder, one class only, or official lists that name nothing here.
     """
-    tree = scan(root, reading=reading)
-    tree, of_frames = with_frame_folders(tree) if reading.frame_folders else (tree, ())
+    tree, of_frames = with_frame_folders(scan(root))
     if not tree.has_videos():
         archives = sum(folder.archives for folder in tree.walk())
         if archives:
             raise DataError(f"{root} holds {archives} archives but no video: unpack them first")
-        if reading.frame_folders and is_frames(tree):
+        if is_frames(tree):
             raise DataError(ONE_VIDEO.format(root))
         raise DataError(
             f"{root} holds no video: give a folder with one sub-folder of clips per class"
@@ -62,11 +59,11 @@ def read_folder(root: Path, *, reading: Reading = TODAY) -> Dataset:
     notes: tuple[str, ...] = ()
     if lists:
         beside = not tree.official_lists()
-        sides = _sides(base) if reading.sides_beside_lists else {"": base}
-        official, notes = read_official(tree, sides, lists, beside=beside, reading=reading)
+        sides = _sides(base)
+        official, notes = read_official(tree, sides, lists, beside=beside)
         if official and len(sides) > 1:
             notes = _whose_split(official, sides)
-    found = official or _read_class_folders(tree, base, reading)
+    found = official or _read_class_folders(tree, base)
     left_out = [*_empty_note(empty), *_left_out(tree)]
     return replace(found, notes=(*found.notes, *notes, *of_frames, *left_out))
 
@@ -149,9 +146,9 @@ def unlabeled_videos(root: Path | str) -> tuple[LabeledVideo, ...]:
     return tuple(LabeledVideo(name, tree.path / name, -1) for name in tree.videos)
 
 
-def _read_class_folders(tree: Folder, base: Folder, reading: Reading) -> Dataset:
+def _read_class_folders(tree: Folder, base: Folder) -> Dataset:
     sides = _sides(base)
-    slips = _slips(base) if reading.slips_of_sides and len(sides) == 1 else ""
+    slips = _slips(base) if len(sides) == 1 else ""
     by_class: dict[str, list[tuple[str, Folder]]] = {}
     for side, above in sides.items():
         for folder in above.folders:

@@ -128,15 +128,9 @@ class Study:
             raise UsageError(f"a study takes one or two data sets, got {len(self.data)}")
 
     @cached_property
-    def reading(self) -> int:
-        """How the data sets are read: as when the study was begun."""
-        path = self.out / "study.json"
-        return read_json(path).get("reading", 1) if path.is_file() else READING
-
-    @cached_property
     def datasets(self) -> tuple[Dataset, ...]:
         """The data sets."""
-        return tuple(load_dataset(data, reading=self.reading) for data in self.data)
+        return tuple(load_dataset(data) for data in self.data)
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -192,11 +186,10 @@ class Study:
             "folds": self.folds,
             "official": self.official,
             "videos": [_checksum(dataset) for dataset in self.datasets],
+            "reading": READING,
         }
         if self.given:
             asked["given"] = True
-        if self.reading > 1:
-            asked["reading"] = self.reading
         asked["contents"] = [hashes_of(dataset.videos) for dataset in self.datasets]
         if not path.is_file():
             write_json(path, asked)
@@ -204,8 +197,6 @@ class Study:
         before = read_json(path)
         if not isinstance(before.get("data"), list):
             raise RunError(f"{path} is damaged, it names no data: choose another --out")
-        # a study of before this was kept does not say which videos it is of
-        before.setdefault("videos", asked["videos"])
         now, then = asked.pop("contents"), before.pop("contents", None)
         asked = json.loads(json.dumps(asked))  # tuples become lists
         found = differences(_resolved(before), _resolved(asked))
@@ -296,7 +287,6 @@ class Study:
             other_stores=tuple(str(self.store(other)) for other in others),
             how=net.how or "multitask",
             score_train=net.fits_svm,
-            reading=self.reading,
         )
 
     def uses_given(self, target: int) -> bool:

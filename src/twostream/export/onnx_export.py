@@ -13,7 +13,6 @@ from typing import Any
 from twostream.bout_model import BoutModel, read_bouts
 from twostream.checkpoint import StreamModel
 from twostream.datasets import (
-    READING,
     AskedData,
     Missing,
     SplitChoice,
@@ -178,18 +177,18 @@ def _sides(
         data, choice: see ``export_onnx``.
         kept: the videos that the run began with; others may lie there now.
     """
-    seed, reading = 0, READING
+    seed = 0
     if own is None and data is None:
         raise UsageError("int8 networks need clips of the run's classes: name their data set")
     if own is not None and (data is None or Path(own.data).resolve() == Path(data).resolve()):
         data = data_of(kept, own.data)  # it may have been called from elsewhere
-        seed, reading = own.seed, own.reading
+        seed = own.seed
         if not choice:
             missing: Missing = "leave out" if kept else "refuse"
-            dataset = load_dataset(data, reading=reading, missing=missing)
+            dataset = load_dataset(data, missing=missing)
             return as_begun(kept, dataset, own.choice, seed=seed)[1]
     assert data is not None
-    split = (choice or SplitChoice()).of(load_dataset(data, reading=reading), seed=seed)
+    split = (choice or SplitChoice()).of(load_dataset(data), seed=seed)
     say_known(kept, split.test)
     return split
 

@@ -12,7 +12,6 @@ from typing import Any
 
 from twostream.checkpoint import StreamModel, load_model
 from twostream.datasets import (
-    READING,
     AskedData,
     Dataset,
     Missing,
@@ -204,11 +203,7 @@ def tested(
     kept = kept_videos(run)
     own = data is None
     missing: Missing = "leave out" if skip_unreadable or (kept and own) else "refuse"
-    dataset = load_dataset(
-        data or data_of(kept, asked.data),
-        reading=asked.reading if own else READING,
-        missing=missing,
-    )
+    dataset = load_dataset(data or data_of(kept, asked.data), missing=missing)
     logger.info(dataset.describe())
     if own and not choice:
         dataset, split = as_begun(kept, dataset, asked.choice, seed=asked.seed)

@@ -41,7 +41,7 @@ def load_others(settings: RunSettings, own: Dataset, out: Path) -> list[OtherDat
     datasets: list[Dataset] = []
     for data in settings.others:
         missing: Missing = "leave out" if settings.skip_unreadable else "refuse"
-        dataset = load_dataset(data, reading=settings.reading, missing=missing)
+        dataset = load_dataset(data, missing=missing)
         if any(other.name == dataset.name for other in datasets):
             raise DataError(
                 f"two of the other data sets are called {dataset.name}, and their heads are kept "

@@ -47,7 +47,6 @@ class RunSettings:
         skip_unreadable: leave test videos out that cannot be read, instead of counting them wrong.
         flows: of these the training clips choose the recipe's flow (``run.flow_choice``); none: it
             stays.
-        reading: how data sets are read, see ``load_dataset``; what was begun keeps its own.
     """
 
     data: str
@@ -70,7 +69,6 @@ class RunSettings:
     score_train: bool = True
     skip_unreadable: bool = False
     flows: tuple[str, ...] = ()
-    reading: int = READING
 
     def __post_init__(self) -> None:
         if self.stored is None:
@@ -119,39 +117,7 @@ class RunSettings:
         """Return what RUN/asked.json keeps, in one level, so that a resumed run can be compared."""
         asked = asdict(self)
         stored, choice = asked.pop("stored"), asked.pop("choice")
-        if self.reading == 1:
-            del asked["reading"]  # nothing was kept of it then
-        return asked | choice | {name: stored[name] for name in KEPT}
-
-    def going_on(self, begun: dict[str, Any]) -> RunSettings:
-        """Return the settings as a run goes on with them that was begun with these.
-
-        What is new since then stays as it was: how data sets are read, mirror images, how the last
-        layer starts, how often a training begins again and with which layers, and what small clips
-        and few clips get.
-
-        Args:
-            begun: its asked.json.
-        """
-        before = begun.get("recipe")
-        before = before if isinstance(before, dict) else {}
-        adapted = before.get("adapts")
-        recipe = self.recipe
-        if not isinstance(adapted, list | tuple) or "flips" not in adapted:
-            recipe = recipe.settled("flips")
-        if "linear_probe" not in before:
-            recipe = replace(recipe, linear_probe=())
-        if "least_crop_size" not in before:
-            recipe = replace(recipe, least_crop_size=None, temporal_least_steps=None)
-        if "temporal_most_steps" not in before:
-            recipe = replace(recipe, temporal_most_steps=None)
-        if "thaws" not in before:
-            recipe = replace(recipe, thaws=False)
-        if "fit_clips" not in before:
-            recipe = replace(recipe, fit_clips=25)
-        if "fit_groups" not in before:
-            recipe = replace(recipe, fit_groups=0)
-        return replace(self, recipe=recipe, reading=begun.get("reading", 1))
+        return asked | choice | {name: stored[name] for name in KEPT} | {"reading": READING}
 
     def by(self, recipe: Recipe) -> RunSettings:
         """Return the settings with another recipe, and videos stored as that one says."""
@@ -189,7 +155,6 @@ class RunSettings:
                 "start": asked["start"],
                 "choice": {each.name: asked[each.name] for each in fields(SplitChoice)},
                 "stored": StoreSettings.from_json(stored),
-                "reading": asked.get("reading", 1),
             }
             known = [each.name for each in fields(cls) if each.name not in parts]
             kept = {name: asked[name] for name in known if name in asked}

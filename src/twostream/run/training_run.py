@@ -18,7 +18,7 @@ from twostream.checkpoint import StreamModel, load_model, save_model
 from twostream.datasets import Dataset, Missing, load_dataset
 from twostream.datasets.dataset import RECORDINGS
 from twostream.datasets.kept_videos import as_begun, keep_videos, kept_videos
-from twostream.files import ASKED, claimed, read_json, refuse_foreign, write_json
+from twostream.files import ASKED, claimed, refuse_foreign, write_json
 from twostream.initialise import Start
 from twostream.log_linear import write_fusion
 from twostream.report import write_report
@@ -88,8 +88,6 @@ def train_run(
     Raises:
         TwoStreamError: with one clear sentence; nothing finished is lost.
     """
-    if (out / ASKED).is_file():
-        settings = settings.going_on(read_json(out / ASKED))
     options = options or TrainerOptions()
     job = job_of(settings, out, options, workers, progress)
     refuse_foreign(out)
@@ -110,7 +108,7 @@ def job_of(
     kept = kept_videos(out)
     # what is gone since a run began is said by name, and counts as unreadable
     missing: Missing = "leave out" if kept or settings.skip_unreadable else "refuse"
-    dataset = load_dataset(settings.data, reading=settings.reading, missing=missing)
+    dataset = load_dataset(settings.data, missing=missing)
     logger.info(dataset.describe())
     dataset, split = as_begun(kept, dataset, settings.choice, seed=settings.seed)
     for note in split.notes:
