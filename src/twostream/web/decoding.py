@@ -7,16 +7,14 @@ gets news and at last the clip, as bytes of the flow store's format: nothing of 
 
 from __future__ import annotations
 
-import json
 import logging
 import signal
 import threading
-import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -24,16 +22,18 @@ from twostream.extraction import extract_to_memory
 from twostream.flow.device import make_on_device
 from twostream.store.clip_file import ClipFile
 from twostream.store.flow_store import Kind, StoreSettings
-from twostream.types import Frame, Progress, TwoStreamError, VideoError
+from twostream.types import Frame, Progress, VideoError
 from twostream.video import open_reader
-from twostream.web.limits import Deadline, Limits, RefusedError
+from twostream.web.limits import Deadline, Limits
 from twostream.web.processes import (
-    LOOK_SECONDS,
-    SPAWN,
+    EndedError,
+    Helper,
+    Say,
     bytes_in_memory,
-    check_memory,
-    end_with_server,
-    go_first,
+    error_told,
+    failures_told,
+    helping,
+    refusals_told,
 )
 
 if TYPE_CHECKING:
@@ -112,18 +112,13 @@ class Decoder:
     def __init__(self, settings: StoreSettings, kinds: Sequence[Kind], limits: Limits) -> None:
         self._kinds = kinds
         self._limits = limits
-        self._connection, theirs = SPAWN.Pipe()
-        # a daemon: Python ends it, should the server forget to
-        self.process = SPAWN.Process(
-            target=_work, args=(theirs, settings, kinds, limits), daemon=True
-        )
-        self.process.start()
-        theirs.close()
+        self._helper = Helper(_work, settings, kinds, limits)
+        self.process = self._helper.process
 
     @property
     def alive(self) -> bool:
         """Whether it can take a video."""
-        return self.process.is_alive()
+        return self._helper.alive
 
     @property
     def bytes_in_memory(self) -> int:
@@ -132,9 +127,7 @@ class Decoder:
 
     def end(self) -> None:
         """End it where it stands: it leaves nothing."""
-        self.process.kill()
-        self.process.join()
-        self._connection.close()
+        self._helper.end()
 
     def decode(self, path: Path, deadline: Deadline, progress: Progress) -> dict[Kind, ClipFile]:
         """Return a video's frames and flow, as ``extract_to_memory`` does.
@@ -149,10 +142,12 @@ class Decoder:
             VideoError: it cannot be decoded, or ended the process.
         """
         try:
-            said = self._last_word(path, deadline, progress)
+            self._helper.ask(path)
+            while "frames" in (said := self._helper.hear(deadline, self._limits.max_memory_mb)):
+                progress("frames and flow", said["share"], 1.0, str(said["frames"]))
             if "decoded" in said:
-                return {kind: ClipFile(self._connection.recv_bytes()) for kind in self._kinds}
-        except (EOFError, OSError) as error:
+                return {kind: ClipFile(self._helper.bytes()) for kind in self._kinds}
+        except EndedError as error:
             self.end()
             deadline.check()  # the server may have ended it
             code = self.process.exitcode or 0
@@ -166,50 +161,21 @@ class Decoder:
         except BaseException:
             self.end()
             raise
-        if "refused" in said:
-            raise RefusedError(said["refused"], said["http_status"])
-        if "cause" in said:
-            raise VideoError(path, said["cause"])
-        raise RuntimeError(said["defect"])
-
-    def _last_word(self, path: Path, deadline: Deadline, progress: Progress) -> dict[str, Any]:
-        """Pass the news on, and return what is no news; the process is watched meanwhile."""
-        most = self._limits.max_memory_mb
-        self._connection.send(path)
-        while True:
-            if self._connection.poll(LOOK_SECONDS):
-                said: dict[str, Any] = json.loads(self._connection.recv_bytes())
-                if "frames" not in said:
-                    return said
-                progress("frames and flow", said["share"], 1.0, str(said["frames"]))
-            deadline.check()
-            check_memory(self.process.pid, most)
+        if "error" in said:
+            raise VideoError(path, said["error"])
+        raise error_told(said, path)
 
 
 def _work(
     connection: Connection, settings: StoreSettings, kinds: Sequence[Kind], limits: Limits
 ) -> None:
     """Decode the videos whose paths come, until the server ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the server's matter, who ends this
-    threading.Thread(target=end_with_server, daemon=True).start()
-    go_first()
-    _warm_up(settings, kinds)
-
-    def say(**what: Any) -> None:
-        connection.send_bytes(json.dumps(what).encode())
-
-    with suppress(EOFError, ConnectionError):  # of a server that has ended
+    with helping(connection, nice=0) as say:
+        _warm_up(settings, kinds)
         while True:
             path = connection.recv()
-            try:
+            with failures_told(say), refusals_told(say):
                 files = decoded(path, settings, kinds, limits, say)
-            except RefusedError as error:
-                say(refused=str(error), http_status=error.http_status)
-            except TwoStreamError as error:
-                say(cause=error.cause if isinstance(error, VideoError) else str(error))
-            except Exception:  # noqa: BLE001  told to the server, whose log it belongs in
-                say(defect=traceback.format_exc())
-            else:
                 say(decoded=True)
                 for kind in kinds:
                     connection.send_bytes(files[kind].content())
@@ -231,7 +197,7 @@ def decoded(
     settings: StoreSettings,
     kinds: Sequence[Kind],
     limits: Limits,
-    say: Callable[..., None],
+    say: Say,
 ) -> dict[Kind, ClipFile]:
     """Return a video's frames and flow: what the process does.
 

@@ -21,7 +21,14 @@ from numpy.typing import NDArray
 from twostream.types import VideoError
 from twostream.video.seeking import SeekableVideo
 from twostream.web.limits import Deadline, Limits, RefusedError
-from twostream.web.processes import EndedError, Helper, failures_told, helping
+from twostream.web.processes import (
+    EndedError,
+    Helper,
+    error_told,
+    failures_told,
+    helping,
+    refusals_told,
+)
 
 SHORT_SIDE_PX = 360
 JPEG_QUALITY = 82
@@ -78,9 +85,7 @@ class FramePictures:
                 raise VideoError(
                     video, "decoding it ended the process that did so: make a copy with ffmpeg"
                 ) from error
-        if "cause" in said:
-            raise VideoError(video, said["cause"])
-        raise RuntimeError(said["defect"])
+        raise error_told(said, video)
 
     def close(self) -> None:
         """End the process."""
@@ -94,12 +99,8 @@ def _work(connection: Connection) -> None:
         pictures = _Pictures()
         while True:
             video, number = connection.recv()
-            with failures_told(say):
-                try:
-                    data = pictures.second(video, number)
-                except VideoError as error:
-                    say(cause=error.cause)
-                    continue
+            with failures_told(say), refusals_told(say):
+                data = pictures.second(video, number)
                 say(frames=True)
                 connection.send_bytes(data)
 

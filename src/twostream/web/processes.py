@@ -9,13 +9,13 @@ import os
 import signal
 import threading
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from twostream.types import TwoStreamError
+from twostream.types import TwoStreamError, VideoError
 from twostream.web.limits import Deadline, RefusedError
 
 SPAWN = multiprocessing.get_context("spawn")  # torch's threads do not survive a fork
@@ -71,11 +71,13 @@ class Helper:
             RefusedError: the time is over, or it takes too much memory.
         """
         try:
-            while not self._connection.poll(LOOK_SECONDS):
+            heard = False
+            while not heard:
                 if deadline is not None:
                     deadline.check()
                 if most_mb is not None:
                     check_memory(self.process.pid, most_mb)
+                heard = self._connection.poll(LOOK_SECONDS)
             said: dict[str, Any] = json.loads(self._connection.recv_bytes())
         except (EOFError, OSError) as error:
             raise EndedError from error
@@ -164,6 +166,26 @@ def failures_told(say: Say) -> Iterator[None]:
         raise
     except Exception:  # noqa: BLE001  told to the server, whose log it belongs in
         say(defect=traceback.format_exc())
+
+
+@contextmanager
+def refusals_told(say: Say) -> Iterator[None]:
+    """Tell what concerns the visitor alone so that it can be raised again, see ``error_told``."""
+    try:
+        yield
+    except RefusedError as error:
+        say(refused=str(error), http_status=error.http_status)
+    except VideoError as error:
+        say(cause=error.cause)
+
+
+def error_told(said: Mapping[str, Any], video: Path) -> Exception:
+    """Return the error that ``refusals_told`` or ``failures_told`` told of the work on a video."""
+    if "refused" in said:
+        return RefusedError(said["refused"], said["http_status"])
+    if "cause" in said:
+        return VideoError(video, said["cause"])
+    return TwoStreamError(said["error"]) if "error" in said else RuntimeError(said["defect"])
 
 
 class Notes(logging.Handler):

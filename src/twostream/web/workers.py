@@ -10,8 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -26,9 +25,10 @@ from twostream.web.processes import (
     EndedError,
     Helper,
     Notes,
-    Say,
+    error_told,
     failures_told,
     helping,
+    refusals_told,
 )
 
 GRACE_SECONDS = 10.0  # after its time, in which a worker says that it is over; then it hangs
@@ -269,14 +269,8 @@ class Worker:
             self._helper.ask(True)
         answer = self._helper.value() if "answer" in said else None
         self._done = True
-        if "refused" in said:
-            raise RefusedError(said["refused"], said["http_status"])
-        if "cause" in said:
-            raise VideoError(video.path, said["cause"])
-        if "error" in said:
-            raise TwoStreamError(said["error"])
-        if "defect" in said:
-            raise RuntimeError(said["defect"])
+        if "answer" not in said:
+            raise error_told(said, video.path)
         return answer
 
 
@@ -302,18 +296,7 @@ def _work(connection: Connection, run: Path, device: str, threads: int) -> None:
 
         while True:
             work, video, more, deadline = connection.recv()
-            with failures_told(say), _refusals_told(say):
+            with failures_told(say), refusals_told(say):
                 answer = work(predictor, video, deadline, tell, *more)
                 say(answer=True)
                 connection.send(answer)
-
-
-@contextmanager
-def _refusals_told(say: Say) -> Iterator[None]:
-    """Tell what concerns the visitor alone so that it can be raised again."""
-    try:
-        yield
-    except RefusedError as error:
-        say(refused=str(error), http_status=error.http_status)
-    except VideoError as error:
-        say(cause=error.cause)
