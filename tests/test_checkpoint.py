@@ -115,6 +115,16 @@ def test_the_file_says_all_that_prediction_needs(tmp_path: Path) -> None:
     assert (said["fps"], said["crop_size"], said["flips"]) == (29.97, 24, False)
 
 
+def test_channel_2k_minus_1_is_x_and_channel_2k_is_y_of_field_k() -> None:
+    """Equation 1, counted from 1."""
+    stacks = crops(spec())
+    model = StreamModel(spec(mean=(0.0,), std=(1.0,)), torch.nn.Identity())
+    channels = model.channels(stacks)
+    for k in range(1, stacks.shape[1] + 1):
+        assert torch.equal(channels[:, 2 * k - 1 - 1], stacks[:, k - 1, 0])
+        assert torch.equal(channels[:, 2 * k - 1], stacks[:, k - 1, 1])
+
+
 def test_channels_follow_from_the_input() -> None:
     assert spec().in_channels == 8
     assert spatial_spec().in_channels == 3

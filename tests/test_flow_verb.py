@@ -11,7 +11,7 @@ import pytest
 
 from twostream.__main__ import run
 from twostream.display.colours import flow_to_rgb
-from twostream.display.field_files import flo_bytes, read_flo, read_grey, read_pair, save_field
+from twostream.display.field_files import flo_bytes, read_grey, read_pair, save_field
 from twostream.display.film import LEGEND_WIDTH_PX, WHEEL_PX, draw_legend, write_film
 from twostream.flow import ESTIMATOR_NAMES, make_estimator
 from twostream.types import DataError, UsageError, VideoError
@@ -48,6 +48,11 @@ def film_of(
     return path
 
 
+def read_flo(path: Path | str) -> np.ndarray:
+    """Read a field, (2, h, w), as other programs do."""
+    return cv2.readOpticalFlow(str(path)).transpose(2, 0, 1)
+
+
 class TestFlo:
     def test_known_bytes(self, tmp_path: Path) -> None:
         """PIEH, width 3, height 1, then x and y of each pixel, row by row."""
@@ -59,9 +64,7 @@ class TestFlo:
         )
         save_field(tmp_path / "a.flo", KNOWN)
         assert (tmp_path / "a.flo").read_bytes() == data
-        back = read_flo(tmp_path / "a.flo")
-        np.testing.assert_array_equal(back, KNOWN)
-        assert back.dtype == np.float32 and back.flags["C_CONTIGUOUS"]
+        np.testing.assert_array_equal(read_flo(tmp_path / "a.flo"), KNOWN)
 
     def test_middleburys_own(self, shared_data: Path) -> None:
         path = shared_data / "flow_ground_truth" / "rubberwhale" / "flow10.flo"
@@ -70,20 +73,6 @@ class TestFlo:
         known = np.abs(field) < 1e9
         assert 0.9 < known.mean() < 1 and np.abs(field[known]).max() < 5
         assert flo_bytes(field) == path.read_bytes()
-
-    @pytest.mark.parametrize(
-        ("data", "sentence"),
-        [
-            (b"", "does not start with PIEH"),
-            (b"\x89PNG" + bytes(40), "does not start with PIEH"),
-            (flo_bytes(KNOWN)[:-1], "has 35 bytes, expected 36 for a field of 3x1 px"),
-            (b"PIEH" + np.array([-3, 1], "<i4").tobytes() + bytes(24), "a size of -3x1 px"),
-        ],
-    )
-    def test_damaged(self, data: bytes, sentence: str, tmp_path: Path) -> None:
-        (tmp_path / "a.flo").write_bytes(data)
-        with pytest.raises(DataError, match=sentence):
-            read_flo(tmp_path / "a.flo")
 
     def test_other_formats(self, tmp_path: Path) -> None:
         field = make_estimator("dis")(*moving(3, -2))

@@ -271,20 +271,6 @@ def test_contracts_of_exports(run: Path, tmp_path: Path) -> None:
     check()
 
 
-def test_flo_files(tmp_path: Path) -> None:
-    from twostream.display.field_files import flo_bytes, read_flo
-
-    path = tmp_path / "a.flo"
-
-    @fuzzed
-    @given(damaged(flo_bytes(np.zeros((3, 4, 2), np.float32))))
-    def check(data: bytes) -> None:
-        path.write_bytes(data)
-        held(lambda: read_flo(path))
-
-    check()
-
-
 # ---- videos
 
 

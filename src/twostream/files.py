@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import errno
 import json
-import logging
 import os
 import platform
 import re
@@ -43,7 +42,6 @@ _MACHINE = f"{zlib.crc32(platform.node().encode()) & 0xFFFF:04x}"
 _NAME = re.compile(  # older versions had the process and a number instead
     r"\.(?P<name>.+)\.(?P<machine>[0-9a-f]{4}|\d+)-([0-9a-f]{8}|\d+)\.partial(\.\w+)?", re.DOTALL
 )
-logger = logging.getLogger(__name__)
 
 
 class Partial:

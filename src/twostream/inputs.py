@@ -107,17 +107,6 @@ def flow_stack(
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
-def to_channels(
-    stack: Float32[np.ndarray, "*n length c h w"],
-) -> Float32[np.ndarray, "*n channels h w"]:
-    """Turn (..., length, c, h, w) into (..., length*c, h, w): equation 1's channel order.
-
-    With c = 2 channel 2k-1 is the x and channel 2k the y component of field k (counted from 1).
-    """
-    *lead, length, components, height, width = stack.shape
-    return stack.reshape(*lead, length * components, height, width)
-
-
 def rgb_stack(frames: UInt8[np.ndarray, "length h w 3"]) -> Float32[np.ndarray, "length 3 h w"]:
     """Turn RGB frames (0..255) into a stack of planes, 0..1."""
     return np.ascontiguousarray(frames.transpose(0, 3, 1, 2)).astype(np.float32) / np.float32(255)

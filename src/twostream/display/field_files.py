@@ -14,35 +14,6 @@ from twostream.types import DataError, UsageError
 
 FLO_MAGIC = b"PIEH"  # 202021.25 as float32
 FIELD_SUFFIXES = (".flo", ".npy", ".png")
-MAX_SIDE_PX = 1 << 16
-
-
-def read_flo(path: Path | str) -> NDArray[np.float32]:
-    """Read a .flo file (Baker et al. 2011).
-
-    Returns:
-        (2, h, w) float32 px; unknown pixels hold values over 1e9, as in the file.
-
-    Raises:
-        DataError: missing, cut off, or no .flo file.
-    """
-    path = Path(path)
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}") from error
-    if data[:4] != FLO_MAGIC or len(data) < 12:
-        raise DataError(f"{path} is no .flo file: it does not start with PIEH and a size")
-    width, height = (int(side) for side in np.frombuffer(data, "<i4", 2, 4))
-    if not (0 < width < MAX_SIDE_PX and 0 < height < MAX_SIDE_PX):
-        raise DataError(f"{path} is no .flo file: it claims a size of {width}x{height} px")
-    if len(data) != 12 + 8 * width * height:
-        raise DataError(
-            f"{path} has {len(data)} bytes, expected {12 + 8 * width * height} for a field of "
-            f"{width}x{height} px"
-        )
-    values = np.frombuffer(data, "<f4", offset=12).reshape(height, width, 2)
-    return np.ascontiguousarray(values.transpose(2, 0, 1), np.float32)
 
 
 def flo_bytes(field: NDArray[np.float32]) -> bytes:

@@ -22,7 +22,7 @@ START_CHARACTERS = 4096  # what a format is recognised by
 _CLOCK = re.compile(r"(?:(\d{1,6}):)?(\d{1,6}):(\d{1,6}(?:[.,]\d*)?)")
 _NUMBER = re.compile(r"[+-]?(?:\d+[.,]?\d*|[.,]\d+)(?:[eE][+-]?\d{1,3})?")
 _CONFIDENCE = re.compile(r"confidence (\d+(?:\.\d+)?)(?:;|$)")
-_FORMULA = re.compile(r"'*[=+\-@]")
+_FORMULA = re.compile(r"'*[=+\-@\t\r\n]")
 SEPARATOR_LINE = re.compile(r'\s*"?sep=(.)"?[,;\s]*', re.IGNORECASE)  # Excel's
 _FIRST_OBJECT = re.compile(r"\s*\[\s*\{")
 _GZIP = b"\x1f\x8b"  # what its files begin with

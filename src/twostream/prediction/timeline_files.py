@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twostream import files
+from twostream.labels.label_text import as_cell, table_text
+from twostream.labels.subtitles import ARROW, clock
 from twostream.prediction.timeline import Segment, Timeline
 from twostream.types import DataError
 
@@ -23,17 +23,17 @@ def segments_csv(timeline: Timeline) -> str:
     Where the video has no frames, label and score are empty. A spreadsheet takes what begins with
     = + - @ for a formula: such a name has a ' before it.
     """
-    return _table([SEGMENT_COLUMNS, *segment_rows(timeline.video, timeline.segments)])
+    return table_text([SEGMENT_COLUMNS, *segment_rows(timeline.video, timeline.segments)])
 
 
 def segment_rows(video: Path, segments: Sequence[Segment]) -> list[tuple[str | None, ...]]:
     """Return the cells of ``segments_csv`` for a video, without the header."""
     return [
         (
-            _as_text(str(video)),
+            as_cell(str(video)),
             f"{s.start_seconds:.3f}",
             f"{s.end_seconds:.3f}",
-            _as_text(s.label or ""),
+            as_cell(s.label or ""),
             None if s.score is None else f"{s.score:.4f}",
         )
         for s in segments
@@ -52,7 +52,7 @@ def scores_csv(timeline: Timeline) -> str:
         [f"{seconds:.3f}", *(f"{value:.4f}" for scores in parts.values() for value in scores[i])]
         for i, seconds in enumerate(timeline.times)
     ]
-    return _table([head, *rows])
+    return table_text([head, *rows])
 
 
 def srt(segments: Sequence[Segment]) -> str:
@@ -65,7 +65,8 @@ def srt(segments: Sequence[Segment]) -> str:
     <BLANKLINE>
     """
     blocks = [
-        f"{number}\n{_clock(s.start_seconds)} --> {_clock(s.end_seconds)}\n{_caption(s)}\n"
+        f"{number}\n{clock(s.start_seconds, ',')} {ARROW} {clock(s.end_seconds, ',')}\n"
+        f"{_caption(s)}\n"
         for number, s in enumerate(segments, start=1)
     ]
     return "\n".join(blocks) + "\n" * bool(blocks)
@@ -88,25 +89,3 @@ def write_text(path: Path, text: str) -> None:
         files.write_text(path, text)
     except OSError as error:
         raise DataError(f"{path} cannot be written: {error.strerror or error}") from error
-
-
-def _table(rows: Sequence[Sequence[object]]) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue()
-
-
-def _as_text(name: str) -> str:
-    """Return a cell that no spreadsheet computes.
-
-    >>> _as_text("=HYPERLINK(A1)"), _as_text("walk")
-    ("'=HYPERLINK(A1)", 'walk')
-    """
-    return f"'{name}" if name.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) else name
-
-
-def _clock(seconds: float) -> str:
-    """Return "hh:mm:ss,mmm"."""
-    minutes, milliseconds = divmod(round(seconds * 1000), 60_000)
-    rest, milliseconds = divmod(milliseconds, 1000)
-    return f"{minutes // 60:02d}:{minutes % 60:02d}:{rest:02d},{milliseconds:03d}"

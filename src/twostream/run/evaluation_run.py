@@ -10,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from twostream.checkpoint import StreamModel, load_model
 from twostream.datasets import (
     AskedData,
     Dataset,
@@ -24,6 +23,7 @@ from twostream.datasets.kept_videos import as_begun, data_of, kept_videos, say_k
 from twostream.files import check_writable, read_json, write_json
 from twostream.locks import locked
 from twostream.log_linear import read_fusion
+from twostream.prediction.model_files import load_models
 from twostream.report import write_report
 from twostream.report.run_contents import FUSIONS
 from twostream.run.cross_fitting import crossfit_file, fused
@@ -82,7 +82,7 @@ def evaluate_run(
     options = options or TrainerOptions()
     options.check()
     results, asked = read_results(run), AskedData.of(run)
-    models = _trained_models(run)
+    models = load_models(run)
     specs = [model.spec for model in models]
     own, again = data is None, data is None and not choice
     dataset, test, split = tested(run, asked, data, choice, skip_unreadable, specs[0].classes)
@@ -139,14 +139,6 @@ def evaluate_run(
     if judged and place == run:
         write_report(run, videos={video.video_id: video for video in test})
     return done
-
-
-def _trained_models(run: Path) -> list[StreamModel]:
-    files = (run / f"{stream}.safetensors" for stream in STREAMS)
-    models = [load_model(path) for path in files if path.is_file()]
-    if not models:
-        raise RunError(f"{run} holds no trained model: train first (twostream train DATA)")
-    return models
 
 
 def name_in(run: Path, dataset: Dataset) -> str:

@@ -6,7 +6,6 @@ trained on the whole rest lie in RUN already. Test clips are never looked at.
 
 from __future__ import annotations
 
-import logging
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -49,8 +48,6 @@ from twostream.types import (
     VideoScores,
     no_progress,
 )
-
-logger = logging.getLogger(__name__)
 
 CURVE_NAME = "curve.json"
 SHARES = (0.25, 0.5)  # of the clips; the whole is there already

@@ -37,7 +37,6 @@ from twostream.store.clips import Clip, kinds_of
 from twostream.store.flow_store import FlowStore, StoreSettings
 from twostream.types import (
     DataError,
-    DatasetSplit,
     LabeledVideo,
     Progress,
     RunError,
@@ -80,10 +79,7 @@ def store_in(runs: Path, recipe: str, labels: Path) -> Path:
         DataError: the labels cannot be used.
     """
     dataset = load_dataset(str(labels), missing="leave out")
-    split = DatasetSplit(
-        dataset=dataset.name, name="all", classes=dataset.classes, train=dataset.videos, test=()
-    )
-    rate = shared_rate(split)
+    rate = shared_rate(dataset.whole())
     return runs / f"{STORE}{recipe}{f'-{rate:g}' if rate else ''}"
 
 
@@ -209,9 +205,7 @@ def starting_models(place: UpdatePlace, dataset: Dataset, progress: Progress) ->
             f"networks of the recipe {settings.recipe.name} start from nothing, so that new last "
             "layers would say nothing: train first"
         )
-    split = DatasetSplit(
-        dataset=dataset.name, name="all", classes=dataset.classes, train=dataset.videos, test=()
-    )
+    split = dataset.whole()
     settings, _ = fitted(settings, split, place.runs)
     root = settings.store_folder(place.runs)
     own = extract_split(

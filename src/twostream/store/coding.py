@@ -11,7 +11,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -21,7 +21,6 @@ from twostream.labels.stretch_ids import span_of, stored_id
 from twostream.types import Codec, StoreError
 
 Kind = Literal["rgb", "forward", "backward"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
 Item = NDArray[Any]  # one frame or field, in one of the forms below
 
 FORMAT_VERSION = 1
