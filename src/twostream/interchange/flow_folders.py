@@ -103,10 +103,6 @@ class FlowVideo:
     places: list[Place] = field(default_factory=list)
     scales: list[Path] = field(default_factory=list)
 
-    def changed_at(self) -> float:
-        """Return when its files were last written or put in place, seconds since the epoch."""
-        return max(max(status.st_mtime, status.st_ctime) for _, status in self._files())
-
     def fingerprint(self, fps: float | None) -> str:
         """Return what changes where a file is replaced, by an older one too, or the rate is."""
         digest = hashlib.sha1(str(fps).encode(), usedforsecurity=False)

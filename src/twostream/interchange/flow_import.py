@@ -27,7 +27,6 @@ from twostream.interchange.flow_folders import FlowVideo
 from twostream.interchange.numbering import Image, read_listing
 from twostream.store.flow_store import (
     IMPORTED,
-    ClipFile,
     ClipHeader,
     ClipWriter,
     FlowStore,
@@ -183,7 +182,7 @@ class _Job:
         seen = video.fingerprint(self.fps)
         if all(
             self.store.has(video_id, kind, fingerprint)
-            and self._is_of(video, seen, self.store.clip(video_id, kind))
+            and self.store.clip(video_id, kind).header.images == seen
             for kind in images
         ):
             return False, listing.warning
@@ -215,14 +214,6 @@ class _Job:
                 before = self.store.clip(video_id, kind).header.images
                 if before and before != seen:  # what videos show themselves stays
                     self.store.path(video_id, kind).unlink()
-
-    def _is_of(self, video: FlowVideo, seen: str, clip: ClipFile) -> bool:
-        """Tell whether a stored clip was made of the images that are there."""
-        if clip.header.images:
-            return clip.header.images == seen
-        # of a version that kept nothing of them; a store that is dated in the future tells nothing
-        made = self.store.path(clip.header.video_id, clip.header.kind).stat().st_mtime
-        return video.changed_at() <= made <= time.time()
 
     def _write(
         self,

@@ -55,10 +55,6 @@ def read(path: Path, *, fps: float | None = None) -> Labels:
     The leaves of the taxonomy are the ethogram; where there is none, labels in the order of their
     `label_id`, if all have one.
 
-    Args:
-        path: the file.
-        fps: not needed.
-
     Raises:
         DataError: it is no such file.
     """

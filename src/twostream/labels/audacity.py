@@ -26,10 +26,6 @@ def recognised(path: Path, start: str) -> bool:
 def read(path: Path, *, fps: float | None = None) -> Labels:
     """Read a label track; it names no video.
 
-    Args:
-        path: the file.
-        fps: not needed.
-
     Raises:
         DataError: a line that is none of a label track.
     """

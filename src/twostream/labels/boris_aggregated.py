@@ -38,10 +38,6 @@ def recognised(path: Path, start: str) -> bool:
 def read(path: Path, *, fps: float | None = None) -> Labels:
     """Read a table of bouts, of one observation or several.
 
-    Args:
-        path: the file.
-        fps: not needed.
-
     Raises:
         DataError: it is no such table.
     """

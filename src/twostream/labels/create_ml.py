@@ -58,10 +58,6 @@ def _named(name: str) -> str:
 def read(path: Path, *, fps: float | None = None) -> Labels:
     """Read annotations.
 
-    Args:
-        path: the file.
-        fps: not needed.
-
     Raises:
         DataError: it is no such file.
     """

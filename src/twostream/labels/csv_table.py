@@ -74,10 +74,6 @@ def recognised(path: Path, start: str) -> bool:
 def read(path: Path, *, fps: float | None = None) -> Labels:
     """Read a table.
 
-    Args:
-        path: the file.
-        fps: not needed.
-
     Raises:
         DataError: no such header, or a row that says nothing that can be understood.
     """

@@ -69,10 +69,6 @@ def recognised(path: Path, start: str) -> bool:
 def read(path: Path, *, fps: float | None = None) -> Labels:
     """Read an annotation file.
 
-    Args:
-        path: the file.
-        fps: not needed.
-
     Raises:
         DataError: it is no such file, or an element lacks what it must have.
     """

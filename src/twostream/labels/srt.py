@@ -30,10 +30,6 @@ def recognised(path: Path, start: str) -> bool:
 def read(path: Path, *, fps: float | None = None) -> Labels:
     """Read subtitles.
 
-    Args:
-        path: the file.
-        fps: not needed.
-
     Raises:
         DataError: there is text, but no cue; or one without times.
     """

@@ -68,10 +68,6 @@ def read(path: Path, *, fps: float | None = None) -> Labels:
     The attribute of segments that is called as a label is, or else the first, is the label.
     "subject", "annotator", "confidence" and "comment" are these, others comments.
 
-    Args:
-        path: the file.
-        fps: not needed.
-
     Raises:
         DataError: it is no such project.
     """

@@ -32,10 +32,6 @@ def recognised(path: Path, start: str) -> bool:
 def read(path: Path, *, fps: float | None = None) -> Labels:
     """Read subtitles.
 
-    Args:
-        path: the file.
-        fps: not needed.
-
     Raises:
         DataError: the first line is not that of WebVTT, or a cue has no times.
     """

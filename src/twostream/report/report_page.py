@@ -24,22 +24,16 @@ from twostream.report.more_clips import more_clips
 from twostream.report.run_contents import NAMES, RunContents, part, read_run
 from twostream.report.templating import render
 from twostream.report.training_curves import training_curves
-from twostream.types import STREAMS, LabeledVideo, Progress, RunError, TwoStreamError, no_progress
+from twostream.types import STREAMS, LabeledVideo, RunError, TwoStreamError
 
 
-def write_report(
-    run: Path,
-    *,
-    videos: Mapping[str, LabeledVideo] | None = None,
-    progress: Progress = no_progress,
-) -> Path:
+def write_report(run: Path, *, videos: Mapping[str, LabeledVideo] | None = None) -> Path:
     """Write RUN/report.html, one file that needs no network.
 
     Args:
         run: the RUN folder.
         videos: video id -> video: for the groups of the test clips, and for pictures of hard clips
             where the flow store is gone.
-        progress: told of each picture.
 
     Returns:
         Where the report lies.
@@ -48,7 +42,7 @@ def write_report(
         RunError: no such folder, no scores in it, or it cannot be written. Anything else that is
             missing is left out of the report, with the reason.
     """
-    page = report_page(read_run(run), videos or {}, progress)
+    page = report_page(read_run(run), videos or {})
     path = run / "report.html"
     try:
         write_text(path, page)
@@ -57,22 +51,16 @@ def write_report(
     return path
 
 
-def report_page(
-    contents: RunContents, videos: Mapping[str, LabeledVideo], progress: Progress
-) -> str:
+def report_page(contents: RunContents, videos: Mapping[str, LabeledVideo]) -> str:
     """Return the page as HTML."""
     scores = contents.test[contents.reference]
     rows = hardest(scores)
-    work = len(rows) + len(STREAMS)
     store = open_store(contents.run, contents.settings)
-    pictures = {}
-    for done, video_id in enumerate((scores.video_ids[row] for row in rows), start=1):
-        pictures[video_id] = picture_of(video_id, store, videos.get(video_id), contents.settings)
-        progress("report", done, work, video_id)
-    filters = {}
-    for done, stream in enumerate(STREAMS, start=len(rows) + 1):
-        filters[stream] = _filters(contents.run / f"{stream}.safetensors")
-        progress("report", done, work, f"{stream} filters")
+    pictures = {
+        video_id: picture_of(video_id, store, videos.get(video_id), contents.settings)
+        for video_id in (scores.video_ids[row] for row in rows)
+    }
+    filters = {stream: _filters(contents.run / f"{stream}.safetensors") for stream in STREAMS}
     tested = {videos[i].group for i in scores.video_ids if i in videos and videos[i].group}
     return render(
         "report/templates/report.html.j2",
