@@ -43,9 +43,12 @@ def test_a_run_that_is_made_stays_where_another_training_begins_at_once(
     """Another page's click comes just when the first one has been called done."""
     monkeypatch.setattr(training_job, "Helper", Worker)
     told: list[str] = []
-    job = TrainingJob(
-        tmp_path, tmp_path / "runs", TrainingChoice(), lambda run: told.append(run.name)
-    )
+
+    def switch(run: Path) -> None:
+        # who reads "done" asks the new run: it answers by then
+        told.append(f"{run.name} while {job.state.state}")
+
+    job = TrainingJob(tmp_path, tmp_path / "runs", TrainingChoice(), switch)
 
     class Lock:
         """Lets somebody else go on as soon as it is free."""
@@ -69,7 +72,9 @@ def test_a_run_that_is_made_stays_where_another_training_begins_at_once(
     first = job._thread
     assert first is not None
     first.join(20)
-    assert (tmp_path / "runs" / "run-1" / "results.json").is_file() and told == ["run-1"]
+    assert (tmp_path / "runs" / "run-1" / "results.json").is_file() and told == [
+        "run-1 while running"
+    ]
     assert job.state.run == "run-2"
     second = job._thread
     assert second is not None

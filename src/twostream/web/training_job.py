@@ -148,18 +148,18 @@ class TrainingJob:
             helper.end()
         with self._lock:
             stopped = self._state.state == "stopping"
-            done = "accuracy" in said and not stopped  # by then another one may have begun
-            if done:
+        if "accuracy" in said and not stopped:
+            try:
+                self._on_run(run)  # first: who reads that it is done asks the new run
+            finally:
                 self._finish("done", said["accuracy"])
-            elif stopped:
-                self._finish("stopped", "The training was stopped.")
-            else:
-                logger.error(said.get("defect") or said["error"])
-                self._finish("failed", said.get("error") or "the server failed: its log says why")
-        if done:
-            self._on_run(run)
+            return
+        shutil.rmtree(run, ignore_errors=True)
+        if stopped:
+            self._finish("stopped", "The training was stopped.")
         else:
-            shutil.rmtree(run, ignore_errors=True)
+            logger.error(said.get("defect") or said["error"])
+            self._finish("failed", said.get("error") or "the server failed: its log says why")
 
     def _take(self, said: dict[str, Any]) -> None:
         with self._lock:
@@ -170,7 +170,8 @@ class TrainingJob:
                 self._state = replace(self._state, **said)
 
     def _finish(self, state: Literal["done", "failed", "stopped"], said: str) -> None:
-        self._state = replace(self._state, state=state, said=said, task="", done=0.0, total=0.0)
+        with self._lock:
+            self._state = replace(self._state, state=state, said=said, task="", done=0.0, total=0.0)
 
 
 def _new_run(runs: Path) -> Path:
