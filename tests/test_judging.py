@@ -12,8 +12,10 @@ import pytest
 from made_labels import CLASSES, bouts, labels, of, value
 from twostream.judging import compare_labels, time_budget
 from twostream.judging.bout_measures import edit_score
-from twostream.judging.intervals import drawn_weights
+from twostream.judging.intervals import Measure, drawn_weights, measured
 from twostream.judging.point_events import match_points
+from twostream.judging.stretches import compared
+from twostream.judging.time_measures import count_time
 from twostream.labels import Bout, Labels, Recording
 from twostream.types import DataError, UsageError
 
@@ -294,3 +296,40 @@ def test_intervals_are_over_groups_of_recordings() -> None:
     # no false bout in 12 * 14 s: up to 3.69 might have come
     rate = compare_labels(true, true).overall["false_bouts_an_hour"]
     assert (rate.value, rate.high) == (0, pytest.approx(3.689 * 3600 / (12 * 14), rel=1e-3))
+
+
+def shown_by_chance(recordings: int, rng: np.random.Generator) -> tuple[Labels, Labels]:
+    """True and predicted labels: each recording shows two of four, predicted well or less so."""
+    names = ("a", "b", "c", "d")
+    found: tuple[list[Recording], list[Recording]] = ([], [])
+    for i in range(recordings):
+        own, sure = rng.choice(names, 2, replace=False), rng.beta(8, 2)
+        said = [str(rng.choice(own)) for _ in range(8)]
+        heard = [name if rng.random() < sure else str(rng.choice(names)) for name in said]
+        for side, rows in zip(found, (said, heard), strict=True):
+            each = bouts(*((4 * k, 4 * k + 3, name) for k, name in enumerate(rows)))
+            side.append(Recording(f"v{i}.mp4", each, seconds=32))
+    return Labels(tuple(found[0]), names), Labels(tuple(found[1]), names)
+
+
+def test_intervals_of_means_over_labels_cover_few_recordings() -> None:
+    """A draw of few recordings lacks labels, which moves a mean over labels to one side alone."""
+    rng = np.random.default_rng(0)
+
+    def f1(recordings: int) -> Measure:
+        sides = compared(*shown_by_chance(recordings, rng))
+        time = count_time(sides)
+        return measured(lambda w: time.macro(w)[2], sides.groups, draws=100, over_labels=True)
+
+    truth = f1(500).value
+    assert truth is not None
+    for count in (2, 3, 5):
+        found = [f1(count) for _ in range(150)]
+        known = [(f.low, f.high) for f in found if f.low is not None and f.high is not None]
+        # with each side by itself 0.79, 0.83, 0.86; a standard error of 0.95 of 150 is 0.018
+        assert np.mean([low <= truth <= high for low, high in known]) > 0.9
+    overall = compare_labels(*shown_by_chance(30, rng)).overall
+    for name in ("precision", "recall", "f1", "mean_kappa", "map"):
+        one = overall[name]
+        assert one.value is not None and one.low is not None and one.high is not None
+        assert one.high < 1 and one.high - one.value == pytest.approx(one.value - one.low), name

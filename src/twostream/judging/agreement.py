@@ -55,6 +55,7 @@ IN_WORDS = {  # the measures of ``Agreement.overall``, as people read them
     "boundary_seconds": "boundary error, median, s",
     "false_bouts_an_hour": "false bouts an hour of background",
 }
+OVER_LABELS = ("precision", "recall", "f1", "mean_kappa", "map")  # means, of these
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,11 +229,12 @@ def _overall(
     kappas = {"kappa": time.kappa} if time.exclusive else {}
     kappas["mean_kappa"] = time.mean_kappa
     interval = partial(measured, groups=sides.groups, draws=draws)
-    found = {name: interval(of) for name, of in shares.items()}
+    found = {name: interval(of, over_labels=name in OVER_LABELS) for name, of in shares.items()}
     for i, tiou in enumerate(TIOUS):  # each draw takes a while, and "map" has them all
         each = partial(mean_average_precision, rankings, [i])
         found[f"map@{tiou}"] = measured(each, sides.groups, draws=0)
-    found |= {name: interval(of, bounds=(-1.0, 1.0)) for name, of in kappas.items()}
+    for name, of in kappas.items():
+        found[name] = interval(of, bounds=(-1.0, 1.0), over_labels=name in OVER_LABELS)
     found["boundary_seconds"] = interval(bouts.boundary_seconds, bounds=(0.0, math.inf))
     found["false_bouts_an_hour"] = interval(
         bouts.false_an_hour, bounds=(0.0, math.inf), unseen=UNSEEN / hours if hours else None

@@ -59,6 +59,7 @@ def measured(
     draws: int = DRAWS,
     bounds: tuple[float, float] = (0.0, 1.0),
     unseen: float | None = None,
+    over_labels: bool = False,
 ) -> Measure:
     """Return a measure of all recordings, and its interval where there are several groups.
 
@@ -68,6 +69,8 @@ def measured(
         draws: resamples of the groups; 0: no interval.
         bounds: between which the measure lies.
         unseen: how far it may be off where all draws agree, if that is known.
+        over_labels: whether it is a mean over labels. A label that a draw lacks falls out of it,
+            which moves draws of few recordings to one side alone: the wider one holds for both.
     """
     value = float(measure(np.ones((1, len(groups))))[0])
     if math.isnan(value):
@@ -84,6 +87,8 @@ def measured(
         return Measure(value)
     low, high = np.quantile(values, [0.025, 0.975]).tolist()
     below, above = (stretched(count) * max(0.0, d) for d in (value - low, high - value))
+    if over_labels:
+        below = above = max(below, above)
     if below + above < 1e-9:
         if unseen is None:
             return Measure(value)
