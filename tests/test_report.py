@@ -90,7 +90,7 @@ def test_accuracies_and_intervals_are_those_of_the_score_files(page: Page) -> No
     assert (drawn["x"], drawn["width"]) == ("23.66%", "52.68%")
 
 
-def test_verdict_says_what_is_best_and_how_sure(page: Page) -> None:
+def test_verdict_says_how_good_the_answer_is_and_how_sure(page: Page) -> None:
     verdict = page.text("verdict")
     assert verdict.startswith("The two streams together, averaged, recognise 8 of 10 clips")
     assert "80.0%" in verdict and "between 49% and 94%" in verdict
@@ -99,6 +99,31 @@ def test_verdict_says_what_is_best_and_how_sure(page: Page) -> None:
         "Temporal stream alone: 70.0%. A lead of 1 clip that could well be luck "
         "(p = 1, exact McNemar test)."
     )
+
+
+@pytest.mark.parametrize(
+    ("model", "right", "second"),
+    [
+        (
+            "svm",
+            10,
+            "SVM: 100.0%, the best of 4 on these clips. Its lead of 2 clips could well be ",
+        ),
+        ("temporal", 10, "Temporal stream alone: 100.0%, the best of 4 on these clips. Its lead "),
+        ("temporal", 8, "Temporal stream alone: 80.0%, just as good."),
+    ],
+)
+def test_the_headline_is_what_predict_answers_with(
+    run: Path, model: str, right: int, second: str
+) -> None:
+    """The best on the test clips is named after it: the clips chose it."""
+    said = [label if i < right else 0 for i, label in enumerate(LABELS)]
+    write_scores(run, scores(LABELS, said, CLASSES, model))
+    page = read(run)
+    assert page.text("verdict").startswith("The two streams together, averaged, recognise 8 of 10")
+    assert page.text("second").startswith(second)
+    chosen = "(p = 0.5, exact McNemar test, which does not count that these clips chose it)."
+    assert page.text("second").endswith(chosen) == (right == 10)
 
 
 def test_training_accuracy_stands_beside_test(page: Page) -> None:

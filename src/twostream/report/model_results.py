@@ -32,32 +32,37 @@ MINUS = "\N{MINUS SIGN}"
 
 
 def verdict(contents: RunContents) -> dict[str, Any]:
-    """Return which model is best and what it leads by, for a sentence.
+    """Return how well the run's answer does and whom it is compared with, for a sentence.
+
+    The answer is what predict answers with, not the best model: that one is chosen by the test
+    clips, which flatter it.
 
     Returns:
-        best: a model; None without clips.
+        answer: a model; None without clips.
         accuracies: of each model.
         rival: the model to compare it with; None where there is no other.
+        better: whether the rival is the best model, and better than the answer.
         p: of an exact McNemar test of the two; None where they were not scored on the same clips.
     """
     results = {model: accuracy(scores) for model, scores in contents.test.items()}
-    if not any(result.n for result in results.values()):
-        return {"best": None, "accuracies": results, "rival": None, "p": None}
+    answer = contents.reference
+    if not results[answer].n:
+        return {"answer": None, "accuracies": results, "rival": None, "better": False, "p": None}
 
     def share(model: str) -> float:
         return results[model].share
 
-    # among equals a stream is named before a fusion, and of these the one that predict answers with
-    models = [model for model in (*STREAMS, *FUSIONS) if model in results]
-    best = max(models, key=share)
-    others = [model for model in models if model != best]
-    # the question a reader has: does fusing pay, or (where a stream wins) what does it cost
-    rivals = [model for model in others if (model in STREAMS) == (best in FUSIONS)] or others
-    rival = max(rivals, key=share, default=None)
+    # among equals a stream is named before a fusion
+    others = [model for model in (*STREAMS, *FUSIONS) if model in results and model != answer]
+    rival = max(others, key=share, default=None)
+    better = rival is not None and share(rival) > share(answer)
+    if not better:  # the question a reader has: does fusing pay
+        streams = [model for model in others if model in STREAMS]
+        rival = max(streams or others, key=share, default=None)
     p = None
     if rival and contents.paired:
-        p = paired_p_value(contents.test[best].correct(), contents.test[rival].correct())
-    return {"best": best, "accuracies": results, "rival": rival, "p": p}
+        p = paired_p_value(contents.test[answer].correct(), contents.test[rival].correct())
+    return {"answer": answer, "accuracies": results, "rival": rival, "better": better, "p": p}
 
 
 def accuracies(contents: RunContents, groups: int) -> dict[str, Any]:
