@@ -80,6 +80,30 @@ def test_the_interval_holds_the_truth() -> None:
     )
 
 
+@pytest.mark.parametrize("luck", [0.0, 0.04])
+def test_gains_cover_the_luck_of_training(luck: float) -> None:
+    """Each point is off by luck that all held-out clips share; by groups alone 13 of 40 covered."""
+    law, clips, groups = PowerLaw(0.5, 0.3, 0.05), [3.0, 6.0, 12.0], [str(i) for i in range(300)]
+    random, held = np.random.default_rng(0), []
+    for seed in range(40):
+        off = random.normal(0, luck, len(clips))
+        ease = np.random.default_rng(seed).random(len(groups))
+        right = np.stack([ease < law.at(n) + each for n, each in zip(clips, off, strict=True)])
+        gain = learning_curve(clips, right, groups, now=12).gains[2]
+        held.append(gain.low <= law.at(24) - law.at(12) <= gain.high)
+    assert sum(held) >= 35, sum(held)  # 36 are meant to be, 1.9 a standard error
+
+
+def test_groups_that_all_agree_are_no_certainty() -> None:
+    """Up to 3 of 80 clips more could have differed unseen, at any point and twice as far."""
+    right = np.tile([True, False, False, False], (3, 20))
+    found = learning_curve([2, 4, 8], right, [str(i // 4) for i in range(80)], now=8)
+    unseen = -np.log(0.05) / 80
+    for each in (*found.points, found.ahead[2]):
+        assert (each.low, each.high) == pytest.approx((0.25 - unseen, 0.25 + unseen))
+    assert (found.gains[2].low, found.gains[2].high) == pytest.approx((0, unseen))
+
+
 def clips_of(counts: dict[str, int], classes: int = 3) -> tuple[LabeledVideo, ...]:
     """Clips of groups: so many of each class."""
     return tuple(
@@ -214,6 +238,7 @@ def test_the_report_shows_the_curve_or_how_to_measure_it(tmp_path: Path) -> None
     assert (
         gains_in_words(invented_curve()) in text and "The class that needs them most is b" in text
     )
+    assert "also by how far the points miss a smooth curve" in text
     dots = [attrs for tag, attrs in page.tags if tag == "circle" and "cx" in attrs][-5:]
     assert [dot["class"] for dot in dots] == ["test"] * 3 + ["train"] * 2
     assert (dots[0]["cx"], dots[0]["cy"]) == ("0.00%", "65.00%")

@@ -114,7 +114,8 @@ def _note(curve: Mapping[str, Any]) -> str:
         f"{clips(curve['held_out'])} of {curve['groups']} groups, the same at each point, scored "
         f"by nets that were trained without these groups. The line of {_shown(curve['answer'])} is "
         f"{law['a']:.2f} {MINUS} {law['b']:.2f} / n^{law['c']:.2f} for n clips a class. Intervals "
-        "by bootstrap over groups; the luck of which clips are in a smaller part is not in them. "
+        "by bootstrap over groups; of more clips also by how far the points miss a smooth curve (a "
+        f"line over n^{MINUS}0.5): the luck of training, and of which clips are in a part. "
         f"{learnt if curve['answer'] == 'fused' else ''}Test clips were not used."
     )
 

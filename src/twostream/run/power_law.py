@@ -3,7 +3,8 @@
 Pure functions of arrays. Accuracy rises as ``a - b * n ** -c`` with the number n of clips a class:
 the inverse power law of Figueroa et al. 2012, "Predicting sample size required for classification
 performance"; how far such curves can be trusted: Viering and Loog 2021, "The shape of learning
-curves". What is drawn for the interval are groups of held-out clips, which resemble each other.
+curves". What is drawn for the interval are groups of held-out clips, which resemble each other, and
+the luck of each point's training.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from scipy.stats import norm, t
 
 EXPONENTS = np.linspace(0.05, 2.0, 196)  # c: nearly a logarithm .. saturated after a few clips
 SHARE = 0.9  # of the intervals
+TAIL = (1 - SHARE) / 2
 DRAWS = 1000
 
 Array = NDArray[np.float64]
@@ -90,56 +92,80 @@ def learning_curve(
     now: float,
     times: Sequence[int] = (2, 4),
 ) -> LearningCurve:
-    """Fit a power law to points, and draw held-out groups again and again for the intervals.
+    """Fit a power law to points, and draw them again and again for the intervals.
 
-    Quantiles of a bootstrap of few groups lie too near: their distances are stretched as those of a
-    t interval are (``experiments.paired_differences`` does the same). The luck of which clips were
-    drawn for training is not in the interval.
+    Each draw is of held-out groups, the same at all points, and of each point's own luck: of its
+    training and of which clips it was trained on. The range of a point is of the groups alone.
 
     Args:
         clips: (p,) a class, ascending.
-        right: (p, n) whether each held-out clip is right, at each point.
+        right: (p, n) whether each held-out clip is right, at each of three points or more.
         groups: (n,) the group of each clip.
         now: the clips a class that gains are counted from.
         times: how many times as many to look ahead to.
     """
-    n = np.asarray(clips, float)
-    law = fit_power_law(n.tolist(), right.mean(axis=1).tolist())
-    names, member = np.unique(np.asarray(groups), return_inverse=True)
-    sums = np.stack([np.bincount(member, weights=row, minlength=len(names)) for row in right])
-    sizes = np.bincount(member)
-    shares = np.full(len(names), 1 / len(names))
-    drawn = np.random.default_rng(0).multinomial(len(names), shares, size=DRAWS)
-    accuracies = (drawn @ sums.T) / (drawn @ sizes)[:, None]  # (draws, p)
-    a, b, c = _fitted(n, accuracies).T
+    n, measured = np.asarray(clips, float), right.mean(axis=1)
+    law = fit_power_law(n.tolist(), measured.tolist())
+    random = np.random.default_rng(0)
+    accuracies = measured + _luck_of_groups(right, groups, random)  # (draws, p)
+    a, b, c = _fitted(n, accuracies + _luck_of_points(n, measured, random)).T
 
     def at(many: float) -> Array:
         return np.clip(a - b * many**-c, 0, 1)
 
     def around(value: float, draws: Array) -> Range:
-        return _range(value, draws, len(names))
+        return _range(value, draws, right.shape[1]) if len(set(groups)) > 1 else Range(value, 0, 1)
 
-    measured = right.mean(axis=1).tolist()
     return LearningCurve(
         law,
-        tuple(around(value, draws) for value, draws in zip(measured, accuracies.T, strict=True)),
+        tuple(map(around, measured.tolist(), accuracies.T)),
         {k: around(law.at(k * now), at(k * now)) for k in times},
         {k: around(law.at(k * now) - law.at(now), at(k * now) - at(now)) for k in times},
     )
 
 
-def _range(value: float, draws: Array, groups: int) -> Range:
-    """Return an estimate between the stretched quantiles of its draws; all lie in 0..1."""
-    if groups < 2:
-        return Range(value, 0.0, 1.0)
-    tail = (1 - SHARE) / 2
-    stretch = t.ppf(1 - tail, groups - 1) / norm.ppf(1 - tail) * math.sqrt(groups / (groups - 1))
-    low, high = np.quantile(draws, [tail, 1 - tail])
-    return Range(
-        value,
-        max(0.0, value - float(stretch * max(0.0, value - low))),
-        min(1.0, value + float(stretch * max(0.0, high - value))),
-    )
+def _luck_of_groups(
+    right: NDArray[np.bool_], groups: Sequence[str], random: np.random.Generator
+) -> Array:
+    """Return (draws, p) how far each point's accuracy is off where groups are drawn again.
+
+    A bootstrap of few groups lies too near: what it draws is stretched as a t interval is
+    (``experiments.paired_differences`` does the same).
+    """
+    names, member = np.unique(np.asarray(groups), return_inverse=True)
+    count = len(names)
+    if count < 2:
+        return np.zeros((DRAWS, len(right)))
+    sums = np.stack([np.bincount(member, weights=row, minlength=count) for row in right])
+    drawn = random.multinomial(count, np.full(count, 1 / count), size=DRAWS)
+    off = (drawn @ sums.T) / (drawn @ np.bincount(member))[:, None] - right.mean(axis=1)
+    stretch = t.ppf(1 - TAIL, count - 1) / norm.ppf(1 - TAIL) * math.sqrt(count / (count - 1))
+    return np.asarray(stretch * off)
+
+
+def _luck_of_points(clips: Array, accuracy: Array, random: np.random.Generator) -> Array:
+    """Return (draws, p) how far each point is off by luck of its own, as the points tell it.
+
+    Three points always lie near some power law, so it says nothing of luck. They need not lie on a
+    line over n ** -0.5, the middle of the exponents that learning curves have: how far they miss
+    it, with p - 2 degrees of freedom, is taken for luck, and how sure that is is drawn too.
+    """
+    line = np.stack([np.ones_like(clips), clips**-0.5], axis=1)
+    missed = accuracy - line @ np.linalg.lstsq(line, accuracy, rcond=None)[0]
+    deviation = np.sqrt((missed**2).sum() / random.chisquare(len(clips) - 2, (DRAWS, 1)))
+    return np.asarray(deviation * random.standard_normal((DRAWS, len(clips))))
+
+
+def _range(value: float, draws: Array, clips: int) -> Range:
+    """Return an estimate between the quantiles of its draws; all lie in 0..1.
+
+    Draws that all agree are no certainty: so many clips more could have differed unseen (the "rule
+    of three", as in ``experiments.paired_differences``).
+    """
+    low, high = np.quantile(draws, [TAIL, 1 - TAIL]).tolist()
+    if high - low < 1e-9:
+        low, high = value + math.log(TAIL) / clips, value - math.log(TAIL) / clips
+    return Range(value, max(0.0, min(low, value)), min(1.0, max(high, value)))
 
 
 def _fitted(clips: Array, accuracies: Array) -> Array:
