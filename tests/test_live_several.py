@@ -14,11 +14,14 @@ import numpy as np
 import pytest
 
 from camera_on_paper import Camera, PaperClock
+from timed_clips import paused, write_timed
 from twostream.__main__ import run
 from twostream.alerts import Alarm, Rule, Watched
 from twostream.alerts.alert_log import AlertLog
 from twostream.alerts.alerting import Alerting
 from twostream.bout_model import BoutModel
+from twostream.cli.console import Shown
+from twostream.cli.live_watch import _Teller
 from twostream.prediction import Timeline, TwoStreamPredictor
 from twostream.prediction.live import Gap, Live, LivePrediction
 from twostream.prediction.live_events import Lost
@@ -50,6 +53,12 @@ def events_of(
         found[live.source.name].append(event)
     assert own_threads() == 0
     return found
+
+
+def knowing_bouts(predictor: TwoStreamPredictor) -> TwoStreamPredictor:
+    columns = [(value,) * len(CLASSES) for value in (0.2, 0.3, 1 / len(CLASSES))]
+    model = BoutModel(CLASSES, *columns, bouts=9)
+    return TwoStreamPredictor(list(predictor.streams.values()), predictor.fusion, model)
 
 
 # --- sources
@@ -143,11 +152,7 @@ def test_a_recording_has_the_alarms_that_a_watch_of_it_gives(
     predictor: TwoStreamPredictor, tmp_path: Path, knows_bouts: bool
 ) -> None:
     video = write_clip(tmp_path / "clip.avi", frames=65)
-    if knows_bouts:
-        count = len(CLASSES)
-        columns = [(value,) * count for value in (0.2, 0.3, 1 / count)]
-        model = BoutModel(CLASSES, *columns, bouts=9)
-        predictor = TwoStreamPredictor(list(predictor.streams.values()), predictor.fusion, model)
+    predictor = knowing_bouts(predictor) if knows_bouts else predictor
     timeline = predictor.timeline(video, **WINDOWS)
     levels = np.median(timeline.fused, axis=0)
     rules = [Rule(name, float(levels[i]), 0.16) for i, name in enumerate(CLASSES)]
@@ -165,6 +170,49 @@ def test_a_recording_has_the_alarms_that_a_watch_of_it_gives(
         assert mine.seconds == pytest.approx(theirs.seconds, abs=1e-6)
         assert mine.since_seconds == pytest.approx(theirs.since_seconds, abs=1e-6)
         assert mine.score == pytest.approx(theirs.score, abs=1e-4)
+
+
+@pytest.mark.parametrize("knows_bouts", [False, True])
+def test_a_break_ends_nothing_before_the_windows_that_end_before_it(
+    predictor: TwoStreamPredictor,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    knows_bouts: bool,
+) -> None:
+    """The networks are behind: the break is told when two windows before it are scored."""
+    video = write_timed(tmp_path / "clip.mkv", paused(1, 1.52, 1.2))
+    predictor = knowing_bouts(predictor) if knows_bouts else predictor
+    timeline = predictor.timeline(video, **WINDOWS)
+    (before, _, _), (after, _, _) = timeline.runs()
+    held = float(np.ptp(timeline.ends[before]))  # up to the last window before the break
+    levels = np.median(timeline.fused[after], axis=0)
+    rules = [Rule(name, 0, held) for name in CLASSES]
+    rules += [Rule(name, float(levels[i]), 0.08) for i, name in enumerate(CLASSES)]
+    wanted = recorded_alarms(timeline, rules, predictor.bouts).alarms
+    assert sum(alarm.rule.hold_seconds == held and alarm.seconds == 1 for alarm in wanted) == 7
+
+    live = Live(predictor, FileSource(video, short_side=40), clock=PaperClock(), **WINDOWS)
+    live._events, live._frames = Waiting(1000), Waiting(1000)
+    live.start()
+    live.join(60)
+    alerting = Alerting(rules, CLASSES, predictor.together, [], AlertLog(None))
+    teller = _Teller(Shown(as_json=True), None, alerting, 0, several=False)
+    taken = []
+    while not live.over:
+        taken.append(live.take(0))
+    begins, ends, *windows = taken
+    assert isinstance(begins, Gap) and isinstance(ends, Gap)
+    for each in (*windows[:2], begins, ends, *windows[2:]):
+        assert each is not None
+        teller.tell("camera", live.event(each))
+    alerting.deliveries.close()
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    found = [line["alert"] for line in lines if "alert" in line]
+    assert [each["rule"] for each in found] == [str(alarm.rule) for alarm in wanted]
+    for alert, alarm in zip(found, wanted, strict=True):
+        assert alert["seconds"] == pytest.approx(alarm.seconds, abs=1e-3)
+        assert alert["since_seconds"] == pytest.approx(alarm.since_seconds, abs=1e-3)
+        assert alert["score"] == pytest.approx(alarm.score, abs=1e-3)
 
 
 def test_a_pause_of_a_recording_is_not_held_across_nor_watched() -> None:
@@ -194,8 +242,7 @@ def test_a_break_of_a_source_is_none_of_the_others(tmp_path: Path) -> None:
         return len(alerting.look(source, seconds, falls, begins=begins))
 
     assert look("hall", 0, begins=True) + look("yard", 0, begins=True) == 0
-    alerting.broke("hall")
-    assert (look("hall", 1), look("yard", 1)) == (0, 1)
+    assert (look("hall", 1, begins=True), look("yard", 1)) == (0, 1)
     assert look("hall", 2) == 1  # it has held since 1
     assert alerting.counts == {"hall": 1, "yard": 1}
     alerting.deliveries.close()

@@ -57,15 +57,12 @@ class Alerting:
             seconds, scores: see ``Watched.look``.
             begins: it is the first window after a break.
         """
+        watched = self._watched[source]
         if begins:
-            self.broke(source)
-        alarms = self._watched[source].look(seconds, scores)
+            watched.broke()
+        alarms = watched.look(seconds, scores)
         alerts = [Alert.of(alarm, source) for alarm in alarms]
         self.counts[source] += len(alerts)
         for alert in alerts:
             self.deliveries.send(alert)
         return alerts
-
-    def broke(self, source: str) -> None:
-        """Nothing is seen of a source for a while."""
-        self._watched[source].broke()

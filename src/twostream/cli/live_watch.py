@@ -128,7 +128,6 @@ class _Teller:
             self._shown.say(f"not watched any more: {event.cause}")
             self._result(source, event.to_json())
         elif isinstance(event, Gap):
-            self._alerting.broke(source)
             at, cause = event.at_seconds, event.cause
             said = f"frames again after {event.seconds or 0:.1f} s without"
             if event.seconds is None:

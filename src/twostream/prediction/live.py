@@ -162,11 +162,12 @@ class Live:
         return taken
 
     def event(self, taken: Due | Gap) -> LivePrediction | Gap:
-        """Return what is told of what was taken; scores a window."""
-        if isinstance(taken, Gap):
-            self._belief = self._no_belief()
-            return taken
-        return self._predict(taken)
+        """Return what is told of what was taken; scores a window.
+
+        A gap is told at once, before windows that wait and end before it. What is known of them
+        holds until the first window after it.
+        """
+        return taken if isinstance(taken, Gap) else self._predict(taken)
 
     @property
     def over(self) -> bool:
@@ -214,7 +215,7 @@ class Live:
         begins = due.run != self._run
         if begins:
             self._run, self._run_began = due.run, offset
-            self._looks = self._no_looks()
+            self._looks, self._belief = self._no_looks(), self._no_belief()
         (scores,) = self._looks.score([window])
         found = self.predictor.answer(start, end, scores)
         if self._belief is not None:
