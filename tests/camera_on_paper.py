@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from functools import cache
@@ -12,6 +13,7 @@ import av
 import numpy as np
 
 from timed_clips import picture_at
+from twostream.prediction.live import Live
 from twostream.types import Frame, VideoError
 from twostream.video.live_sources import Clock
 
@@ -41,6 +43,19 @@ class PaperClock(Clock):
 @cache
 def _picture(number: int, size: tuple[int, int]) -> np.ndarray:
     return picture_at(number / 25, *size)
+
+
+def wait_for_others(live: Live, clock: PaperClock) -> None:
+    """Let no time pass before the other threads wait for something to do."""
+
+    def idle() -> None:
+        queues = (live._frames, live._events)
+        while not clock.stopped:
+            if all(q._changed._waiters and not (q._items or q._kept) for q in queues):  # type: ignore[attr-defined]
+                return
+            time.sleep(1e-4)
+
+    clock.idle = idle
 
 
 class Packet:
@@ -111,29 +126,37 @@ def opening(make: Callable[[], Container]) -> Callable[..., Container]:
 
 
 class Camera:
-    """A source of pictures on a fake clock: one every 40 ms, through some connections.
+    """A source of pictures on a fake clock, through some connections.
 
     Args:
         connections: for each how many frames come before it breaks; None fails to connect.
         after: called with the number of each frame once it is taken.
+        apart: seconds from each picture to the next.
     """
 
     name = "camera"
 
-    def __init__(self, *connections: int | None, reconnects: bool = True, after=None) -> None:
+    def __init__(
+        self,
+        *connections: int | None,
+        reconnects: bool = True,
+        after: Callable[[int], object] | None = None,
+        apart: float = 1 / FPS,
+    ) -> None:
         self.left = list(connections)
         self.reconnects = reconnects
         self.after = after or (lambda number: None)
         self.sent = 0
+        self.apart = apart
 
     def frames(self, clock: Clock) -> Iterator[Frame]:
         count = self.left.pop(0)
         if count is None:
             raise VideoError(self.name, "no connection")
         for i in range(count):
-            clock.wait(1 / FPS)
+            clock.wait(self.apart)
             self.sent += 1
-            yield Frame(PICTURES[self.sent % len(PICTURES)], i / FPS)
+            yield Frame(PICTURES[self.sent % len(PICTURES)], i * self.apart)
             self.after(self.sent)
         if self.left:
             raise VideoError(self.name, "the plug was pulled")

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from camera_on_paper import FPS, PICTURES, Camera, PaperClock
+from camera_on_paper import FPS, PICTURES, Camera, PaperClock, wait_for_others
 from twostream.__main__ import run
 from twostream.bout_model import Belief, BoutModel
 from twostream.flow.opencv import Dis
@@ -52,6 +52,21 @@ def test_the_oldest_give_way_and_are_counted() -> None:
     assert list(waiting) == [99, 7, 8, 9]
     assert waiting.dropped == 7
     assert waiting.ended and waiting.get(0) is None
+
+
+def test_what_came_at_once_waits_together_where_there_is_room() -> None:
+    waiting: Waiting[int] = Waiting(1)
+    for i in range(3):
+        waiting.put(i, joins=i > 0)
+    assert waiting.dropped == 0 and waiting.get(0) == 0
+    for i in range(3, 6):  # the others were not taken in time: of these the last one waits
+        waiting.put(i, joins=i > 3)
+    assert waiting.dropped == 4 and waiting.get(0) == 5
+    for i in range(6, 8):
+        waiting.put(i, joins=i > 6)
+    waiting.put(8)
+    waiting.close()
+    assert list(waiting) == [8] and waiting.dropped == 6
 
 
 def test_an_error_comes_after_what_waits() -> None:
@@ -159,6 +174,19 @@ def test_windows_score_what_a_time_line_scores(predictor: TwoStreamPredictor) ->
     summary = live.summary()
     assert (summary.frames, summary.predictions, summary.dropped, summary.skipped) == (47, 4, 0, 0)
     assert own_threads() == 0
+
+
+def test_a_slow_source_does_not_make_a_fast_machine_skip_windows(
+    predictor: TwoStreamPredictor,
+) -> None:
+    """Each frame stands for 12 or 13 places, and completes the windows that end there."""
+    clock = PaperClock()
+    camera = Camera(12, reconnects=False, apart=0.5)
+    live = Live(predictor, camera, window_seconds=0.8, every_seconds=0.2, clock=clock)
+    wait_for_others(live, clock)
+    found = [each.prediction.end_seconds - 0.5 for each in predictions(list(live))]
+    assert live.summary().skipped == 0
+    np.testing.assert_allclose(found, [*np.arange(0.8, 5.5, 0.2), 5.52], atol=1e-6)
 
 
 def test_a_run_that_knows_its_bouts_believes_what_it_has_seen(

@@ -14,7 +14,7 @@ import av
 import numpy as np
 import pytest
 
-from camera_on_paper import Container, Packet, PaperClock, interrupted, opening
+from camera_on_paper import Container, Packet, PaperClock, interrupted, opening, wait_for_others
 from twostream.__main__ import run
 from twostream.prediction import TwoStreamPredictor
 from twostream.prediction.live import Gap, Live, LivePrediction
@@ -273,19 +273,6 @@ class Day:
             self.damaged += not good
             yield Packet(self.number, seconds, size, good=good)
         yield SystemExit()
-
-
-def wait_for_others(live: Live, clock: PaperClock) -> None:
-    """Let no time pass before the other threads wait for something to do."""
-
-    def idle() -> None:
-        queues = (live._frames, live._events)
-        while not clock.stopped:
-            if all(q._changed._waiters and not (q._items or q._kept) for q in queues):  # type: ignore[attr-defined]
-                return
-            time.sleep(1e-4)
-
-    clock.idle = idle
 
 
 def objects() -> int:

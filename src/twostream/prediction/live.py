@@ -1,8 +1,9 @@
 """Live prediction: what a camera or a stream shows now, at bounded delay.
 
 Three threads: one takes frames as the source gives them, one computes flow, and the one that
-iterates ``Live`` runs the networks. Between them wait a few frames, and one window. Where a thread
-is too slow, the oldest give way and are counted, so that the delay does not grow.
+iterates ``Live`` runs the networks. Between them wait a few frames, and the windows that one frame
+completes: one, or several of a source that is slow. Where a thread is too slow, the oldest give way
+and are counted, so that the delay does not grow.
 """
 
 from __future__ import annotations
@@ -131,6 +132,7 @@ class Live:
         self._run, self._run_began = -1, 0.0  # of the last prediction; from the start of the watch
         self._looks = self._no_looks()  # of this run
         self._taken = self._predictions = 0
+        self._is_fresh = True  # a frame has come since the last window
         self._longest_delay = 0.0
         self._patient = patient
         self._threads: list[threading.Thread] = []
@@ -285,7 +287,10 @@ class Live:
                 self._start = StreamStart()
                 for window in recent.windows(self._timed(taken), None, self.every):
                     works = True
-                    self._events.put(Due(window, self._start.seconds, run))
+                    # a slow source's frame stands for several places, of 10 s at the most
+                    due, joins = Due(window, self._start.seconds, run), not self._is_fresh
+                    self._is_fresh = False
+                    self._events.put(due, joins=joins)
         except BaseException as error:  # noqa: BLE001
             self._events.close(error)  # raised in the thread that iterates
         finally:
@@ -307,6 +312,7 @@ class Live:
             assert frame is not None  # it has no size
             first = frame.pts_seconds if first is None else first
             self._start.came(arrived, frame.pts_seconds - first)
+            self._is_fresh = True
             yield frame
 
 

@@ -16,7 +16,7 @@ class Waiting(Generic[Item]):
     """Items on their way from one thread to another; the oldest give way to new ones.
 
     Args:
-        capacity: how many can wait.
+        capacity: how many can wait, but for those that came at once.
         news: is set whenever something comes, for who waits for several such.
 
     Attributes:
@@ -27,19 +27,29 @@ class Waiting(Generic[Item]):
         self.dropped = 0
         self._news = news or threading.Event()
         self._capacity = capacity
+        self._is_behind = False  # something gave way to the last item that began a group
         self._items: deque[Item] = deque()
         self._kept: deque[Item] = deque()
         self._changed = threading.Condition()
         self._closed = False
         self._error: BaseException | None = None
 
-    def put(self, item: Item, *, keep: bool = False) -> None:
-        """Add an item; one that is to be kept never gives way, and comes before the others."""
+    def put(self, item: Item, *, keep: bool = False, joins: bool = False) -> None:
+        """Add an item.
+
+        Args:
+            item: what waits now.
+            keep: it never gives way, and comes before the others.
+            joins: it came at once with the one before. Where that one found room, the other side
+                keeps up, and none of them gives way to another.
+        """
         with self._changed:
             if keep:
                 self._kept.append(item)
             else:
-                if len(self._items) == self._capacity:
+                if not joins:
+                    self._is_behind = len(self._items) >= self._capacity
+                while len(self._items) >= self._capacity and (self._is_behind or not joins):
                     self._items.popleft()
                     self.dropped += 1
                 self._items.append(item)
