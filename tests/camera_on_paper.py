@@ -15,7 +15,7 @@ import numpy as np
 from timed_clips import picture_at
 from twostream.prediction.live import Live
 from twostream.types import Frame, VideoError
-from twostream.video.live_sources import Clock
+from twostream.video.live_clock import Clock
 
 MS = Fraction(1, 1000)
 FPS = 25

@@ -24,14 +24,8 @@ from twostream.prediction.timeline import Windows
 from twostream.store.flow_store import StoreSettings
 from twostream.types import Frame, TemporalInput, UsageError, VideoError
 from twostream.video import VideoWriter
-from twostream.video.live_sources import (
-    CameraSource,
-    Clock,
-    FileSource,
-    NetworkSource,
-    open_source,
-    paced,
-)
+from twostream.video.live_clock import Clock, paced
+from twostream.video.live_sources import CameraSource, FileSource, NetworkSource, open_source
 from untrained import make_models, own_threads, write_clip
 
 

@@ -22,7 +22,8 @@ from twostream.prediction.live_events import Breaks
 from twostream.store.clips import Clip
 from twostream.types import Frame, UsageError, VideoError
 from twostream.video.addresses import without_password
-from twostream.video.live_sources import NetworkSource, StreamStart, open_source
+from twostream.video.live_clock import StreamStart
+from twostream.video.live_sources import NetworkSource, open_source
 from untrained import CLASSES, INPUTS, make_models, own_threads, save_run
 
 ADDRESS = "rtsp://admin:se/cr@et@camera:554/live"

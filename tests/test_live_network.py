@@ -20,11 +20,8 @@ from twostream.prediction import TwoStreamPredictor
 from twostream.prediction.live import Gap, Live, LivePrediction
 from twostream.types import VideoError
 from twostream.video import VideoReader, VideoWriter
-from twostream.video.live_sources import (
-    Clock,
-    NetworkSource,
-    open_source,
-)
+from twostream.video.live_clock import Clock
+from twostream.video.live_sources import NetworkSource, open_source
 
 FPS = 25
 

@@ -13,12 +13,16 @@ import cv2
 import numpy as np
 import pytest
 
+from camera_on_paper import PaperClock
+from frame_images import write_images
+from twostream.cli.live_watch import open_sources
 from twostream.extraction import extract, extract_to_memory
 from twostream.prediction import TwoStreamPredictor
 from twostream.store.clips import Clip
 from twostream.store.flow_store import FlowStore, StoreSettings
 from twostream.types import LabeledVideo, TemporalInput, VideoError
 from twostream.video import VideoReader, VideoWriter
+from twostream.video.frame_folder import open_reader
 from untrained import make_model, write_clip
 
 STORED = StoreSettings(short_side=96).complete()
@@ -46,13 +50,17 @@ def small(large: Path, tmp_path: Path) -> Path:
     return resized(large, tmp_path / "small.avi", 48, 64)
 
 
-@pytest.fixture(scope="module")
-def resizing() -> TwoStreamPredictor:
+def predictor_of(fps: float = 25) -> TwoStreamPredictor:
     """Networks that see the centred square, resized."""
     inputs = None, TemporalInput(length=4)
     return TwoStreamPredictor.from_models(
-        [make_model(each, STORED, crop_size=64, test_crops="centre") for each in inputs]
+        [make_model(each, STORED, crop_size=64, test_crops="centre", fps=fps) for each in inputs]
     )
+
+
+@pytest.fixture(scope="module")
+def resizing() -> TwoStreamPredictor:
+    return predictor_of()
 
 
 def speed(path: Path, settings: StoreSettings) -> float:
@@ -131,6 +139,26 @@ def test_what_is_too_small_is_refused_by_its_own_size(
     ):
         with pytest.raises(VideoError, match="its frames of 32x24 px are smaller than"):
             answer()
+
+
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_a_watch_of_a_small_video_has_the_frames_of_its_time_line(
+    resizing: TwoStreamPredictor, small: Path, tmp_path: Path, kind: str
+) -> None:
+    with VideoReader(small) as reader:
+        frames = np.stack([frame.rgb for frame in reader])
+    folder = write_images(tmp_path / "frames", frames)
+    path, slow = (small, resizing) if kind == "file" else (folder, predictor_of(fps=12.5))
+    (source,) = open_sources(slow, [str(path)])
+    with open_reader(path, short_side=96, enlarges=True, fps=slow.spec.fps) as reader:
+        for found, wanted in zip(source.frames(PaperClock()), reader, strict=True):
+            assert found.pts_seconds == wanted.pts_seconds
+            np.testing.assert_array_equal(found.rgb, wanted.rgb)
+        assert reader.end_seconds == pytest.approx(0.8 if kind == "file" else 1.6)
+    write_images(folder, frames[:, :24, :32])
+    (source,) = open_sources(slow, [str(folder)])
+    with pytest.raises(VideoError, match="its frames of 32x24 px are smaller than"):
+        next(source.frames(PaperClock()))
 
 
 @pytest.mark.parametrize(

@@ -82,8 +82,17 @@ def open_sources(predictor: TwoStreamPredictor, names: Sequence[str]) -> list[An
 
     if twice := [name for name in names if names.count(name) > 1]:
         raise UsageError(f"--live {without_password(twice[0])} is given twice")
-    short_side = StoreSettings.of_model(predictor.spec).short_side
-    sources = [open_source(name, short_side=short_side) for name in names]
+    store = StoreSettings.of_model(predictor.spec)
+    sources = [
+        open_source(
+            name,
+            short_side=store.short_side,
+            enlarges=store.enlarges,
+            fps=store.fps,
+            smallest_side=predictor.spec.smallest_side,
+        )
+        for name in names
+    ]
     shown = Counter[str]()
     for source in sources:
         shown[source.name] += 1

@@ -21,9 +21,10 @@ from twostream.prediction.looks import Looks
 from twostream.prediction.predictor import TwoStreamPredictor
 from twostream.prediction.timeline import LONG, Windows, check_windows
 from twostream.prediction.waiting import LOOK_SECONDS, Waiting
-from twostream.prediction.window import Window, check_size
+from twostream.prediction.window import Window
 from twostream.types import Frame, UsageError, VideoError
-from twostream.video.live_sources import Clock, StreamStart
+from twostream.video.live_clock import Clock, StreamStart
+from twostream.video.opening import check_size
 
 WINDOW_SECONDS = 2.0
 EVERY_SECONDS = 0.2

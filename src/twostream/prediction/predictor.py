@@ -38,7 +38,7 @@ from twostream.prediction.timeline import (
     looks,
 )
 from twostream.prediction.whole_videos import read_clip
-from twostream.prediction.window import RecentClip, Window, check_size
+from twostream.prediction.window import RecentClip, Window
 from twostream.store.clips import kinds_of
 from twostream.store.flow_store import StoreSettings
 from twostream.threads import ahead, num_threads
@@ -52,6 +52,7 @@ from twostream.types import (
     no_progress,
 )
 from twostream.video import open_reader
+from twostream.video.opening import check_size
 
 if TYPE_CHECKING:
     from twostream.checkpoint import StreamModel

@@ -11,12 +11,13 @@ from twostream.extraction.frame_pairs import output_rate
 from twostream.labels.recordings import Span, joined
 from twostream.prediction.predictor import TwoStreamPredictor
 from twostream.prediction.timeline import Timeline, Windows
-from twostream.prediction.window import Window, check_size, stretch
+from twostream.prediction.window import Window, stretch
 from twostream.sampling import between_pauses
 from twostream.store.clips import Clip, ClipCache, kinds_of
 from twostream.store.flow_store import FlowStore, Kind, StoreSettings
 from twostream.types import Progress, StoreError, VideoError, no_progress
 from twostream.video.fingerprint import source_hash
+from twostream.video.opening import check_size
 
 FEATURES = "features"  # beside stores: what networks make of their videos (``video_features``)
 

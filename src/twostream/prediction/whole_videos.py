@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from twostream.extraction import extract_to_memory
-from twostream.prediction.window import check_size
 from twostream.store.clip_file import ClipFile
 from twostream.store.clip_readers import ClipReader
 from twostream.store.clips import Clip, kinds_of
 from twostream.store.coding import Kind, frames_of
 from twostream.store.flow_store import ClipHeader, StoreSettings
 from twostream.types import ModelSpec
+from twostream.video.opening import check_size
 
 
 def read_clip(video: Path | str, specs: Sequence[ModelSpec]) -> tuple[Clip, ClipHeader]:

@@ -32,6 +32,7 @@ from twostream.store.coding import ClipHeader, Item, Kind, coded_item
 from twostream.store.flow_store import StoreSettings
 from twostream.types import Frame, UsageError, VideoError
 from twostream.video import shrink
+from twostream.video.opening import check_size
 
 
 class RecentItem:
@@ -332,13 +333,3 @@ class RecentClip:
                 raise UsageError("arrays need a rate: give fps, or Frame with its own time")
             else:
                 yield Frame(rgb, i / fps)
-
-
-def check_size(video: Path | str, height: int, width: int, smallest_side: int) -> None:
-    """Raise a VideoError for frames that are too small for the networks' crop."""
-    if min(height, width) < smallest_side:
-        raise VideoError(
-            video,
-            f"its frames of {width}x{height} px are smaller than the model's crop of "
-            f"{smallest_side} px, the least that it can be shown",
-        )

@@ -1,15 +1,14 @@
 """Live sources: cameras, network streams, and files played at their own speed.
 
-Each gives frames as they come. Time is that of ``Clock``, so that tests can bring their own.
+Each gives frames as they come, by a clock that tests can bring.
 """
 
 from __future__ import annotations
 
 import logging
 import math
-import threading
-import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,13 +30,13 @@ from twostream.video.container_claims import (
 )
 from twostream.video.frame_folder import open_reader
 from twostream.video.frame_times import FrameTimes, in_order
-from twostream.video.opening import cause, is_file, prepare, video_streams
+from twostream.video.live_clock import Clock, StreamStart, paced
+from twostream.video.opening import cause, check_size, is_file, prepare, video_streams
 from twostream.video.orientation import orientation, upright
 from twostream.video.reader import shrink, stored_size
 
 TIMEOUT_SECONDS = 10.0  # a stream that says nothing for so long is broken
 BEHIND_SECONDS = 10.0  # a stream that comes so late is connected to anew
-DRIFT = 1e-3  # of a second, that the clocks of a camera and of this machine part at the most
 _WAITED_SECONDS = 1e-3  # a packet that came sooner was there already
 _BACKLOG = 8  # so many of these in a row are old
 _MOST_ERRORS = 100  # of a container in a row, without a packet
@@ -47,53 +46,6 @@ _PROTOCOLS = "http,https,httpproxy,tcp,tls,udp,rtp,rtsp,rtmp,hls,crypto"
 _STEP_SECONDS = 1e-3  # between frames whose times are the same
 
 logger = logging.getLogger(__name__)
-
-
-class Clock:
-    """The time of a live source, and waiting that can be ended."""
-
-    def __init__(self) -> None:
-        self._stopped = threading.Event()
-
-    def now(self) -> float:
-        """Return seconds from some fixed moment on."""
-        return time.monotonic()
-
-    def wait(self, seconds: float) -> None:
-        """Wait; ``stop`` ends it at once."""
-        self._stopped.wait(max(0.0, seconds))
-
-    def stop(self) -> None:
-        """End all waiting, for good."""
-        self._stopped.set()
-
-    @property
-    def stopped(self) -> bool:
-        """Whether ``stop`` was called."""
-        return self._stopped.is_set()
-
-
-class StreamStart:
-    """When second 0 of a stream was by the clock: the frame with the least delay tells it.
-
-    Attributes:
-        seconds: by the clock; infinite before the first frame.
-    """
-
-    def __init__(self) -> None:
-        self.seconds = math.inf
-        self._last = math.inf
-
-    def came(self, arrived: float, pts_seconds: float) -> float:
-        """Take a frame's time by the clock and by the stream; returns how late it came.
-
-        Where the camera's clock is the slower one, the start follows: a delay that only adds up
-        because of that, seconds in a day, is none.
-        """
-        self.seconds += DRIFT * max(0.0, arrived - self._last)
-        self._last = arrived
-        self.seconds = min(self.seconds, arrived - pts_seconds)
-        return arrived - pts_seconds - self.seconds
 
 
 class _Source:
@@ -121,17 +73,33 @@ class _Source:
 
 
 class FileSource(_Source):
-    """A video file, played at its own speed."""
+    """A video file, or a folder of frames, played at its own speed.
+
+    Args:
+        name: its path.
+        short_side, enlarges, fps: see ``open_reader``.
+        smallest_side: smaller videos are refused.
+    """
 
     reconnects = False
 
-    def __init__(self, name: Path | str, *, short_side: int | None = None) -> None:
+    def __init__(
+        self,
+        name: Path | str,
+        *,
+        short_side: int | None = None,
+        enlarges: bool = False,
+        fps: float | None = None,
+        smallest_side: int = 1,
+    ) -> None:
         super().__init__(name, short_side=short_side)
-        self._path = name
+        self._open = partial(open_reader, name, short_side=short_side, enlarges=enlarges, fps=fps)
+        self._smallest_side = smallest_side
 
     def frames(self, clock: Clock) -> Iterator[Frame]:
-        """Yield each frame at its time; raises VideoError for what is no video."""
-        with open_reader(self._path, short_side=self._short_side) as reader:
+        """Yield each frame at its time; raises VideoError for what is no video, or too small."""
+        with self._open() as reader:
+            check_size(self.name, reader.info.height, reader.info.width, self._smallest_side)
             yield from paced(iter(reader), clock)
             if reader.warning:
                 logger.warning(reader.warning)
@@ -356,13 +324,14 @@ class CameraSource(_Source):
 
 
 def open_source(
-    name: str, *, short_side: int | None = None
+    name: str, *, short_side: int | None = None, **of_files: Any
 ) -> FileSource | NetworkSource | CameraSource:
     """Return the source of a name: a camera's number, an address, or a file.
 
     Args:
         name: ``0``, ``rtsp://camera/stream`` or ``clip.mp4``.
         short_side: frames are shrunk to it; None keeps their size.
+        of_files: what else ``FileSource`` is to know; of others the watch enlarges the frames.
 
     Raises:
         UsageError: an address of an unknown kind.
@@ -374,7 +343,7 @@ def open_source(
         return CameraSource(int(name), short_side=short_side)
     scheme, separator, _ = name.partition("://")
     if not separator:
-        return FileSource(name, short_side=short_side)
+        return FileSource(name, short_side=short_side, **of_files)
     if scheme.lower() not in SCHEMES:
         shown = without_password(name)
         raise UsageError(f"{shown}: an address starts with one of {', '.join(SCHEMES)}")
@@ -386,15 +355,3 @@ def _why(error: Exception) -> str:
     if isinstance(error, av.error.ExitError):  # its interrupt after the timeout
         return f"nothing came for {TIMEOUT_SECONDS:.0f} s"
     return cause(error)
-
-
-def paced(frames: Iterator[Frame], clock: Clock) -> Iterator[Frame]:
-    """Yield each frame when its time has come, counted from the first one."""
-    started: float | None = None
-    for frame in frames:
-        if started is None:
-            started = clock.now() - frame.pts_seconds
-        clock.wait(started + frame.pts_seconds - clock.now())
-        if clock.stopped:
-            return
-        yield frame

@@ -169,6 +169,16 @@ def is_file(container: Any, stream: Any) -> bool:
     return sized or (container.duration or 0) > 0 or stream.frames > 0
 
 
+def check_size(video: Path | str, height: int, width: int, smallest_side: int) -> None:
+    """Raise a VideoError for frames that are too small for the networks' crop."""
+    if min(height, width) < smallest_side:
+        raise VideoError(
+            video,
+            f"its frames of {width}x{height} px are smaller than the model's crop of "
+            f"{smallest_side} px, the least that it can be shown",
+        )
+
+
 def cause(error: Exception) -> str:
     """Return what libav says went wrong, without its error code."""
     return getattr(error, "strerror", None) or str(error)

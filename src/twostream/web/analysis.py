@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 
 from twostream.prediction import Prediction, Timeline, TwoStreamPredictor
 from twostream.prediction.stored_timeline import stored_timeline
-from twostream.prediction.window import Window, check_size
+from twostream.prediction.window import Window
 from twostream.sampling import between_pauses
 from twostream.store.clip_file import ClipFile
 from twostream.store.clip_readers import ClipReader
 from twostream.store.clips import Clip
 from twostream.store.coding import Kind
 from twostream.types import Progress, Stream, VideoError, no_progress
+from twostream.video.opening import check_size
 from twostream.web.limits import Deadline
 
 
