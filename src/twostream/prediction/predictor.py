@@ -197,7 +197,11 @@ class TwoStreamPredictor:
 
         Frames come one by one and predictions as soon as their window is full. Each frame is
         brought to the model's size and rate, and the flow of each pair is computed once, however
-        many windows see it. A window is scored as a video of its frames would be.
+        many windows see it. A window is scored as a video of its frames would be, with two
+        differences. How long the last frame stands is not known here: of a slow video the end, up
+        to an interval of it, is not seen. And frames of another size are brought to the model's as
+        RGB, those of a file while they are turned into RGB: pixels differ a little. Those that a
+        ``VideoReader`` has shrunk to the model's ``short_side`` do not.
 
         Args:
             frames: (h, w, 3) uint8 RGB, all of one size; or ``Frame``, which says its own time.
