@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -14,20 +15,25 @@ import pytest
 import torch
 
 from twostream.checkpoint import StreamModel
-from twostream.export import export_onnx, graph
+from twostream.export import export_onnx, graph, parity
 from twostream.export.graph import OPSET, StackScorer, follow_trajectories
-from twostream.export.parity import TOLERANCE, both_scores, check_parity
+from twostream.export.parity import TOLERANCE, Compared, both_scores, check_fused, check_parity
 from twostream.inputs import follow_trajectories as follow_in_numpy
+from twostream.models import classifier
 from twostream.prediction.contract import read_contract
 from twostream.prediction.onnx import OnnxStream
+from twostream.store.coding import decode_fields
 from twostream.types import (
+    Codec,
     ModelError,
+    ModelSpec,
     RunError,
     TemporalInput,
     UsageError,
 )
 from untrained import (
     CLASSES,
+    FUSION,
     INPUTS,
     SETTINGS,
     make_model,
@@ -58,9 +64,9 @@ def test_every_network_gives_what_torch_gives(
 ) -> None:
     model = NETWORKS[name](temporal)
     report = export_onnx([model], tmp_path / "out")
-    parity = report.parity[model.spec.stream]
-    assert 0 <= parity.largest_difference <= TOLERANCE
-    assert len(parity.sizes) == 5 and parity.inputs >= 16
+    found = report.parity[model.spec.stream]
+    assert 0 <= found.largest_difference <= TOLERANCE
+    assert len(found.sizes) == 5 and found.inputs >= 16
     written = onnx.load(tmp_path / "out" / f"{model.spec.stream}.onnx")
     assert [each.version for each in written.opset_import if not each.domain] == [OPSET]
 
@@ -99,8 +105,8 @@ def test_every_network_gives_what_torch_gives(
 def test_every_input_gives_what_torch_gives(
     model: Callable[[], StreamModel], tmp_path: Path
 ) -> None:
-    (parity,) = export_onnx([model()], tmp_path / "out").parity.values()
-    assert parity.largest_difference <= TOLERANCE
+    (found,) = export_onnx([model()], tmp_path / "out").parity.values()
+    assert found.largest_difference <= TOLERANCE
 
 
 def test_trajectories_in_torch_are_those_in_numpy() -> None:
@@ -157,6 +163,104 @@ def test_a_wrong_graph_is_not_written(
     with pytest.raises(ModelError, match=r"temporal network \(small-bn\) does not give what torch"):
         export_onnx([make_model(FLOW)], tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
+
+
+class Energy(torch.nn.Module):
+    """Says the first class of strong inputs, whatever is in them; of weak ones it looks."""
+
+    def __init__(self, spec: ModelSpec) -> None:
+        super().__init__()
+        values = spec.in_channels * spec.crop_size**2
+        self.weight = torch.nn.Parameter(torch.randn(len(spec.classes), values) / values**0.5)
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        logits = torch.nn.functional.linear(inputs.flatten(1), self.weight)
+        return logits + inputs.square().mean((1, 2, 3))[:, None] * torch.eye(len(CLASSES))[0]
+
+
+def energy_model(temporal: TemporalInput | None, **changes: Any) -> StreamModel:
+    spec = replace(make_model(temporal).spec, **changes)
+    return StreamModel(spec, Energy(spec)).eval()
+
+
+class InTorch:
+    """Stands where the ONNX file would: what is written in it, computed by torch."""
+
+    def __init__(self, graph: StackScorer) -> None:
+        self.graph = graph.eval()
+
+    @torch.no_grad()
+    def run(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
+        values = [torch.from_numpy(inputs[name]) for name in graph.input_names(self.graph.spec)]
+        return self.graph(*values).numpy()
+
+
+def compared(model: StreamModel, wrong: type[StackScorer] = StackScorer) -> Compared:
+    return both_scores(model, InTorch(wrong(model)))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("subtract_mean", [True, False])
+def test_a_wrong_graph_of_slow_motion_is_seen(subtract_mean: bool) -> None:
+    """Noise of some pixels is 50 deviations here, of which any graph makes one class for sure."""
+    model = energy_model(replace(FLOW, subtract_mean=subtract_mean), std=(0.1,))
+    found = check_parity(compared(model))
+    assert found.largest_difference < TOLERANCE and found.telling >= found.inputs / 2
+    both = compared(model, NoNegation)
+    with pytest.raises(ModelError, match="does not give what torch"):
+        check_parity(both)
+    with pytest.raises(ModelError, match="the exported networks, fused, do not give"):
+        check_fused([both], FUSION.of(["temporal"], CLASSES))
+
+
+@pytest.mark.parametrize(
+    ("temporal", "std"),
+    [(None, (0.01, 0.01, 0.01)), (FLOW, (0.1,)), (INPUTS["rgb stack"], (0.01,))],
+)
+def test_a_network_that_is_sure_is_shown_weaker_inputs(
+    temporal: TemporalInput | None, std: tuple[float, ...]
+) -> None:
+    model = energy_model(temporal, std=std, mean=(0.0,) if temporal == FLOW else (0.5,))
+    with torch.no_grad():
+        model.network.weight.mul_(5)
+    graph = StackScorer(model)
+    found = check_parity(both_scores(model, InTorch(graph)))  # type: ignore[arg-type]
+    assert found.telling >= found.inputs / 2
+    graph.weights.copy_(torch.tensor([0, 0, 0, 0, 1.0] * 2).view(1, -1, 1) / 2)
+    with pytest.raises(ModelError, match="does not give what torch"):
+        check_parity(both_scores(model, InTorch(graph)))  # type: ignore[arg-type]
+
+
+def test_a_check_that_says_little_is_told(said: list[str]) -> None:
+    model = make_model(FLOW)
+    *_, bias = classifier(model.network).parameters()
+    with torch.no_grad():
+        bias[0] += 1000
+    found = check_parity(compared(model))
+    assert found.telling == 0 and found.largest_difference <= TOLERANCE
+    (text,) = [text for text in said if "says little" in text]
+    assert text.startswith("temporal: torch gives each of the 18 stacks to one class with more")
+    said.clear()
+    check_parity(compared(make_model(FLOW, classes=("a",))))  # its scores are always 1
+    assert not said
+
+
+@pytest.mark.parametrize("std", [(0.01,), (0.1, 0.3), (8.0,)])
+@pytest.mark.parametrize("codec", ["jpeg", "lossless"])
+def test_flow_is_as_strong_as_what_the_network_learnt_from(
+    std: tuple[float, ...], codec: Codec
+) -> None:
+    model = make_model(FLOW, replace(SETTINGS, codec=codec), std=std)
+    strengths = []
+    for drawn, strength in parity._cases(model.spec, np.random.default_rng(0)):
+        inputs = parity._inputs(model.spec, drawn, strength)
+        fields = inputs.get("fields")
+        if fields is None:
+            pairs = zip(inputs["codes"], inputs["ranges"], strict=True)
+            fields = np.stack([decode_fields(*pair) for pair in pairs])
+        moving = fields.reshape(-1, *fields.shape[2:])[1:]  # the first one stands still
+        seen = (moving - moving.mean(axis=(2, 3), keepdims=True)) / np.reshape(std, (-1, 1, 1))
+        strengths.append(float(np.sqrt(np.square(seen).mean())) / strength)
+    assert np.allclose(strengths, 1, atol=0.35) and np.isclose(np.mean(strengths), 1, atol=0.05)
 
 
 def test_the_check_compares_with_this_model(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,7 +21,13 @@ from twostream.store.coding import decode_fields, encode_field
 from twostream.types import ModelError, ModelSpec
 
 TOLERANCE = 1e-4
+# A softmax that gives all to one class hardly tells what a network saw: a net that learnt from
+# slow motion gives 1 for noise of some pixels, whatever a graph does to it.
+CERTAIN = 1 - 10 * TOLERANCE
+DEVIATIONS = (1.0, 3.0)  # how strong flow is, in those of what the network learnt from; in turn
+WEAKER = (1.0, 1 / 3, 1 / 9, 1 / 27)  # shares of that, or of contrast, until scores tell something
 
+logger = logging.getLogger(__name__)
 Inputs = dict[str, NDArray[Any]]
 
 
@@ -31,12 +38,14 @@ class Parity:
     Attributes:
         largest_difference: of any score of any input.
         inputs: number of stacks that were compared.
+        telling: of these, how many torch does not give to one class for certain (``CERTAIN``).
         sizes: their (height, width) in pixels.
         tolerance: what is allowed.
     """
 
     largest_difference: float
     inputs: int
+    telling: int
     sizes: tuple[tuple[int, int], ...]
     tolerance: float = TOLERANCE
 
@@ -64,9 +73,10 @@ def both_scores(model: StreamModel, stream: OnnxStream, *, seed: int = 0) -> Com
     """
     found, wanted = [], []
     sizes: set[tuple[int, int]] = set()
-    for inputs in _cases(model.spec, np.random.default_rng(seed)):
+    for drawn, strength in _cases(model.spec, np.random.default_rng(seed)):
+        inputs, scores = _scored(model, drawn, strength)
         found.append(stream.run(inputs))
-        wanted.append(torch_scores(model, inputs))
+        wanted.append(scores)
         first = next(iter(inputs.values()))
         height, width = first.shape[-2:] if model.spec.is_flow else first.shape[2:4]
         sizes.add((int(height), int(width)))
@@ -74,18 +84,25 @@ def both_scores(model: StreamModel, stream: OnnxStream, *, seed: int = 0) -> Com
 
 
 def check_parity(compared: Compared) -> Parity:
-    """Tell how well a graph agrees with torch.
+    """Tell how well a graph agrees with torch; warns where its scores could not tell.
 
     Raises:
         ModelError: a score differs by more than ``TOLERANCE``.
     """
-    spec = compared.spec
+    spec, count = compared.spec, len(compared.wanted)
     worst = _within(
         compared.found,
         compared.wanted,
         f"the exported {spec.stream} network ({spec.architecture}) does",
     )
-    return Parity(worst, len(compared.wanted), compared.sizes)
+    telling = count - int(_certain(compared.wanted).sum())
+    if not telling and len(spec.classes) > 1:
+        logger.warning(
+            f"{spec.stream}: torch gives each of the {count} stacks to one class with more than "
+            f"{CERTAIN:.1%}, so that their agreement says little about the exported network: "
+            "compare `predict` of both on some videos"
+        )
+    return Parity(worst, count, telling, compared.sizes)
 
 
 def check_fused(streams: Sequence[Compared], fusion: LogLinear) -> Parity:
@@ -101,13 +118,14 @@ def check_fused(streams: Sequence[Compared], fusion: LogLinear) -> Parity:
     by_name = {each.spec.stream: each for each in streams}
     ordered = [by_name[name] for name in fusion.streams]  # type: ignore[index]
     count = min(len(each.wanted) for each in ordered)
+    wanted = fusion.fused([each.wanted[:count] for each in ordered])
     worst = _within(
         fusion.fused([each.found[:count] for each in ordered]),
-        fusion.fused([each.wanted[:count] for each in ordered]),
+        wanted,
         "the exported networks, fused, do",
     )
     sizes = sorted({size for each in ordered for size in each.sizes})
-    return Parity(worst, count, tuple(sizes))
+    return Parity(worst, count, count - int(_certain(wanted).sum()), tuple(sizes))
 
 
 def _within(found: NDArray[np.float32], wanted: NDArray[np.float32], who: str) -> float:
@@ -140,7 +158,50 @@ def torch_scores(model: StreamModel, inputs: Inputs) -> NDArray[np.float32]:
     return np.stack(rows)
 
 
-def _cases(spec: ModelSpec, rng: np.random.Generator) -> Iterator[Inputs]:
+def _certain(scores: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Return which of (n, k) scores hardly tell what a network saw."""
+    return scores.max(axis=1) > CERTAIN
+
+
+def _scored(
+    model: StreamModel, drawn: NDArray[Any], strength: float
+) -> tuple[Inputs, NDArray[np.float32]]:
+    """Return inputs whose scores tell something, if weaker ones must do for that; and the scores.
+
+    Args:
+        model: torch's.
+        drawn: from ``_cases``.
+        strength: likewise.
+    """
+    for share in WEAKER:
+        inputs = _inputs(model.spec, drawn, share * strength)
+        scores = torch_scores(model, inputs)
+        if _certain(scores).mean() <= 0.5 or len(model.spec.classes) == 1:
+            break
+    return inputs, scores
+
+
+def _inputs(spec: ModelSpec, drawn: NDArray[Any], strength: float) -> Inputs:
+    """Return what is drawn as the graph takes it, so strong."""
+    names = input_names(spec)
+    if names == ("frames",):
+        frames = 127.5 + strength * (drawn - np.float32(127.5))
+        return {"frames": np.rint(frames).astype(np.uint8)}
+    scale = np.reshape(np.array(spec.std, np.float32) * np.float32(strength), (-1, 1, 1))
+    fields = drawn * scale
+    if names == ("fields",):
+        return {"fields": fields}
+    pairs = [encode_field(field) for field in fields.reshape(-1, *fields.shape[2:])]
+    codes, ranges = (np.stack(values) for values in zip(*pairs, strict=True))
+    return {"codes": codes.reshape(fields.shape), "ranges": ranges.reshape(fields.shape[:3])}
+
+
+def _cases(spec: ModelSpec, rng: np.random.Generator) -> Iterator[tuple[NDArray[Any], float]]:
+    """Yield stacks of many shapes, and how strong they are to be.
+
+    Frames are (b, length, h, w, 3) uint8 and of strength 1; fields (b, length, 2, h, w) float32 in
+    deviations of what the network learnt from.
+    """
     size = spec.crop_size
     shapes = [(1, size, size + 21), (3, size + 10, size), (2, size, size)]
     if (least := spec.smallest_side) < size:
@@ -148,20 +209,16 @@ def _cases(spec: ModelSpec, rng: np.random.Generator) -> Iterator[Inputs]:
     if not one_side_fits(spec):
         shapes += [(2, size + 15, size + 40), (1, size + 1, size + 1)]
     length = spec.temporal.length if spec.temporal else 1
-    names = input_names(spec)
-    for batch, height, width in shapes:
+    moves = spec.temporal if spec.is_flow else None
+    for number, (batch, height, width) in enumerate(shapes):
         for smooth in (False, True):
-            if names == ("frames",):
-                yield {"frames": _frames(rng, batch, length, height, width, smooth)}
+            if moves is None:
+                yield _frames(rng, batch, length, height, width, smooth), 1.0
                 continue
-            fields = _fields(rng, batch * length, height, width, smooth)
-            whole = (batch, length, 2, height, width)
-            if names == ("fields",):
-                yield {"fields": fields.reshape(whole)}
-                continue
-            pairs = [encode_field(field) for field in fields]
-            codes, ranges = (np.stack(values) for values in zip(*pairs, strict=True))
-            yield {"codes": codes.reshape(whole), "ranges": ranges.reshape(whole[:3])}
+            count = batch * length
+            fields = _fields(rng, count, height, width, smooth, moves.subtract_mean)
+            strength = DEVIATIONS[(number + smooth) % len(DEVIATIONS)]
+            yield fields.reshape(batch, length, 2, height, width), strength
 
 
 def _frames(
@@ -182,14 +239,21 @@ def _frames(
 
 
 def _fields(
-    rng: np.random.Generator, count: int, height: int, width: int, smooth: bool
+    rng: np.random.Generator, count: int, height: int, width: int, smooth: bool, less_mean: bool
 ) -> NDArray[np.float32]:
-    """Noise of some pixels, or soft motion on top of a pan; one field stands still."""
+    """Noise, or soft motion on top of a pan, of deviation 1; one field stands still.
+
+    Args:
+        rng, count, height, width, smooth: of the (count, 2, height, width) fields.
+        less_mean: the network does not see the mean of a field.
+    """
     if smooth:
         coarse = rng.normal(0, 3, (count, 4, 5, 2)).astype(np.float32)
         soft = [cv2.resize(field, (width, height)) for field in coarse]
         fields = np.stack(soft).transpose(0, 3, 1, 2) + rng.normal(0, 4, (count, 2, 1, 1))
     else:
-        fields = rng.normal(0, 5, (count, 2, height, width))
+        fields = rng.normal(0, 1, (count, 2, height, width))
+    seen = fields - fields.mean(axis=(2, 3), keepdims=True) if less_mean else fields
+    fields /= np.sqrt(np.square(seen).mean())
     fields[0] = 0
     return np.ascontiguousarray(fields, np.float32)
