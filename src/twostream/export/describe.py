@@ -10,11 +10,19 @@ from typing import Any
 from twostream.bout_model import BoutModel
 from twostream.export.graph import OPSET, input_names, one_side_fits
 from twostream.export.parity import Parity
-from twostream.extraction.frame_pairs import MAX_GAP_SECONDS, SAME_RATE
-from twostream.extraction.pauses import PAUSE_FRAMES, PAUSE_SECONDS
+from twostream.extraction.frame_pairs import (
+    MAX_GAP_SECONDS,
+    PLACE_TOLERANCE,
+    SAME_RATE,
+    TIME_TOLERANCE,
+)
+from twostream.extraction.pauses import PAUSE_FRAMES, PAUSE_SECONDS, STANDING_SECONDS
 from twostream.log_linear import LogLinear
 from twostream.prediction.contract import AVERAGED, FORMAT, FORMAT_FUSED
 from twostream.types import ModelSpec, Stream
+from twostream.video.container_claims import INDEXED_FRAMES, LATE_SECONDS, LONG, MOST_ARE_USUAL
+from twostream.video.container_claims import SAME_RATE as TOLD_RATE
+from twostream.video.reader import AHEAD_BYTES, AHEAD_PACKETS
 
 _PACKAGES = ("twostream", "torch", "onnx", "onnxscript", "onnxruntime")
 
@@ -96,15 +104,14 @@ def _video(spec: ModelSpec) -> dict[str, Any]:
             if spec.centre_size
             else "shrunk so that the shorter side is short_side_px; never enlarged"
         ),
+        "resizing": (
+            "width as a player shows it; both sides times short_side_px / shorter side, rounded; "
+            "decoded pictures to RGB in one step of FFmpeg's swscale: area where a side shrinks, "
+            "else bicubic"
+        ),
         "smallest_side_px": spec.smallest_side,
         "colours": "RGB, 0 to 255, upright",
-        "times": (
-            "as a player shows the frames, from the sound on where that begins over 0.2 s earlier. "
-            "A video of another rate than fps, by more than "
-            f"{SAME_RATE:.0%}: each frame goes to the nearest of the times k / fps after its first "
-            "one, of several the nearest is kept; flow is that of the frames kept. A time that "
-            "gets no frame repeats the one before, and the flow between the two is divided evenly"
-        ),
+        **_times(),
         "pauses": (
             f"longer than {PAUSE_SECONDS:g} s and {PAUSE_FRAMES} usual intervals, or than "
             f"{MAX_GAP_SECONDS:g} s, without a frame, before the first and after the last one too: "
@@ -129,6 +136,48 @@ def _video(spec: ModelSpec) -> dict[str, Any]:
                 "below 1e-6 px is 0"
             ),
         },
+    }
+
+
+def _times() -> dict[str, str]:
+    """Return how frames get their places in time, as ``frame_pairs`` and ``pauses`` do it."""
+    early = 0.5 - TIME_TOLERANCE
+    return {
+        "times": (
+            "t, in seconds, is when a player shows a frame, from the sound on where that begins "
+            f"over {LATE_SECONDS:g} s earlier. The networks see an even rate r: that of the video, "
+            f"where it is within {SAME_RATE:.0%} of fps, else fps. Place k is the time k / r after "
+            "the first frame, in every video"
+        ),
+        "rate_of_a_video": (
+            "1 / the usual interval of its decoding times: the mean of the intervals that differ "
+            "from the median by a tenth, or a tick of the clock, at most; where these are under "
+            f"{MOST_ARE_USUAL:.0%}, of all below {LONG:g} medians. Seen are the first "
+            f"{INDEXED_FRAMES} frames, or {AHEAD_PACKETS} packets ({AHEAD_BYTES >> 20} MiB at most)"
+            " where no index lists all frames. What FFmpeg guesses (av_guess_frame_rate) is taken "
+            f"where it is within {TOLD_RATE:.0%} of that, or where there are no times. Exceptions "
+            "(interlaced, AVI, raw streams, bursts): twostream/video/container_claims.py"
+        ),
+        "same_rate": (
+            "where r is the rate of the video, frames take one place after the other, as clocks "
+            f"jitter. After place k a frame before (k + {1 - PLACE_TOLERANCE:g}) / r is left out, "
+            f"one up to (k + {1 + PLACE_TOLERANCE:g}) / r takes k + 1, a later one the nearest"
+        ),
+        "other_rate": (
+            f"where r is fps, a frame takes floor(t r + {early:g}), t from the first one. Of "
+            "several at a place the first one, unless a later one is nearer to it by over "
+            f"{2 * TIME_TOLERANCE:g} / r than the one taken so far"
+        ),
+        "gaps": (
+            "a place that no frame takes repeats the frame before. Flow is that of the frames "
+            "taken; over a gap it is divided by the number of places, and each of them has its part"
+        ),
+        "end": (
+            "the last frame stands until its end, which is its duration, or 1 / the rate of the "
+            f"video if that is longer, after its t. Where end - 1 / r is over {STANDING_SECONDS:g} "
+            "s after its t, it comes again at that time, as a frame like others. Not where the "
+            "video has one frame, or the time to its end is a pause"
+        ),
     }
 
 
@@ -173,13 +222,23 @@ def _inside(spec: ModelSpec) -> list[str]:
 def _samples(spec: ModelSpec) -> dict[str, Any]:
     length = spec.temporal.length if spec.temporal else 1
     what = "fields" if spec.is_flow else "frames"
+    starts = f"n = max(1, number of {what} - {length} + 1) places where a stack can start"
+    if spec.temporal and spec.temporal.bidirectional:
+        starts += f"; the centre frame of the stack at place i is frame i + {length // 2}"
+    short = {"short_videos": f"a stack that reaches over the end repeats the last of the {what}"}
+    if spec.is_flow:
+        zero = "codes of 128, ranges of 0" if "codes" in input_names(spec) else "fields of 0"
+        short["single_frames"] = (
+            "a frame alone has no field: between pauses no stack starts at it; where all are "
+            f"alone, as in a video of one frame, the only stack has no motion: {zero}"
+        )
     return {
         "positions": spec.test_positions,
-        "starts": f"n = max(1, number of {what} - {length} + 1) places where a stack can start",
+        "starts": starts,
         "rule": (
             "position i of p is round_half_up(i * (n - 1) / (p - 1)), from 0 on; one position is "
             "(n - 1) // 2"
         ),
-        "short_videos": f"a stack that reaches over the end repeats the last of the {what}",
+        **short,
         "score": "the mean over the positions",
     }
