@@ -12,6 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import av
+import cv2
 import numpy as np
 import pytest
 
@@ -20,6 +21,7 @@ from twostream.export.parity import Parity
 from twostream.extraction.frame_pairs import clip_items, with_flow
 from twostream.extraction.one_video import _picked
 from twostream.prediction.whole_videos import read_clip
+from twostream.store.coding import coded_item, encode_field
 from twostream.store.flow_store import StoreSettings
 from twostream.types import Codec, Frame, ModelSpec, TemporalInput
 from twostream.video import open_reader
@@ -173,8 +175,9 @@ def test_the_contract_says_what_the_rate_of_a_video_is() -> None:
         assert usual_interval(times, 0.001) == pytest.approx(statistics.mean(usual) / 1000)
 
 
-@pytest.mark.parametrize(("codec", "zero"), [("jpeg", "codes of 128, ranges of 0"),
-                                             ("lossless", "fields of 0")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("codec", "zero"), [("jpeg", "codes of 128, ranges of 0"), ("lossless", "fields of 0")]
+)
 def test_a_video_of_one_frame_has_no_motion(codec: Codec, zero: str, tmp_path: Path) -> None:
     spec = make_spec(codec=codec)
     _, samples = described(spec)
@@ -186,6 +189,25 @@ def test_a_video_of_one_frame_has_no_motion(codec: Codec, zero: str, tmp_path: P
         assert (stored["codes"] == 128).all() and not stored["ranges"].any()
     else:
         assert not stored["fields"].any()
+
+
+def test_codes_went_through_jpeg_as_the_contract_says(tmp_path: Path) -> None:
+    spec = make_spec()
+    video, _ = described(spec)
+    assert (
+        "each component of a field as a grey picture, of which 0 becomes 1" in video["codec_note"]
+    )
+    field = np.zeros((2, 40, 56), np.float32)
+    field[:, :, 20:30] = -1  # next to the lowest code, below which JPEG rings
+    header = StoreSettings.of_model(spec).header(
+        "forward", video_id="v", height=40, width=56, fps=FPS
+    )
+    codes, _ = coded_item(field, header)
+    (plane, _), _ = encode_field(field)
+    quality = [cv2.IMWRITE_JPEG_QUALITY, video["jpeg_quality"]]
+    rung = cv2.imdecode(cv2.imencode(".jpg", plane, quality)[1], cv2.IMREAD_GRAYSCALE)
+    assert (rung == 0).any()
+    np.testing.assert_array_equal(codes[0], np.where(rung == 0, 1, rung))
 
 
 def test_the_contract_says_what_repeats_and_where_the_centre_is() -> None:

@@ -122,7 +122,8 @@ def _video(spec: ModelSpec) -> dict[str, Any]:
         "jpeg_quality": spec.store.get("quality"),
         "codec_note": (
             "with jpeg, frames and the 8-bit codes of flow went through JPEG of this quality "
-            "in training; scores without it differ a little"
+            "in training, each component of a field as a grey picture, of which 0 becomes 1; "
+            "scores without it differ a little"
         ),
         "flow": {
             "estimator": spec.store.get("flow"),
