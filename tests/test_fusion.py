@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import time
 import warnings
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from sklearn.svm import LinearSVC
 
+from twostream.__main__ import run
 from twostream.fusion import fuse, match, svm_features
+from twostream.run import cross_fitting
+from twostream.scoring import save_scores
 from twostream.types import DataError, UsageError, VideoScores
 
 CLASSES = ("jump", "run", "walk")
@@ -177,6 +182,46 @@ def test_videos_that_one_stream_could_not_read_stay_unreadable() -> None:
         assert not fused.scores[3:5].any()
         assert fused.predictions()[3:5].tolist() == [-1, -1]
         assert not fused.correct()[3:5].any()
+
+
+@pytest.mark.parametrize("method", ["svm", "log-linear"])
+def test_clips_that_fusion_learns_from_are_told_where_it_is_judged_by_them(
+    method: str, said: list[str]
+) -> None:
+    test = [stream("spatial"), stream("temporal", seed=1)]
+    fuse(test, method=method, fit=test)
+    assert "30 of 30 clips to fuse are among those that the fusion learnt from" in said[-1]
+    assert "the first is v000: the accuracy will be too high" in said[-1]
+    labels = test[0].labels.copy()
+    labels[12] = -1  # without a label: nothing is learnt from it
+    part = [replace(each, labels=labels).select(each.video_ids[10:]) for each in test]
+    fuse([shuffled(each) for each in test], method=method, fit=part)
+    assert "19 of 30 clips" in said[-1]
+    before = len(said)
+    others = [stream(name, prefix="t", seed=2) for name in ("spatial", "temporal")]
+    fuse(test, method=method, fit=others)
+    cross_fitting.fused(test, test, None, seed=0)  # a run compares files, not names alone
+    assert len(said) == before
+
+
+def test_nets_of_one_stream_have_their_training_scores_in_the_same_order(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = {}
+    for seed, name in enumerate("ab"):
+        for side, prefix in (("test", "v"), ("crossfit", "t")):
+            files[name, side] = tmp_path / name / f"temporal-{side}.npz"
+            save_scores(files[name, side], stream("temporal", prefix=prefix, seed=seed))
+    a, b = (str(files[name, "crossfit"]) for name in "ab")
+    test = [str(files[name, "test"]) for name in "ab"]
+    command = ["fuse", *test, "--method", "svm", "--json", "--fit"]
+    assert run([*command, b, "--fit", a]) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert f"of the same nets in the same order, got {b} for {test[0]}" in said
+    assert run([*command, a, "--fit", b]) == 0
+    assert "learnt from" not in capsys.readouterr().err
+    assert run([*command, test[0], "--fit", test[1]]) == 0
+    assert "30 of 30 clips to fuse are among those" in " ".join(capsys.readouterr().err.split())
 
 
 # The SVM

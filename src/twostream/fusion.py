@@ -6,6 +6,7 @@ is what a run answers with; ``log_linear`` has its arithmetic.
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
@@ -16,6 +17,8 @@ from numpy.typing import NDArray
 
 from twostream.log_linear import FUSED, METHOD, LogLinear, answer, learn, log_loss
 from twostream.types import DataError, UsageError, VideoScores
+
+logger = logging.getLogger(__name__)
 
 METHODS = ("average", "weighted", "svm", METHOD)
 LEARNT = ("svm", METHOD)
@@ -39,7 +42,8 @@ def fuse(
         fit: for "svm" and "log-linear", each stream's scores on *training* clips, in the same
             order of streams. Nets are over-confident on clips they were trained on, so scores
             from cross-fitting (each clip scored by a net that did not see it) usually serve
-            better, and "log-linear" needs them to be calibrated.
+            better, and "log-linear" needs them to be calibrated. Videos that are among
+            ``streams`` too are warned of.
         seed: for the SVM's solver.
 
     Returns:
@@ -67,11 +71,12 @@ def fuse(
             f"{method}"
         )
     matched = match(streams)
-    if method == "svm":
-        return _svm(matched, match(fit or ()), seed)
-    if method == METHOD:
+    if method in LEARNT:
         train = match(fit or ())
         _check_same_streams(train, matched)
+        _say_learnt_from(train, matched)
+        if method == "svm":
+            return svm(matched, train, seed=seed)
         scores = log_linear_fusion(train).fused([each.scores for each in matched])
         return _result(matched, scores, "probabilities", FUSED)
     _check_probabilities(matched)
@@ -181,22 +186,26 @@ def svm_features(streams: Sequence[VideoScores]) -> NDArray[np.float64]:
     return np.concatenate(parts, axis=1).astype(np.float64)
 
 
-def _svm(test: list[VideoScores], train: list[VideoScores], seed: int) -> VideoScores:
-    """Fit a Crammer-Singer linear SVM on training scores and apply it (section 6 b)."""
+def svm(streams: Sequence[VideoScores], fit: Sequence[VideoScores], *, seed: int) -> VideoScores:
+    """Fit a Crammer-Singer linear SVM on training scores and apply it (section 6 b).
+
+    Says nothing of videos that are on both sides. Arguments and errors are those of ``fuse``.
+    """
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.svm import LinearSVC
 
+    test, train = match(streams), match(fit)
     _check_same_streams(train, test)
     labels, usable = train[0].labels, _usable(train)
     present = np.unique(labels[usable])
     if len(present) < 2:
         raise DataError("the SVM needs training scores of at least two classes")
-    svm = LinearSVC(multi_class="crammer_singer", C=1.0, random_state=seed, max_iter=20_000)
+    machine = LinearSVC(multi_class="crammer_singer", C=1.0, random_state=seed, max_iter=20_000)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         warnings.simplefilter("ignore", FutureWarning)
-        svm.fit(svm_features(train)[usable], labels[usable])
-    values = svm.decision_function(svm_features(test))
+        machine.fit(svm_features(train)[usable], labels[usable])
+    values = machine.decision_function(svm_features(test))
     if values.ndim == 1:  # scikit-learn gives one column for two classes
         values = np.stack([-values, values], axis=1)
     # a class without any training clip can never win
@@ -217,6 +226,18 @@ def _check_same_streams(train: Sequence[VideoScores], test: Sequence[VideoScores
                 f"the training scores must be of the same streams in the same order, got "
                 f"{fitted.stream} for {applied.stream}"
             )
+
+
+def _say_learnt_from(train: Sequence[VideoScores], test: Sequence[VideoScores]) -> None:
+    """Warn where fused videos are among those that the fusion learns from."""
+    learnt = {train[0].video_ids[i] for i in np.flatnonzero(_usable(train))}
+    judged = test[0].video_ids
+    if seen := [video_id for video_id in judged if video_id in learnt]:
+        logger.warning(
+            f"{len(seen)} of {len(judged)} clips to fuse are among those that the fusion learnt "
+            f"from, the first is {seen[0]}: the accuracy will be too high; give --fit scores of "
+            "other clips"
+        )
 
 
 def _check_probabilities(streams: Sequence[VideoScores]) -> None:

@@ -70,6 +70,7 @@ def fuse(
             again = next(path for path in places if places.count(path) > 1)
             raise UsageError(f"{again} is given twice: give one file a stream")
     streams = [load_scores(path) for path in scores]
+    _check_order(scores, fit or [], [each.stream for each in streams])
     try:
         shares = [float(part) for part in weights.split(",")] if weights else None
     except ValueError:
@@ -95,6 +96,24 @@ def fuse(
         save_scores(out, fused)
         shown.say(f"fused scores: {out}")
     shown.result({"videos": len(fused.video_ids), "method": method, "accuracy": accuracy})
+
+
+def _check_order(scores: list[Path], fit: list[Path], streams: list[str]) -> None:
+    """Raise a UsageError where two nets of one stream have their --fit files exchanged.
+
+    Score files do not tell which net made them, but nets of two runs have them in two folders.
+    """
+    from twostream.types import UsageError
+
+    places, fitted = ([path.resolve().parent for path in paths] for paths in (scores, fit))
+    if len(set(places)) < len(places) or sorted(places) != sorted(fitted):
+        return
+    for i, (path, place) in enumerate(zip(scores, fitted, strict=True)):
+        if place != places[i] and streams.count(streams[i]) > 1:
+            raise UsageError(
+                f"the training scores must be of the same nets in the same order, got {fit[i]} for "
+                f"{path}"
+            )
 
 
 def report(run: options.TrainedRun, as_json: options.AsJson = False) -> None:

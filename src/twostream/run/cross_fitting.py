@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from twostream import initialise
 from twostream.datasets import Dataset
-from twostream.fusion import evidence, fuse, log_linear_fusion, pooled
+from twostream.fusion import evidence, fuse, log_linear_fusion, pooled, svm
 from twostream.log_linear import LogLinear, answer
 from twostream.recipe import Recipe
 from twostream.run import other_data
@@ -227,7 +227,7 @@ def fused(
     seed: int,
 ) -> list[VideoScores]:
     """Fuse both streams by average, by an SVM fitted on scores of training clips, and as learnt."""
-    found = [fuse(test, method="average"), fuse(test, method="svm", fit=fit, seed=seed)]
+    found = [fuse(test, method="average"), svm(test, fit, seed=seed)]
     return found + ([pooled(test, fusion)] if fusion else [])
 
 
