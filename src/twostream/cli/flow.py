@@ -94,6 +94,7 @@ def import_flow(
     status = shown.summary(f"flow store {store}", result, summary.failed, "not imported")
     result |= {
         "failures": summary.failed,
+        "warnings": summary.warnings,
         "layouts": summary.layouts,
         "unmatched": names.unmatched if names else {},
         "without_flow": list(names.without) if names else [],

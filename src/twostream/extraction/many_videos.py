@@ -21,6 +21,7 @@ from twostream.cluster import GPU_SHARE, check_seen, joined, spread
 from twostream.extraction.frame_pairs import directions_of
 from twostream.extraction.idle_threads import Helpers
 from twostream.extraction.one_video import extract_clip
+from twostream.extraction.pauses import all_warnings
 from twostream.flow.device import choose_device, cuda_is_there, make_on_device
 from twostream.flow.opencv import one_opencv_thread
 from twostream.labels.stretch_ids import stored_id
@@ -160,8 +161,10 @@ class _Job:
                 "its imported flow is missing, damaged or of another version of this file, and "
                 "such flow cannot be computed: run twostream import-flow for it"
             )
-        if not missing and clips[0] is not None:
-            return False, clips[0].header.warning
+        # imported flow has warnings of its own beside those of the video's frames
+        stored = [clip.header.warning for clip in clips if clip is not None]
+        if not missing:
+            return False, all_warnings(*stored)
         if any(self.store.damaged(video.video_id, kind) for kind in missing):
             logger.warning(f"{video.video_id}: what was stored of it is damaged, and is made again")
         elif any(self._replaces(video.video_id, kind, fingerprint) for kind in missing):
@@ -176,7 +179,7 @@ class _Job:
             fingerprint=fingerprint,
             on_frame=partial(self.on_frame, video.video_id),
         )
-        return True, warning
+        return True, all_warnings(*stored, warning)
 
 
 def extract(

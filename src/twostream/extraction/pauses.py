@@ -237,5 +237,5 @@ def known_until(header: ClipHeader) -> float | None:
 
 
 def all_warnings(*sentences: str | None) -> str | None:
-    """Return the sentences that there are as one; None: there is none."""
-    return "; ".join(filter(None, sentences)) or None
+    """Return the sentences that there are as one, each once; None: there is none."""
+    return "; ".join(dict.fromkeys(filter(None, sentences))) or None

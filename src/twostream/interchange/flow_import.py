@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 from twostream.flow.opencv import one_opencv_thread
 from twostream.interchange.classic import decode_classic
 from twostream.interchange.flow_folders import FlowVideo
-from twostream.interchange.numbering import Image, read_listing
+from twostream.interchange.numbering import Image, Listing, read_listing
+from twostream.interchange.partial_flow import partial_warning
 from twostream.store.flow_store import (
     IMPORTED,
     ClipHeader,
@@ -42,7 +43,7 @@ from twostream.types import (
     VideoError,
     no_progress,
 )
-from twostream.video import open_reader, stored_size
+from twostream.video import VideoInfo, open_reader, stored_size
 from twostream.video.container_claims import FALLBACK_FPS
 from twostream.video.fingerprint import source_hash
 
@@ -185,11 +186,13 @@ class _Job:
             and self.store.clip(video_id, kind).header.images == seen
             for kind in images
         ):
-            return False, listing.warning
+            return False, self.store.clip(video_id, "forward").header.warning
+        info = _info(known)
+        warning = self._partial(listing, known, info) or listing.warning
         header = partial(
             ClipHeader,
             video_id=video_id,
-            fps=(self.fps or _fps(known)) / listing.step,
+            fps=(self.fps or (info.fps if info else FALLBACK_FPS)) / listing.step,
             codec=self.store.settings.codec,
             quality=self.store.settings.quality,
             source_hash=fingerprint,
@@ -203,9 +206,24 @@ class _Job:
             for kind, wanted in images.items():
                 writers.append(self._write(kind, wanted, header, reader, opened))
             for writer in writers:
-                writer.close(warning=listing.warning)
+                writer.close(warning=warning)
         self._forget(video_id, seen, images)
-        return True, listing.warning
+        return True, warning
+
+    def _partial(
+        self, listing: Listing, video: LabeledVideo | None, info: VideoInfo | None
+    ) -> str | None:
+        """Return a sentence where the flow is not of all frames of its video."""
+        if video is None or info is None:
+            return None
+        return partial_warning(
+            len(listing.forward),
+            step=listing.step,
+            video=video.path,
+            info=info,
+            fps=self.fps,
+            stop=self.stop,
+        )
 
     def _forget(self, video_id: str, seen: str, images: Iterable[Kind]) -> None:
         """Take away what was imported of other images before, and is of none of these."""
@@ -329,9 +347,9 @@ def _read_ranges(scales: Sequence[Path], count: int) -> NDArray[np.float32]:
     return ranges
 
 
-def _fps(video: LabeledVideo | None) -> float:
-    """Return the frame rate of a video file, or the usual one where there is none to ask."""
+def _info(video: LabeledVideo | None) -> VideoInfo | None:
+    """Return what a video file says about itself; None where there is none to ask."""
     if video is not None:
         with suppress(VideoError), open_reader(video.path) as reader:
-            return reader.info.fps
-    return FALLBACK_FPS
+            return reader.info
+    return None
