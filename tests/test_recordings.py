@@ -367,6 +367,7 @@ def test_training_on_labels_in_time(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert command(["evaluate", str(run), "--accelerator", "cpu", "--json"]) == 0
     said = capsys.readouterr()
     assert json.loads(said.out)["recordings"] == json.loads(json.dumps(found))
+    assert json.loads(said.out)["report"] == str(run / "report.html")  # it tells of time lines
     assert "time: 2 recordings, 12.0 s watched" in said.err and "boundary error" in said.err
     assert [path.stat().st_mtime_ns for path in told] == before
 

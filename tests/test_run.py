@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,8 @@ import pytest
 from filelock import FileLock
 
 from twostream import initialise
+from twostream.cli.console import Shown
+from twostream.cli.train import show_results
 from twostream.datasets import Dataset, SplitChoice, load_dataset
 from twostream.files import read_json, write_json
 from twostream.fusion import log_linear_fusion
@@ -131,6 +134,11 @@ def test_unreadable_videos_are_named_and_counted_as_wrong(
     # what a run says of itself stays, however it is looked at
     readable = evaluate_run(tmp_path / "run", skip_unreadable=True)
     assert readable["scores"] == str(tmp_path / "run" / "scores-readable")
+    left_out = replace(settings, skip_unreadable=True, store=str(tmp_path / "run" / "flow"))
+    trained = train_run(left_out, tmp_path / "left out")
+    # the accuracy is of as many clips as are told
+    told = [each["test_videos"] for each in (results, skipping, readable, trained)]
+    assert told == [14, 13, 13, 13]
     assert (
         load_scores(tmp_path / "run" / "scores" / "spatial-test.npz").video_ids == scores.video_ids
     )
@@ -230,7 +238,11 @@ def test_fusion_learns_nothing_from_classes_that_a_folds_nets_did_not_know(
 
 
 def test_evaluation_on_other_data_matches_classes_by_name(
-    tiny_run: Path, tiny_data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tiny_run: Path,
+    tiny_data: Path,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     run = tmp_path / "run"
     shutil.copytree(tiny_run, run, ignore=shutil.ignore_patterns("flow", ".lock"))
@@ -244,6 +256,9 @@ def test_evaluation_on_other_data_matches_classes_by_name(
             shutil.copytree(tiny_data / name, other / name)
     results = evaluate_run(run, str(other))
     assert results["test_videos"] == 8
+    show_results(Shown(as_json=False), results)
+    shown = capsys.readouterr().out
+    assert "8 test videos" in shown and "report:" not in shown  # RUN's says nothing of these
     scores = load_scores(run / "scores-other" / "spatial-test.npz")
     truth = {scores.classes[label] for label in scores.labels}
     assert truth == {path.name for path in other.iterdir()}

@@ -221,7 +221,7 @@ def _check_others(how: str, also: list[str] | None, overlap: Path | None) -> Non
 
 
 def show_results(shown: Shown, results: dict[str, Any] | None) -> None:
-    """Print the accuracies of a run, and where its report lies; None: another process does."""
+    """Print accuracies, and where a report was written, if one was; None: another process does."""
     if results is None:
         return
     rows = [
@@ -246,9 +246,8 @@ def show_results(shown: Shown, results: dict[str, Any] | None) -> None:
         show_agreement(shown, found)
     if results["unreadable"]:
         shown.say(f"{len(results['unreadable'])} videos could not be read: {results['unreadable']}")
-    report = Path(results["run"]) / "report.html"
-    if report.is_file():
-        shown.line(f"report: {report}")
+    if "report" in results:
+        shown.line(f"report: {results['report']}")
     shown.result(results)
 
 

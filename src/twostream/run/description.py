@@ -73,7 +73,7 @@ def outcome(
         "data": job.settings.data,
         "classes": list(job.split.classes),
         "train_videos": len(job.split.train),
-        "test_videos": len(job.split.test),
+        "test_videos": len(test[0].video_ids),
         "train_scored": max((len(scores.video_ids) for scores in train), default=0),
         "train_accuracy": {scores.stream: scores.accuracy() for scores in train},
         "accuracy": {scores.stream: scores.accuracy() for scores in test},

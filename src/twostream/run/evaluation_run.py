@@ -74,7 +74,7 @@ def evaluate_run(
 
     Returns:
         What ``--json`` prints: the same keys as training, and ``root``, where the data lie; without
-        what is of the run's own data alone.
+        what is of the run's own data alone, and without ``report`` where RUN's is not written anew.
 
     Raises:
         TwoStreamError: with one clear sentence.
@@ -124,7 +124,7 @@ def evaluate_run(
         "data": str(data or asked.data),
         "root": str(dataset.root.resolve()),
         "split": split,
-        "test_videos": len(videos),
+        "test_videos": len(scores[0].video_ids),
         "accuracy": {each.stream: each.accuracy() for each in scores},
         "seconds": {
             "extract": round(extracted - start, 2),
@@ -137,7 +137,7 @@ def evaluate_run(
     done = with_recordings(done, judged, time.perf_counter() - evaluated)
     write_json(folder / "results.json", done)
     if judged and place == run:
-        write_report(run, videos={video.video_id: video for video in test})
+        done["report"] = str(write_report(run, videos={each.video_id: each for each in test}))
     return done
 
 

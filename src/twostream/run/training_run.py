@@ -83,7 +83,7 @@ def train_run(
         progress: told how far each part is.
 
     Returns:
-        What ``--json`` prints; also in RUN/results.json.
+        What ``--json`` prints; but for ``report``, its place, also in RUN/results.json.
 
     Raises:
         TwoStreamError: with one clear sentence; nothing finished is lost.
@@ -210,9 +210,9 @@ class TrainingRun:
         could_not = unreadable(own.unusable, [*test, *train, *(fit if fuses else ())])
         results = outcome(self, could_not, test, train, heads, fitted, fusion) | judged(self, own)
         write_json(out / "results.json", results)
-        write_report(out, videos={video.video_id: video for video in self.split.videos()})
+        report = write_report(out, videos={video.video_id: video for video in self.split.videos()})
         write_card(out)
-        return results
+        return results | {"report": str(report)}
 
     @contextmanager
     def clock(self, part: str) -> Iterator[None]:
