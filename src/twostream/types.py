@@ -34,9 +34,10 @@ MOST_ENLARGED = 2.5  # times, of a crop that is resized for its net
 TestCrops = Literal["ten", "centre"]
 ChannelOrder = Literal["rgb", "bgr"]
 ValueRange = Literal[1, 255]
-_SUFFIXES = ".avi .mp4 .mov .mkv .webm .m4v .mpg .mpeg .wmv .flv .gif .3gp .ts .mts .m2ts .vob"
-_MORE = ".ogv .ogm .h264 .264 .h265 .hevc .asf .mxf .m2v .mpe .3g2 .f4v .dv"
-VIDEO_SUFFIXES = frozenset(f"{_SUFFIXES} {_MORE}".split(" "))
+_ENDINGS = (
+    "3g2 3gp 264 asf avi dv f4v flv gif h264 h265 hevc m2ts m2v m4v mkv mov mp4 mpe mpeg mpg mts"
+)
+VIDEO_SUFFIXES = frozenset(f".{each}" for each in f"{_ENDINGS} mxf ogm ogv ts vob webm wmv".split())
 
 
 class Progress(Protocol):
