@@ -34,10 +34,8 @@ MOST_ENLARGED = 2.5  # times, of a crop that is resized for its net
 TestCrops = Literal["ten", "centre"]
 ChannelOrder = Literal["rgb", "bgr"]
 ValueRange = Literal[1, 255]
-_ENDINGS = (
-    "3g2 3gp 264 asf avi dv f4v flv gif h264 h265 hevc m2ts m2v m4v mkv mov mp4 mpe mpeg mpg mts"
-)
-VIDEO_SUFFIXES = frozenset(f".{each}" for each in f"{_ENDINGS} mxf ogm ogv ts vob webm wmv".split())
+_VIDEOS = "3g2 3gp 264 asf avi dv f4v flv gif h264 h265 hevc m2ts m2v m4v mkv mov mp4 mpe mpeg mpg"
+VIDEO_SUFFIXES = frozenset(f".{a}" for a in f"{_VIDEOS} mts mxf ogm ogv ts vob webm wmv".split())
 
 
 class Progress(Protocol):
