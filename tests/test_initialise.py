@@ -218,6 +218,10 @@ def test_cross_modality_from_another_network_is_refused(clips: ClipCache, tmp_pa
     save_file({"stem.weight": torch.zeros(4, 3, 3, 3)}, path)
     with pytest.raises(ModelError, match=r"no first layer features\.0\.weight"):
         start_model(clips, "temporal", Start(weights=str(path), cross_modality=True))
+    flow = build_model("small-bn", 9, stream="temporal", in_channels=6, dropout=0.0, input_size=56)
+    save_file(flow.state_dict(), path)
+    with pytest.raises(UsageError, match="saw 6 channels and not colours.*--temporal-weights"):
+        start_model(clips, "temporal", Start(weights=str(path), cross_modality=True))
 
 
 def test_a_file_names_its_network_and_its_normalisation(clips: ClipCache, tmp_path: Path) -> None:

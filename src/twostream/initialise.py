@@ -231,6 +231,11 @@ def starting_network(settings: NetSettings, num_classes: int) -> tuple[nn.Module
             first = first_layer_name(network)
             if first not in tensors:
                 raise ModelError(f"{file} has no first layer {first}: it is not a {name}")
+            if tensors[first].shape[1] > 3:
+                raise UsageError(
+                    f"{file} is of a network that saw {tensors[first].shape[1]} channels and not "
+                    "colours: a temporal net starts from it by --temporal-weights"
+                )
             tensors = cross_modality_weights(tensors, first, in_channels)
             notes.append(
                 f"{stream}: first layer averaged over colour and repeated {in_channels} times"
