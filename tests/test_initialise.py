@@ -220,7 +220,7 @@ def test_cross_modality_from_another_network_is_refused(clips: ClipCache, tmp_pa
         start_model(clips, "temporal", Start(weights=str(path), cross_modality=True))
     flow = build_model("small-bn", 9, stream="temporal", in_channels=6, dropout=0.0, input_size=56)
     save_file(flow.state_dict(), path)
-    with pytest.raises(UsageError, match="saw 6 channels and not colours.*--temporal-weights"):
+    with pytest.raises(UsageError, match=r"saw 6 channels and not colours.*--temporal-weights"):
         start_model(clips, "temporal", Start(weights=str(path), cross_modality=True))
 
 
