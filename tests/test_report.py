@@ -314,6 +314,8 @@ def test_a_learnt_fusion_is_what_the_report_is_about(run: Path) -> None:
     assert "SVM" not in rows and "gives no probabilities" in page.text("calibration")
     (run / "fusion.json").write_text("{")
     assert "fusion.json cannot be read" in read(run).text("notes")
+    (run / "fusion.json").unlink()  # predict answers with the average, whatever was scored before
+    assert read(run).text("verdict").startswith("The two streams together, averaged, recognise")
 
 
 def table(page: Page, section: str) -> list[list[str]]:

@@ -90,6 +90,10 @@ def test_no_video_of_a_folder_is_left_out_in_silence(
         (tmp_path / name).touch()
     (tmp_path / "here" / "link").symlink_to(tmp_path / "far")
     (tmp_path / "far" / "back").symlink_to(tmp_path / "here")
+    (tmp_path / "here" / "again").symlink_to(tmp_path / "far")  # each folder once
+    (tmp_path / "here" / "an other name").symlink_to(tmp_path / "here" / "z")
+    (tmp_path / "here" / "z").mkdir()
+    (tmp_path / "here" / "z" / "c.avi").touch()
     for number in (1, 2, 3):
         (tmp_path / "here" / "frames").mkdir(exist_ok=True)
         (tmp_path / "here" / "frames" / f"img_0000{number}.jpg").touch()
@@ -102,7 +106,9 @@ def test_no_video_of_a_folder_is_left_out_in_silence(
 
     monkeypatch.setattr("os.scandir", refuses)
     found = find_videos([tmp_path / "here"])
-    assert [name.as_posix() for name in found.values()] == ["cam.MXF", "link/a.mp4", "old.asf"]
+    assert [name.as_posix() for name in found.values()] == [
+        *("again/a.mp4", "cam.MXF", "old.asf", "z/c.avi")
+    ]
     assert len([line for line in said if "locked: this folder cannot be read" in line]) == 1
     assert len([line for line in said if "1 not taken, beside video files" in line]) == 1
 

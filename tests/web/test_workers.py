@@ -285,11 +285,17 @@ def test_a_worker_that_loads_another_run_than_the_others_answers_nothing(
             self.alive = False
 
     monkeypatch.setattr("twostream.web.workers.Worker", Paper)
+    monkeypatch.setattr("twostream.web.workers.AGAIN_SECONDS", 0.01)
     with closing(Workers(Path("run"), 2, "cpu")) as workers:
         workers.on_changed = lambda: asked.append("anew")
         workers._idle[0].end()
         wait_until(lambda: bool(asked))
         assert workers.alive == 1 and workers._idle[-1].load() == "before"
+        workers._idle[-1].end()
+        time.sleep(0.2)  # it is not asked for anew, again and again
+        assert asked == ["anew"] and workers.alive == 0
+        with pytest.raises(RefusedError, match="send it again"):
+            workers._take(Deadline(60))
     assert "run has changed since it was loaded: it is loaded anew" in caplog.text
     with pytest.raises(RunError, match="run changed while it was loaded: try again"):
         loads = iter(["before", "after"])

@@ -103,9 +103,14 @@ def _check_order(scores: list[Path], fit: list[Path], streams: list[str]) -> Non
 
     Score files do not tell which net made them, but nets of two runs have them in two folders.
     """
+    from twostream.files import ASKED
     from twostream.types import UsageError
 
-    places, fitted = ([path.resolve().parent for path in paths] for paths in (scores, fit))
+    def run_of(path: Path) -> Path:
+        above = path.resolve().parents
+        return next((folder for folder in above if (folder / ASKED).is_file()), above[0])
+
+    places, fitted = ([run_of(path) for path in paths] for paths in (scores, fit))
     if len(set(places)) < len(places) or sorted(places) != sorted(fitted):
         return
     for i, (path, place) in enumerate(zip(scores, fitted, strict=True)):

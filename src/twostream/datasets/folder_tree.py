@@ -66,16 +66,28 @@ class Folder:
         return [path for folder in self.walk() for path in folder.lists]
 
 
+@dataclass(slots=True)
+class Lenient:
+    """How a tree is read whose folders and names need not all be fit for a data set.
+
+    Attributes:
+        unread: a sentence for each folder that could not be read.
+        seen: device and number of all folders so far: each is read once, whatever links lead to it.
+    """
+
+    unread: list[str] = field(default_factory=list)
+    seen: set[tuple[int, int]] = field(default_factory=set)
+
+
 def scan(
-    path: Path, *, above: tuple[tuple[int, int], ...] = (), unread: list[str] | None = None
+    path: Path, *, above: tuple[tuple[int, int], ...] = (), lenient: Lenient | None = None
 ) -> Folder:
     """Read a folder tree, hidden entries aside, in sorted order; links are followed, loops not.
 
     Args:
         path: the folder.
         above: device and number of the folders that it lies in.
-        unread: takes a sentence for each folder that cannot be read, and names may be no text then;
-            None: that ends it.
+        lenient: takes what cannot be read, and names may be no text then; None: that ends it.
 
     Raises:
         DataError: it cannot be read.
@@ -85,13 +97,17 @@ def scan(
         status = path.stat()
         entries = sorted(os.scandir(path), key=lambda entry: entry.name)
     except OSError as error:
-        if unread is None:
-            raise DataError(f"{path}: this folder cannot be read: {error.strerror}") from error
-        unread.append(f"{path}: this folder cannot be read: {error.strerror}")
+        problem = f"{path}: this folder cannot be read: {error.strerror}"
+        if lenient is None:
+            raise DataError(problem) from error
+        lenient.unread.append(problem)
         return found
     here = (status.st_dev, status.st_ino)
-    if here in above:
+    if here in (lenient.seen if lenient else above):
         return found
+    if lenient:
+        lenient.seen.add(here)
+        entries.sort(key=lambda entry: entry.is_symlink())  # known by its own name, if it has one
     for entry in entries:
         name = entry.name
         try:
@@ -103,10 +119,10 @@ def scan(
         elif is_folder and is_foreign(name):
             found.foreign.append(name)
         elif is_folder:
-            below = scan(path / name, above=(*above, here), unread=unread)
+            below = scan(path / name, above=(*above, here), lenient=lenient)
             found.folders.append(below)
         elif os.path.splitext(name)[1].lower() in VIDEO_SUFFIXES:
-            found.videos.append(printable(name, path) if unread is None else name)
+            found.videos.append(name if lenient else printable(name, path))
         elif UCF_LIST.fullmatch(name) or HMDB_LIST.fullmatch(name):
             found.lists.append(path / name)
         else:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from twostream.datasets.folder_tree import Folder, printable, scan
+from twostream.datasets.folder_tree import Folder, Lenient, printable, scan
 from twostream.frame_names import FEWEST, count_frames, is_flow
 from twostream.types import VIDEO_SUFFIXES
 
@@ -16,13 +16,13 @@ _RATE = (
 )
 
 
-def with_frame_folders(tree: Folder) -> tuple[Folder, tuple[str, ...]]:
+def with_frame_folders(tree: Folder, *, any_name: bool = False) -> tuple[Folder, tuple[str, ...]]:
     """Count the folders of frames in a tree among its videos.
 
     A folder is one if it holds two numbered images or more (``frame_names``) and no video. Left out
     are folders of flow, and those that hold numbered images themselves and in folders below. In a
     tree that has video files none is taken: what lies there may be their frames, or small pictures
-    of them; a list names the ones that are meant.
+    of them; a list names the ones that are meant. With ``any_name`` names may be no text.
 
     Returns:
         The tree, and what a user should know.
@@ -41,7 +41,8 @@ def with_frame_folders(tree: Folder) -> tuple[Folder, tuple[str, ...]]:
             inner = judged(below)
             if is_frames(inner):
                 taken.append(inner.path)
-                videos.append(printable(inner.path.name, folder.path))
+                name = inner.path.name
+                videos.append(name if any_name else printable(name, folder.path))
             else:
                 folders.append(inner)
         if folder.frames >= FEWEST and len(taken) > before:
@@ -87,9 +88,10 @@ def videos_below(root: Path) -> tuple[list[Path], list[str]]:
         Paths, sorted; and a sentence for each kind of thing that may have been meant: folders that
         cannot be read, folders of frames beside video files (see ``with_frame_folders``).
     """
-    unread: list[str] = []
-    tree, notes = with_frame_folders(scan(root, unread=unread))
-    return sorted(tree.paths()), unread + [note for note in notes if not note.endswith(_RATE)]
+    lenient = Lenient()
+    tree, notes = with_frame_folders(scan(root, lenient=lenient), any_name=True)
+    left_out = [note for note in notes if not note.endswith(_RATE)]
+    return sorted(tree.paths()), lenient.unread + left_out
 
 
 def count_notes(told: Sequence[tuple[str, Path, int]]) -> list[str]:

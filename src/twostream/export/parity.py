@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import cv2
@@ -73,8 +74,8 @@ def both_scores(model: StreamModel, stream: OnnxStream, *, seed: int = 0) -> Com
     """
     found, wanted = [], []
     sizes: set[tuple[int, int]] = set()
-    for drawn, strength in _cases(model.spec, np.random.default_rng(seed)):
-        inputs, scores = _scored(model, drawn, strength)
+    cases = _cases(model.spec, np.random.default_rng(seed))
+    for inputs, scores in chain.from_iterable(_scored(model, *case) for case in cases):
         found.append(stream.run(inputs))
         wanted.append(scores)
         first = next(iter(inputs.values()))
@@ -165,8 +166,8 @@ def _certain(scores: NDArray[np.float32]) -> NDArray[np.bool_]:
 
 def _scored(
     model: StreamModel, drawn: NDArray[Any], strength: float
-) -> tuple[Inputs, NDArray[np.float32]]:
-    """Return inputs whose scores tell something, if weaker ones must do for that; and the scores.
+) -> Iterator[tuple[Inputs, NDArray[np.float32]]]:
+    """Yield inputs and torch's scores, weaker ones too until the scores tell something.
 
     Args:
         model: torch's.
@@ -176,9 +177,9 @@ def _scored(
     for share in WEAKER:
         inputs = _inputs(model.spec, drawn, share * strength)
         scores = torch_scores(model, inputs)
+        yield inputs, scores
         if _certain(scores).mean() <= 0.5 or len(model.spec.classes) == 1:
-            break
-    return inputs, scores
+            return
 
 
 def _inputs(spec: ModelSpec, drawn: NDArray[Any], strength: float) -> Inputs:

@@ -57,8 +57,9 @@ class RunContents:
 
     @property
     def fusion(self) -> str | None:
-        """The fusion that per-class bars and hard clips are drawn for."""
-        return next((name for name in FUSIONS if name in self.test), None)
+        """The fusion that bars and hard clips are drawn for: what predict answers with."""
+        answers = FUSED if self.learnt else "average"
+        return next((name for name in (answers, *FUSIONS) if name in self.test), None)
 
     @property
     def reference(self) -> str:

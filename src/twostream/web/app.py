@@ -80,6 +80,7 @@ def open_app(
             if reloading is not None:
                 networks.on_changed = reloading.ask
             if before is not None:
+                before.networks.on_changed = lambda: None  # it is loaded anew
                 after.decoders.start()
                 before.retire(after)
 

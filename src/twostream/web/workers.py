@@ -47,8 +47,8 @@ class Workers:
         gently: begin one after the other, beside others that work.
 
     Attributes:
-        on_changed: called where the run is another one than they loaded, and one of them is to be
-            replaced: it would answer otherwise than the others.
+        on_changed: called, once, where the run is another one than they loaded and one of them is
+            to be replaced: it would answer otherwise than the others. From then on none is.
 
     Raises:
         TwoStreamError: the run cannot be loaded, or changed while it was.
@@ -62,6 +62,7 @@ class Workers:
         self._closed = threading.Event()
         self.lost = 0
         self.on_changed: Callable[[], None] = lambda: None
+        self._outdated = False  # the run is another one by now
         begun: list[Worker] = []
         try:
             for _ in range(count):
@@ -128,6 +129,8 @@ class Workers:
         with self._changed:
             while (worker := next((each for each in self._idle if each.alive), None)) is None:
                 deadline.check()
+                if self._outdated and not self._busy:
+                    raise RefusedError("the run was replaced meanwhile: send it again", 503)
                 self._changed.wait(LOOK_SECONDS)
             self._idle.remove(worker)
             self._busy.add(worker)
@@ -158,7 +161,8 @@ class Workers:
                 self.lost += len(dead)
             for worker in dead:
                 worker.end()
-                logger.warning("a worker ended: another one is begun")
+                logger.warning("a worker ended")
+            missing = 0 if self._outdated else missing
             seconds = LOOK_SECONDS if self._add(missing) else AGAIN_SECONDS
 
     def _add(self, missing: int) -> bool:
@@ -169,6 +173,7 @@ class Workers:
                 worker = self._begin()
                 if worker.load() != self.served:
                     worker.end()
+                    self._outdated = True
                     logger.error("%s has changed since it was loaded: it is loaded anew", self._run)
                     self.on_changed()
                     return False
