@@ -238,7 +238,7 @@ def test_a_check_that_says_little_is_told(said: list[str]) -> None:
     found = check_parity(compared(model))
     assert found.telling == 0 and found.largest_difference <= TOLERANCE
     (text,) = [text for text in said if "says little" in text]
-    assert text.startswith("temporal: torch gives each of the 18 stacks to one class with more")
+    assert text.startswith("temporal: torch gives each of the 72 stacks to one class with more")
     said.clear()
     check_parity(compared(make_model(FLOW, classes=("a",))))  # its scores are always 1
     assert not said

@@ -209,8 +209,10 @@ def test_nets_of_one_stream_have_their_training_scores_in_the_same_order(
 ) -> None:
     files = {}
     for seed, name in enumerate("ab"):
-        for side, prefix in (("test", "v"), ("crossfit", "t")):
-            files[name, side] = tmp_path / name / f"temporal-{side}.npz"
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "asked.json").touch()  # a RUN, and scores of other data in it
+        for side, prefix, folder in (("test", "v", "scores-other"), ("crossfit", "t", "scores")):
+            files[name, side] = tmp_path / name / folder / f"temporal-{side}.npz"
             save_scores(files[name, side], stream("temporal", prefix=prefix, seed=seed))
     a, b = (str(files[name, "crossfit"]) for name in "ab")
     test = [str(files[name, "test"]) for name in "ab"]
