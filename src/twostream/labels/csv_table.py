@@ -22,7 +22,9 @@ from pathlib import Path
 from twostream.labels.gathered import Gathered
 from twostream.labels.holds import Holds
 from twostream.labels.label_text import (
+    FIELDS,
     as_cell,
+    fields_of,
     first_cells,
     named_rows,
     number,
@@ -58,7 +60,6 @@ HOLDS = Holds(
     splits=True,
 )
 NEEDED = ("path", "label", "start", "end")
-OF_BOUTS = ("subject", "annotator", "confidence", "comment")
 OF_RECORDINGS = ("group", "split", "seconds", "fps")
 POINT, NOTHING = "point event", "no bout"
 SEGMENTS = ("video", "start_seconds", "end_seconds", "label", "score")
@@ -88,7 +89,7 @@ def read(path: Path, *, fps: float | None = None) -> Labels:
         )
     found = Gathered(path)
     classes, points = list[str](), list[str]()
-    columns = (*NEEDED, *OF_BOUTS, *OF_RECORDINGS)
+    columns = (*NEEDED, *FIELDS, *OF_RECORDINGS)
     for where, row in named_rows(path, text_, delimiter, names, columns):
         if not row["path"] and row["label"] and not row["start"] and not row["end"]:
             classes.append(row["label"])
@@ -100,7 +101,7 @@ def read(path: Path, *, fps: float | None = None) -> Labels:
         # of a time line too "other" is time without a label
         if not segments or row["label"] not in ("", OTHER):
             _take(path, where, row, found)
-    unlisted = [name for name in names if name and name not in (*NEEDED, *OF_BOUTS, *OF_RECORDINGS)]
+    unlisted = [name for name in names if name and name not in columns]
     notes = [f"{path}: the columns {', '.join(unlisted)} are not used"] if unlisted else []
     return found.labels(classes, points, notes)
 
@@ -161,7 +162,7 @@ def text(labels: Labels, suffix: str = ".csv") -> str:
     if labels.classes != used_classes(labels.recordings) or labels.points - _used(labels):
         rows = ethogram_rows(labels.classes, labels.points) + rows
         used |= {"comment"} if labels.points else set()
-    columns = [*NEEDED, *(name for name in (*OF_BOUTS, *OF_RECORDINGS) if name in used)]
+    columns = [*NEEDED, *(name for name in (*FIELDS, *OF_RECORDINGS) if name in used)]
     cells = [[row.get(name, "") for name in columns] for row in rows]
     return table_text([columns, *cells], "\t" if suffix == ".tsv" else ",")
 
@@ -195,12 +196,6 @@ def recording_rows(recording: Recording) -> list[dict[str, str]]:
 
 
 def _bout(bout: Bout) -> dict[str, str]:
-    return {
-        "label": as_cell(bout.label),
-        "start": plain(bout.start_seconds),
-        "end": plain(bout.end_seconds),
-        "subject": as_cell(bout.subject),
-        "annotator": as_cell(bout.annotator),
-        "confidence": "" if bout.confidence is None else plain(bout.confidence),
-        "comment": as_cell(bout.comment),
-    }
+    times = {"start": plain(bout.start_seconds), "end": plain(bout.end_seconds)}
+    fields = {name: as_cell(said) for name, said in fields_of(bout).items()}
+    return {"label": as_cell(bout.label)} | times | fields

@@ -18,9 +18,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from xml.etree.ElementTree import Element
 
-from twostream.labels.cvat_document import CVAT_HOLDS, FIELDS, document
+from twostream.labels.cvat_document import CVAT_HOLDS, document
 from twostream.labels.gathered import Gathered
-from twostream.labels.label_text import number, read_xml
+from twostream.labels.label_text import FIELDS, number, read_xml
 from twostream.labels.recordings import Labels, one_line
 from twostream.labels.video_facts import find_video, length_of, rate_of
 from twostream.types import DataError

@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
 from twostream.labels.holds import Holds, kept_recording
-from twostream.labels.label_text import plain
+from twostream.labels.label_text import FIELDS, fields_of, plain
 from twostream.labels.recordings import Bout, Labels, Recording
 
 CVAT_HOLDS = Holds(
@@ -27,7 +27,6 @@ CVAT_HOLDS = Holds(
     length=True,
     fps=True,
 )
-FIELDS = ("subject", "annotator", "confidence", "comment")
 _BOX = {"xtl": "0.00", "ytl": "0.00", "xbr": "64.00", "ybr": "64.00", "z_order": "0"}
 _DATE = "2000-01-01 00:00:00+00:00"  # when it was labelled is not known
 
@@ -41,7 +40,7 @@ def document(labels: Labels, suffix: str = ".xml") -> str:
     root = Element("annotations")
     SubElement(root, "version").text = "1.1"
     meta = SubElement(root, "meta")
-    used = [name for name in FIELDS if any(_said(bout)[name] for bout in kept.bouts)]
+    used = [name for name in FIELDS if any(fields_of(bout)[name] for bout in kept.bouts)]
     _task(meta, kept, count, labels.classes, used)
     SubElement(meta, "dumped").text = _DATE
     for number, bout in enumerate(kept.bouts):
@@ -94,15 +93,9 @@ def _track(root: Element, number: int, bout: Bout, fps: float, count: int | None
     for frame, outside in frames:
         state = {"frame": str(frame), "keyframe": "1", "outside": outside, "occluded": "0"}
         box = SubElement(track, "box", state | _BOX)
-        for name, value in _said(bout).items():
+        for name, value in fields_of(bout).items():
             if value:
                 SubElement(box, "attribute", {"name": name}).text = value
-
-
-def _said(bout: Bout) -> dict[str, str]:
-    sure = "" if bout.confidence is None else plain(bout.confidence)
-    values = (bout.subject, bout.annotator, sure, bout.comment)
-    return dict(zip(FIELDS, values, strict=True))
 
 
 def _writable(text: str) -> str:

@@ -13,7 +13,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from twostream.labels.frame_table import BACKGROUND, runs, shown_frames
+from twostream.labels.frame_table import BACKGROUND, refuse_names_of_none, runs, shown_frames
 from twostream.labels.holds import Holds, kept_recording
 from twostream.labels.label_text import a_list, a_text, an_object, read_json
 from twostream.labels.recordings import Bout, Labels, Recording, one_line
@@ -125,20 +125,12 @@ def text(labels: Labels, suffix: str = ".json") -> str:
     Raises:
         DataError: a class is called "other" or "background", which is none.
     """
-    if clash := [name for name in labels.classes if name.lower() in _NONE]:
-        raise DataError(
-            f"a class is called {clash[0]}, which in {HOLDS.title} means that there is none: give "
-            "it another name"
-        )
+    refuse_names_of_none(labels, _NONE, HOLDS.title)
     names = [OTHER, *labels.classes]
     rows: dict[str, list[list[int]]] = {}
     for recording in labels.recordings:
-        kept = kept_recording(recording, HOLDS)
-        assert kept.fps is not None and kept.seconds is not None
-        count = round(kept.seconds * kept.fps)
-        shown = list(shown_frames(kept, labels.classes, count).values())
-        mine = [list(frame) for frame in zip(*shown, strict=True)] if shown else [[]] * count
-        rows[recording.video] = [[int(not any(frame)), *frame] for frame in mine]
+        frames = shown_frames(kept_recording(recording, HOLDS), labels.classes)
+        rows[recording.video] = [[int(not any(frame)), *frame] for frame in frames]
     overlap = any(sum(frame) > 1 for frames in rows.values() for frame in frames)
     sides = {
         side: [r.video for r in labels.recordings if r.split == (side if side in _SIDES else "")]

@@ -149,15 +149,25 @@ def runs(flags: Sequence[bool]) -> list[tuple[int, int]]:
     return found
 
 
-def shown_frames(recording: Recording, classes: Sequence[str], count: int) -> dict[str, list[int]]:
-    """Return class -> 1 for each of ``count`` frames that shows it, else 0."""
-    assert recording.fps is not None
-    columns = {name: [0] * count for name in classes}
+def shown_frames(recording: Recording, classes: Sequence[str]) -> list[list[int]]:
+    """Return for each frame of a recording 1 or 0 for each class: whether it shows that."""
+    assert recording.fps is not None and recording.seconds is not None
+    frames = [[0] * len(classes) for _ in range(round(recording.seconds * recording.fps))]
     for bout in recording.bouts:
         times = (bout.start_seconds, bout.end_seconds)
         first, after = (round(seconds * recording.fps) for seconds in times)
-        columns[bout.label][first:after] = [1] * (after - first)
-    return columns
+        for frame in frames[first:after]:
+            frame[classes.index(bout.label)] = 1
+    return frames
+
+
+def refuse_names_of_none(labels: Labels, names: Sequence[str], where: str) -> None:
+    """Raise a DataError where a class is called as a format calls frames without any."""
+    if clash := [name for name in labels.classes if name.lower() in names]:
+        raise DataError(
+            f"a class is called {clash[0]}, which in {where} means that there is none: give it "
+            "another name"
+        )
 
 
 def _video_beside(path: Path) -> Path | None:
@@ -176,23 +186,17 @@ def text(labels: Labels, suffix: str = ".csv") -> str:
     Raises:
         DataError: a class is called "background", which is the column of none.
     """
-    if clash := [name for name in labels.classes if name.lower() == BACKGROUND]:
-        raise DataError(
-            f"a class is called {clash[0]}, which in a {HOLDS.title} means that there is none: "
-            "give it another name"
-        )
+    refuse_names_of_none(labels, [BACKGROUND], f"a {HOLDS.title}")
     (recording,) = labels.recordings
     kept = kept_recording(recording, HOLDS)
-    assert kept.fps is not None and kept.seconds is not None
-    count = round(kept.seconds * kept.fps)
-    columns = shown_frames(kept, labels.classes, count)
-    watched = [kept.watched is None] * count
+    assert kept.fps is not None
+    frames = shown_frames(kept, labels.classes)
+    watched = [kept.watched is None] * len(frames)
     for start, end in kept.watched or ():
         first, after = round(start * kept.fps), round(end * kept.fps)
         watched[first:after] = [True] * (after - first)
     rows: list[list[object]] = [["", BACKGROUND, *map(as_cell, labels.classes)]]
-    for frame in range(count):
-        values = [column[frame] for column in columns.values()]
+    for frame, values in enumerate(frames):
         if watched[frame]:
             rows.append([frame, int(not any(values)), *values])
         else:

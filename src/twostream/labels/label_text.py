@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+from twostream.labels.recordings import Bout
 from twostream.schema import parse_json, shown
 from twostream.types import DataError
 
@@ -26,6 +27,7 @@ _FORMULA = re.compile(r"'*[=+\-@\t\r\n]")
 SEPARATOR_LINE = re.compile(r'\s*"?sep=(.)"?[,;\s]*', re.IGNORECASE)  # Excel's
 _FIRST_OBJECT = re.compile(r"\s*\[\s*\{")
 _GZIP = b"\x1f\x8b"  # what its files begin with
+FIELDS = ("subject", "annotator", "confidence", "comment")  # of bouts, beside time and label
 
 
 def read_text(path: Path) -> str:
@@ -303,6 +305,16 @@ def plain(value: float) -> str:
     """
     text = f"{Decimal(repr(float(value))):f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def fields_of(bout: Bout) -> dict[str, str]:
+    """Return what a bout says beside its time and label, by ``FIELDS``; "" for nothing.
+
+    >>> fields_of(Bout(0, 1, "walk", subject="Ann", confidence=0.5))
+    {'subject': 'Ann', 'annotator': '', 'confidence': '0.5', 'comment': ''}
+    """
+    sure = "" if bout.confidence is None else plain(bout.confidence)
+    return dict(zip(FIELDS, (bout.subject, bout.annotator, sure, bout.comment), strict=True))
 
 
 def with_confidence(comment: str, confidence: float | None) -> str:

@@ -15,8 +15,16 @@ from typing import Any
 
 from twostream.labels.gathered import Gathered
 from twostream.labels.holds import Holds
-from twostream.labels.label_text import a_list, a_number, a_text, an_object, plain, read_json
-from twostream.labels.recordings import Bout, Labels, one_line
+from twostream.labels.label_text import (
+    FIELDS,
+    a_list,
+    a_number,
+    a_text,
+    an_object,
+    fields_of,
+    read_json,
+)
+from twostream.labels.recordings import Labels, one_line
 from twostream.types import DataError
 
 HOLDS = Holds(
@@ -34,7 +42,6 @@ _PARTS = ("project", "attribute", "file", "view", "metadata")
 _MARKS = ('"data_format_version"', '"loc_prefix"', '"fid_list"', '"anchor_id"', '"vid_list"')
 _OLD_MARKS = ('"_via_settings"', '"_via_img_metadata"', '"_via_attributes"')
 _OF_SEGMENTS = ("FILE1_Z2_XY0", "FILE1_Z1_XY0")  # attributes of times without a region
-_FIELDS = ("subject", "annotator", "confidence", "comment")
 _LABELS = ("label", "activity", "action", "behavior", "behaviour", "class", "event")
 _POINTS = "point_events"  # our own: options of the label that have no duration
 _TEXT, _CHECKBOX, _SELECT = 1, 2, 4  # kinds of attributes
@@ -145,7 +152,7 @@ def _attributes(path: Path, project: dict[str, Any]) -> dict[str, _Attribute]:
 
 def _label(path: Path, attributes: Mapping[str, _Attribute]) -> tuple[str | None, list[str]]:
     """Return the id of the attribute that is the label, and a note where others may be, too."""
-    free = [each for each in attributes if attributes[each].name.lower() not in _FIELDS]
+    free = [each for each in attributes if attributes[each].name.lower() not in FIELDS]
     if not free:
         return None, []
     called = [each for each in free if attributes[each].name.lower() in _LABELS]
@@ -188,7 +195,7 @@ def _take(
     more = [
         f"{each.name}: {', '.join(said[key])}"
         for key, each in attributes.items()
-        if said[key] and key != label and each.name.lower() not in _FIELDS
+        if said[key] and key != label and each.name.lower() not in FIELDS
     ]
     for name in (said[label] if label is not None else []) or [""]:
         found.bout(
@@ -214,7 +221,7 @@ def text(labels: Labels, suffix: str = ".json") -> str:
     if points:
         attributes["1"][_POINTS] = points
     bouts = [bout for recording in labels.recordings for bout in recording.bouts]
-    used = [name for name in _FIELDS if any(_said(bout)[name] for bout in bouts)]
+    used = [name for name in FIELDS if any(fields_of(bout)[name] for bout in bouts)]
     keys = {name: str(i) for i, name in enumerate(used, start=2)}
     attributes |= {key: _attribute(name, _TEXT, {}) for name, key in keys.items()}
     files, views, metadata = {}, {}, {}
@@ -223,7 +230,7 @@ def text(labels: Labels, suffix: str = ".json") -> str:
         files[view] = _file(view, recording.video)
         views[view] = {"fid_list": [view]}
         for i, bout in enumerate(recording.bouts, start=1):
-            values = {keys[name]: _said(bout)[name] for name in used if _said(bout)[name]}
+            values = {keys[name]: said for name, said in fields_of(bout).items() if said}
             metadata[f"{view}_{i:08d}"] = {
                 "vid": view,
                 "flg": 0,
@@ -250,16 +257,6 @@ def text(labels: Labels, suffix: str = ".json") -> str:
         "view": views,
     }
     return json.dumps(project, ensure_ascii=False) + "\n"
-
-
-def _said(bout: Bout) -> dict[str, str]:
-    sure = "" if bout.confidence is None else plain(bout.confidence)
-    return {
-        "subject": bout.subject,
-        "annotator": bout.annotator,
-        "confidence": sure,
-        "comment": bout.comment,
-    }
 
 
 def _about(views: Sequence[str]) -> dict[str, Any]:
