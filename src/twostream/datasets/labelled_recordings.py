@@ -22,8 +22,8 @@ from twostream.datasets.lists import Missing, name_of
 from twostream.datasets.time_spans import length, within, without
 from twostream.datasets.video_folders import given_by_side
 from twostream.foreign import is_foreign
-from twostream.labels import FORMATS, Labels, Recording, read_labels
-from twostream.labels.label_text import text_start
+from twostream.labels import Labels, Recording, read_labels
+from twostream.labels.formats import is_label_file
 from twostream.labels.recordings import OTHER, Span, joined
 from twostream.labels.stretch_ids import span_id
 from twostream.types import VIDEO_SUFFIXES, DataError, LabeledVideo
@@ -45,7 +45,7 @@ def labels_in(place: Path) -> Labels | None:
             in folders of their own, which would be classes.
     """
     if not place.is_dir():
-        return read_labels(place) if _recognised(place) else None
+        return read_labels(place) if is_label_file(place) else None
     try:
         here = [each for each in place.iterdir() if not is_foreign(each.name)]
     except OSError:
@@ -55,15 +55,7 @@ def labels_in(place: Path) -> Labels | None:
     folders = [each for each in here if each.is_dir()]
     if len(others) == len(files) or any(_holds_video(folder) for folder in folders):
         return None
-    return read_labels(place) if any(map(_recognised, others)) else None
-
-
-def _recognised(file: Path) -> bool:
-    try:
-        start = text_start(file)
-    except DataError:
-        return False
-    return any(each.recognised(file, start) for each in FORMATS.values())
+    return read_labels(place) if any(map(is_label_file, others)) else None
 
 
 def _holds_video(folder: Path) -> bool:

@@ -5,8 +5,6 @@ Several official splits stand in columns `split1`, `split2`, ... instead of `spl
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 import re
 from collections.abc import Mapping, Sequence, Set
@@ -22,6 +20,8 @@ from twostream.datasets.listed_files import ListedFiles, cut, missing_in_words
 from twostream.datasets.official_lists import group_of
 from twostream.datasets.side_folders import SIDES
 from twostream.datasets.video_folders import given_by_side
+from twostream.labels.label_text import read_rows
+from twostream.labels.recordings import in_order
 from twostream.types import VIDEO_SUFFIXES, DataError, LabeledVideo
 
 Missing = Literal["refuse", "leave out", "keep"]
@@ -73,7 +73,7 @@ def read_list(file: Path, *, missing: Missing = "refuse") -> Dataset:
     if not rows:
         raise DataError(f"{file} lists no video: expected a line for each")
     rows, notes = _without_missing(file, rows, missing)
-    classes = _sorted_classes({row.label for row in rows})
+    classes = in_order({row.label for row in rows})  # 0, 1, ..., 10, or from 1 on
     number = {name: label for label, name in enumerate(classes)}
     lines: dict[str, int] = {}
     videos = []
@@ -138,44 +138,31 @@ def _given_splits(
 
 
 def _csv_rows(file: Path, text: str, columns: Columns, files: ListedFiles) -> list[_Row]:
-    lines = io.StringIO(text, newline="")
-    for _ in range(columns.header_line):
-        lines.readline()
-    reader = csv.reader(lines, delimiter=columns.delimiter, skipinitialspace=True)
     rows: list[_Row] = []
     odd: dict[int, str] = {}  # number of a split -> the first word in it that is no side
     known: set[int] = set()  # those with words that are
-    line = columns.header_line
-    try:
-        for cells in reader:
-            line = columns.header_line + reader.line_num
-            if not any(cell.strip() for cell in cells):
-                continue
-            row = dict(zip(columns.names, (cell.strip() for cell in cells), strict=False))
-            where = f"{file}, line {line}"
-            for needed in (columns.path, columns.label):
-                if not row.get(needed):
-                    raise DataError(f"{where}: the column {needed} is empty")
-            if len(cells) > len(columns.names):
-                raise DataError(
-                    f"{where}: {len(cells)} columns, but the header has {len(columns.names)}: "
-                    "put names with the separator in them in quotes"
-                )
-            marks = {number: row.get(column) or "" for number, column in columns.splits.items()}
-            sides = {number: SIDES.get(value.lower(), "") for number, value in marks.items()}
-            for number, value in marks.items():
-                if sides[number]:
-                    known.add(number)
-                elif value:
-                    odd.setdefault(
-                        number, f"{where}: {columns.splits[number]} {_MARKS}, got {value}"
-                    )
-            group, name = row.get("group") or None, row[columns.path]
-            found = files.find(name)
-            video = found[1] if found else None
-            rows.append(_Row(line, name, row[columns.label], video, None, group, sides))
-    except csv.Error as error:
-        raise DataError(f"{file}, line {line}: not readable as CSV: {error}") from error
+    for line, cells in read_rows(file, text, columns.delimiter, below=columns.header_line):
+        row = dict(zip(columns.names, cells, strict=False))
+        where = f"{file}, line {line}"
+        for needed in (columns.path, columns.label):
+            if not row.get(needed):
+                raise DataError(f"{where}: the column {needed} is empty")
+        if len(cells) > len(columns.names):
+            raise DataError(
+                f"{where}: {len(cells)} columns, but the header has {len(columns.names)}: "
+                "put names with the separator in them in quotes"
+            )
+        marks = {number: row.get(column) or "" for number, column in columns.splits.items()}
+        sides = {number: SIDES.get(value.lower(), "") for number, value in marks.items()}
+        for number, value in marks.items():
+            if sides[number]:
+                known.add(number)
+            elif value:
+                odd.setdefault(number, f"{where}: {columns.splits[number]} {_MARKS}, got {value}")
+        group, name = row.get("group") or None, row[columns.path]
+        found = files.find(name)
+        video = found[1] if found else None
+        rows.append(_Row(line, name, row[columns.label], video, None, group, sides))
     for number, said in odd.items():
         wrong = OddMarkError if number in known else DataError
         raise wrong(f"{said}: mend it, leave it empty, or call the column otherwise")
@@ -288,9 +275,3 @@ def video_id_of(folder: Path, path: Path) -> str:
     if os.path.commonpath([folder, path]) == path.anchor:
         return path.relative_to(path.anchor).as_posix()
     return Path(os.path.relpath(path, folder).replace("..", "up")).as_posix()
-
-
-def _sorted_classes(labels: set[str]) -> tuple[str, ...]:
-    """Sort class names, numbers by value: 0, 1, ..., 10 whether counting starts at 0 or 1."""
-    numbers = all(label.isdecimal() for label in labels)
-    return tuple(sorted(labels, key=lambda label: (int(label) if numbers else 0, label)))

@@ -18,7 +18,7 @@ from twostream.labels.boris_table import (
 )
 from twostream.labels.gathered import Gathered
 from twostream.labels.label_text import as_cell, plain, seconds, with_confidence
-from twostream.labels.recordings import Bout, Labels, Recording
+from twostream.labels.recordings import Bout, Labels
 
 HOLDS = holds("BORIS aggregated events", (".tsv", ".csv"), overlaps=True)
 NEEDED = ("start (s)", "behavior", "stop (s)")
@@ -67,9 +67,7 @@ def text(labels: Labels, suffix: str = ".tsv") -> str:
     return table(labels, HOLDS, COLUMNS, _rows, suffix)
 
 
-def _rows(
-    recording: Recording, bouts: Sequence[Bout], points: frozenset[str]
-) -> list[dict[str, str]]:
+def _rows(bouts: Sequence[Bout], points: frozenset[str]) -> list[dict[str, str]]:
     return [
         {
             "Subject": as_cell(bout.subject),

@@ -14,10 +14,13 @@ from pathlib import Path
 from typing import Literal
 
 from twostream.labels.gathered import Gathered
+from twostream.labels.holds import Holds, file_stems, kept_recording
 from twostream.labels.label_text import from_comment
+from twostream.labels.recordings import Bout, Labels, Recording
 from twostream.types import DataError
 
 Kind = Literal["point", "start", "stop", "state"]  # state: start or stop, in turn
+NOBODY = "No focal subject"
 ANNOTATOR = "annotator"  # an independent variable's name, where we write one
 ANNOTATORS = (ANNOTATOR, "observer", "coder", "rater")  # and what others call it
 
@@ -209,14 +212,18 @@ def unused_name(name: str, taken: Container[str]) -> str:
     return unique
 
 
-def observation_names(stems: Sequence[str], annotators: Sequence[Sequence[str]]) -> list[list[str]]:
-    """Return an id for each annotator of each recording, all of them different."""
-    found, taken = [], set[str]()
-    for stem, names in zip(stems, annotators, strict=True):
-        mine = []
-        for name in names:
-            unique = unused_name(f"{stem} {name}".strip(), taken)
-            taken.add(unique)
-            mine.append(unique)
-        found.append(mine)
+def observations_of(
+    labels: Labels, holds: Holds
+) -> dict[str, tuple[Recording, str, tuple[Bout, ...]]]:
+    """Return what is written of labels: id -> recording, annotator and bouts of an observation.
+
+    There is one for each annotator of a recording, and of a recording without a bout.
+    """
+    found: dict[str, tuple[Recording, str, tuple[Bout, ...]]] = {}
+    for stem, recording in zip(file_stems(labels), labels.recordings, strict=True):
+        kept = kept_recording(recording, holds)
+        for annotator in sorted({bout.annotator for bout in kept.bouts} or {""}):
+            name = unused_name(f"{stem} {annotator}".strip(), found)
+            bouts = tuple(bout for bout in kept.bouts if bout.annotator == annotator)
+            found[name] = kept, annotator, bouts
     return found

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +17,16 @@ from twostream.labels.boris_merge import Observed, can_merge, merged, same_pairs
 from twostream.labels.boris_observation import (
     ANNOTATOR,
     ANNOTATORS,
+    NOBODY,
     Event,
     Kind,
     Observation,
     named_annotators,
-    observation_names,
+    observations_of,
     take_events,
 )
 from twostream.labels.gathered import Gathered
-from twostream.labels.holds import Holds, file_stems, kept, kept_recording
+from twostream.labels.holds import Holds, kept
 from twostream.labels.label_text import (
     a_list,
     a_number,
@@ -52,7 +54,6 @@ HOLDS = Holds(
     length=True,
     fps=True,
 )
-NOBODY = "No focal subject"
 _DATE = "2000-01-01T00:00:00"  # of an observation: the day that it was made is not known
 
 
@@ -264,18 +265,14 @@ def _packed(project: dict[str, Any], suffix: str) -> str | bytes:
 
 
 def _project(labels: Labels) -> dict[str, Any]:
-    recordings = [kept_recording(recording, HOLDS) for recording in labels.recordings]
-    annotators = [sorted({bout.annotator for bout in each.bouts} or {""}) for each in recordings]
-    who = any(names != [""] for names in annotators)
+    observed = observations_of(labels, HOLDS)
+    who = any(annotator for _, annotator, _ in observed.values())
     observations = {}
-    all_names = observation_names(file_stems(labels), annotators)
-    for recording, names, ids in zip(recordings, annotators, all_names, strict=True):
-        for annotator, name in zip(names, ids, strict=True):
-            bouts = [bout for bout in recording.bouts if bout.annotator == annotator]
-            observations[name] = _observation(recording, bouts, labels.points)
-            if who:
-                observations[name]["independent_variables"] = {ANNOTATOR: annotator}
-    subjects = sorted({bout.subject for each in recordings for bout in each.bouts} - {""})
+    for name, (recording, annotator, bouts) in observed.items():
+        observations[name] = _observation(recording, bouts, labels.points)
+        if who:
+            observations[name]["independent_variables"] = {ANNOTATOR: annotator}
+    subjects = sorted({bout.subject for *_, bouts in observed.values() for bout in bouts} - {""})
     return {
         "time_format": "hh:mm:ss",
         "project_date": _DATE,
@@ -316,7 +313,9 @@ def _behaviour(name: str, is_point: bool) -> dict[str, Any]:
     }
 
 
-def _observation(recording: Recording, bouts: list[Bout], points: frozenset[str]) -> dict[str, Any]:
+def _observation(
+    recording: Recording, bouts: Iterable[Bout], points: frozenset[str]
+) -> dict[str, Any]:
     events: list[list[Any]] = []
     for bout in bouts:
         comment = with_confidence(bout.comment, bout.confidence)

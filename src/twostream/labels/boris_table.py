@@ -14,12 +14,13 @@ from pathlib import Path
 from twostream.labels.boris_observation import (
     ANNOTATOR,
     ANNOTATORS,
+    NOBODY,
     Observation,
     named_annotators,
-    observation_names,
+    observations_of,
 )
 from twostream.labels.gathered import Gathered
-from twostream.labels.holds import Holds, file_stems, kept_recording
+from twostream.labels.holds import Holds
 from twostream.labels.label_text import (
     as_cell,
     first_cells,
@@ -30,11 +31,10 @@ from twostream.labels.label_text import (
     read_text,
     table_text,
 )
-from twostream.labels.recordings import Bout, Labels, Recording
+from twostream.labels.recordings import Bout, Labels
 from twostream.types import DataError
 
 MOST_LINES_BEFORE = 100  # the header
-SUBJECT_OF_NOBODY = "No focal subject"
 _NOTHING = ("NA", "Not found", "None")
 _TEXTS = ("behavior", "subject", "comment", "comment start", "comment stop", *ANNOTATORS)
 _VIDEO = ("media file name", "media file path", "media file")
@@ -88,12 +88,12 @@ def header_line(start: str, needed: Sequence[str]) -> tuple[int, str, list[str]]
         start: of the file, or all of it.
         needed: columns that it must have, in lower case.
     """
-    for number_, line in enumerate(start.split("\n", MOST_LINES_BEFORE)[:MOST_LINES_BEFORE]):
+    for before, line in enumerate(start.split("\n", MOST_LINES_BEFORE)[:MOST_LINES_BEFORE]):
         if needed[0] in line.lower():
             delimiter, cells = first_cells(line)
             cells = [cell.lower() for cell in cells]
             if set(needed) <= set(cells):
-                return number_, delimiter, cells
+                return before, delimiter, cells
     return None
 
 
@@ -109,14 +109,13 @@ def read_table(path: Path, needed: Sequence[str]) -> Table:
         first, _, rest = line.partition(delimiter)
         said = facts[first.strip().lower()] = rest.strip().strip(delimiter)
         videos += [said] if first.strip().lower() == "player #1" else []
-    body = text.split("\n", before + 1)[-1] if "\n" in text else ""
     rows = []
-    for line_number, cells in read_rows(path, body, delimiter):
+    for line, cells in read_rows(path, text, delimiter, below=before + 1):
         row = dict.fromkeys(names, "") | {
             column: "" if cell in _NOTHING and column not in _TEXTS else from_cell(cell)
             for column, cell in zip(names, cells, strict=False)
         }
-        rows.append((before + 1 + line_number, row))
+        rows.append((line, row))
     return Table(path, tuple(rows), facts, tuple(videos))
 
 
@@ -216,14 +215,14 @@ def modifiers(row: Row) -> str:
 def subject(row: Row) -> str:
     """Return the subject of a row; "" where it has none."""
     name = row.get("subject", "")
-    return "" if name == SUBJECT_OF_NOBODY else name
+    return "" if name == NOBODY else name
 
 
 def table(
     labels: Labels,
     holds: Holds,
     columns: Sequence[str],
-    rows: Callable[[Recording, Sequence[Bout], frozenset[str]], list[dict[str, str]]],
+    rows: Callable[[Sequence[Bout], frozenset[str]], list[dict[str, str]]],
     suffix: str,
 ) -> str:
     """Return a table as BORIS 8 and 9 export it, all observations in one.
@@ -232,31 +231,27 @@ def table(
         labels: what is written.
         holds: what of it.
         columns: of the kind of table, after those of the observation.
-        rows: of one observation, without the columns of the observation.
+        rows: of the bouts of one observation, without its own columns.
         suffix: ".csv": commas, else tabs.
     """
-    recordings = [kept_recording(recording, holds) for recording in labels.recordings]
-    annotators = [sorted({bout.annotator for bout in each.bouts}) for each in recordings]
-    who = [ANNOTATOR] if any(set(names) - {""} for names in annotators) else []
+    observed = observations_of(labels, holds)
+    who = [ANNOTATOR] if any(annotator for _, annotator, _ in observed.values()) else []
     head = [*_OF_OBSERVATIONS, *who, *columns]
     cells: list[list[str]] = [head]
-    ids = observation_names(file_stems(labels), annotators)
-    for recording, people, names in zip(recordings, annotators, ids, strict=True):
-        for annotator, name in zip(people, names, strict=True):
-            bouts = [bout for bout in recording.bouts if bout.annotator == annotator]
-            facts = {
-                "Observation id": as_cell(name),
-                "Observation type": "Media file(s)",
-                "Source": _source(recording.video),
-                "Time offset (s)": "0.0",
-                "Media duration (s)": _plain(recording.seconds),
-                "FPS (frame/s)": _plain(recording.fps),
-                "Media file name": as_cell(recording.video),
-                ANNOTATOR: as_cell(annotator),
-            }
-            for row in rows(recording, bouts, labels.points):
-                row = facts | row
-                cells.append([row.get(column, "") for column in head])
+    for name, (recording, annotator, bouts) in observed.items():
+        facts = {
+            "Observation id": as_cell(name),
+            "Observation type": "Media file(s)",
+            "Source": _source(recording.video),
+            "Time offset (s)": "0.0",
+            "Media duration (s)": _plain(recording.seconds),
+            "FPS (frame/s)": _plain(recording.fps),
+            "Media file name": as_cell(recording.video),
+            ANNOTATOR: as_cell(annotator),
+        }
+        for row in rows(bouts, labels.points):
+            row = facts | row
+            cells.append([row.get(column, "") for column in head])
     return table_text(cells, "," if suffix == ".csv" else "\t")
 
 

@@ -23,7 +23,7 @@ from twostream.labels.boris_table import (
 )
 from twostream.labels.gathered import Gathered
 from twostream.labels.label_text import as_cell, plain, seconds, with_confidence
-from twostream.labels.recordings import Bout, Labels, Recording
+from twostream.labels.recordings import Bout, Labels
 
 HOLDS = holds("BORIS tabular events", (".tsv", ".csv"), overlaps=False)
 NEEDED = ("time", "behavior")
@@ -80,9 +80,7 @@ def text(labels: Labels, suffix: str = ".tsv") -> str:
     return table(labels, HOLDS, COLUMNS, _rows, suffix)
 
 
-def _rows(
-    recording: Recording, bouts: Sequence[Bout], points: frozenset[str]
-) -> list[dict[str, str]]:
+def _rows(bouts: Sequence[Bout], points: frozenset[str]) -> list[dict[str, str]]:
     found: list[tuple[float, dict[str, str]]] = []
     for bout in bouts:
         is_point = bout.label in points

@@ -140,11 +140,9 @@ def _read_folder(folder: Path, format: str | None, fps: float | None) -> Labels:
     for path in sorted(folder.iterdir(), key=lambda path: path.stem):
         if is_foreign(path.name) or path.suffix.lower() in VIDEO_SUFFIXES or path.is_dir():
             continue
-        if format is None:
-            start = text_start(path)
-            if not any(each.recognised(path, start) for each in FORMATS.values()):
-                notes.append(f"{path} is no label file that is known: it is passed over")
-                continue
+        if format is None and not _claims(path):
+            notes.append(f"{path} is no label file that is known: it is passed over")
+            continue
         labels = read_labels(path, format, fps=fps)
         named = [replace(r, video=r.video or path.stem) for r in labels.recordings]
         parts.append(replace(labels, recordings=tuple(named)))

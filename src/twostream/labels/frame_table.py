@@ -80,7 +80,7 @@ def read(path: Path, *, fps: float | None = None) -> Labels:
             f"{path} has a row for each frame, and how many a second has is not known: say it with "
             "--fps, or put the video beside it, under the same name"
         )
-    rows = _rows(path, read_rows(path, text_.partition("\n")[2], delimiter), first, len(classes))
+    rows = _rows(path, read_rows(path, text_, delimiter, below=1), first, len(classes))
     bouts = [
         Bout(start / fps, end / fps, name)
         for column, name in enumerate(classes)
@@ -117,7 +117,7 @@ def _rows(
         if len(values) != count or len(found) < count:
             wrong = next((c for c, v in zip(cells[first:], values, strict=True) if v is None), None)
             raise DataError(
-                f"{path}, line {line + 1}: expected {count} cells of 0, 1 or -1, got "
+                f"{path}, line {line}: expected {count} cells of 0, 1 or -1, got "
                 + (f"{len(values)}" if wrong is None else repr(wrong))
             )
         frame = number(cells[0]) if first else None
@@ -125,7 +125,7 @@ def _rows(
             numbered, following = frame is not None, 1.0 if frame == 1 else 0.0
         if numbered and frame != following:
             raise DataError(
-                f"{path}, line {line + 1}: expected frame {following:g}, got {cells[0]}: there "
+                f"{path}, line {line}: expected frame {following:g}, got {cells[0]}: there "
                 "must be a row for each frame of the video, in order: sort them, and add those "
                 "that are missing (-1 is not labelled)"
             )

@@ -98,7 +98,8 @@ def kept(labels: Labels, holds: Holds) -> Labels:
         named = stems if apart else ("",) * len(recordings)
         recordings = [replace(r, video=n) for r, n in zip(recordings, named, strict=True)]
     if apart:  # a folder is read in the order of its files' names
-        recordings = [r for _, r in sorted(zip(stems, recordings, strict=True), key=_first)]
+        by_stem = sorted(zip(stems, recordings, strict=True), key=lambda pair: pair[0])
+        recordings = [recording for _, recording in by_stem]
     if not holds.empty:
         recordings = [recording for recording in recordings if recording.bouts]
     classes, points = labels.classes, labels.points
@@ -107,10 +108,6 @@ def kept(labels: Labels, holds: Holds) -> Labels:
     if not holds.points:
         points = frozenset()
     return Labels(tuple(recordings), classes, points)
-
-
-def _first(pair: tuple[str, Recording]) -> str:
-    return pair[0]
 
 
 def kept_recording(recording: Recording, holds: Holds) -> Recording:

@@ -190,10 +190,8 @@ def named_rows(
     Raises:
         DataError: not readable as CSV, or a row that is longer than the header.
     """
-    header = len(_header(text)[0]) + 1
-    below = text.split("\n", header)[header:]
-    for line, cells in read_rows(path, below[0] if below else "", delimiter):
-        where = f"line {line + header}"
+    for line, cells in read_rows(path, text, delimiter, below=len(_header(text)[0]) + 1):
+        where = f"line {line}"
         if len(cells) > len(names):
             raise DataError(
                 f"{path}, {where}: {len(cells)} columns, but the header has {len(names)}: put "
@@ -203,19 +201,29 @@ def named_rows(
         yield where, dict.fromkeys(columns, "") | given
 
 
-def read_rows(path: Path, text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+def read_rows(
+    path: Path, text: str, delimiter: str, *, below: int
+) -> Iterator[tuple[int, list[str]]]:
     """Yield (number of the line, stripped cells) of each row of a table that is not empty.
+
+    Args:
+        path, text, delimiter: of the table.
+        below: so many lines, with which the text begins.
 
     Raises:
         DataError: not readable as CSV.
     """
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    lines = io.StringIO(text, newline="")
+    for _ in range(below):
+        lines.readline()
+    reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=True)
     try:
         for cells in reader:
             if any(cell.strip() for cell in cells):
-                yield reader.line_num, [cell.strip() for cell in cells]
+                yield below + reader.line_num, [cell.strip() for cell in cells]
     except csv.Error as error:
-        raise DataError(f"{path}, line {reader.line_num}: not readable as CSV: {error}") from error
+        line = below + reader.line_num
+        raise DataError(f"{path}, line {line}: not readable as CSV: {error}") from error
 
 
 def first_cells(start: str, delimiters: str = ",;\t|") -> tuple[str, list[str]]:

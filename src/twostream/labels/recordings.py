@@ -8,7 +8,7 @@ looked at: outside of it the absence of a label says nothing. An *ethogram* is t
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
@@ -207,11 +207,15 @@ def joined(spans: Iterable[Span]) -> tuple[Span, ...]:
 
 
 def used_classes(recordings: Iterable[Recording]) -> tuple[str, ...]:
-    """Return the labels of all bouts, sorted, numbers by their value: an ethogram for want of one.
+    """Return the labels of all bouts in order: an ethogram for want of one."""
+    return in_order({bout.label for recording in recordings for bout in recording.bouts})
 
-    >>> used_classes([Recording("", (Bout(0, 1, "10"), Bout(0, 1, "9")))])
-    ('9', '10')
+
+def in_order(labels: Collection[str]) -> tuple[str, ...]:
+    """Return labels sorted, by their value where all of them are numbers.
+
+    >>> in_order(["10", "9"]), in_order(["10", "9", "a"])
+    (('9', '10'), ('10', '9', 'a'))
     """
-    labels = {bout.label for recording in recordings for bout in recording.bouts}
     numbers = all(label.isdecimal() for label in labels)
     return tuple(sorted(labels, key=lambda label: (int(label) if numbers else 0, label)))
