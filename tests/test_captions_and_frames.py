@@ -43,11 +43,6 @@ def test_subtitles_of_players_and_browsers(tmp_path: Path) -> None:
     assert read_labels(two).recordings[0].bouts == (Bout(62.5, 64, "run <fast>", "Ann & Bob"),)
 
 
-def test_subtitles_of_predict_are_read_as_they_were_meant(tmp_path: Path) -> None:
-    (path := tmp_path / "a.srt").write_text(timeline_srt([Segment(0.0, 1.5, "walk", 0.9)]))
-    assert read_labels(path).recordings[0].bouts == (Bout(0, 1.5, "walk", confidence=0.9),)
-
-
 def test_time_without_a_bout_is_none_in_files_of_predict(tmp_path: Path) -> None:
     parts = [
         Segment(0.0, 1.0, "walk", 0.9),

@@ -26,14 +26,14 @@ from twostream.types import DataError, LabeledVideo, UsageError
 
 def test_hmdb51_reads_1_train_2_test_0_unused(tmp_path: Path) -> None:
     for cls in ("wave", "shoot ball"):
-        touch(tmp_path / cls, "#1 a.AVI", "b.avi", "c.avi")
+        touch(tmp_path / cls, "#1 a.AVI", "b.mp4", "c.avi")
         write(tmp_path / "s" / f"{cls}_test_split2.txt", "#1 a.AVI 1 \nb.avi 2 \nc.avi 0 \n")
     data = load_dataset(tmp_path)
     assert (data.kind, data.given_splits, data.classes) == ("HMDB-51", (2,), ("shoot ball", "wave"))
     split = data.split()
     assert split.name == "split 2"
     assert ids(split.train) == ["shoot ball/#1 a.AVI", "wave/#1 a.AVI"]
-    assert ids(split.test) == ["shoot ball/b.avi", "wave/b.avi"]
+    assert ids(split.test) == ["shoot ball/b.mp4", "wave/b.mp4"]  # of another suffix
     write(tmp_path / "s" / "wave_test_split2.txt", "b.avi 3\n")
     with pytest.raises(DataError, match=r"wave_test_split2\.txt: expected a line"):
         load_dataset(tmp_path)
@@ -57,12 +57,6 @@ def test_missing_official_videos_are_left_out_and_counted(tmp_path: Path) -> Non
     assert ids(split.train) == ["A/v_A_g02_c01.avi", "B/v_B_g02_c01.avi"]
     assert any("2 of the 6 videos" in n and "A/v_A_g03_c01.avi" in n for n in split.notes)
     assert any("1 videos are in none of the official lists" in note for note in split.notes)
-
-
-def test_official_lists_that_name_nothing_here_are_no_ucf101(tmp_path: Path) -> None:
-    touch(tmp_path / "data", "walk/a.mp4", "walk/b.mp4", "run/a.mp4", "run/b.mp4")
-    write(tmp_path / "ucfTrainTestlist" / "trainlist01.txt", "A/v_A_g02_c01.avi 1\n")
-    assert load_dataset(tmp_path / "data").kind == "class folders"
 
 
 # --- class folders ------------------------------------------------------------------------------

@@ -11,24 +11,13 @@ import cv2
 import numpy as np
 import pytest
 
+from flow_layouts import STEP_PX, fields
 from twostream.__main__ import run
 from twostream.interchange import LAYOUTS, export_flow, find_flow, import_flow, import_settings
 from twostream.store.flow_store import ClipHeader, FlowStore, Kind, StoreSettings
 from twostream.types import StoreError, UsageError
 
 HEIGHT, WIDTH = 40, 56
-STEP_PX = 40 / 255
-
-
-def fields(count: int, seed: int = 0) -> np.ndarray:
-    down, right = np.mgrid[:HEIGHT, :WIDTH].astype(np.float32)
-    return np.array(
-        [
-            [9 * np.sin(right / 17 + i + seed) + i, -6 * np.cos(down / 13 - i) - 0.5 * i - 2]
-            for i in range(count)
-        ],
-        np.float32,
-    )
 
 
 def add(store: FlowStore, video_id: str, kind: Kind, items: np.ndarray) -> None:

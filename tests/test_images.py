@@ -7,15 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from clip_folders import touch
 from twostream.datasets import ImageSplit, LabeledImages, load_images
 from twostream.types import DataError, UsageError
-
-
-def touch(root: Path, *names: str) -> Path:
-    for name in names:
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).touch()
-    return root
 
 
 def plain(root: Path, **counts: int) -> Path:

@@ -87,18 +87,9 @@ def test_videos_without_class_folders_take_their_list(tmp_path: Path) -> None:
         load_dataset(tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("header", "row", "message"),
-    [
-        ("path,label,split,split1", ("run", "train", "test"), "the columns split and split1"),
-        ("path,label,split2", ("run", "2"), "line 2: split2 must be train, val or test, got 2"),
-    ],
-)
-def test_split_columns_that_contradict_are_refused(
-    tmp_path: Path, header: str, row: tuple[str, ...], message: str
-) -> None:
-    make(tmp_path, {"run/a.mp4": row}, header)
-    with pytest.raises(DataError, match=message):
+def test_split_columns_that_contradict_are_refused(tmp_path: Path) -> None:
+    make(tmp_path, {"run/a.mp4": ("run", "train", "test")}, "path,label,split,split1")
+    with pytest.raises(DataError, match="the columns split and split1"):
         load_dataset(tmp_path / "clips.csv")
 
 

@@ -70,15 +70,6 @@ def test_official_lists_find_their_videos(
     assert other == (suffix != ".avi" or listed("a.avi") == "a")
 
 
-def test_hmdb51_lists_find_videos_of_another_suffix(tmp_path: Path) -> None:
-    for cls in ("wave", "clap"):
-        touch(tmp_path / cls, "#1 a.mp4", "b.mp4")
-        write(tmp_path / "s" / f"{cls}_test_split1.txt", "#1 a.avi 1\nb.avi 2\n")
-    data = load_dataset(tmp_path)
-    assert (data.kind, data.given_splits) == ("HMDB-51", (1,))
-    assert [video.video_id for video in data.split().test] == ["clap/b.mp4", "wave/b.mp4"]
-
-
 def test_official_lists_of_other_videos_are_no_made_split(tmp_path: Path) -> None:
     touch(tmp_path / "data", "walk/a.mp4", "walk/b.mp4", "run/a.mp4", "run/b.mp4")
     write(tmp_path / "ucfTrainTestlist" / "trainlist01.txt", "A/a.mp4 1\nA/b.mp4 1\n")
@@ -218,19 +209,6 @@ def test_a_label_may_begin_with_a_number(tmp_path: Path) -> None:
         data = load_dataset(write(tmp_path / "l.txt", text))
         assert {"2 big steps", "3 steps"} < set(data.classes)
         assert not any("number" in note for note in data.notes)
-
-
-def test_a_column_that_may_mean_groups_is_told(tmp_path: Path) -> None:
-    """Without its name one person stands on both sides of a split."""
-    for name in ("a.avi", "b.avi"):
-        (tmp_path / name).touch()
-    file = tmp_path / "clips.csv"
-    for header, told in (("subject", True), ("group", False), ("weather", False)):
-        file.write_text(f"path,label,{header}\na.avi,walk,Ann\nb.avi,run,Ben\n")
-        data = load_dataset(file)
-        said = f"the column {header} is not used: call it group where clips of one {header}"
-        assert any(note.startswith(said) for note in data.notes) == told
-        assert bool(data.groups) == (header == "group")
 
 
 def test_a_column_of_another_name_splits(tmp_path: Path) -> None:

@@ -54,6 +54,15 @@ def labels(folder: Path, *rows: str) -> Path:
     return path
 
 
+def sitting_and_grooming(folder: Path, *rows: str) -> Path:
+    """Two recordings of 20 s; for 6 s of each groom holds with sit, and never alone."""
+    said = ("sit,0,12", "groom,4,10", "walk,12,18")
+    for name in ("a.mp4", "b.mp4"):
+        write(folder / name, 20)
+        rows += tuple(f"{name},{each}" for each in said)
+    return labels(folder, *rows)
+
+
 def ids(videos: tuple[LabeledVideo, ...]) -> list[str]:
     return [video.video_id for video in videos]
 
@@ -144,13 +153,8 @@ class TestReading:
         assert any("blocks of time" in note for note in data.notes)
 
     def test_labels_that_often_hold_at_once_are_a_class(self, tmp_path: Path) -> None:
-        """Twice 6 s of sit and groom, which never stands alone; 3 s of sit and sniff: too few."""
-        rows = []
-        for name in ("a", "b"):
-            write(tmp_path / f"{name}.mp4", 20)
-            rows += [f"{name}.mp4,sit,0,12", f"{name}.mp4,groom,4,10", f"{name}.mp4,walk,12,18"]
-        file = labels(tmp_path, *rows, "a.mp4,sniff,0,3")
-        data = load_dataset(file)
+        """3 s of sit and sniff are too few."""
+        data = load_dataset(sitting_and_grooming(tmp_path, "a.mp4,sniff,0,3"))
         assert data.classes == ("sit", "walk", "groom + sit", "other")
         assert data.together == {"groom + sit": ("groom", "sit")}
         both = [v.video_id for v in data.videos if v.label == 2]
@@ -269,11 +273,7 @@ class TestTested:
 
     def test_what_is_no_label_of_its_own_may_be_unknown_to_a_model(self, tmp_path: Path) -> None:
         """Of these recordings sit and groom hold together, of the model's they did not."""
-        rows = []
-        for name in ("a", "b"):
-            write(tmp_path / f"{name}.mp4", 20)
-            rows += [f"{name}.mp4,sit,0,12", f"{name}.mp4,groom,4,10", f"{name}.mp4,walk,12,18"]
-        data = load_dataset(labels(tmp_path, *rows))
+        data = load_dataset(sitting_and_grooming(tmp_path))
         assert data.classes == ("sit", "walk", "groom + sit", "other")
         left, test = known_alone(data, data.videos, ("walk", "groom", "sit"))
         assert left.classes == ("sit", "walk") and left.videos == test

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,12 +12,8 @@ import pytest
 from twostream import types
 from twostream.types import (
     DataError,
-    DatasetSplit,
-    LabeledVideo,
     TemporalInput,
-    TwoStreamError,
     UsageError,
-    VideoError,
     VideoScores,
 )
 
@@ -33,27 +28,9 @@ def scores(**changes: object) -> VideoScores:
     return VideoScores(**{**values, **changes})
 
 
-@pytest.mark.parametrize("name", ["DataError", "VideoError", "StoreError", "ModelError"])
-def test_errors_a_user_can_mend_end_with_status_1(name: str) -> None:
-    error = getattr(types, name)
-    assert issubclass(error, TwoStreamError)
-    assert error.exit_status == 1
-
-
-def test_wrong_usage_ends_with_status_2() -> None:
-    assert issubclass(UsageError, TwoStreamError)
-    assert UsageError.exit_status == 2
-
-
 def test_an_error_is_one_line_whatever_names_it_tells() -> None:
     said = str(types.VideoError("a\r\nb.mp4", "x\u2028y"))
     assert said == r"a\r\nb.mp4: x\u2028y" and len(said.splitlines()) == 1
-
-
-def test_a_video_error_names_file_and_cause() -> None:
-    error = VideoError("clips/a b.avi", "not a video")
-    assert str(error) == "clips/a b.avi: not a video"
-    assert (error.path, error.cause) == (Path("clips/a b.avi"), "not a video")
 
 
 @pytest.mark.parametrize("length", [1, 2, 5, 10])
@@ -70,16 +47,6 @@ def test_bidirectional_input_keeps_2l_channels_and_needs_both_directions() -> No
     assert TemporalInput(rgb=True).directions == ()
 
 
-def test_the_papers_best_single_input_is_the_default() -> None:
-    assert dataclasses.asdict(TemporalInput()) == {
-        "length": 10,
-        "trajectory": False,
-        "bidirectional": False,
-        "subtract_mean": True,
-        "rgb": False,
-    }
-
-
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -93,21 +60,6 @@ def test_the_papers_best_single_input_is_the_default() -> None:
 def test_impossible_inputs_are_refused(changes: dict, words: str) -> None:
     with pytest.raises(UsageError, match=words):
         TemporalInput(**changes)
-
-
-def test_nouns_cannot_be_changed() -> None:
-    with pytest.raises(dataclasses.FrozenInstanceError):
-        TemporalInput().length = 3  # type: ignore[misc]
-    with pytest.raises(dataclasses.FrozenInstanceError):
-        scores().stream = "x"  # type: ignore[misc]
-
-
-def test_a_split_gives_one_side_or_both() -> None:
-    videos = tuple(LabeledVideo(name, Path(name), 0) for name in "abc")
-    split = DatasetSplit("d", "split 1", ("run",), videos[:2], videos[2:])
-    assert split.videos("train") == videos[:2]
-    assert split.videos("test") == videos[2:]
-    assert split.videos() == videos
 
 
 def test_predictions_and_accuracy() -> None:
