@@ -54,14 +54,6 @@ def test_a_healthy_data_set_has_no_problem(healthy: Path) -> None:
     assert "6 videos of 2 classes" in report.description
 
 
-def test_json_has_exactly_the_promised_keys(healthy: Path) -> None:
-    report = examine(healthy, stack_length=50, min_clips=1)
-    value = json.loads(json.dumps(report.to_json()))
-    assert set(value) == {"videos", "problems"}
-    assert all(set(problem) == {"path", "problem", "detail"} for problem in value["problems"])
-    assert len(value["problems"]) == 6
-
-
 @pytest.mark.parametrize(("length", "short"), [(11, False), (12, True)])
 def test_a_stack_needs_one_frame_more_than_its_length(
     tmp_path: Path, length: int, short: bool
@@ -228,8 +220,11 @@ def test_a_pipe_is_named_and_not_waited_for(tmp_path: Path) -> None:
 
 def test_a_single_text_file_named_mp4(tmp_path: Path) -> None:
     (tmp_path / "a.mp4").write_text("hello")
-    report = examine(tmp_path / "a.mp4")
-    assert found(report) == [("a.mp4", "unreadable")]
+    report = json.loads(json.dumps(examine(tmp_path / "a.mp4").to_json()))
+    (problem,) = report.pop("problems")
+    assert report == {"videos": 1}
+    assert problem.pop("detail").startswith("cannot be opened as a video")
+    assert problem == {"path": str(tmp_path / "a.mp4"), "problem": "unreadable"}
 
 
 @pytest.mark.parametrize("wrong", [{"stack_length": 0}, {"min_clips": 0}, {"workers": 0}])

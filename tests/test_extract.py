@@ -243,18 +243,6 @@ class TestManyClips:
         assert len(summary.failed) == 2
         assert "out of luck" in next(iter(summary.failed.values()))
 
-    def test_other_settings_are_refused(self, tmp_path: Path) -> None:
-        videos = make_data(tmp_path / "data", 1)
-        extract(videos, store=tmp_path / "s", settings=SETTINGS)
-        before = contents(tmp_path / "s")
-        with pytest.raises(StoreError, match="short_side is 48, wanted 32"):
-            extract(
-                videos,
-                store=tmp_path / "s",
-                settings=StoreSettings(short_side=32, flow="farneback"),
-            )
-        assert contents(tmp_path / "s") == before
-
     def test_an_id_for_two_files_is_refused(self, tmp_path: Path) -> None:
         one, two = make_data(tmp_path / "data", 2)
         twice = LabeledVideo(one.video_id, two.path, 0)

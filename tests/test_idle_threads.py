@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import subprocess
-import sys
 import threading
 from pathlib import Path
 
@@ -12,12 +9,10 @@ import numpy as np
 import pytest
 
 from moving_clips import contents, make_clip
-from test_extract_interrupted import wait_for
 from test_solvers import X, Y, grey, waves
 from twostream.extraction import extract
 from twostream.extraction.frame_pairs import FramePairs, with_flow
 from twostream.extraction.idle_threads import Helpers, with_flow_ahead
-from twostream.files import PARTIAL_SUFFIX
 from twostream.flow import FlowEstimator, make_estimator
 from twostream.store.flow_store import FlowStore, StoreSettings
 from twostream.types import Frame, LabeledVideo
@@ -78,28 +73,6 @@ def test_runs_start_at_fixed_frames_and_at_cuts(tmp_path: Path) -> None:
     assert still <= {REPEATED - 1}  # the codec may have changed it a little
     assert {0, 4, 8, 12, CUT - 1} <= same
     assert len(same) <= 7  # the others did start from the field before
-
-
-def test_a_kill_is_continued_with_a_warm_start(tmp_path: Path) -> None:
-    path = write(tmp_path / "a.avi", shots(copies=12))
-    videos = [LabeledVideo("a.avi", path, 0)]
-    code = (
-        "import sys; from pathlib import Path; from twostream.extraction import extract\n"
-        "from twostream.store.flow_store import StoreSettings\n"
-        "from twostream.types import LabeledVideo\n"
-        "made = StoreSettings(flow='brox', parameters={'warm_start': 4}, codec='lossless')\n"
-        "extract([LabeledVideo('a.avi', Path(sys.argv[1]), 0)], store=sys.argv[2],"
-        " settings=made, workers=2)\n"
-    )
-    store = tmp_path / "killed"
-    process = subprocess.Popen([sys.executable, "-c", code, str(path), str(store)])
-    wait_for(lambda: list(store.glob(f"forward/**/.a*{PARTIAL_SUFFIX}")), process)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert not list(store.rglob("*.clip"))
-    extract(videos, store=store, settings=settings(warm_start=4), workers=1)
-    extract(videos, store=tmp_path / "clean", settings=settings(warm_start=4), workers=2)
-    assert contents(store) == contents(tmp_path / "clean")
 
 
 def frames_of(pictures: list[np.ndarray]) -> list[tuple[Frame, int]]:

@@ -69,24 +69,6 @@ def taken(
 # --- one source
 
 
-def test_motion_jpeg_is_timed_by_its_arrival(monkeypatch: pytest.MonkeyPatch) -> None:
-    """8 frames a second, which FFmpeg counts as 25."""
-    clock = PaperClock()
-
-    def packets() -> Iterator[Packet]:
-        for i in range(40):
-            clock.wait(1 / 8)
-            yield Packet(i, i / 25)
-
-    *frames, error = taken(monkeypatch, packets(), clock, format_name="mpjpeg")
-    times = [frame.pts_seconds for _, frame in frames]
-    np.testing.assert_allclose(times, np.arange(40) / 8, atol=1e-6)
-    assert error.cause == "the stream ended"
-    # a container with times of its own is believed
-    times = [f.pts_seconds for _, f in taken(monkeypatch, packets(), clock)[:-1]]
-    np.testing.assert_allclose(times, np.arange(40) / 25, atol=1e-6)
-
-
 def test_frames_that_piled_up_are_dropped_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = PaperClock()
 
@@ -142,16 +124,6 @@ def test_nothing_but_damage_is_a_break(monkeypatch: pytest.MonkeyPatch) -> None:
 
     *frames, error = taken(monkeypatch, packets(), clock)
     assert len(frames) == 5 and error.cause == "no frame can be decoded for 10 s"
-
-
-def test_a_file_that_breaks_twice_at_one_place_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    source, clock = NetworkSource("http://server/a.avi"), PaperClock()
-    for _ in range(2):
-        assert source.reconnects
-        packets = iter([*(Packet(i, i / 25) for i in range(50)), OSError(5, "Input/output error")])
-        error = taken(monkeypatch, packets, clock, source, seconds=8)[-1]
-        assert "at 2.0 s" in error.cause
-    assert not source.reconnects and "for the second time" in error.cause
 
 
 @pytest.mark.parametrize(
