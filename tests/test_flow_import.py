@@ -116,6 +116,7 @@ class TestTraining:
 
         before = {p: p.stat().st_mtime_ns for p in store.glob("forward/**/*.clip")}
         options = ["--store", str(store), "--steps", "2", "--crop-size", "48", "--json"]
+        options += ["--recipe", "quick", "--fit-scores", "in-sample"]
         assert run(["train", str(few_data), "--out", str(out), *options]) == 0
         captured = capsys.readouterr()
         unreadable = json.loads(captured.out.splitlines()[-1])["unreadable"]

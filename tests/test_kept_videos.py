@@ -14,6 +14,7 @@ from twostream.datasets.kept_videos import as_begun, keep_videos, kept_videos
 from twostream.files import read_json
 from twostream.run import training_run
 from twostream.scoring import load_scores
+from twostream.types import RunError
 
 CLASSES = ("StandUp", "WaveHigh")
 
@@ -143,31 +144,6 @@ def test_what_is_gone_or_other_than_then_is_named(
     assert "1 video is new since" in said
     results = read_json(out / "scores" / "results.json")
     assert {gone, moved} <= set(results["unreadable"])
-
-
-def test_a_list_that_gives_another_class_is_named(
-    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    rows = [
-        (clip.relative_to(tmp_path).as_posix(), clip.parent.name)
-        for clip in sorted(data.glob("*/*.avi"))
-    ]
-    file, out = tmp_path / "list.csv", tmp_path / "run"
-
-    def write() -> None:
-        file.write_text("path,label\n" + "\n".join(",".join(row) for row in rows) + "\n")
-
-    write()
-    assert run([*command(file, out), "--fit-scores", "in-sample"]) == 0
-    before = load_scores(out / "scores" / "spatial-test.npz")
-    rows[0] = (rows[0][0], CLASSES[1])
-    write()
-    assert run(["evaluate", str(out)]) == 0
-    assert "1 video is of another class" in told(capsys)
-    after = load_scores(out / "scores" / "spatial-test.npz")
-    assert dict(zip(after.video_ids, after.labels, strict=True)) == dict(
-        zip(before.video_ids, before.labels, strict=True)
-    )
 
 
 def listed(folder: Path, header: str, rows: dict[str, str]) -> Path:
@@ -310,11 +286,20 @@ def test_labels_that_were_edited_are_told_apart_from_videos_that_are_gone(
     assert not any("new since" in each for each in told)
 
 
-def test_a_damaged_list_is_one_sentence(
-    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_another_class_is_told_and_damage_is_one_sentence(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    out = tmp_path / "run"
-    assert run([*command(data, out), "--fit-scores", "in-sample"]) == 0
-    (out / "videos.json").write_text('{"classes": 3}')
-    assert run([*command(data, out), "--resume"]) == 1
-    assert "videos.json is damaged" in capsys.readouterr().err
+    rows = dict.fromkeys("abcdef", "")
+    data = load_dataset(listed(tmp_path, "more", rows))
+    split = data.split()
+    (run := tmp_path / "run").mkdir()
+    keep_videos(run, data, split)
+    text = (tmp_path / "list.csv").read_text().replace("a.avi,sit", "a.avi,run")
+    (tmp_path / "list.csv").write_text(text)
+    kept = kept_videos(run)
+    _, again = as_begun(kept, load_dataset(tmp_path / "list.csv"), SplitChoice(), seed=0)
+    assert (again.train, again.test) == (split.train, split.test)
+    assert any("1 video is of another class" in message for message in caplog.messages)
+    (run / "videos.json").write_text('{"classes": 3}')
+    with pytest.raises(RunError, match=r"videos\.json is damaged"):
+        kept_videos(run)
