@@ -12,13 +12,12 @@ import shutil
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -29,6 +28,7 @@ from twostream.interchange.classic import encode_classic
 from twostream.interchange.names import without_suffix
 from twostream.locks import locked
 from twostream.schema import parse_json
+from twostream.store.coding import encode_jpeg
 from twostream.store.flow_store import ClipFile, FlowStore, StoreSettings
 from twostream.threads import StoppedError, work_through
 from twostream.types import (
@@ -221,24 +221,24 @@ class _Job:
         path, name = item
         clip = ClipFile(path)
         video_id = self.current = clip.header.video_id
-        backward = self._clip(video_id, "backward")
-        if backward is not None and self.layout.backward is None:
-            backward = None
-            with self.lock:
-                self.without_backward += 1
+        fields = {self.layout.flow: clip}  # by how their files are called
+        if (backward := self._clip(video_id, "backward")) is not None:
+            if self.layout.backward is not None:
+                fields[self.layout.backward] = backward
+            else:
+                with self.lock:
+                    self.without_backward += 1
         frames = self._clip(video_id, "rgb")
         target = self.out / name
         if target.exists():
-            self._check_finished(target, path, clip)
-            self._check_whole(target, backward, frames)
+            others = {self.layout.rgb: frames} if frames is not None else {}
+            self._check_there(target, path, fields | others)
             return False
         partial = self.out / f"{PARTIAL_PREFIX}{threading.get_ident()}"
         try:
             partial.mkdir()
-            clipped = self._write_fields(partial, self.layout.flow, clip)
-            if backward is not None and self.layout.backward is not None:
-                clipped += self._write_fields(partial, self.layout.backward, backward)
-            for i in range(len(frames) if frames else 0):
+            clipped = sum(self._write_fields(partial, *each) for each in fields.items())
+            for i in range(len(frames) if frames is not None else 0):
                 (rgb,) = frames.frames([i])  # type: ignore[union-attr]
                 self._save(partial / self.layout.rgb.format(n=self.layout.base + i), rgb[..., ::-1])
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -249,7 +249,7 @@ class _Job:
             shutil.rmtree(partial, ignore_errors=True)
         if clipped:
             header = clip.header
-            count = len(clip) + (len(backward) if backward is not None else 0)
+            count = sum(map(len, fields.values()))
             self.clipped[video_id] = clipped / (2 * count * header.height * header.width)
         return True
 
@@ -257,32 +257,26 @@ class _Job:
         there = self.store.path(video_id, kind).is_file()  # a damaged one fails, it is not absent
         return self.store.clip(video_id, kind) if there else None
 
-    def _check_finished(self, target: Path, path: Path, clip: ClipFile) -> None:
-        """Raise a StoreError where a folder that is there is not this video's export."""
-        wanted = {
-            self.layout.flow.format(axis="x", n=self.layout.base + i) for i in range(len(clip))
-        }
+    def _check_there(self, target: Path, path: Path, clips: Mapping[str, ClipFile]) -> None:
+        """Raise a StoreError where a folder that is there is not this video's whole export.
+
+        Args:
+            target: the folder.
+            path: of the clip of forward flow, whose images a finished export has in any case.
+            clips: what the store holds by now, by how its files are called; forward flow first.
+        """
         there = set(os.listdir(target)) if target.is_dir() else set()
-        after = self.layout.flow.format(axis="x", n=self.layout.base + len(clip))
-        if not wanted <= there or after in there:
+        flow, *others = (
+            [pattern.format(axis="x", n=self.layout.base + i) for i in range(len(clip) + 1)]
+            for pattern, clip in clips.items()
+        )
+        if not there.issuperset(flow[:-1]) or flow[-1] in there:
             raise StoreError(f"{target} is there already and is not this video's export: move it")
         if target.stat().st_mtime < path.stat().st_mtime:
             raise StoreError(f"{target} is older than the store's clip: delete it to export again")
-
-    def _check_whole(
-        self, target: Path, backward: ClipFile | None, frames: ClipFile | None
-    ) -> None:
-        """Raise a StoreError where a folder lacks what the store has come to hold since."""
-        names, base = set(os.listdir(target)), self.layout.base
-        wanted = set[str]()
-        if backward is not None and self.layout.backward is not None:
-            pattern = self.layout.backward
-            wanted |= {pattern.format(axis="x", n=base + i) for i in range(len(backward))}
-        if frames is not None:
-            wanted |= {self.layout.rgb.format(n=base + i) for i in range(len(frames))}
-        if not wanted <= names:
+        if missing := {name for names in others for name in names[:-1]} - there:
             raise StoreError(
-                f"{target} lacks {min(wanted - names)}, which the store has by now: delete it to "
+                f"{target} lacks {min(missing)}, which the store has by now: delete it to "
                 "export again"
             )
 
@@ -303,11 +297,9 @@ class _Job:
     def _save(self, path: Path, picture: NDArray[np.uint8]) -> None:
         if self.stop.is_set():
             raise StoppedError
-        ok, blob = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, self.quality])
-        if not ok:
-            raise StoreError(f"{path}: a picture of {picture.shape} cannot be kept as JPEG")
+        blob = encode_jpeg(picture, self.quality)
         try:
-            path.write_bytes(blob.tobytes())
+            path.write_bytes(blob)
         except OSError as error:
             raise StoreError(
                 f"{path}: cannot be written: {error.strerror}; what is finished is kept"
