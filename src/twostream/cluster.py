@@ -172,8 +172,8 @@ def spread(
 
     # max_retries: who died of what is counted here; max_calls: Ray ends processes on a GPU by it
     task = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=0, max_calls=0)(_do)
-    head = _Head(os.getcwd(), version("twostream"))
-    queue = _Queue(iter(items), died or _Deaths())
+    asking = os.getcwd(), version("twostream")
+    queue = _Queue(iter(items), died)
     begun: dict[Any, tuple[str, Item]] = {}
     told = False
     try:
@@ -183,7 +183,7 @@ def spread(
                 told = True
                 logger.warning(f"no node of the cluster has a {'GPU' if gpus else 'core'}: waiting")
             while len(begun) < AHEAD * max(1, cores) and (following := queue.next()) is not None:
-                begun[task.remote(work, following[1], head)] = following
+                begun[task.remote(work, following[1], *asking)] = following
             if not begun:
                 return
             ray.wait(list(begun), num_returns=1, timeout=TICK_SECONDS)
@@ -201,10 +201,11 @@ class _Queue(Generic[Item]):
     """Items that have not begun: as they come, then those over which a process ended."""
 
     def __init__(
-        self, items: Iterator[tuple[str, Item]], died: Callable[[str], str | None]
+        self, items: Iterator[tuple[str, Item]], died: Callable[[str], str | None] | None
     ) -> None:
         self._items = items
-        self._died = died
+        self._died = died or self._fails_in_the_end
+        self._deaths = Counter[str]()
         self._lost = Counter[str]()
         self._at_once = deque[tuple[str, Item]]()
         self._last = deque[tuple[str, Item]]()
@@ -226,6 +227,13 @@ class _Queue(Generic[Item]):
         self._last.append(item)
         return None
 
+    def _fails_in_the_end(self, name: str) -> str | None:
+        """Return why an item has failed over which a process ended once more; None: not yet."""
+        self._deaths[name] += 1
+        if self._deaths[name] < DEATHS:
+            return None
+        return f"the process was killed or crashed {DEATHS} times over it"
+
     def node_lost(self, item: tuple[str, Item]) -> Ended[Any] | None:
         name = item[0]
         self._lost[name] += 1
@@ -234,19 +242,6 @@ class _Queue(Generic[Item]):
         logger.warning(f"{name} is begun again: the node that was at work on it was lost")
         self._at_once.append(item)
         return None
-
-
-class _Deaths:
-    """Counts how often a process ended over an item."""
-
-    def __init__(self) -> None:
-        self._times = Counter[str]()
-
-    def __call__(self, name: str) -> str | None:
-        self._times[name] += 1
-        if self._times[name] < DEATHS:
-            return None
-        return f"the process was killed or crashed {DEATHS} times over it"
 
 
 def _cores(gpus: float) -> int:
@@ -290,16 +285,8 @@ def _ended(
     raise answer.error
 
 
-@dataclass(frozen=True, slots=True)
-class _Head:
-    """What the processes must know of the one that asks: its folder and its version."""
-
-    folder: str
-    version: str
-
-
-def _do(work: Callable[[Any], Any], item: Any, head: _Head) -> _Answer:
-    """Do one item in a process of the cluster."""
+def _do(work: Callable[[Any], Any], item: Any, folder: str, asking: str) -> _Answer:
+    """Do one item in a process of the cluster, in the folder and version of who asks."""
     answer = _Answer()
     heard = _Heard(answer.said)
     ours = logging.getLogger("twostream")
@@ -307,13 +294,13 @@ def _do(work: Callable[[Any], Any], item: Any, head: _Head) -> _Answer:
     ours.propagate = False
     ours.addHandler(heard)
     try:
-        if (here := version("twostream")) != head.version:
+        if (here := version("twostream")) != asking:
             raise UsageError(
                 f"the node {socket.gethostname()} has twostream {here} and this machine "
-                f"{head.version}: install the same version on both"
+                f"{asking}: install the same version on both"
             )
         with suppress(OSError):  # paths that then mean nothing are told by ``check_seen``
-            os.chdir(head.folder)
+            os.chdir(folder)
         answer.result = work(item)
     except Exception as error:  # noqa: BLE001  the head answers to it
         answer.error, answer.costs_one = _portable(error), costs_one_video(error)
