@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from twostream.datasets.dataset import Dataset, SplitChoice
@@ -53,28 +53,29 @@ def keep_videos(run: Path, dataset: Dataset, split: DatasetSplit) -> None:
         return
     known = {video.video_id for video in split.videos()}
     hashes = hashes_of(split.videos())
-    sides = {
-        side: [
-            {
-                "id": video.video_id,
-                "path": str(video.path),
-                "label": split.classes[video.label],
-                "group": video.group,
-                "hash": hashes[video.video_id],
-            }
-            for video in videos
-        ]
-        for side, videos in (("train", split.train), ("test", split.test))
-    }
+    train, test = (
+        tuple(
+            _Row(v.video_id, str(v.path), split.classes[v.label], v.group, hashes[v.video_id])
+            for v in videos
+        )
+        for videos in (split.train, split.test)
+    )
     say_known(KeptVideos(split, hashes, frozenset(), dataset.root), split.test)
-    said = {"dataset": split.dataset, "split": split.name, "root": str(dataset.root.absolute())}
-    lists = {
-        "classes": list(split.classes),
-        "notes": list(split.notes),
-        "others": [video.video_id for video in dataset.videos if video.video_id not in known],
-    }
-    held = {"together": dict(dataset.together)} if dataset.together else {}
-    write_json(run / VIDEOS_NAME, {**said, **lists, **held, **sides})
+    kept = _Written(
+        split.dataset,
+        split.name,
+        str(dataset.root.absolute()),
+        split.classes,
+        split.notes,
+        tuple(video.video_id for video in dataset.videos if video.video_id not in known),
+        train,
+        test,
+        dict(dataset.together),
+    )
+    fields = asdict(kept)
+    if not kept.together:  # as it was before there was such a thing
+        del fields["together"]
+    write_json(run / VIDEOS_NAME, fields)
 
 
 def kept_videos(run: Path) -> KeptVideos | None:
