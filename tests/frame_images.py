@@ -1,13 +1,16 @@
-"""Folders of numbered images, as other tools write them, and lossless videos of the same frames."""
+"""Frames as videos, lossless too, and as folders of numbered images, as other tools write them."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import av
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from twostream.video import VideoWriter
 
 
 def moving_frames(count: int = 8, seed: int = 0, size: tuple[int, int] = (48, 64)) -> NDArray:
@@ -17,6 +20,17 @@ def moving_frames(count: int = 8, seed: int = 0, size: tuple[int, int] = (48, 64
     ground = cv2.normalize(cv2.GaussianBlur(noise, (0, 0), 2), None, 0, 255, cv2.NORM_MINMAX)
     starts = [2 * (count - t) for t in range(count)]
     return np.stack([ground[:, start : start + width] for start in starts])
+
+
+def write_video(path: Path, frames: Iterable[NDArray], fps: float = 25, **options: object) -> Path:
+    """Write frames (h, w, 3) uint8 RGB, one at least; the options are those of ``VideoWriter``."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    first, *others = frames
+    height, width = first.shape[:2]
+    with VideoWriter(path, fps=fps, width=width, height=height, **options) as writer:
+        for frame in (first, *others):
+            writer.write(frame)
+    return path
 
 
 def write_images(

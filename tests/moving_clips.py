@@ -8,9 +8,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from frame_images import write_video
 from twostream.store.flow_store import StoreSettings
 from twostream.types import LabeledVideo
-from twostream.video import VideoWriter
 
 SETTINGS = StoreSettings(short_side=48, flow="farneback")
 SPEED_PX = 2  # of the texture in `make_clip`, to the right per frame at 25 frames/s
@@ -21,12 +21,8 @@ def make_clip(path: Path, frames: int = 8, fps: float = 25.0, seed: int = 0) -> 
     rng = np.random.default_rng(seed)
     ground = cv2.GaussianBlur(rng.integers(0, 255, (48, 600, 3), np.uint8), (0, 0), 2)
     ground = cv2.normalize(ground, None, 0, 255, cv2.NORM_MINMAX)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with VideoWriter(path, fps=fps, width=64, height=48, quality=2) as writer:
-        for t in range(frames):
-            left = max(0, 500 - round(t * SPEED_PX * 25 / fps))
-            writer.write(np.ascontiguousarray(ground[:, left : left + 64]))
-    return path
+    starts = [max(0, 500 - round(t * SPEED_PX * 25 / fps)) for t in range(frames)]
+    return write_video(path, [ground[:, left : left + 64] for left in starts], fps, quality=2)
 
 
 def make_data(folder: Path, count: int = 5) -> list[LabeledVideo]:

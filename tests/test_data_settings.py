@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +12,7 @@ import pytest
 from twostream.datasets import load_dataset
 from twostream.extraction.frame_pairs import resample
 from twostream.recipes import STANDARD, make_recipe
-from twostream.run import RunSettings, data_settings, store_for, train_run
+from twostream.run import RunSettings, store_for, train_run
 from twostream.run.data_settings import (
     adapted,
     choose_rate,
@@ -156,7 +155,3 @@ def test_a_run_follows_its_clips_and_says_so(tmp_path: Path, said: list[str]) ->
     assert (kept["recipe"]["crop_size"], kept["store"]["short_side"]) == (48, 64)
     again = train_run(settings, out, resume=True)  # what was asked for is what is compared
     assert again["test_videos"] == len(load_dataset(tmp_path / "clips").split().test)
-
-
-def test_doctests_hold() -> None:
-    assert doctest.testmod(data_settings).failed == 0

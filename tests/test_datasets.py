@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
 import os
 import subprocess
 import sys
@@ -12,10 +11,8 @@ from pathlib import Path
 import pytest
 
 from clip_folders import ids, touch, write
-from twostream import foreign
 from twostream.datasets import (
     load_dataset,
-    official_lists,
     relabeled,
     unlabeled_videos,
 )
@@ -280,13 +277,6 @@ def test_unlabeled_videos_of_a_flat_folder(tmp_path: Path) -> None:
     assert {video.label for video in unlabeled_videos(tmp_path)} == {-1}
     touch(tmp_path, "walk/c.mp4")
     assert unlabeled_videos(tmp_path) == ()
-
-
-def test_doctests_hold() -> None:
-    for module in (foreign, official_lists):
-        results = doctest.testmod(module)
-        assert results.attempted
-        assert not results.failed
 
 
 def test_reading_a_data_set_imports_nothing_heavy() -> None:

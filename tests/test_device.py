@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 import torch
 
-from test_idle_threads import shots, write
+from frame_images import write_video
+from test_idle_threads import shots
 from twostream.__main__ import run
 from twostream.extraction import extract
 from twostream.flow import batched, device
@@ -123,7 +124,7 @@ class TestBatches:
         """One pair at a time, five, or all: the fields are those of the compiled solver."""
         monkeypatch.setattr(batched, "PIXELS_AT_ONCE", pixels_at_once)
         torch.set_num_threads(1)
-        video = LabeledVideo("a.avi", write(tmp_path / "a.avi", shots()[:7]), 0)
+        video = LabeledVideo("a.avi", write_video(tmp_path / "a.avi", shots()[:7], quality=1), 0)
         made = StoreSettings(
             flow="brox", parameters={"levels": 4, "scale_step": 0.6}, codec="lossless"
         )
@@ -146,7 +147,7 @@ class TestBatches:
     def test_auto_takes_it(
         self, gpu: dict[str, float], on_the_cpu_instead: None, tmp_path: Path
     ) -> None:
-        video = LabeledVideo("a.avi", write(tmp_path / "a.avi", shots()[:3]), 0)
+        video = LabeledVideo("a.avi", write_video(tmp_path / "a.avi", shots()[:3], quality=1), 0)
         made = StoreSettings(flow="brox", parameters={"levels": 1}, short_side=32)
         assert extract([video], store=tmp_path / "s", settings=made).device == "cuda"
         again = extract([video], store=tmp_path / "s", settings=made, device="cpu")
@@ -171,7 +172,7 @@ class TestBatches:
 
     @pytest.mark.gpu
     def test_on_a_gpu(self, tmp_path: Path) -> None:
-        video = LabeledVideo("a.avi", write(tmp_path / "a.avi", shots()), 0)
+        video = LabeledVideo("a.avi", write_video(tmp_path / "a.avi", shots(), quality=1), 0)
         fields = {}
         for where in ("cpu", "cuda"):
             made = StoreSettings(flow="brox", codec="lossless")
@@ -184,8 +185,7 @@ def test_the_verb(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name in ("a", "b"):
-        (tmp_path / "clips" / name).mkdir(parents=True)
-        write(tmp_path / "clips" / name / "x.avi", shots()[:3])
+        write_video(tmp_path / "clips" / name / "x.avi", shots()[:3], quality=1)
     command = ["extract", str(tmp_path / "clips"), "--store", str(tmp_path / "s"), "--json"]
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     for arguments, sentence in (

@@ -12,21 +12,18 @@ from typing import Any
 import numpy as np
 import pytest
 
+from frame_images import write_video
 from odd_videos import MATRICES, blank_packets, encode, moving_square, set_matrix
 from twostream import doctor
 from twostream.doctor import DoctorReport, examine
 from twostream.types import DataError, UsageError
-from twostream.video import VideoReader, VideoWriter
+from twostream.video import VideoReader
 
 
 def clip(path: Path, *, frames: int = 12, fps: float = 25, seed: int = 0) -> Path:
     """Write a small real video whose bytes depend on the seed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng([seed, *path.name.encode()])
-    with VideoWriter(path, fps=fps, width=32, height=24) as writer:
-        for _ in range(frames):
-            writer.write(rng.integers(0, 256, (24, 32, 3), np.uint8))
-    return path
+    return write_video(path, rng.integers(0, 256, (frames, 24, 32, 3), np.uint8), fps)
 
 
 def found(report: DoctorReport) -> list[tuple[str, str]]:

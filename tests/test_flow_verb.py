@@ -9,13 +9,14 @@ import cv2
 import numpy as np
 import pytest
 
+from frame_images import write_video
 from twostream.__main__ import run
 from twostream.display.colours import flow_to_rgb
 from twostream.display.field_files import flo_bytes, read_grey, read_pair, save_field
 from twostream.display.film import LEGEND_WIDTH_PX, WHEEL_PX, draw_legend, write_film
 from twostream.flow import ESTIMATOR_NAMES, make_estimator
 from twostream.types import DataError, UsageError, VideoError
-from twostream.video import VideoReader, VideoWriter
+from twostream.video import VideoReader
 
 KNOWN = np.array([[[1.5, -2.0, 0.0]], [[0.25, 3.0, -1e10]]], np.float32)  # (2, 1, 3)
 
@@ -40,12 +41,9 @@ def moving(dx: int, dy: int, height: int = 64, width: int = 80) -> list[np.ndarr
 def film_of(
     path: Path, dx: int, dy: int, frames: int = 6, size: tuple[int, int] = (64, 80)
 ) -> Path:
-    whole = texture(size[0] + 160, size[1] + 160)
-    with VideoWriter(path, fps=24, width=size[1], height=size[0], quality=2) as writer:
-        for t in range(frames):
-            grey = whole[80 - t * dy :, 80 - t * dx :][: size[0], : size[1]]
-            writer.write(np.ascontiguousarray(np.repeat(grey[..., None], 3, axis=2)))
-    return path
+    whole = texture(size[0] + 160, size[1] + 160)[..., None].repeat(3, axis=2)
+    shown = [whole[80 - t * dy :, 80 - t * dx :][: size[0], : size[1]] for t in range(frames)]
+    return write_video(path, shown, fps=24, quality=2)
 
 
 def read_flo(path: Path | str) -> np.ndarray:

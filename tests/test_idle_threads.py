@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from frame_images import write_video
 from moving_clips import contents, make_clip
 from test_solvers import X, Y, grey, waves
 from twostream.extraction import extract
@@ -16,7 +17,7 @@ from twostream.extraction.idle_threads import Helpers, with_flow_ahead
 from twostream.flow import FlowEstimator, make_estimator
 from twostream.store.flow_store import FlowStore, StoreSettings
 from twostream.types import Frame, LabeledVideo
-from twostream.video import VideoReader, VideoWriter
+from twostream.video import VideoReader
 
 CUT = 7  # the first frame of the second shot
 REPEATED = 4  # the same picture as frame 3
@@ -29,21 +30,13 @@ def shots(copies: int = 1) -> list[np.ndarray]:
     return [np.repeat(picture[..., None], 3, 2) for picture in (*one, *other)] * copies
 
 
-def write(path: Path, frames: list[np.ndarray]) -> Path:
-    height, width = frames[0].shape[:2]
-    with VideoWriter(path, fps=25, width=width, height=height, quality=1) as writer:
-        for frame in frames:
-            writer.write(frame)
-    return path
-
-
 def settings(**parameters: int) -> StoreSettings:
     return StoreSettings(flow="brox", parameters=dict(parameters), codec="lossless")
 
 
 @pytest.mark.parametrize("warm_start", [0, 4])
 def test_threads_do_not_show_in_one_clip(tmp_path: Path, warm_start: int) -> None:
-    video = LabeledVideo("a.avi", write(tmp_path / "a.avi", shots()), 0)
+    video = LabeledVideo("a.avi", write_video(tmp_path / "a.avi", shots(), quality=1), 0)
     kinds = ("rgb", "forward", "backward")
     for workers in (1, 2, 5):
         summary = extract(
@@ -60,7 +53,7 @@ def test_threads_do_not_show_in_one_clip(tmp_path: Path, warm_start: int) -> Non
 
 def test_runs_start_at_fixed_frames_and_at_cuts(tmp_path: Path) -> None:
     """A field that starts from nothing is the one without warm start, bit for bit."""
-    video = LabeledVideo("a.avi", write(tmp_path / "a.avi", shots()), 0)
+    video = LabeledVideo("a.avi", write_video(tmp_path / "a.avi", shots(), quality=1), 0)
     fields = {}
     for warm_start in (0, 4):
         store = tmp_path / str(warm_start)

@@ -14,16 +14,19 @@ import numpy as np
 import pytest
 
 from camera_on_paper import PaperClock
+from frame_images import write_video
 from odd_videos import MATRICES, encode, moving_square, set_matrix, with_empty_packets
 from twostream.__main__ import run
 from twostream.prediction import TwoStreamPredictor
 from twostream.prediction.live import Gap, Live, LivePrediction
 from twostream.types import VideoError
-from twostream.video import VideoReader, VideoWriter
+from twostream.video import VideoReader
 from twostream.video.live_clock import Clock
 from twostream.video.live_sources import NetworkSource, open_source
 
-FPS = 25
+
+def noise(count: int) -> np.ndarray:
+    return np.random.default_rng(2).integers(0, 255, (count, 48, 64, 3), np.uint8)
 
 
 @contextmanager
@@ -64,10 +67,7 @@ def serving(*answers: bytes, length: bool = False) -> Iterator[int]:
 def stream(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A transport stream of two seconds."""
     path = tmp_path_factory.mktemp("streams") / "stream.ts"
-    with VideoWriter(path, fps=FPS, width=64, height=48, codec="libx264") as writer:
-        for picture in np.random.default_rng(2).integers(0, 255, (50, 48, 64, 3), np.uint8):
-            writer.write(picture)
-    return path
+    return write_video(path, noise(50), codec="libx264")
 
 
 def test_a_stream_that_breaks_is_connected_again(
@@ -102,9 +102,7 @@ def test_a_file_on_a_server_is_played_at_its_own_speed(
 ) -> None:
     """One that is cut off ends where its server says that it ends."""
     clip = tmp_path / "clip.avi"
-    with VideoWriter(clip, fps=FPS, width=64, height=48) as writer:
-        for picture in np.random.default_rng(2).integers(0, 255, (100, 48, 64, 3), np.uint8):
-            writer.write(picture)
+    write_video(clip, noise(100))
     data = clip.read_bytes()
     address = "http://127.0.0.1:{}/clip.avi"
     clock = PaperClock()

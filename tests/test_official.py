@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from frame_images import write_video
 from twostream.datasets import Dataset, SplitChoice, groups_on_both_sides, load_dataset
 from twostream.extraction import extract
 from twostream.recipes import make_recipe
@@ -24,7 +25,6 @@ from twostream.run import RunSettings, train_run
 from twostream.scoring import load_scores
 from twostream.store.flow_store import FlowStore, StoreSettings
 from twostream.types import LabeledVideo
-from twostream.video import VideoWriter
 
 SPLITS = (1, 2, 3)
 FRAMES, HEIGHT, WIDTH = 3, 24, 32
@@ -34,10 +34,8 @@ UNUSUAL = re.compile(r"[^\w.-]")
 def make_video(path: Path, *, frames: int, height: int, width: int, seed: int = 0) -> Path:
     """Write a texture that drifts."""
     texture = np.random.default_rng(seed).integers(0, 255, (height, width, 3), np.uint8)
-    with VideoWriter(path, fps=25, width=width, height=height) as writer:
-        for i in range(frames):
-            writer.write(np.roll(texture, (seed % 2) * i, axis=i % 2))
-    return path
+    drifts = (np.roll(texture, (seed % 2) * i, axis=i % 2) for i in range(frames))
+    return write_video(path, drifts)
 
 
 def link_under(root: Path, video: Path, names: Iterable[str]) -> None:

@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 
 from flow_layouts import LAYOUTS, fields, flat, pictures
+from frame_images import write_video
 from twostream.__main__ import run
 from twostream.datasets import load_dataset
 from twostream.extraction import extract
 from twostream.interchange import import_settings
 from twostream.interchange.partial_flow import partial_warning
 from twostream.threads import StoppedError
-from twostream.video import VideoInfo, VideoWriter, open_reader
+from twostream.video import VideoInfo, open_reader
 
 FRAMES, FPS = 40, 25.0
 
@@ -26,11 +27,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two classes with a video of 40 frames each."""
     root = tmp_path_factory.mktemp("whole") / "clips"
     for name in ("run/a", "walk/b"):
-        path = root / f"{name}.avi"
-        path.parent.mkdir(parents=True)
-        with VideoWriter(path, fps=FPS, width=56, height=40) as writer:
-            for image in pictures(10).repeat(FRAMES // 10, axis=0):
-                writer.write(image)
+        write_video(root / f"{name}.avi", pictures(10).repeat(FRAMES // 10, axis=0), FPS)
     return root
 
 

@@ -14,14 +14,14 @@ import numpy as np
 import pytest
 
 from camera_on_paper import PaperClock
-from frame_images import write_images
+from frame_images import write_images, write_video
 from twostream.cli.live_watch import open_sources
 from twostream.extraction import extract, extract_to_memory
 from twostream.prediction import TwoStreamPredictor
 from twostream.store.clips import Clip
 from twostream.store.flow_store import FlowStore, StoreSettings
 from twostream.types import LabeledVideo, TemporalInput, VideoError
-from twostream.video import VideoReader, VideoWriter
+from twostream.video import VideoReader
 from twostream.video.frame_folder import open_reader
 from untrained import make_model, write_clip
 
@@ -34,10 +34,7 @@ def resized(source: Path, path: Path, height: int, width: int) -> Path:
     """The same video at another size."""
     with VideoReader(source) as reader:
         frames = [cv2.resize(f.rgb, (width, height), interpolation=cv2.INTER_AREA) for f in reader]
-    with VideoWriter(path, fps=25, width=width, height=height) as writer:
-        for frame in frames:
-            writer.write(frame)
-    return path
+    return write_video(path, frames)
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from frame_images import write_video
 from timed_clips import MOTION_PX_S, paused, uneven, write_timed
 from twostream.display.film import write_film
 from twostream.doctor import examine
@@ -328,12 +329,8 @@ def test_a_broken_clock_does_not_fill_the_disk(
 
 
 def test_codecs_motion_keeps_every_frame(tmp_path: Path) -> None:
-    from twostream.video import VideoWriter
-
-    with VideoWriter(tmp_path / "a.avi", fps=25, width=64, height=48) as writer:
-        for _ in range(12):
-            writer.write(np.zeros((48, 64, 3), np.uint8))
-    clips = extract_to_memory(tmp_path / "a.avi", StoreSettings(short_side=48, flow="mv"))
+    video = write_video(tmp_path / "a.avi", np.zeros((12, 48, 64, 3), np.uint8))
+    clips = extract_to_memory(video, StoreSettings(short_side=48, flow="mv"))
     assert clips["rgb"].header.count == 12
 
 

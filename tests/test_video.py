@@ -11,6 +11,7 @@ import av
 import numpy as np
 import pytest
 
+from frame_images import write_video
 from twostream.types import Frame, VideoError
 from twostream.video import VideoReader, VideoWriter, stored_size
 
@@ -29,14 +30,6 @@ ROBUSTNESS = {
     "video_90.mov": (3, (568, 320), 90, 30),
     "yuv444_realshort.mp4": (36, (240, 320), 0, 30.02),
 }
-
-
-def write(path: Path, frames: list[np.ndarray], fps: float = 25, **options: object) -> Path:
-    height, width = frames[0].shape[:2]
-    with VideoWriter(path, fps=fps, width=width, height=height, **options) as writer:
-        for frame in frames:
-            writer.write(frame)
-    return path
 
 
 def counting_frames(n: int, height: int = 48, width: int = 64) -> list[np.ndarray]:
@@ -117,7 +110,7 @@ def test_rotation_is_applied_and_both_scales_agree(
 def test_colours_are_rgb_and_full_range(tmp_path: Path) -> None:
     colours = [(250, 5, 5), (5, 250, 5), (5, 5, 250), (255, 255, 255), (0, 0, 0)]
     frames = [np.full((32, 48, 3), colour, np.uint8) for colour in colours]
-    got = read(write(tmp_path / "c.mp4", frames, codec="libx264", crf=1))
+    got = read(write_video(tmp_path / "c.mp4", frames, codec="libx264", crf=1))
     for frame, colour in zip(got, colours, strict=True):
         np.testing.assert_allclose(frame.rgb[16, 24], colour, atol=6)
 
@@ -160,7 +153,7 @@ def test_any_pixel_format(tmp_path: Path, pixels: str) -> None:
 def test_what_is_written_is_read(
     tmp_path: Path, name: str, options: dict[str, str], size: tuple[int, int]
 ) -> None:
-    path = write(tmp_path / name, counting_frames(40, *size), 29.97, **options)
+    path = write_video(tmp_path / name, counting_frames(40, *size), 29.97, **options)
     with VideoReader(path) as reader:
         frames = list(reader)
         assert (reader.info.height, reader.info.width) == size
@@ -180,13 +173,13 @@ def test_better_quality_is_closer(tmp_path: Path) -> None:
     frames = [np.kron(coarse, np.ones((8, 8, 1), np.uint8))] * 3
     errors = []
     for quality in (2, 25):
-        got = read(write(tmp_path / f"{quality}.avi", frames, quality=quality))
+        got = read(write_video(tmp_path / f"{quality}.avi", frames, quality=quality))
         errors.append(np.abs(got[0].rgb.astype(int) - frames[0]).mean())
     assert errors[0] < 0.5 * errors[1]
 
 
 def test_iterating_again_starts_again(tmp_path: Path) -> None:
-    reader = VideoReader(write(tmp_path / "a.avi", counting_frames(9)))
+    reader = VideoReader(write_video(tmp_path / "a.avi", counting_frames(9)))
     with reader:
         first = [frame.rgb.mean() for frame, _ in zip(reader, range(4), strict=False)]
         assert [frame.rgb.mean() for frame in reader][:4] == first
@@ -237,7 +230,7 @@ def bad_files(folder: Path) -> dict[str, tuple[Path, str]]:
     text.write_text("this is no video\n" * 50)
     (folder / "empty.avi").touch()
     os.mkfifo(folder / "pipe.avi")
-    headless = write(folder / "headless.mp4", counting_frames(20), codec="libx264")
+    headless = write_video(folder / "headless.mp4", counting_frames(20), codec="libx264")
     sound = folder / "sound.wav"
     with av.open(str(sound), "w") as container:
         stream = container.add_stream("pcm_s16le", rate=8000)
@@ -270,7 +263,7 @@ def test_a_bad_file_raises_one_clear_error(tmp_path: Path, which: str) -> None:
 
 def test_a_stream_of_garbage_is_an_error(tmp_path: Path) -> None:
     """The container opens, but not one frame decodes."""
-    path = write(tmp_path / "a.mkv", counting_frames(3), codec="libx264")
+    path = write_video(tmp_path / "a.mkv", counting_frames(3), codec="libx264")
     data = bytearray(path.read_bytes())
     start = data.index(b"\x1f\x43\xb6\x75")  # the first cluster
     data[start + 30 :] = bytes(len(data) - start - 30)
@@ -283,7 +276,7 @@ def test_odd_names_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     """Also where FFmpeg would see a protocol, a pattern or an option in a relative path."""
     monkeypatch.chdir(tmp_path)
     for name in ("with space [x](1) %d é.avi", "http:x.avi", "-v.avi"):
-        assert len(read(write(Path(name), counting_frames(3)))) == 3
+        assert len(read(write_video(Path(name), counting_frames(3)))) == 3
 
 
 def test_no_noise_on_stderr(shared_data: Path) -> None:
@@ -313,7 +306,7 @@ def test_a_failed_write_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_an_unfinished_write_does_not_replace(tmp_path: Path) -> None:
-    path = write(tmp_path / "a.avi", counting_frames(3))
+    path = write_video(tmp_path / "a.avi", counting_frames(3))
     before = path.read_bytes()
     with (
         pytest.raises(KeyboardInterrupt),
@@ -326,6 +319,6 @@ def test_an_unfinished_write_does_not_replace(tmp_path: Path) -> None:
 
 
 def test_short_side_must_be_positive(tmp_path: Path) -> None:
-    path = write(tmp_path / "a.avi", counting_frames(1))
+    path = write_video(tmp_path / "a.avi", counting_frames(1))
     with pytest.raises(VideoError, match="short side of 0"):
         VideoReader(path, short_side=0)
