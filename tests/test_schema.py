@@ -146,7 +146,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_run(tmp_path_factory.mktemp("stranger"), [model])
 
 
-def described(run: Path) -> dict[str, Any]:
+def described() -> dict[str, Any]:
     return json.loads(json.dumps(make_model(TemporalInput(length=4)).spec.to_json()))
 
 
@@ -155,7 +155,7 @@ def test_model_files(run: Path) -> None:
     weights, before = load_file(path), path.read_bytes()
     said = [""]
     refuses_or_reads(
-        described(run),
+        described(),
         lambda text: said.__setitem__(0, text),
         lambda: read_spec(path, {"spec": said[0]}),
         ModelError,
@@ -169,7 +169,7 @@ def test_model_files(run: Path) -> None:
         {"store": {"flow": "tvl1", "parameters": {"warps": 10**9}}},
         {"store": {"flow": "raft-small", "parameters": {"weights": "/dev/zero"}}},
     ):
-        text = json.dumps({**described(run), **change})
+        text = json.dumps({**described(), **change})
         save_file(weights, path, {"format": FORMAT, "spec": text})
         with pytest.raises(ModelError, match=r"temporal\.safetensors"):
             TwoStreamPredictor.load(run)
@@ -178,7 +178,7 @@ def test_model_files(run: Path) -> None:
 
 def test_contracts(run: Path, tmp_path: Path) -> None:
     (tmp_path / "temporal.onnx").touch()
-    stream = {"file": "temporal.onnx", "spec": described(run)}
+    stream = {"file": "temporal.onnx", "spec": described()}
     contract = {"format": "twostream-onnx-1", "streams": {"temporal": stream}}
     path = tmp_path / "contract.json"
     refuses_or_reads(

@@ -1,11 +1,4 @@
-"""Data sets on disk -> `Dataset` -> `DatasetSplit`; nothing is decoded here.
-
-`video_folders` reads class folders (`folder_tree` what lies there, `official_lists` UCF-101 and
-HMDB-51), `lists` CSV and plain lists (`list_columns` headers, `listed_files` what rows mean),
-`listed_folders` folders with their list inside, `frame_folders` folders of images that are videos,
-`dataset` says who trains and who tests, `shared_videos` finds clips that two data sets have in
-common, `image_folders` reads folders of images for pre-training.
-"""
+"""Data sets on disk -> `Dataset` -> `DatasetSplit`; nothing is decoded here."""
 
 from twostream.datasets.asked import AskedData
 from twostream.datasets.dataset import (

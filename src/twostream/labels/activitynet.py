@@ -54,9 +54,6 @@ def read(path: Path, *, fps: float | None = None) -> Labels:
 
     The leaves of the taxonomy are the ethogram; where there is none, labels in the order of their
     `label_id`, if all have one.
-
-    Raises:
-        DataError: it is no such file.
     """
     body = an_object(path, "ActivityNet's labels", read_json(path))
     if "database" not in body and "results" not in body:

@@ -70,9 +70,6 @@ def read(path: Path, *, fps: float | None = None) -> Labels:
 
     Two observations of one video are two annotators. An observation without a video (live) is
     called as it is. A "limit to a time interval" is what was watched.
-
-    Raises:
-        DataError: it is no such project.
     """
     return _labels(path, _parsed(path))
 

@@ -110,12 +110,12 @@ def read_table(path: Path, needed: Sequence[str]) -> Table:
         said = facts[first.strip().lower()] = rest.strip().strip(delimiter)
         videos += [said] if first.strip().lower() == "player #1" else []
     rows = []
-    for line, cells in read_rows(path, text, delimiter, below=before + 1):
+    for number_, cells in read_rows(path, text, delimiter, below=before + 1):
         row = dict.fromkeys(names, "") | {
             column: "" if cell in _NOTHING and column not in _TEXTS else from_cell(cell)
             for column, cell in zip(names, cells, strict=False)
         }
-        rows.append((line, row))
+        rows.append((number_, row))
     return Table(path, tuple(rows), facts, tuple(videos))
 
 

@@ -45,11 +45,7 @@ def recognised(path: Path, start: str) -> bool:
 
 
 def read(path: Path, *, fps: float | None = None) -> Labels:
-    """Read a table of events, of one observation or several.
-
-    Raises:
-        DataError: it is no such table.
-    """
+    """Read a table of events, of one observation or several."""
     return gather(read_table(path, NEEDED), _take)
 
 

@@ -56,11 +56,7 @@ def _named(name: str) -> str:
 
 
 def read(path: Path, *, fps: float | None = None) -> Labels:
-    """Read annotations.
-
-    Raises:
-        DataError: it is no such file.
-    """
+    """Read annotations."""
     text_ = read_text(path)
     rows = _entries(path) if text_.lstrip()[:1] in ("[", "{") else _rows(path, text_)
     found = Gathered(path)

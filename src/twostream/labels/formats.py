@@ -47,7 +47,11 @@ class Format(Protocol):
         """Tell whether a file is of this format, by its name and its first 4,096 characters."""
 
     def read(self, path: Path, *, fps: float | None = None) -> Labels:
-        """Read a file; ``fps`` where it counts frames and does not say how many a second has."""
+        """Read a file; ``fps`` where it counts frames and does not say how many a second has.
+
+        Raises:
+            DataError: it is of another format.
+        """
 
     def text(self, labels: Labels, suffix: str = ...) -> str | bytes:
         """Return a file's text, for a name of this suffix; of one recording unless ``several``."""

@@ -74,9 +74,6 @@ def read(path: Path, *, fps: float | None = None) -> Labels:
 
     The attribute of segments that is called as a label is, or else the first, is the label.
     "subject", "annotator", "confidence" and "comment" are these, others comments.
-
-    Raises:
-        DataError: it is no such project.
     """
     project = an_object(path, "a project", read_json(path))
     if any(mark.strip('"') in project for mark in _OLD_MARKS):
