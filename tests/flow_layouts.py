@@ -49,26 +49,34 @@ def save(path: Path, image: np.ndarray) -> None:
 Write = Callable[[Path, str, np.ndarray, np.ndarray], None]
 
 
-def flat(pattern: str, base: int) -> Write:
-    """A layout with everything in the video's folder; the pattern has {axis} and {n}."""
+def laid_out(flow_files: str, base: int, rgb_files: str = "", axes: str = "xy") -> Write:
+    """A layout by the names of its files, which have {video}, {axis} and {n}; "": no frames."""
 
     def write(root: Path, video: str, flow: np.ndarray, rgb: np.ndarray) -> None:
         for i, field in enumerate(flow):
-            for axis, plane in zip("xy", field, strict=True):
-                save(root / video / pattern.format(axis=axis, n=base + i), coded(plane, -20, 20))
-        for i, frame in enumerate(rgb):
-            save(root / video / f"img_{base + i:05}.jpg", frame[..., ::-1])
+            for axis, plane in zip(axes, field, strict=True):
+                name = flow_files.format(video=video, axis=axis, n=base + i)
+                save(root / name, coded(plane, -20, 20))
+        for i, frame in enumerate(rgb if rgb_files else ()):
+            save(root / rgb_files.format(video=video, n=base + i), frame[..., ::-1])
 
     return write
 
 
-def feichtenhofer(root: Path, video: str, flow: np.ndarray, rgb: np.ndarray) -> None:
-    for i, field in enumerate(flow):
-        for axis, plane in zip("uv", field, strict=True):
-            path = root / "tvl1_flow" / axis / video / f"frame{i + 1:06}.jpg"
-            save(path, coded(plane, -20, 20))
-    for i, frame in enumerate(rgb):
-        save(root / "jpegs_256" / video / f"frame{i + 1:06}.jpg", frame[..., ::-1])
+def flat(pattern: str, base: int) -> Write:
+    """A layout with everything in the video's folder; the pattern has {axis} and {n}."""
+    return laid_out(f"{{video}}/{pattern}", base, "{video}/img_{n:05}.jpg")
+
+
+feichtenhofer = laid_out(
+    "tvl1_flow/{axis}/{video}/frame{n:06}.jpg", 1, "jpegs_256/{video}/frame{n:06}.jpg", "uv"
+)
+charades = laid_out(
+    "Charades_v1_flow/{video}/{video}-{n:06}{axis}.jpg",
+    1,
+    "Charades_v1_rgb/{video}/{video}-{n:06}.jpg",
+)
+gpu_flow_inside = laid_out("{video}/{axis}/frame{n:06}.jpg", 0)
 
 
 def gpu_flow(root: Path, video: str, flow: np.ndarray, rgb: np.ndarray) -> None:
@@ -80,12 +88,6 @@ def gpu_flow(root: Path, video: str, flow: np.ndarray, rgb: np.ndarray) -> None:
             ranges += [low, high]
             save(root / axis / video / f"frame{i + 1:06}.jpg", coded(plane, low, high))
     (root / "x" / f"{video}.bin").write_bytes(np.array(ranges, "<f4").tobytes())
-
-
-def gpu_flow_inside(root: Path, video: str, flow: np.ndarray, rgb: np.ndarray) -> None:
-    for i, field in enumerate(flow):
-        for axis, plane in zip("xy", field, strict=True):
-            save(root / video / axis / f"frame{i:06}.jpg", coded(plane, -20, 20))
 
 
 def tsn_zips(root: Path, video: str, flow: np.ndarray, rgb: np.ndarray) -> None:
@@ -100,16 +102,6 @@ def tsn_zips(root: Path, video: str, flow: np.ndarray, rgb: np.ndarray) -> None:
         for i, frame in enumerate(rgb):
             blob = cv2.imencode(".jpg", frame[..., ::-1])[1].tobytes()
             archive.writestr(f"img_{i + 1:05}.jpg", blob)
-
-
-def charades(root: Path, video: str, flow: np.ndarray, rgb: np.ndarray) -> None:
-    """Its flow, its frames, and their names."""
-    for i, field in enumerate(flow):
-        for axis, plane in zip("xy", field, strict=True):
-            path = root / "Charades_v1_flow" / video / f"{video}-{i + 1:06}{axis}.jpg"
-            save(path, coded(plane, -20, 20))
-    for i, frame in enumerate(rgb):
-        save(root / "Charades_v1_rgb" / video / f"{video}-{i + 1:06}.jpg", frame[..., ::-1])
 
 
 LAYOUTS: dict[str, tuple[str, Write]] = {
