@@ -114,7 +114,7 @@ def _on_unused(names: Sequence[str], used: Set[str]) -> list[str]:
     """Say which columns nothing is made of that people may mean something by."""
     notes = []
     unused = [name for name in names if name not in used]
-    if "group" not in names and (meant := [name for name in unused if _may_group(name)]):
+    if "group" not in names and (meant := [n for n in unused if _NUMBERED.sub("", n) in GROUPS]):
         notes.append(
             f"the column {meant[0]} is not used: call it group where clips of one "
             f"{_NUMBERED.sub('', meant[0])} are to stand on one side of a split"
@@ -128,10 +128,6 @@ def _on_unused(names: Sequence[str], used: Set[str]) -> list[str]:
                 "give folds"
             )
     return notes
-
-
-def _may_group(name: str) -> bool:
-    return _NUMBERED.sub("", name) in GROUPS
 
 
 def _cells(header: str, delimiter: str) -> list[str]:

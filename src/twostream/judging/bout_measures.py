@@ -102,7 +102,7 @@ def count_bouts(compared: Compared) -> BoutCounts:
                     errors += [(r, c, *e) for e in _boundary_errors(pairs, stretch)]
             false[r, c] += _count_false(true, predicted)
             hours[r, c] += _hours_without(true, stretch)
-        any_label = _union(stretch.true)
+        any_label = as_segments([replace(bout, label="any") for bout in stretch.true])
         false[r, -1] += _count_false(any_label, as_segments(stretch.predicted))
         hours[r, -1] += _hours_without(any_label, stretch)
     edit = np.array([edit_score(*order) for order in orders])
@@ -199,10 +199,6 @@ def _boundary_errors(
             if times != (edge, edge):
                 errors.append((which, times[1] - times[0]))
     return errors
-
-
-def _union(bouts: Sequence[Bout]) -> list[Bout]:
-    return as_segments([replace(bout, label="any") for bout in bouts])
 
 
 def _count_false(true: Sequence[Bout], predicted: Sequence[Bout]) -> int:

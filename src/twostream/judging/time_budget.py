@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, fields
 
 from twostream.judging.bout_measures import as_segments
@@ -131,11 +131,7 @@ def _budget(sides: Compared, recordings: Sequence[int], label: str, side: int) -
 
 def _in_recording(sides: Compared, number: int, label: str, side: int, is_point: bool) -> Tally:
     stretches = [stretch for stretch in sides.stretches if stretch.recording == number]
-    bouts = [
-        bout
-        for stretch in stretches
-        for bout in _of(label, _side(stretch, side, is_point), joined=not is_point)
-    ]
+    bouts = [bout for stretch in stretches for bout in _bouts(stretch, label, side, is_point)]
     return Tally(
         len(bouts),
         sum((bout.end_seconds - bout.start_seconds for bout in bouts), 0.0),
@@ -145,12 +141,9 @@ def _in_recording(sides: Compared, number: int, label: str, side: int, is_point:
     )
 
 
-def _side(stretch: Stretch, side: int, is_point: bool) -> tuple[Bout, ...]:
+def _bouts(stretch: Stretch, label: str, side: int, is_point: bool) -> list[Bout]:
     if is_point:
-        return (stretch.true_points, stretch.predicted_points)[side]
-    return (stretch.true, stretch.predicted)[side]
-
-
-def _of(label: str, bouts: Iterable[Bout], *, joined: bool) -> list[Bout]:
-    found = [bout for bout in bouts if bout.label == label]
-    return as_segments(found) if joined else found
+        points = (stretch.true_points, stretch.predicted_points)[side]
+        return [point for point in points if point.label == label]
+    bouts = (stretch.true, stretch.predicted)[side]
+    return as_segments([bout for bout in bouts if bout.label == label])

@@ -55,6 +55,8 @@ HOLDS = Holds(
     fps=True,
 )
 _DATE = "2000-01-01T00:00:00"  # of an observation: the day that it was made is not known
+_WHO = {"label": ANNOTATOR, "description": "who says so", "type": "text"}  # a variable
+_WHO |= {"default value": "", "possible values": ""}
 
 
 def recognised(path: Path, start: str) -> bool:
@@ -107,7 +109,10 @@ def _labels(path: Path, project: dict[str, Any]) -> Labels:
         )
         observation.begin(found)
         _watched(_interval(path, body), observation, in_full, found)
-        _other_players(path, body, name, found)
+        players = an_object(path, "file", body.get("file") or None)
+        if any(files for player, files in players.items() if player != "1"):
+            said = "other players show the same time: the labels are for player 1's video"
+            found.odd(said, f"observation {name}")
         take_events(observation, _events(path, name, body, kinds, found), found)
     points = [code for code, kind in kinds.items() if kind == "point"]
     return found.labels(kinds, points)
@@ -159,13 +164,6 @@ def _videos(path: Path, body: dict[str, Any]) -> tuple[str, ...]:
         return ()
     players = an_object(path, "file", body["file"])
     return tuple(filter(None, map(a_text, a_list(path, "file", players.get("1")))))
-
-
-def _other_players(path: Path, body: dict[str, Any], name: str, found: Gathered) -> None:
-    players = an_object(path, "file", body.get("file") or None)
-    if any(files for player, files in players.items() if player != "1"):
-        where = f"observation {name}"
-        found.odd("other players show the same time: the labels are for player 1's video", where)
 
 
 def _offset(
@@ -279,7 +277,7 @@ def _project(labels: Labels) -> dict[str, Any]:
         "subjects_conf": {
             str(i): {"key": "", "name": name, "description": ""} for i, name in enumerate(subjects)
         },
-        "independent_variables": _variables() if who else {},
+        "independent_variables": {"0": _WHO} if who else {},
         "behaviors_conf": {
             str(i): _behaviour(name, name in labels.points) for i, name in enumerate(labels.classes)
         },
@@ -289,11 +287,6 @@ def _project(labels: Labels) -> dict[str, Any]:
         "converters": {},
         "observations": observations,
     }
-
-
-def _variables() -> dict[str, Any]:
-    facts = {"label": ANNOTATOR, "description": "who says so", "type": "text"}
-    return {"0": {**facts, "default value": "", "possible values": ""}}
 
 
 def _behaviour(name: str, is_point: bool) -> dict[str, Any]:

@@ -159,16 +159,13 @@ def text(labels: Labels, suffix: str = ".csv") -> str:
     """Return the table; columns that no row fills are left out."""
     rows = [row for recording in labels.recordings for row in recording_rows(recording)]
     used = {name for row in rows for name, value in row.items() if value}
-    if labels.classes != used_classes(labels.recordings) or labels.points - _used(labels):
+    labelled = used_classes(labels.recordings)
+    if labels.classes != labelled or labels.points - set(labelled):
         rows = ethogram_rows(labels.classes, labels.points) + rows
         used |= {"comment"} if labels.points else set()
     columns = [*NEEDED, *(name for name in (*FIELDS, *OF_RECORDINGS) if name in used)]
     cells = [[row.get(name, "") for name in columns] for row in rows]
     return table_text([columns, *cells], "\t" if suffix == ".tsv" else ",")
-
-
-def _used(labels: Labels) -> set[str]:
-    return {bout.label for recording in labels.recordings for bout in recording.bouts}
 
 
 def ethogram_rows(classes: Iterable[str], points: Collection[str] = ()) -> list[dict[str, str]]:

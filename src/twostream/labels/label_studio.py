@@ -246,7 +246,7 @@ def _regions(path: Path, where: str, result: Any, found: Gathered) -> list[_Regi
 def _add(path: Path, where: str, region: _Region, result: dict[str, Any]) -> None:
     """Add what a result says of its region."""
     value = an_object(path, where, result.get("value"))
-    named = [name for name, labels in value.items() if _is_labels(name, labels)]
+    named = [n for n, labels in value.items() if n.endswith("labels") and isinstance(labels, list)]
     labels = [a_text(label) for name in named for label in value[name]]
     region.labels += [label for label in labels if label not in region.labels]
     meta = an_object(path, where, result.get("meta"))
@@ -270,10 +270,6 @@ def _add(path: Path, where: str, region: _Region, result: dict[str, Any]) -> Non
         region.frames = _enabled(path, where, value["sequence"], _frame(count))
     elif "start" in value and not _is_text(value, named):
         region.seconds.append((a_number(value["start"]), a_number(value.get("end"))))
-
-
-def _is_labels(name: str, value: Any) -> bool:
-    return name.endswith("labels") and isinstance(value, list)
 
 
 def _is_text(value: dict[str, Any], labels: list[str]) -> bool:

@@ -42,7 +42,13 @@ def rate_of(name: str, folder: Path) -> float:
     Raises:
         DataError: it is not there, or cannot be read.
     """
-    video = _there(name, folder)
+    video = find_video(name, folder)
+    if video is None:
+        missing = name or "the video, which the labels do not name,"
+        raise DataError(
+            f"{missing} is not in {folder}, and without it the frame rate is not known: put it "
+            "there, or say the rate with --fps"
+        )
     fps, seconds, count, late = _facts(video)
     if late:
         logger.warning(
@@ -107,17 +113,6 @@ def length_of(name: str, folder: Path) -> float | None:
         return _facts(video)[1] or None
     except DataError:  # extraction says what is wrong with it
         return None
-
-
-def _there(name: str, folder: Path) -> Path:
-    video = find_video(name, folder)
-    if video is None:
-        missing = name or "the video, which the labels do not name,"
-        raise DataError(
-            f"{missing} is not in {folder}, and without it the frame rate is not known: put it "
-            "there, or say the rate with --fps"
-        )
-    return video
 
 
 def _facts(video: Path) -> tuple[float, float, int, float]:
