@@ -34,11 +34,10 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def said(
     data: Path, count: int, *, step: int = 1, fps: float | None = None, **claims: object
 ) -> str:
-    video = data / "run" / "a.avi"
-    with open_reader(video) as reader:
+    with open_reader(data / "run" / "a.avi") as reader:
         info: VideoInfo = replace(reader.info, **claims)  # type: ignore[arg-type]
     stop = threading.Event()
-    return partial_warning(count, step=step, video=video, info=info, fps=fps, stop=stop) or ""
+    return partial_warning(count, step=step, info=info, fps=fps, stop=stop) or ""
 
 
 @pytest.mark.parametrize("count", [37, 38, 39, 40, 41])
@@ -68,11 +67,12 @@ def test_a_container_is_not_believed_against_its_frames(data: Path) -> None:
     assert "has 40 frames" in said(data, 399 // 2, num_frames_claimed=400)
     assert said(data, 5, num_frames_claimed=0) == ""  # nothing is known
     with open_reader(data / "run" / "a.avi") as reader:
-        more: dict = {"step": 1, "info": reader.info, "fps": None, "stop": threading.Event()}
-    assert partial_warning(5, video=data / "gone.avi", **more) is None
-    more["stop"].set()
+        info, stop = reader.info, threading.Event()
+    gone = replace(info, path=data / "gone.avi")
+    assert partial_warning(5, step=1, info=gone, fps=None, stop=stop) is None
+    stop.set()
     with pytest.raises(StoppedError):
-        partial_warning(5, video=data / "run" / "a.avi", **more)
+        partial_warning(5, step=1, info=info, fps=None, stop=stop)
 
 
 @pytest.mark.parametrize("frames", [0, 11])

@@ -12,6 +12,7 @@ from pathlib import Path
 from twostream.frame_names import FEWEST, count_frames
 from twostream.types import VIDEO_SUFFIXES, DataError
 
+NAMED = 3  # of many missing videos, so many are named
 _ROOT = re.compile(r"(?:[A-Za-z]:)?/+")
 
 
@@ -134,33 +135,25 @@ def cut(line: str, files: ListedFiles) -> tuple[str, str, Path | None]:
     return (*parts[0], None)
 
 
-def missing_in_words(
-    file: Path, missing: Sequence[tuple[int, str]], listed: int, named: int = 3
-) -> str:
+def missing_in_words(file: Path, missing: Sequence[tuple[int, str]], listed: int) -> str:
     """Return the sentence on listed videos that are not there.
 
     Args:
         file: the list.
         missing: line and name of each.
         listed: how many videos the list names.
-        named: so many of them are named.
     """
     where = f"(paths are relative to {file.parent})"
     if len(missing) == 1:
         line, name = missing[0]
-        return f"{file}, line {line}: {name} {_what(file.parent / name)} {where}"
-    names = ", ".join(f"{name} (line {line})" for line, name in missing[:named])
-    more = ", ..." if len(missing) > named else ""
+        what = "does not exist"
+        if os.path.isdir(file.parent / name):
+            what = "is a folder without numbered images (img_00001.jpg, img_00002.jpg, ...)"
+        return f"{file}, line {line}: {name} {what} {where}"
+    names = ", ".join(f"{name} (line {line})" for line, name in missing[:NAMED])
+    more = ", ..." if len(missing) > NAMED else ""
     folders = sum(os.path.isdir(file.parent / name) for _, name in missing)
     said = f"{len(missing)} of the {listed} videos do not exist"
     if folders:
         said += f", {folders} of them are folders without numbered images"
     return f"{file}: {said}: {names}{more} {where}"
-
-
-def _what(path: Path) -> str:
-    return (
-        "is a folder without numbered images (img_00001.jpg, img_00002.jpg, ...)"
-        if os.path.isdir(path)
-        else "does not exist"
-    )

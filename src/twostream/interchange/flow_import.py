@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from twostream.flow.opencv import one_opencv_thread
 from twostream.interchange.classic import decode_classic
 from twostream.interchange.flow_folders import FlowVideo
-from twostream.interchange.numbering import Image, Listing, read_listing
+from twostream.interchange.numbering import Image, read_listing
 from twostream.interchange.partial_flow import partial_warning
 from twostream.store.flow_store import (
     IMPORTED,
@@ -188,7 +188,11 @@ class _Job:
         ):
             return False, self.store.clip(video_id, "forward").header.warning
         info = _info(known)
-        warning = self._partial(listing, known, info) or listing.warning
+        warning = listing.warning
+        if info is not None:
+            fields, step = len(listing.forward), listing.step
+            part = partial_warning(fields, step=step, info=info, fps=self.fps, stop=self.stop)
+            warning = part or warning
         header = partial(
             ClipHeader,
             video_id=video_id,
@@ -209,21 +213,6 @@ class _Job:
                 writer.close(warning=warning)
         self._forget(video_id, seen, images)
         return True, warning
-
-    def _partial(
-        self, listing: Listing, video: LabeledVideo | None, info: VideoInfo | None
-    ) -> str | None:
-        """Return a sentence where the flow is not of all frames of its video."""
-        if video is None or info is None:
-            return None
-        return partial_warning(
-            len(listing.forward),
-            step=listing.step,
-            video=video.path,
-            info=info,
-            fps=self.fps,
-            stop=self.stop,
-        )
 
     def _forget(self, video_id: str, seen: str, images: Iterable[Kind]) -> None:
         """Take away what was imported of other images before, and is of none of these."""

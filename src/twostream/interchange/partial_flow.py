@@ -27,7 +27,6 @@ def partial_warning(
     fields: int,
     *,
     step: int,
-    video: Path,
     info: VideoInfo,
     fps: float | None,
     stop: threading.Event,
@@ -39,8 +38,7 @@ def partial_warning(
     Args:
         fields: how many there are, each from the frame where the one before ends.
         step: frames from a field's first picture to its second.
-        video: the file, or folder of frames.
-        info: what it says about itself; without a number of frames nothing is known.
+        info: what the video says about itself; without a number of frames nothing is known.
         fps: rate that was asked for, at which the fields may be instead; None: none.
         stop: set when the job ends early.
     """
@@ -53,7 +51,7 @@ def partial_warning(
     if not info.num_frames_claimed or fit(info.num_frames_claimed):
         return None
     try:
-        frames = _counted(video, stop)
+        frames = _counted(info.path, stop)
     except VideoError:  # who needs its frames says so
         return None
     if fit(frames):

@@ -22,8 +22,8 @@ from twostream.labels.label_text import (
     table_text,
 )
 from twostream.labels.recordings import Bout, Labels, Recording, one_line
-from twostream.labels.video_facts import length_notes, rate_of
-from twostream.types import VIDEO_SUFFIXES, DataError
+from twostream.labels.video_facts import find_video, length_notes, rate_of
+from twostream.types import DataError
 
 HOLDS = Holds(
     title="table of frames",
@@ -172,12 +172,8 @@ def refuse_names_of_none(labels: Labels, names: Sequence[str], where: str) -> No
 
 def _video_beside(path: Path) -> Path | None:
     """Return the video of a table: in its folder, of its name, which may end in "_labels"."""
-    stems = [path.stem, *(path.stem.removesuffix(ending) for ending in _ENDINGS)]
-    for stem in dict.fromkeys(stems):
-        for suffix in sorted(VIDEO_SUFFIXES):
-            if (video := path.with_name(stem + suffix)).is_file():
-                return video
-    return None
+    stems = (path.stem, *(path.stem.removesuffix(ending) for ending in _ENDINGS))
+    return next(filter(None, (find_video(stem, path.parent) for stem in stems)), None)
 
 
 def text(labels: Labels, suffix: str = ".csv") -> str:
