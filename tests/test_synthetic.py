@@ -304,14 +304,10 @@ def test_a_limb_points_at_what_it_cannot_reach() -> None:
     assert np.hypot(*(end - joint)) == pytest.approx(1.0)
 
 
-@pytest.mark.parametrize(
-    "wrong", [{"groups": 1}, {"groups": 100}, {"groups": 4, "clips_per_group": 0}]
-)
+@pytest.mark.parametrize("wrong", [{"groups": 1}, {"groups": 100}, {"groups": 4, "seed": -1}])
 def test_numbers_out_of_range_are_refused(tmp_path: Path, wrong: dict[str, int]) -> None:
     with pytest.raises(UsageError, match=r"must lie in"):
         render_dataset(tmp_path / "new", **wrong)
-    with pytest.raises(UsageError, match=r"seed must lie in"):
-        render_dataset(tmp_path / "new", groups=4, seed=-1)
     assert not (tmp_path / "new").exists()
 
 

@@ -226,7 +226,7 @@ def read_rows(
         raise DataError(f"{path}, line {line}: not readable as CSV: {error}") from error
 
 
-def first_cells(start: str, delimiters: str = ",;\t|") -> tuple[str, list[str]]:
+def first_cells(start: str) -> tuple[str, list[str]]:
     """Return the delimiter and the stripped cells of a table's header: the most cells win.
 
     The header is the first line that is not empty, nor Excel's word for the delimiter.
@@ -235,8 +235,8 @@ def first_cells(start: str, delimiters: str = ",;\t|") -> tuple[str, list[str]]:
     ((';', ['path', 'label']), (';', ['path,x', 'label']))
     """
     above, line = _header(start)
-    if told := [each[1] for each in map(SEPARATOR_LINE.fullmatch, above) if each]:
-        delimiters = told[-1]
+    told = [each[1] for each in map(SEPARATOR_LINE.fullmatch, above) if each]
+    delimiters = told[-1] if told else ",;\t|"
     best = (delimiters[0], [line.strip()])
     for delimiter in delimiters:
         try:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from concurrent.futures import as_completed
 from dataclasses import replace
-from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +38,6 @@ def render_dataset(
     *,
     seed: int = 0,
     groups: int = 24,
-    clips_per_group: int = 1,
     progress: Progress = no_progress,
 ) -> Path:
     """Write the data set as MPEG-4 files in UCF-101's layout and naming.
@@ -52,8 +49,7 @@ def render_dataset(
     Args:
         root: folder to write; made if absent, files of the same name are replaced.
         seed: of everything random, at least 0.
-        groups: number of actors, each in a place of their own, 2 to 99.
-        clips_per_group: clips of each class in each group, 1 to 99.
+        groups: number of actors, each in a place of their own, with a clip of each class; 2 to 99.
         progress: told after each scene's clips, in this thread.
 
     Returns:
@@ -63,27 +59,22 @@ def render_dataset(
         UsageError: a number out of range.
         DataError, VideoError: the folder or the disk refuses.
     """
-    for name, value, low, high in (
-        ("seed", seed, 0, 2**32 - 1),
-        ("groups", groups, 2, 99),
-        ("clips_per_group", clips_per_group, 1, 99),
-    ):
+    for name, value, low, high in (("seed", seed, 0, 2**32 - 1), ("groups", groups, 2, 99)):
         if not low <= value <= high:
             raise UsageError(f"{name} must lie in {low}..{high}, got {value}")
-    jobs = list(product(range(1, groups + 1), range(1, clips_per_group + 1)))
     root = Path(root)
     try:
         for folder in (*CLASSES, _LISTS):
             (root / folder).mkdir(parents=True, exist_ok=True)
-        _write_lists(root / _LISTS, groups, jobs)
+        _write_lists(root / _LISTS, groups)
     except OSError as error:
         raise DataError(
             f"{root}: the data set cannot be written here ({error.strerror}): choose another folder"
         ) from error
-    total, done = len(jobs) * len(CLASSES), 0
+    total, done = groups * len(CLASSES), 0
     pool = ThreadPool(num_cores())
     try:
-        futures = [pool.submit(_write_scene, root, seed, *job) for job in jobs]
+        futures = [pool.submit(_write_scene, root, seed, group + 1) for group in range(groups)]
         for future in as_completed(futures):
             done += future.result()
             progress("render clips", done, total)
@@ -122,19 +113,19 @@ def _render(
     return there, clip(style, [1 - moment for moment in moments])
 
 
-def _write_scene(root: Path, seed: int, group: int, clip: int) -> int:
-    """Write the clips of all classes for one clip number of one group; returns how many."""
+def _write_scene(root: Path, seed: int, group: int) -> int:
+    """Write the clips of all classes of one group; returns how many."""
     rng = np.random.default_rng([_GROUP, seed, group])
     actor, place = cast_actor(rng), paint_place(rng)
-    rng = np.random.default_rng([_CLIP, seed, group, clip])
+    rng = np.random.default_rng([_CLIP, seed, group, 1])
     scene = make_scene(place, rng)
     rendered: dict[Path, Frames] = {}
     sizes = []
     for number, pair in enumerate(PAIRS, start=1):
-        draws = np.random.default_rng([_PAIR, seed, group, clip, number])
+        draws = np.random.default_rng([_PAIR, seed, group, 1, number])
         for name, frames in zip(pair.classes, _render(pair, actor, scene, draws), strict=True):
-            rendered[root / name / _file_name(name, group, clip)] = frames
-        path = root / pair.classes[0] / _file_name(pair.classes[0], group, clip)
+            rendered[root / name / _file_name(name, group)] = frames
+        path = root / pair.classes[0] / _file_name(pair.classes[0], group)
         sizes.append(_write_video(path, rendered[path], _USUAL_QUALITY))
     # Movement costs bytes, so at one quality the file's size would tell the class. Each pair is
     # given a random size instead, about the mean of the scene's, and the quality that comes to it.
@@ -153,13 +144,13 @@ def _write_video(path: Path, frames: Frames, quality: int) -> int:
     return path.stat().st_size
 
 
-def _write_lists(folder: Path, groups: int, jobs: Sequence[tuple[int, int]]) -> None:
+def _write_lists(folder: Path, groups: int) -> None:
     """Write the class index and the lists of UCF-101's layout."""
     index, train, test = [], [], []
     for i, name in enumerate(CLASSES, start=1):
         index.append(f"{i} {name}")
-        for group, clip in jobs:
-            path = f"{name}/{_file_name(name, group, clip)}"
+        for group in range(1, groups + 1):
+            path = f"{name}/{_file_name(name, group)}"
             if group <= max(1, groups // 3):
                 test.append(path)
             else:
@@ -168,5 +159,5 @@ def _write_lists(folder: Path, groups: int, jobs: Sequence[tuple[int, int]]) -> 
         write_text(folder / f"{file}.txt", "".join(f"{line}\n" for line in lines))
 
 
-def _file_name(name: str, group: int, clip: int) -> str:
-    return f"v_{name}_g{group:02d}_c{clip:02d}.avi"
+def _file_name(name: str, group: int) -> str:
+    return f"v_{name}_g{group:02d}_c01.avi"
