@@ -21,8 +21,9 @@ from twostream.labels import (
     vtt,
     write_labels,
 )
+from twostream.labels.csv_table import SEGMENTS
 from twostream.prediction import Segment
-from twostream.prediction.timeline_files import SEGMENT_COLUMNS, segment_rows
+from twostream.prediction.timeline_files import segment_rows
 from twostream.prediction.timeline_files import srt as timeline_srt
 from twostream.types import DataError
 from untrained import write_clip
@@ -58,7 +59,7 @@ def test_time_without_a_bout_is_none_in_files_of_predict(tmp_path: Path) -> None
         ",".join(map(str, (cell or "" for cell in row)))
         for row in segment_rows(Path("a.mp4"), parts)
     ]
-    (table := tmp_path / "a.csv").write_text("\n".join([",".join(SEGMENT_COLUMNS), *rows]))
+    (table := tmp_path / "a.csv").write_text("\n".join([",".join(SEGMENTS), *rows]))
     (found,) = read_labels(table).recordings
     assert found.bouts == (Bout(0, 1, "walk", confidence=0.9),) and found.watched == ((0, 3),)
 

@@ -9,12 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twostream import files
+from twostream.labels.csv_table import SEGMENTS
 from twostream.labels.label_text import as_cell, table_text
 from twostream.labels.subtitles import ARROW, clock
 from twostream.prediction.timeline import Segment, Timeline
 from twostream.types import DataError
-
-SEGMENT_COLUMNS = ("video", "start_seconds", "end_seconds", "label", "score")
 
 
 def segments_csv(timeline: Timeline) -> str:
@@ -23,7 +22,7 @@ def segments_csv(timeline: Timeline) -> str:
     Where the video has no frames, label and score are empty. A spreadsheet takes what begins with
     = + - @ for a formula: such a name has a ' before it.
     """
-    return table_text([SEGMENT_COLUMNS, *segment_rows(timeline.video, timeline.segments)])
+    return table_text([SEGMENTS, *segment_rows(timeline.video, timeline.segments)])
 
 
 def segment_rows(video: Path, segments: Sequence[Segment]) -> list[tuple[str | None, ...]]:

@@ -8,10 +8,10 @@ from typing import BinaryIO
 
 from twostream.files import whole
 from twostream.judging.time_budget import ALL_VIDEOS, BUDGET_COLUMNS, Tally, budget_cell, tallies
-from twostream.labels.csv_table import NEEDED, ethogram_rows, recording_rows
+from twostream.labels.csv_table import NEEDED, SEGMENTS, ethogram_rows, recording_rows
 from twostream.labels.label_text import as_cell, table_text
 from twostream.prediction.kept_timelines import KeptTimeline
-from twostream.prediction.timeline_files import SEGMENT_COLUMNS, segment_rows
+from twostream.prediction.timeline_files import segment_rows
 from twostream.prediction.timeline_labels import (
     ethogram,
     label_names,
@@ -46,7 +46,7 @@ def write_tables(out: Path, timelines: Iterable[tuple[Path, KeptTimeline]]) -> N
         whole(out / LABELS_NAME) as labels,
         whole(out / BUDGET_NAME) as budget,
     ):
-        _write(segments, [SEGMENT_COLUMNS])
+        _write(segments, [SEGMENTS])
         _write(labels, [LABEL_COLUMNS])
         _write(budget, [("video", "label", *BUDGET_COLUMNS)])
         for video, kept in timelines:
