@@ -22,6 +22,7 @@ from twostream.labels import (
     write_labels,
 )
 from twostream.labels.csv_table import SEGMENTS
+from twostream.labels.video_facts import with_rates
 from twostream.prediction import Segment
 from twostream.prediction.timeline_files import segment_rows
 from twostream.prediction.timeline_files import srt as timeline_srt
@@ -297,6 +298,10 @@ def test_a_video_whose_frames_are_unevenly_spaced_is_told(
         (found,) = read_labels(tmp_path / f"{name}.csv").recordings
         assert found.bouts == (Bout(1, 2, "walk"),)
         told = "dark.mp4: 450 frames at 30 a second are 15.0 s, and it lasts 20.0 s"
+        assert (told in caplog.text) == (name == "dark")
+        caplog.clear()
+        written = Labels((Recording(f"{name}.mp4", (Bout(15, 16, "walk"),), 20, 30),), ("walk",))
+        assert with_rates(written, tmp_path) == written  # also where labels are to be written
         assert (told in caplog.text) == (name == "dark")
         warned = [each for each in caplog.records if each.levelno >= logging.WARNING]
         assert bool(warned) == (name == "dark")

@@ -225,9 +225,14 @@ def _timeline(
             files.write_text(path, writers[kind](timeline))
         elif kind == "labels":
             from twostream.labels import write_labels
+            from twostream.labels.formats import format_named
+            from twostream.labels.video_facts import with_rates
             from twostream.prediction.timeline_labels import timeline_labels
 
-            for lost in write_labels(timeline_labels(timeline, path.parent), path, labels_format):
+            labels = timeline_labels(timeline, path.parent)
+            if format_named(labels_format).HOLDS.times == "frames":
+                labels = with_rates(labels, path.parent)  # tells of frames that are uneven
+            for lost in write_labels(labels, path, labels_format):
                 shown.say(f"{path.name}: {lost}")
         else:
             from twostream.prediction.annotate import write_annotated

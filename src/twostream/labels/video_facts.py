@@ -36,24 +36,36 @@ def find_video(name: str, folder: Path) -> Path | None:
     return None
 
 
-def rate_of(name: str, folder: Path) -> float:
+def rate_of(name: str, folder: Path, known: float | None = None) -> float:
     """Return how many frames a second a video has that a label file names.
 
+    Where its frames are not one for each step of the rate, it is told how far off labels are.
+
+    Args:
+        name: as the label file names it.
+        folder: of the label file.
+        known: the rate, where the labels say it; then the video may be missing.
+
     Raises:
-        DataError: it is not there, or cannot be read.
+        DataError: it is not there, or cannot be read, and the rate is not known.
     """
-    video = find_video(name, folder)
-    if video is None:
-        missing = name or "the video, which the labels do not name,"
-        raise DataError(
-            f"{missing} is not in {folder}, and without it the frame rate is not known: put it "
-            "there, or say the rate with --fps"
-        )
-    fps, seconds, count, late = _facts(video)
+    try:
+        video = find_video(name, folder)
+        if video is None:
+            missing = name or "the video, which the labels do not name,"
+            raise DataError(
+                f"{missing} is not in {folder}, and without it the frame rate is not known: put it "
+                "there, or say the rate with --fps"
+            )
+        fps, seconds, count, late = _facts(video)
+    except DataError:
+        if known is None:
+            raise
+        return known
     if late:
         logger.warning(
             f"{video.name}: its picture begins {late:.2f} s after its sound, from which times "
-            f"count: labels that count frames are {late:.2f} s early; label a copy without sound"
+            f"count: labels that count frames are {late:.2f} s off; label a copy without sound"
         )
     seconds -= late
     if count and _differ(count / fps, seconds, fps):
@@ -62,7 +74,7 @@ def rate_of(name: str, folder: Path) -> float:
             f"lasts {seconds:.1f} s: they are not evenly spaced, so labels that count frames are "
             f"up to {abs(count / fps - seconds):.1f} s off; bring it to one rate, and label that"
         )
-    return fps
+    return known or fps
 
 
 def length_notes(path: Path, recordings: Iterable[Recording]) -> list[str]:
@@ -142,5 +154,5 @@ def with_rates(labels: Labels, folder: Path, *, fps: float | None = None) -> Lab
     Raises:
         DataError: a video is not there or cannot be read, and no rate was given.
     """
-    made = [replace(r, fps=r.fps or fps or rate_of(r.video, folder)) for r in labels.recordings]
+    made = [replace(r, fps=rate_of(r.video, folder, r.fps or fps)) for r in labels.recordings]
     return replace(labels, recordings=tuple(made))
