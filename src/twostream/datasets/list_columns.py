@@ -27,7 +27,8 @@ SPLITS = ("subset", "set", "partition")
 # People often mean these as groups. They are not taken for them: too many clips would stand apart.
 GROUPS = ("subject", "person", "participant", "animal", "individual", "actor", "session", "source")
 _START = re.compile(r"(t|time)?[-_ ]*(start|begin|onset|from)([-_ ].*|time|frame|s)?")
-_END = re.compile(r"(t|time)?[-_ ]*(end|stop|offset|to)([-_ ].*|time|frame|s)?")
+_END = re.compile(r"(t|time)?[-_ ]*(end|finish|stop|offset|to)([-_ ].*|time|frame|s)?")
+_LENGTH = re.compile(r"duration([-_ ].*|s)?")  # an end beside a start; alone it may be the file's
 _FOLD = re.compile(r"(cv|k|test)?[-_ ]?folds?[-_ ]?(id|number)?")
 _NUMBERED = re.compile(r"[-_ ]?(id|number|name)$")
 
@@ -100,10 +101,12 @@ def find_columns(file: Path, text: str) -> Columns | None:
 
 def _refuse_spans(file: Path, names: Sequence[str]) -> None:
     """Raise a DataError where columns say from when to when a label holds."""
-    spans = [name for name in names if _START.fullmatch(name) or _END.fullmatch(name)]
-    if any(map(_START.fullmatch, spans)) and any(map(_END.fullmatch, spans)):
+    starts = [name for name in names if _START.fullmatch(name)]
+    ends = [name for name in names if _END.fullmatch(name) or _LENGTH.fullmatch(name)]
+    spans = ", ".join(starts + ends)
+    if starts and ends:
         raise DataError(
-            f"{file} seems to say from when to when its labels hold (columns {', '.join(spans)}), "
+            f"{file} seems to say from when to when its labels hold (columns {spans}), "
             "and clips in a list are labelled whole: for labels in time the header must name "
             "path,label,start,end, with times in seconds; if the files are the clips themselves, "
             "take these columns out"
