@@ -29,7 +29,6 @@ from twostream.web.processes import (
     EndedError,
     Helper,
     Say,
-    bytes_in_memory,
     error_told,
     failures_told,
     helping,
@@ -100,7 +99,7 @@ class Decoders:
         return Decoder(served.settings, served.kinds, self._limits)
 
 
-class Decoder:
+class Decoder(Helper):
     """A process that decodes one video after the other, until one of them ends it.
 
     Args:
@@ -110,24 +109,9 @@ class Decoder:
     """
 
     def __init__(self, settings: StoreSettings, kinds: Sequence[Kind], limits: Limits) -> None:
+        super().__init__(_work, settings, kinds, limits)
         self._kinds = kinds
         self._limits = limits
-        self._helper = Helper(_work, settings, kinds, limits)
-        self.process = self._helper.process
-
-    @property
-    def alive(self) -> bool:
-        """Whether it can take a video."""
-        return self._helper.alive
-
-    @property
-    def bytes_in_memory(self) -> int:
-        """How much memory it takes."""
-        return bytes_in_memory(self.process.pid)
-
-    def end(self) -> None:
-        """End it where it stands: it leaves nothing."""
-        self._helper.end()
 
     def decode(self, path: Path, deadline: Deadline, progress: Progress) -> dict[Kind, ClipFile]:
         """Return a video's frames and flow, as ``extract_to_memory`` does.
@@ -142,11 +126,11 @@ class Decoder:
             VideoError: it cannot be decoded, or ended the process.
         """
         try:
-            self._helper.ask(path)
-            while "frames" in (said := self._helper.hear(deadline, self._limits.max_memory_mb)):
+            self.ask(path)
+            while "frames" in (said := self.hear(deadline, self._limits.max_memory_mb)):
                 progress("frames and flow", said["share"], 1.0, str(said["frames"]))
             if "decoded" in said:
-                return {kind: ClipFile(self._helper.bytes()) for kind in self._kinds}
+                return {kind: ClipFile(self.bytes()) for kind in self._kinds}
         except EndedError as error:
             self.end()
             deadline.check()  # the server may have ended it

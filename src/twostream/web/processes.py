@@ -50,12 +50,19 @@ class Helper:
         """Whether it can be asked."""
         return self.process.is_alive()
 
+    @property
+    def bytes_in_memory(self) -> int:
+        """How much memory it takes; 0 where the system does not say: Linux does."""
+        try:
+            pages = Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]
+            return int(pages) * os.sysconf("SC_PAGE_SIZE")
+        except (OSError, IndexError):
+            return 0
+
     def ask(self, question: Any) -> None:
         """Send a question; raises EndedError where nobody is there."""
-        try:
+        with _or_ended():
             self._connection.send(question)
-        except OSError as error:
-            raise EndedError from error
 
     def hear(
         self, deadline: Deadline | None = None, most_mb: float | None = None
@@ -70,25 +77,24 @@ class Helper:
             EndedError: it has ended.
             RefusedError: the time is over, or it takes too much memory.
         """
-        try:
+        with _or_ended():
             heard = False
             while not heard:
                 if deadline is not None:
                     deadline.check()
-                if most_mb is not None:
-                    check_memory(self.process.pid, most_mb)
+                if most_mb is not None and self.bytes_in_memory > most_mb * 1e6:
+                    raise RefusedError(
+                        f"decoding it takes more than {most_mb:g} MB of memory: shrink its frames",
+                        422,
+                    )
                 heard = self._connection.poll(LOOK_SECONDS)
-            said: dict[str, Any] = json.loads(self._connection.recv_bytes())
-        except (EOFError, OSError) as error:
-            raise EndedError from error
+        said: dict[str, Any] = json.loads(self.bytes())
         return said
 
     def bytes(self) -> bytes:
         """Return the bytes that it sends next; raises EndedError."""
-        try:
+        with _or_ended():
             return self._connection.recv_bytes()
-        except (EOFError, OSError) as error:
-            raise EndedError from error
 
     def value(self) -> Any:
         """Return what it sends next, unpickled: of a process that no stranger's file gets into.
@@ -96,16 +102,8 @@ class Helper:
         Raises:
             EndedError: it has ended.
         """
-        try:
+        with _or_ended():
             return self._connection.recv()
-        except (EOFError, OSError) as error:
-            raise EndedError from error
-
-    def stop(self, seconds: float) -> None:
-        """Ask it to stop as SIGTERM does, and end it where it does not in so much time."""
-        self.process.terminate()
-        self.process.join(seconds)
-        self.end()
 
     def end(self) -> None:
         """End it where it stands."""
@@ -114,21 +112,13 @@ class Helper:
         self._connection.close()
 
 
-def bytes_in_memory(process: int | None) -> int:
-    """Return how much memory a process takes; 0 where the system does not say: Linux does."""
+@contextmanager
+def _or_ended() -> Iterator[None]:
+    """Raise EndedError where nobody is at the other end."""
     try:
-        pages = Path(f"/proc/{process}/statm").read_text().split()[1]
-        return int(pages) * os.sysconf("SC_PAGE_SIZE")
-    except (OSError, IndexError):
-        return 0
-
-
-def check_memory(process: int | None, most_mb: float) -> None:
-    """Refuse to go on where a process takes more memory than it may, in 10^6 bytes."""
-    if bytes_in_memory(process) > most_mb * 1e6:
-        raise RefusedError(
-            f"decoding it takes more than {most_mb:g} MB of memory: shrink its frames", 422
-        )
+        yield
+    except (EOFError, OSError) as error:
+        raise EndedError from error
 
 
 @contextmanager

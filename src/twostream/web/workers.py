@@ -89,7 +89,7 @@ class Workers:
     def pids(self) -> list[int]:
         """The numbers of the processes that are alive."""
         with self._changed:
-            return [worker.pid for worker in (*self._idle, *self._busy) if worker.alive]
+            return [each.process.pid or 0 for each in (*self._idle, *self._busy) if each.alive]
 
     def do(
         self,
@@ -121,7 +121,7 @@ class Workers:
         with self._changed:
             self._closed.set()
             for worker in self._busy if busy else ():
-                worker.kill()  # who waits for it does the rest
+                worker.process.kill()  # who waits for it does the rest
             while self._idle:
                 self._idle.pop().end()
 
@@ -192,7 +192,7 @@ class Workers:
         return True
 
 
-class Worker:
+class Worker(Helper):
     """One of them: a process that loads a run and answers one question after the other.
 
     Args:
@@ -202,36 +202,18 @@ class Worker:
     """
 
     def __init__(self, run: Path, device: str, threads: int) -> None:
+        super().__init__(_work, run, device, threads)
         self._run = run
-        self._helper = Helper(_work, run, device, threads)
         self._served: Served | None = None
         self._done = True  # all that it was asked
-
-    @property
-    def alive(self) -> bool:
-        """Whether it can be asked."""
-        return self._helper.alive
-
-    @property
-    def pid(self) -> int:
-        """The number of its process."""
-        return self._helper.process.pid or 0
-
-    def kill(self) -> None:
-        """End it; who waits for it is told."""
-        self._helper.process.kill()
-
-    def end(self) -> None:
-        """End it where it stands."""
-        self._helper.end()
 
     def load(self) -> Served:
         """Wait until it has loaded the run; raises RunError where it cannot."""
         while self._served is None:
             try:
-                said = self._helper.hear()
+                said = self.hear()
                 if "loaded" in said:
-                    self._served = self._helper.value()
+                    self._served = self.value()
                     break
             except EndedError as error:
                 raise RunError(f"{self._run}: the process that loaded it ended") from error
@@ -255,24 +237,24 @@ class Worker:
         """
         self._done = False
         try:
-            self._helper.ask((work, video, more, deadline.elsewhere()))
+            self.ask((work, video, more, deadline.elsewhere()))
             return self._answer(video, deadline, progress)
         finally:
             if not self._done:  # nor is it known what it would say next
-                self._helper.end()
+                self.end()
 
     def _answer(self, video: Decoded, deadline: Deadline, progress: Progress) -> Any:
         late = deadline.later(GRACE_SECONDS)
-        while "task" in (said := self._helper.hear(late)):
+        while "task" in (said := self.hear(late)):
             try:
                 progress(**said)
             except RefusedError:
-                self._helper.ask(False)
-                self._helper.hear(late)  # that it has left it
+                self.ask(False)
+                self.hear(late)  # that it has left it
                 self._done = True
                 raise
-            self._helper.ask(True)
-        answer = self._helper.value() if "answer" in said else None
+            self.ask(True)
+        answer = self.value() if "answer" in said else None
         self._done = True
         if "answer" not in said:
             raise error_told(said, video.path)
