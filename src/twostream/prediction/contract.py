@@ -7,6 +7,8 @@ frames and fields make a sample, and how scores become a prediction. ``export.de
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -35,15 +37,13 @@ def read_contract(folder: Path) -> list[tuple[Path, ModelSpec]]:
     """
     path = folder / CONTRACT_NAME
     text = _read(path)
-    try:
+    with _readable(path):
         streams = [  # a contract must not lead out of its folder
             (folder / Path(stream["file"]).name, ModelSpec.from_json(stream["spec"]))
             for stream in text["streams"].values()
         ]
         for _, spec in streams:
             StoreSettings.of_model(spec)
-    except (KeyError, TypeError, ValueError, AttributeError, UsageError) as error:
-        raise ModelError(f"{path} cannot be read ({error}): export again") from error
     if not streams:
         raise ModelError(f"{path} names no network: export again")
     for network, _ in streams:
@@ -62,10 +62,8 @@ def exported_fusion(folder: Path) -> LogLinear | None:
     text = _read(path)
     if text["format"] == FORMAT:
         return None
-    try:
+    with _readable(path, "fusion: "):
         return LogLinear.from_json(text["fusion"])
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ModelError(f"{path} cannot be read (fusion: {error}): export again") from error
 
 
 def exported_bouts(folder: Path) -> BoutModel | None:
@@ -76,20 +74,25 @@ def exported_bouts(folder: Path) -> BoutModel | None:
     """
     path = folder / CONTRACT_NAME
     said = _read(path).get("bouts")
-    try:
+    with _readable(path, "bouts: "):
         return None if said is None else BoutModel.from_json(said)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ModelError(f"{path} cannot be read (bouts: {error}): export again") from error
+
+
+@contextmanager
+def _readable(path: Path, what: str = "") -> Iterator[None]:
+    """Raise a ModelError for what a damaged contract makes in the block."""
+    try:
+        yield
+    except (OSError, KeyError, TypeError, ValueError, AttributeError, UsageError) as error:
+        raise ModelError(f"{path} cannot be read ({what}{error}): export again") from error
 
 
 def _read(path: Path) -> dict[str, Any]:
-    try:
+    with _readable(path):
         text = parse_json(path.read_text(encoding="utf-8"))
         if text["format"] not in (FORMAT, FORMAT_FUSED):
             raise ModelError(
                 f"{path} has format {text['format']!r}, this version reads {FORMAT!r} and "
                 f"{FORMAT_FUSED!r}: export again"
             )
-    except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ModelError(f"{path} cannot be read ({error}): export again") from error
-    return text
+    return dict(text)

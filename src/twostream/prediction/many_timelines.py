@@ -116,7 +116,10 @@ class ManyTimelines:
 
 @dataclass(frozen=True, slots=True)
 class _ToDo:
-    """A video without a time line: its fingerprint ("" where it cannot be read), its length."""
+    """A video without a time line: its fingerprint ("" where it cannot be read), its length.
+
+    The length is as the video claims it; one that does not has ``SECONDS_IF_UNKNOWN``.
+    """
 
     fingerprint: str
     seconds: float
@@ -255,7 +258,7 @@ def _looked_at(
         elif fingerprint:
             with fatal.written_down(fingerprint, video):
                 seconds = _claimed_seconds(video, fps)
-        to_do[video] = _ToDo(fingerprint, seconds)
+        to_do[video] = _ToDo(fingerprint, seconds or SECONDS_IF_UNKNOWN)
     progress("look at videos", len(places), len(places))
     return dict(sorted(to_do.items(), key=lambda item: fatal.times(item[1].fingerprint)))
 
@@ -292,13 +295,12 @@ def _work(
     progress: Progress,
 ) -> None:
     """Make the time lines that are missing, one after the other."""
-    rest = _claimed(to_do)
+    rest = sum(each.seconds for each in to_do.values())
     for number, (video, each) in enumerate(to_do.items(), start=1):
-        claimed = each.seconds or SECONDS_IF_UNKNOWN
-        rest -= claimed
+        rest -= each.seconds
         detail = f"{places[video].name} ({number} of {len(to_do)})"
         part = _part_of(progress, result.done_seconds, rest, detail)
-        part(TASK, 0.0, claimed)
+        part(TASK, 0.0, each.seconds)
         try:
             kept = make_timeline(
                 predictor,
@@ -318,10 +320,6 @@ def _work(
         progress(TASK, result.done_seconds, result.done_seconds)
 
 
-def _claimed(videos: Mapping[Path, _ToDo]) -> float:
-    return sum(each.seconds or SECONDS_IF_UNKNOWN for each in videos.values())
-
-
 def _work_there(
     spread: Callable[..., AbstractContextManager[Iterator[list[Ended[KeptTimeline]]]]],
     places: Mapping[Path, Place],
@@ -332,7 +330,7 @@ def _work_there(
 ) -> None:
     """Have the time lines that are missing made on a cluster."""
     by_name = {str(video): video for video in to_do}
-    rest = _claimed(to_do)
+    rest = sum(each.seconds for each in to_do.values())
 
     def all_left_in() -> Iterator[tuple[Path, Place]]:
         for video in to_do:
@@ -356,7 +354,7 @@ def _work_there(
         for ended in ends:
             for each in ended:
                 video = by_name[each.name]
-                rest -= to_do[video].seconds or SECONDS_IF_UNKNOWN
+                rest -= to_do[video].seconds
                 if each.result is None:
                     result.failing(video, each.failed or "")
                 else:
