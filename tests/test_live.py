@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from camera_on_paper import FPS, PICTURES, Camera, PaperClock, wait_for_others
+from camera_on_paper import FPS, PICTURES, Camera, PaperClock, wait_for_others, with_room
 from twostream.__main__ import run
 from twostream.bout_model import Belief, BoutModel
 from twostream.flow.opencv import Dis
@@ -153,9 +153,7 @@ def test_a_cameras_frames_are_timed_by_their_arrival(monkeypatch: pytest.MonkeyP
 def test_windows_score_what_a_time_line_scores(predictor: TwoStreamPredictor) -> None:
     camera = Camera(47, reconnects=False)
     options = {"window_seconds": 0.8, "every_seconds": 0.4, "positions": 3}
-    live = Live(predictor, camera, clock=PaperClock(), **options)
-    live._events = Waiting(100)  # nothing is skipped or dropped, however slow this machine is
-    live._frames = Waiting(100)
+    live = with_room(Live(predictor, camera, clock=PaperClock(), **options))
     events = list(live)
     frames = [Frame(PICTURES[(i + 1) % 50], i / FPS) for i in range(47)]
     windows = predictor.recent_clip(0.8).windows(frames, FPS, every=10)
@@ -191,8 +189,7 @@ def test_a_run_that_knows_its_bouts_believes_what_it_has_seen(
     columns = [(value,) * count for value in (0.2, 1.0, 1 / count)]
     model = BoutModel(predictor.spec.classes, *columns, bouts=9)
     aware = TwoStreamPredictor(list(predictor.streams.values()), predictor.fusion, model)
-    live = Live(aware, Camera(30, reconnects=False), clock=PaperClock())
-    live._events, live._frames = Waiting(100), Waiting(100)
+    live = with_room(Live(aware, Camera(30, reconnects=False), clock=PaperClock()))
     events = predictions(list(live))
     frames = [Frame(PICTURES[(i + 1) % 50], i / FPS) for i in range(30)]
     seconds = aware.windows.seconds
@@ -271,9 +268,7 @@ def test_a_break_is_told_and_mended(predictor: TwoStreamPredictor) -> None:
     clock = PaperClock()
     camera = Camera(30, None, None, 40)
     live = Live(predictor, camera, window_seconds=0.4, every_seconds=0.2, clock=clock)
-    live._events = Waiting(100)  # nothing is skipped or dropped, however slow this machine is
-    live._frames = Waiting(100)
-    events = list(live)
+    events = list(with_room(live))
     gaps = [event for event in events if isinstance(event, Gap)]
     assert [gap.cause for gap in gaps] == ["the plug was pulled"] * 2
     assert gaps[0].at_seconds == gaps[1].at_seconds == pytest.approx(1.2)
@@ -307,8 +302,7 @@ def test_what_was_seen_before_a_silence_is_not_taken_for_what_comes_after_it(
         positions=3,
         clock=clock,
     )
-    live._events, live._frames = Waiting(100), Waiting(100)
-    events = list(live)
+    events = list(with_room(live))
     assert [event.cause for event in events if isinstance(event, Gap)] == ["no frames come"] * 2
     found = predictions(events)
     assert [each.begins for each in found].count(True) == 2
@@ -403,26 +397,3 @@ def test_ctrl_c_ends_it_with_a_summary(run_folder: Path, tmp_path: Path) -> None
     assert "labels" in json.loads(first)
     assert json.loads(out.splitlines()[-1])["summary"]["predictions"] >= 1
     assert "Traceback" not in err and "predictions" in err
-
-
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (["--live", "0", "clip.avi"], "leave clip.avi out"),
-        (["--live", "0", "--timeline"], "give one of them"),
-        (["--live", "0", "--srt", "x.srt"], "--srt is for --timeline"),
-        (["clip.avi", "--seconds", "3"], "--seconds is for --live"),
-        (["--live", "0", "--threshold", "nan"], "threshold must lie in 0..1"),
-        (["--live", "file:///x"], "an address starts with"),
-        ([], "needs a VIDEO, or --live SOURCE"),
-    ],
-)
-def test_wrong_usage_is_one_sentence(
-    arguments: list[str],
-    words: str,
-    run_folder: Path,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    assert run(["predict", str(run_folder), *arguments]) == 2
-    said = capsys.readouterr().err
-    assert words in said and "Traceback" not in said

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from camera_on_paper import Camera, PaperClock
+from camera_on_paper import Camera, PaperClock, with_room
 from timed_clips import paused, write_timed
 from twostream.__main__ import run
 from twostream.alerts import Alarm, Rule, Watched
@@ -28,7 +28,6 @@ from twostream.prediction.live_events import Lost
 from twostream.prediction.live_several import LiveSeveral
 from twostream.prediction.prediction import Prediction
 from twostream.prediction.recorded_alarms import recorded_alarms
-from twostream.prediction.waiting import Waiting
 from twostream.video.live_sources import FileSource
 from untrained import CLASSES, own_threads, write_clip
 
@@ -44,10 +43,10 @@ def named(name: str, *connections: int | None, reconnects: bool = True) -> Camer
 def events_of(
     predictor: TwoStreamPredictor, cameras: Sequence[Camera]
 ) -> dict[str, list[LivePrediction | Gap | Lost]]:
-    """What each camera tells; nothing is skipped or dropped, however slow this machine is."""
+    """What each camera tells."""
     several = LiveSeveral(predictor, cameras, make_clock=PaperClock, **WINDOWS)
     for live in several.lives:
-        live._events, live._frames = Waiting(1000), Waiting(1000)
+        with_room(live)
     found: dict[str, list[Any]] = {camera.name: [] for camera in cameras}
     for live, event in several:
         found[live.source.name].append(event)
@@ -66,8 +65,7 @@ def knowing_bouts(predictor: TwoStreamPredictor) -> TwoStreamPredictor:
 
 def test_each_source_is_watched_as_if_it_were_alone(predictor: TwoStreamPredictor) -> None:
     alone = Live(predictor, Camera(40, reconnects=False), clock=PaperClock(), **WINDOWS)
-    alone._events, alone._frames = Waiting(100), Waiting(100)
-    wanted = [event.prediction for event in alone if isinstance(event, LivePrediction)]
+    wanted = [event.prediction for event in with_room(alone) if isinstance(event, LivePrediction)]
     both = [named("hall", 40, reconnects=False), named("yard", 40, reconnects=False)]
     for found in events_of(predictor, both).values():
         assert len(found) == len(wanted) > 5
@@ -138,9 +136,9 @@ def test_no_source_starves_where_the_networks_are_too_slow(
     for live, event in several:
         if isinstance(event, LivePrediction):
             turns.append(live.source.name)
-        if len(turns) == 30:
+        if len(turns) == 12:
             break
-    assert set(Counter(turns).values()) == {10}
+    assert set(Counter(turns).values()) == {4}
     assert all(live.summary().skipped + live.summary().dropped > 0 for live in several.lives)
 
 
@@ -160,7 +158,7 @@ def test_a_recording_has_the_alarms_that_a_watch_of_it_gives(
     assert len(found.alarms) > 3 and found.watched_seconds == timeline.seconds == 2.6
 
     live = Live(predictor, FileSource(video, short_side=40), clock=PaperClock(), **WINDOWS)
-    live._events, live._frames = Waiting(1000), Waiting(1000)
+    with_room(live)
     watched, alarms = Watched(rules, CLASSES, predictor.together), list[Alarm]()
     for event in live:
         assert isinstance(event, LivePrediction)
@@ -192,8 +190,7 @@ def test_a_break_ends_nothing_before_the_windows_that_end_before_it(
     assert sum(alarm.rule.hold_seconds == held and alarm.seconds == 1 for alarm in wanted) == 7
 
     live = Live(predictor, FileSource(video, short_side=40), clock=PaperClock(), **WINDOWS)
-    live._events, live._frames = Waiting(1000), Waiting(1000)
-    live.start()
+    with_room(live).start()
     live.join(60)
     alerting = Alerting(rules, CLASSES, predictor.together, [], AlertLog(None))
     teller = _Teller(Shown(as_json=True), None, alerting, 0, several=False)
@@ -318,34 +315,3 @@ def test_the_command_says_how_often_it_would_be_on_recordings(
     assert run(command) == 0
     captured = capsys.readouterr().out
     assert "alarms in 5 s of video" in captured and "a > 0" in captured
-
-
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (["--live", "0", "--live", "0"], "--live 0 is given twice"),
-        (["--live", "rtsp://u:secret@h", "--live", "rtsp://u:secret@h"], "rtsp://***@h is given"),
-        (["--live", "0", "--alert", "a>.5", "--alert", "a > 0.50"], '"a > 0.5" is given twice'),
-        (["--live", "0", "--alert", "jump > 0.5"], "no class jump, only a, b, c, d, e, f, g"),
-        (["clip.avi", "--alert", "a > 0.5"], "--alert is for --timeline or --live"),
-        (["clip.avi", "--timeline", "--webhook", "http://h/x"], "--webhook is for --live"),
-        (["--live", "0", "--on-alert", "true"], "--on-alert is for --alert RULE"),
-        (["--live", "0", "--alert-log", "x"], "--alert-log is for --alert RULE"),
-        (["--live", "0", "--alert", "a > 0.5", "--webhook", "h"], "--webhook takes an address"),
-        (["clip.avi", "--timeline", "--out", "o", "--alert", "a > 0"], "--alert is not for --out"),
-    ],
-)
-def test_wrong_usage_is_one_sentence(
-    arguments: list[str],
-    words: str,
-    run_folder: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    write_clip(tmp_path / "clip.avi")
-    assert run(["predict", str(run_folder), *arguments]) == 2
-    said = capsys.readouterr().err
-    assert words in said and "Traceback" not in said and "secret" not in said
-    assert [path.name for path in tmp_path.iterdir()] == ["clip.avi"]

@@ -11,7 +11,6 @@ import pytest
 
 from seen_timelines import Seen, contents, three_videos
 from twostream import timelines
-from twostream.__main__ import run
 from twostream.files import claimed
 from twostream.prediction.answering_files import LEARNT
 from twostream.types import RunError, UsageError
@@ -81,24 +80,3 @@ def test_a_wrong_option_leaves_no_folder(
     with pytest.raises(UsageError, match=words):
         timelines(run_folder, clips, out=tmp_path / "out", **options)
     assert not (tmp_path / "out").exists()
-
-
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (["--out=o"], "--out is for --timeline"),
-        (["--timeline", "--out=o", "--csv=x"], "its table of all videos is OUT/segments.csv"),
-        (["--timeline", "--out=o", "--video=x"], "--video is not for --out"),
-        (["--timeline", "--out=o", "--labels-format=boris"], "--labels-format is for --labels"),
-        (["--timeline", "--shard=1/2"], "--shard is for --timeline with --out"),
-    ],
-)
-def test_wrong_usage_is_one_sentence(
-    arguments: list[str],
-    words: str,
-    run_folder: Path,
-    clips: Path,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    assert run(["predict", str(run_folder), str(clips), *arguments]) == 2
-    assert words in capsys.readouterr().err

@@ -103,31 +103,6 @@ def test_ctrl_c_leaves_whole_files_only(run_folder: Path, tmp_path: Path) -> Non
         assert len(list(reader)) == 30
 
 
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (["--srt", "x.srt"], "--srt is for --timeline"),
-        (["--timeline", "--video", "x.txt"], "a film is written as one of"),
-        (["--window", "3"], "--window is for --timeline"),
-        (["--timeline", "--window", "nan"], "window_seconds must be a number above 0"),
-        (["--timeline", "--threshold", "2"], "threshold must lie in 0..1"),
-        (["--timeline", "--csv", "nowhere/x.csv"], "no folder nowhere"),
-        (["--timeline", "--csv", "x.csv", "--scores", "./x.csv"], "would both write x.csv"),
-    ],
-)
-def test_wrong_usage_is_one_sentence(
-    arguments: list[str],
-    words: str,
-    run_folder: Path,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    video = write_clip(tmp_path / "clip.avi")
-    assert run(["predict", str(run_folder), str(video), *arguments]) == 2
-    said = capsys.readouterr().err
-    assert words in said and "Traceback" not in said
-
-
 @pytest.mark.slow
 def test_an_exported_folder_needs_no_torch(run_folder: Path, tmp_path: Path) -> None:
     from twostream.export import export_onnx
