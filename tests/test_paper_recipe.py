@@ -91,7 +91,6 @@ def small_model() -> StreamModel:
 # --- the optimizer ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("train", ["all", "last-layer"])
 @pytest.mark.parametrize(
     ("recipe", "steps", "changes"),
     [
@@ -101,10 +100,10 @@ def small_model() -> StreamModel:
     ids=["from scratch", "fine-tuning"],
 )
 def test_the_optimizers_rate_at_every_step(
-    recipe: Recipe, steps: int, changes: dict[int, float], train: str
+    recipe: Recipe, steps: int, changes: dict[int, float]
 ) -> None:
     """All steps of the real optimizer and its schedule, without gradients."""
-    training = StreamTraining(small_model(), batches(recipe), recipe, train=train)
+    training = StreamTraining(small_model(), batches(recipe), recipe)
     configured = training.configure_optimizers()
     optimizer, schedule = configured["optimizer"], configured["lr_scheduler"]
     assert (type(optimizer), schedule["interval"]) == (torch.optim.SGD, "step")

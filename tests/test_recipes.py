@@ -1,4 +1,4 @@
-"""Recipes: the paper's schedule at every boundary, and settings that cannot be."""
+"""Recipes: their schedules (the paper's: test_paper_recipe.py), and settings that cannot be."""
 
 from __future__ import annotations
 
@@ -12,30 +12,6 @@ from twostream.recipes import PAPER, QUICK, RECIPES, make_recipe
 from twostream.types import UsageError
 
 NAN = math.nan
-
-
-@pytest.mark.parametrize(
-    ("step", "rate"),
-    [
-        (0, 1e-2),
-        (49_999, 1e-2),
-        (50_000, 1e-3),
-        (69_999, 1e-3),
-        (70_000, 1e-4),
-        (79_999, 1e-4),
-    ],
-)
-def test_the_papers_learning_rate_from_scratch(step: int, rate: float) -> None:
-    assert PAPER.learning_rate_at(step) == pytest.approx(rate, rel=1e-12)
-
-
-@pytest.mark.parametrize(
-    ("step", "rate"), [(0, 1e-2), (13_999, 1e-2), (14_000, 1e-3), (19_999, 1e-3)]
-)
-def test_the_papers_learning_rate_of_fine_tuning(step: int, rate: float) -> None:
-    tuned = PAPER.fine_tuning()
-    assert tuned.steps == 20_000
-    assert tuned.learning_rate_at(step) == pytest.approx(rate, rel=1e-12)
 
 
 def test_the_papers_other_settings() -> None:
