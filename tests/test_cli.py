@@ -16,7 +16,7 @@ from twostream.__main__ import run
 from twostream.cli import flow, scores, train
 from twostream.datasets import SplitChoice
 
-FAST = ("--steps", "2")
+FAST = ("--recipe", "quick", "--steps", "2", "--stream", "spatial")
 
 
 def last_line(capsys: pytest.CaptureFixture[str]) -> object:
@@ -290,10 +290,10 @@ def test_an_absent_accelerator_is_one_sentence_and_leaves_nothing(
 
 
 def test_the_corrected_command_runs_and_a_wrong_one_leaves_a_run_as_it_was(
-    tiny_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    few_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "run"
-    command = ["train", str(tiny_data), "--out", str(out), "--stream", "spatial", *FAST]
+    command = ["train", str(few_data), "--out", str(out), *FAST]
     fails(capsys, 1, *command, "--weights", "nowhere.safetensors")
     assert run([*command]) == 0
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
@@ -344,7 +344,7 @@ def test_a_split_that_leaves_one_class_to_train_blames_no_video(
 
 
 def test_a_full_disk_is_one_sentence(
-    tiny_data: Path,
+    few_data: Path,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
@@ -357,7 +357,7 @@ def test_a_full_disk_is_one_sentence(
         raise OSError(errno.ENOSPC, "No space left on device", "spatial.safetensors")
 
     monkeypatch.setattr(job, "save_model", full)
-    said = fails(capsys, 1, "train", str(tiny_data), "--out", str(tmp_path / "run"), *FAST)
+    said = fails(capsys, 1, "train", str(few_data), "--out", str(tmp_path / "run"), *FAST)
     assert "no space left" in said
 
 

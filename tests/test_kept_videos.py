@@ -121,7 +121,7 @@ def test_what_is_gone_or_other_than_then_is_named(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "run"
-    assert run([*command(data, out), "--fit-scores", "in-sample"]) == 0
+    assert run([*command(data, out), "--stream", "spatial"]) == 0
     train, test = sides(out)
     gone, other = sorted(test)[:2]
     (data / gone).unlink()
@@ -232,7 +232,7 @@ def test_a_run_that_was_moved_finds_its_data_and_names_its_own_report(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert run([*command(Path("data"), Path("run")), "--fit-scores", "in-sample"]) == 0
+    assert run([*command(Path("data"), Path("run")), "--stream", "spatial"]) == 0
     (tmp_path / "elsewhere").mkdir()
     move(tmp_path / "run", tmp_path / "elsewhere" / "run")
     monkeypatch.chdir(tmp_path / "elsewhere")

@@ -144,16 +144,26 @@ def test_so_many_work_at_once() -> None:
         pass
 
 
-@pytest.mark.parametrize("name", list(INPUTS))
-@pytest.mark.parametrize(("fps", "frames"), [(25, 60), (50, 110), (12.5, 30), (25, 1), (25, 7)])
+@pytest.mark.parametrize(
+    ("name", "fps", "frames"),
+    [
+        *((name, *clip) for name in INPUTS for clip in ((25, 60), (12.5, 30), (25, 7))),
+        ("stack", 50, 110),
+        ("stack", 25, 1),
+    ],
+)
 def test_the_analysis_is_what_the_predictor_says(
     tmp_path: Path, name: str, fps: float, frames: int
 ) -> None:
     predictor = TwoStreamPredictor.from_models(make_models(INPUTS[name]))
     video = write_clip(tmp_path / "a.avi", fps=fps, frames=frames)
     analysis = analysed(predictor, video)
-    wanted = predictor.predict(video)
+    wanted, line = predictor.predict(video), predictor.timeline(video)
     video.unlink()  # it is not needed any more
+    timeline = analysis.timeline()
+    np.testing.assert_allclose(timeline.times, line.times)
+    np.testing.assert_array_equal(timeline.scores, line.scores)
+    assert timeline.segments == line.segments and timeline.seconds == line.seconds
     found = analysis.predict()
     np.testing.assert_array_equal(found.scores, wanted.scores)
     assert found.end_seconds == wanted.end_seconds
@@ -165,20 +175,6 @@ def test_the_analysis_is_what_the_predictor_says(
         assert len(stack) == (temporal.length if temporal else 1)
     flow = predictor.streams["temporal"].spec.is_flow
     assert (last.field is not None) == (flow and frames > 1)
-
-
-@pytest.mark.parametrize("name", list(INPUTS))
-@pytest.mark.parametrize(("fps", "frames"), [(25, 60), (12.5, 30), (25, 7)])
-def test_its_time_line_is_what_the_predictor_says(
-    tmp_path: Path, name: str, fps: float, frames: int
-) -> None:
-    predictor = TwoStreamPredictor.from_models(make_models(INPUTS[name]))
-    video = write_clip(tmp_path / "a.avi", fps=fps, frames=frames)
-    wanted = predictor.timeline(video)
-    found = analysed(predictor, video).timeline()
-    np.testing.assert_allclose(found.times, wanted.times)
-    np.testing.assert_array_equal(found.scores, wanted.scores)
-    assert found.segments == wanted.segments and found.seconds == wanted.seconds
 
 
 @pytest.mark.parametrize(
