@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from twostream.prediction import TwoStreamPredictor
-from twostream.web.analysis import Analysis
+from twostream.web.analysis import Analysis, Decoded
 from twostream.web.decoding import decoded
 from twostream.web.limits import Deadline, Limits, Places
 from twostream.web.networks import OwnNetworks, Served
@@ -25,7 +25,7 @@ def analysed(
     served = Served.of(predictor)
     limits = limits or Limits()
     files = decoded(video, served.settings, served.kinds, limits, lambda **news: None)
-    return Analysis(predictor, video, name, files=files, deadline=Deadline(seconds))
+    return Analysis(predictor, Decoded(video, name, files), Deadline(seconds))
 
 
 def service_of(

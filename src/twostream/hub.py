@@ -17,14 +17,13 @@ from typing import Any
 
 from twostream.bout_model import read_bouts
 from twostream.checkpoint import AGAIN
-from twostream.files import staged, write_json, write_text
+from twostream.files import read_json, staged, write_json, write_text
 from twostream.log_linear import read_fusion
 from twostream.prediction.answering_files import LEARNT, MODELS, refuse_probed
 from twostream.prediction.contract import is_exported
 from twostream.prediction.model_files import load_models
 from twostream.report.card import CARD_NAME, card, without_paths
 from twostream.report.run_contents import read_run
-from twostream.schema import parse_json
 from twostream.types import ModelError, RunError, UsageError
 
 JSON_FILES = ("results.json", "settings.json")
@@ -153,7 +152,7 @@ def _collect(run: Path, stage: Path, name: str, license_id: str | None) -> None:
     for path in (*models, *(run / each for each in LEARNT)):
         if path.is_file():
             shutil.copyfile(path, stage / path.name)
-    contents = {each: _read_json(run / each) for each in JSON_FILES if (run / each).is_file()}
+    contents = {each: read_json(run / each) for each in JSON_FILES if (run / each).is_file()}
     places = sorted(_places(list(contents.values())), key=len, reverse=True)
     for each, content in contents.items():
         content = _public(content, places)
@@ -297,13 +296,6 @@ def _hub_errors(repo: str) -> Iterator[None]:
             f"the Hub did not take or give {repo} ({type(error).__name__}: {why}): check the name, "
             "the network, and that `hf auth login` was done"
         ) from None
-
-
-def _read_json(path: Path) -> Any:
-    try:
-        return parse_json(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise RunError(f"{path} cannot be read ({error})") from error
 
 
 def _sizes(folder: Path) -> dict[str, int]:

@@ -24,7 +24,7 @@ from twostream.prediction.many_timelines import ManyTimelines, write_timelines
 from twostream.prediction.videos import find_videos
 from twostream.recipes import default_recipe, make_recipe
 from twostream.run import common_rate, extract_split, score, store_for, train_stream
-from twostream.run.data_settings import adapted, shared_rate
+from twostream.run.data_settings import SAME_RATE, adapted, shared_rate
 from twostream.run.mirror_images import left_to_data, tried
 from twostream.run.mirror_pairs import mirror_pairs
 from twostream.run.request import check_classes
@@ -46,7 +46,6 @@ from twostream.types import (
 logger = logging.getLogger(__name__)
 
 Data = DatasetSplit | Path | str
-SAME_RATE = 0.02
 
 
 def extract(

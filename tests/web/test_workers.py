@@ -25,7 +25,7 @@ from analysed import service_of
 from twostream.prediction import TwoStreamPredictor
 from twostream.types import RunError
 from twostream.web import answers
-from twostream.web.answers import Decoded
+from twostream.web.analysis import Decoded
 from twostream.web.decoding import decoded
 from twostream.web.limits import Deadline, Limits, RefusedError
 from twostream.web.networks import OwnNetworks, Served

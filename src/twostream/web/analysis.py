@@ -23,6 +23,21 @@ from twostream.web.limits import Deadline
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Decoded:
+    """A video as its decoder left it.
+
+    Attributes:
+        path: the file that was decoded; it is not needed any more.
+        name: as the visitor calls it.
+        files: kind -> its frames or flow.
+    """
+
+    path: Path
+    name: str
+    files: Mapping[Kind, ClipFile]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Moment:
     """What the networks see at one moment.
 
@@ -44,13 +59,11 @@ class Analysis:
 
     Args:
         predictor: the run.
-        path: the file that was decoded; it is not needed any more.
-        name: as the visitor calls it.
-        files: kind -> its frames or flow.
+        video: as it was decoded.
         deadline: for all that is computed here.
 
     Attributes:
-        name: likewise.
+        name: as the visitor calls it.
         clip: frames and flow.
         rate: frames per second.
         frames: their number.
@@ -61,25 +74,17 @@ class Analysis:
         VideoError: it is smaller than the networks' crop.
     """
 
-    def __init__(
-        self,
-        predictor: TwoStreamPredictor,
-        path: Path,
-        name: str,
-        *,
-        files: Mapping[Kind, ClipFile],
-        deadline: Deadline,
-    ) -> None:
+    def __init__(self, predictor: TwoStreamPredictor, video: Decoded, deadline: Deadline) -> None:
         self.predictor = predictor
-        self.name = name
+        self.name = video.name
         self._deadline = deadline
-        header = files["rgb"].header
-        check_size(path, *header.seen_size, predictor.spec.smallest_side)
-        self.clip = Clip({kind: ClipReader(file, keep=False) for kind, file in files.items()})
+        header = video.files["rgb"].header
+        check_size(video.path, *header.seen_size, predictor.spec.smallest_side)
+        self.clip = Clip({kind: ClipReader(file, keep=False) for kind, file in video.files.items()})
         self.rate = header.fps
         self.frames = header.count
         self.pauses = header.pauses
-        self.warning = header.warning and header.warning.replace(str(path), name)
+        self.warning = header.warning and header.warning.replace(str(video.path), video.name)
 
     @property
     def seconds(self) -> float:

@@ -6,37 +6,13 @@ it is given and returns can be sent to a process beside the server.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from twostream.prediction import Timeline, TwoStreamPredictor
-from twostream.store.clip_file import ClipFile
-from twostream.store.coding import Kind
 from twostream.types import Progress
-from twostream.web.analysis import Analysis
+from twostream.web.analysis import Analysis, Decoded
 from twostream.web.limits import Deadline
 from twostream.web.shown import moment_shown, video_shown
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Decoded:
-    """A video as its decoder left it.
-
-    Attributes:
-        path: the file that was decoded; it is not needed any more.
-        name: as the visitor calls it.
-        files: kind -> its frames or flow.
-    """
-
-    path: Path
-    name: str
-    files: Mapping[Kind, ClipFile]
-
-    def analysis(self, predictor: TwoStreamPredictor, deadline: Deadline) -> Analysis:
-        """Return it as a run sees it; raises VideoError where it is too small for that."""
-        return Analysis(predictor, self.path, self.name, files=self.files, deadline=deadline)
 
 
 def labelled(
@@ -48,7 +24,7 @@ def labelled(
     timeline: bool,
 ) -> dict[str, Any]:
     """Return what ``twostream predict --json`` says of a video."""
-    analysis = video.analysis(predictor, deadline)
+    analysis = Analysis(predictor, video, deadline)
     answer = {**analysis.predict().to_json(top), "video": video.name, "warning": analysis.warning}
     if timeline:
         answer["timeline"] = analysis.timeline(progress).to_json()
@@ -59,7 +35,7 @@ def shown(
     predictor: TwoStreamPredictor, video: Decoded, deadline: Deadline, progress: Progress
 ) -> tuple[dict[str, Any], Timeline]:
     """Return what the page shows of a video with its best moment, and its time line."""
-    analysis = video.analysis(predictor, deadline)
+    analysis = Analysis(predictor, video, deadline)
     prediction = analysis.predict()
     timeline = analysis.timeline(progress)
     best = float(timeline.times[int(timeline.scores.max(axis=1).argmax())])
@@ -76,4 +52,4 @@ def moment(
     seconds: float,
 ) -> dict[str, Any]:
     """Return what the page shows of a moment of a video that was shown."""
-    return moment_shown(video.analysis(predictor, deadline), timeline, seconds)
+    return moment_shown(Analysis(predictor, video, deadline), timeline, seconds)

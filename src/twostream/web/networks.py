@@ -12,7 +12,7 @@ from twostream.prediction.answering_files import answering_hash
 from twostream.store.clips import kinds_of
 from twostream.store.flow_store import Kind, StoreSettings
 from twostream.types import Progress, no_progress
-from twostream.web.answers import Decoded
+from twostream.web.analysis import Decoded
 from twostream.web.limits import Deadline
 
 Work = Callable[..., Any]  # one of ``answers``

@@ -14,7 +14,7 @@ from typing import Any
 from twostream.prediction import Timeline
 from twostream.types import Progress, no_progress
 from twostream.web import answers
-from twostream.web.answers import Decoded
+from twostream.web.analysis import Decoded
 from twostream.web.decoding import Decoders
 from twostream.web.limits import Deadline, Limits, Places
 from twostream.web.networks import Networks, Work

@@ -17,7 +17,7 @@ from typing import Any
 
 from twostream.threads import num_cores, num_threads, threads_were_given
 from twostream.types import Progress, RunError, TwoStreamError, VideoError, no_progress
-from twostream.web.answers import Decoded
+from twostream.web.analysis import Decoded
 from twostream.web.limits import Deadline, RefusedError
 from twostream.web.networks import Served, Work
 from twostream.web.processes import (
