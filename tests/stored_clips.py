@@ -19,13 +19,6 @@ FRAMES = {"long": 14, "other": 12, "third": 11, "two": 2, "one": 1}
 LABELS = {"long": 0, "other": 0, "third": 0, "two": 1, "one": 2}
 VIDEOS = [LabeledVideo(name, Path(name), label) for name, label in LABELS.items()]
 
-HEIGHT, WIDTH, CROP = 20, 26, 12
-KINDS: tuple[Kind, ...] = ("rgb", "forward", "backward")
-# number of frames of each clip; "one" has no flow, "two" is shorter than any stack
-FRAMES = {"long": 14, "other": 12, "third": 11, "two": 2, "one": 1}
-LABELS = {"long": 0, "other": 0, "third": 0, "two": 1, "one": 2}
-VIDEOS = [LabeledVideo(name, Path(name), label) for name, label in LABELS.items()]
-
 
 def fill(store: FlowStore, video_id: str, count: int, codec: Codec = "jpeg") -> None:
     """Write a clip of smooth random frames and fields."""

@@ -75,8 +75,17 @@ def test_int8_says_what_it_costs(clips: Path, tmp_path: Path) -> None:
     assert exported_fusion(tmp_path / "int8") == FUSION
 
 
+@pytest.fixture(scope="module")
+def spatial(tmp_path_factory: pytest.TempPathFactory) -> tuple[ModelSpec, Path]:
+    """A network, and its graph."""
+    model, path = make_model(None), tmp_path_factory.mktemp("graph") / "net.onnx"
+    graph.write_graph(model, path)
+    return model.spec, path
+
+
 @pytest.mark.parametrize(("after", "kept"), [((0.95,), 0), ((0.6, 0.95), 4), ((0.6, 0.7), 7)])
 def test_first_layers_stay_in_float32_where_int8_changes_the_answer(
+    spatial: tuple[ModelSpec, Path],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     said: list[str],
@@ -84,8 +93,7 @@ def test_first_layers_stay_in_float32_where_int8_changes_the_answer(
     kept: int,
 ) -> None:
     """The network has seven convolutions; what is tried is 0, 4 and 16."""
-    model, source, target = make_model(None), tmp_path / "net.onnx", tmp_path / "int8.onnx"
-    graph.write_graph(model, source)
+    (spec, source), target = spatial, tmp_path / "int8.onnx"
     first = {"net": 1.0, "16": 0.8, **dict(zip(("0", "4"), after, strict=False))}
     found = {name: np.array([[share, 1 - share]], np.float32) for name, share in first.items()}
     monkeypatch.setattr(quantize, "_scores", lambda path, spec, inputs: found[path.stem])
@@ -95,7 +103,7 @@ def test_first_layers_stay_in_float32_where_int8_changes_the_answer(
     def progress(task: str, done: float, total: float, detail: str = "") -> None:
         shown.append((task, done, total))
 
-    assert quantize.quantize(source, target, model.spec, inputs, progress) == kept
+    assert quantize.quantize(source, target, spec, inputs, progress) == kept
     tries = {0: 1, 4: 2, 7: 3}[kept]
     assert shown == [(f"int8 spatial, try {n + 1}", 1, 1) for n in range(tries)]
     told = [text for text in said if "convolutions" in text]
@@ -110,7 +118,7 @@ def test_first_layers_stay_in_float32_where_int8_changes_the_answer(
 def test_int8_needs_a_clip_that_can_be_read(
     clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = save_run(tmp_path / "run", make_models(FLOW))
+    folder = save_run(tmp_path / "run", [make_model(None)])
     monkeypatch.setattr(onnx_export, "_clips", lambda *given: iter(()))  # all are left out
     with pytest.raises(ModelError, match="no clip to measure the ranges of int8 on"):
         export_onnx(folder, tmp_path / "int8", int8=True, calibrate=clips)

@@ -79,21 +79,23 @@ def new_model(architecture: str = "small-bn", dropout: float = 0.2) -> StreamMod
 RECIPE = replace(QUICK, steps=STEPS, warmup_steps=2, batch_size=8, crop_size=48)
 
 
+class KilledError(Exception):
+    pass
+
+
+def kill(*told: object) -> None:
+    """Take the first news, after step 10, as a process that is killed does."""
+    raise KilledError
+
+
 def weights(model: StreamModel) -> torch.Tensor:
     return torch.cat([value.flatten().float() for value in model.network.state_dict().values()])
 
 
 def test_a_resumed_run_equals_an_uninterrupted_one(data: TrainingBatches, tmp_path: Path) -> None:
     whole = fit(new_model(), data, RECIPE, options=CPU, logs=tmp_path / "logs" / "whole")
-
-    class KilledError(Exception):
-        pass
-
-    def kill(task: str, step: int, steps: int, detail: str = "") -> None:
-        raise KilledError
-
     folder = tmp_path / "checkpoints"
-    with pytest.raises(KilledError):  # progress is told after step 10
+    with pytest.raises(KilledError):
         fit(new_model(), data, RECIPE, options=CPU, checkpoints=folder, progress=kill)
     checkpoint = last_checkpoint(folder)
     assert checkpoint is not None and 0 < int(checkpoint.stem.split("=")[1]) < STEPS
@@ -116,12 +118,6 @@ def test_a_resumed_run_equals_an_uninterrupted_one(data: TrainingBatches, tmp_pa
 def test_a_truncated_checkpoint_is_named_and_training_goes_back(
     data: TrainingBatches, tmp_path: Path, said: list[str]
 ) -> None:
-    class KilledError(Exception):
-        pass
-
-    def kill(task: str, step: int, steps: int, detail: str = "") -> None:
-        raise KilledError
-
     folder = tmp_path / "checkpoints"
     with pytest.raises(KilledError):
         fit(new_model(), data, RECIPE, options=CPU, checkpoints=folder, progress=kill)

@@ -59,17 +59,13 @@ def places_of(videos: Mapping[Path, Path], out: Path) -> dict[Path, Place]:
     return found
 
 
-def _nothing(fingerprint: str, video: Path) -> AbstractContextManager[object]:
-    return nullcontext()
-
-
 def make_timeline(
     predictor: TwoStreamPredictor,
     video: Path,
     place: Place,
     options: Mapping[str, Any],
     *,
-    during: Callable[[str, Path], AbstractContextManager[object]] = _nothing,
+    during: Callable[[str, Path], AbstractContextManager[object]] = lambda *_: nullcontext(),
     progress: Progress = no_progress,
 ) -> KeptTimeline:
     """Make a time line and write its files; the one that says that it is done comes last.

@@ -183,7 +183,10 @@ def _predicted(
             write_json(folder / MADE, asdict(made))
         done += seconds
     parts = [
-        replace(csv_table.read(files[video_id]), notes=_notes(video_id, row.warning))
+        replace(
+            csv_table.read(files[video_id]),
+            notes=(f"{video_id}: {row.warning}",) if row.warning else (),
+        )
         for video_id, row in made.rows.items()
     ]
     for video_id, why in () if skip_unreadable else unreadable.items():
@@ -262,10 +265,6 @@ def _timeline(
 def _in_words(watched: Sequence[Span] | None) -> str:
     """Return spans of time to the millisecond; "" for all of a recording."""
     return "" if watched is None else ", ".join(f"{a:.3f} to {b:.3f} s" for a, b in watched)
-
-
-def _notes(video_id: str, warning: str) -> tuple[str, ...]:
-    return (f"{video_id}: {warning}",) if warning else ()
 
 
 def _part_of(

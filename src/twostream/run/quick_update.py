@@ -289,16 +289,13 @@ class FeaturesOf(Mapping[str, VideoFeatures]):
             raise KeyError(video_id) from error
 
 
-def _alike(made: StoreSettings, wanted: StoreSettings) -> bool:
-    """Whether a store fits: what is too small in it is made anew."""
-    return replace(made, enlarges=wanted.enlarges) == wanted
-
-
 def _own_store(stores: Sequence[Path], settings: StoreSettings, runs: Path) -> Path:
     """Return the folder for videos that are in none of the stores: one of ``runs`` that fits."""
-    for root in stores:
+    for root in (each for each in stores if each.parent == runs):
         try:
-            if root.parent == runs and _alike(FlowStore.open(root).settings, settings):
+            # whatever it says of small videos: what is too small in it is made anew
+            made = replace(FlowStore.open(root).settings, enlarges=settings.enlarges)
+            if made == settings:
                 return root
         except StoreError:
             continue

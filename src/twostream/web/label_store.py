@@ -71,11 +71,12 @@ class LabelStore:
         self._read: dict[Path, tuple[tuple[int, int, int], _File | None]] = {}
         self._originals = Originals()
         try:
-            below = [each for each in folder.iterdir() if each.is_dir()]
+            folders = [each for each in folder.iterdir() if each.is_dir()]
         except OSError as error:
             raise DataError(f"--label {folder} cannot be read: {error.strerror}") from error
-        for each in below:
-            if not is_foreign(each.name) and _holds_video(each):
+        for each in folders:
+            below = (found.suffix.lower() for found in each.rglob("*"))
+            if not is_foreign(each.name) and VIDEO_SUFFIXES.intersection(below):
                 raise DataError(
                     f"--label {folder} has videos in {each.name}, which training takes for a "
                     "class: name a folder in which all videos lie side by side"
@@ -356,7 +357,3 @@ def _class_name(label: str) -> str:
     if label == OTHER:
         raise DataError(f"{OTHER!r} is what unlabelled time is called: choose another name")
     return label
-
-
-def _holds_video(folder: Path) -> bool:
-    return any(each.suffix.lower() in VIDEO_SUFFIXES for each in folder.rglob("*"))
