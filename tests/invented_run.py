@@ -15,13 +15,14 @@ import cv2
 import numpy as np
 import torch
 
-from twostream.checkpoint import ModelSpec, StreamModel, save_model
+from twostream.checkpoint import StreamModel, save_model
 from twostream.fusion import fuse
 from twostream.recipes import QUICK
 from twostream.report import write_report
 from twostream.scoring import save_scores
 from twostream.store.flow_store import ClipHeader, FlowStore, StoreSettings
 from twostream.types import TemporalInput, VideoScores
+from untrained import make_spec
 
 VOID = {"meta", "img", "input", "br", "link"}
 
@@ -138,20 +139,15 @@ def tiny_model(
 ) -> StreamModel:
     torch.manual_seed(0)
     colours = 3 if temporal is None or temporal.rgb else 1
+    look = {"mean": (0.5,) * colours, "std": (0.2,) * colours}
     return StreamModel(
-        ModelSpec(
-            stream=stream,  # type: ignore[arg-type]
+        make_spec(
+            temporal,
+            stream=stream,
             architecture="squeezenet1_0",
             classes=tuple(classes),
-            temporal=temporal,
-            crop_size=32,
-            mean=(0.5,) * colours,
-            std=(0.2,) * colours,
-            dropout=0.0,
-            flips=True,
             test_positions=25,
-            store={},
-            fps=25.0,
+            **look,
         )
     )
 

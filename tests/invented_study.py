@@ -14,7 +14,8 @@ from twostream.experiments.study import PlannedRun
 from twostream.files import write_json
 from twostream.recipes import make_recipe
 from twostream.scoring import save_scores
-from twostream.types import DatasetSplit, ModelSpec, VideoScores
+from twostream.types import DatasetSplit, VideoScores
+from untrained import make_spec
 
 
 def study_of(first: Path, out: Path, **changes: object) -> Study:
@@ -57,20 +58,7 @@ def fake_run(
         kept = VideoScores(ids, labels, split.classes, scores, stream=stream)
         save_scores(run.folder / "scores" / f"{stream}-{subset}.npz", kept)
     if run.net == "flow-10":  # figure 4 looks at its filters
-        spec = ModelSpec(
-            stream="temporal",
-            architecture="small-bn",
-            classes=split.classes,
-            temporal=run.settings.temporal,
-            crop_size=64,
-            mean=(0.0,),
-            std=(1.0,),
-            dropout=0.0,
-            flips=True,
-            test_positions=1,
-            store={},
-            fps=25.0,
-        )
+        spec = make_spec(run.settings.temporal, classes=split.classes, crop_size=64)
         save_model(run.folder / "temporal.safetensors", StreamModel(spec))
     results = {
         "seconds": {"train": 3.0},

@@ -14,27 +14,24 @@ from twostream.checkpoint import FORMAT, ModelSpec, StreamModel, load_model, sav
 from twostream.models import read_weights
 from twostream.store.flow_store import StoreSettings
 from twostream.types import ModelError, TemporalInput
+from untrained import make_spec
 
 
 def spec(**changes: object) -> ModelSpec:
     values: dict = {
-        "stream": "temporal",
-        "architecture": "small-bn",
-        "classes": ("jump", "run (fast)", "wäve"),
         "temporal": TemporalInput(length=4, trajectory=True, bidirectional=True),
+        "classes": ("jump", "run (fast)", "wäve"),
         "crop_size": 24,
-        "mean": (0.0,),
         "std": (1.75,),
         "dropout": 0.3,
         "flips": False,
-        "test_positions": 7,
         "store": asdict(StoreSettings(short_side=32).complete()),
         "fps": 29.97,
         "dataset": "clips",
         "split": "fold 1/3",
         "recipe": "quick",
     }
-    return ModelSpec(**{**values, **changes})
+    return make_spec(**{**values, **changes})
 
 
 def spatial_spec(**changes: object) -> ModelSpec:

@@ -26,27 +26,14 @@ from twostream.store.flow_store import StoreSettings
 from twostream.types import Codec, Frame, ModelSpec, TemporalInput
 from twostream.video import open_reader
 from twostream.video.container_claims import usual_interval
-from untrained import CLASSES, SETTINGS, write_clip
+from untrained import SETTINGS, make_spec, write_clip
 
 FLOW = TemporalInput(length=4)
 FPS = 25.0
 
 
-def make_spec(temporal: TemporalInput | None = FLOW, codec: Codec = "jpeg") -> ModelSpec:
-    return ModelSpec(
-        stream="temporal" if temporal else "spatial",
-        architecture="small-bn",
-        classes=CLASSES,
-        temporal=temporal,
-        crop_size=32,
-        mean=(0.0,),
-        std=(1.0,),
-        dropout=0.0,
-        flips=True,
-        test_positions=6,
-        store=asdict(replace(SETTINGS, codec=codec)),
-        fps=FPS,
-    )
+def spec_of(temporal: TemporalInput | None = FLOW, codec: Codec = "jpeg") -> ModelSpec:
+    return make_spec(temporal, store=asdict(replace(SETTINGS, codec=codec)))
 
 
 def described(spec: ModelSpec) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -148,7 +135,7 @@ def test_frames_get_the_places_that_the_contract_says(rate: float, jitter: float
 
 
 def test_the_contract_says_how_frames_get_their_places() -> None:
-    video, _ = described(make_spec())
+    video, _ = described(spec_of())
     assert "within 1% of fps, else fps" in video["times"]
     for said in ("before (k + 0.25) / r is left out", "up to (k + 1.75) / r takes k + 1"):
         assert said in video["same_rate"]
@@ -158,7 +145,7 @@ def test_the_contract_says_how_frames_get_their_places() -> None:
 
 
 def test_the_contract_says_what_the_rate_of_a_video_is() -> None:
-    video, _ = described(make_spec())
+    video, _ = described(spec_of())
     said = video["rate_of_a_video"]
     assert "by a tenth, or a tick" in said and "under 60%, of all below 1.9 medians" in said
     assert "the first 2000 frames, or 200 packets" in said and "within 5% of that" in said
@@ -179,7 +166,7 @@ def test_the_contract_says_what_the_rate_of_a_video_is() -> None:
     ("codec", "zero"), [("jpeg", "codes of 128, ranges of 0"), ("lossless", "fields of 0")]
 )
 def test_a_video_of_one_frame_has_no_motion(codec: Codec, zero: str, tmp_path: Path) -> None:
-    spec = make_spec(codec=codec)
+    spec = spec_of(codec=codec)
     _, samples = described(spec)
     assert samples["single_frames"].endswith(f"the only stack has no motion: {zero}")
     clip, _ = read_clip(write_clip(tmp_path / "one.avi", frames=1), [spec])
@@ -192,7 +179,7 @@ def test_a_video_of_one_frame_has_no_motion(codec: Codec, zero: str, tmp_path: P
 
 
 def test_codes_went_through_jpeg_as_the_contract_says(tmp_path: Path) -> None:
-    spec = make_spec()
+    spec = spec_of()
     video, _ = described(spec)
     assert (
         "each component of a field as a grey picture, of which 0 becomes 1" in video["codec_note"]
@@ -211,16 +198,16 @@ def test_codes_went_through_jpeg_as_the_contract_says(tmp_path: Path) -> None:
 
 
 def test_the_contract_says_what_repeats_and_where_the_centre_is() -> None:
-    _, samples = described(make_spec(None))
+    _, samples = described(spec_of(None))
     assert "single_frames" not in samples
-    _, samples = described(make_spec(TemporalInput(length=4, bidirectional=True)))
+    _, samples = described(spec_of(TemporalInput(length=4, bidirectional=True)))
     assert samples["starts"].endswith("at place i is frame i + 2")
     assert samples["short_videos"].endswith("repeats the last of the fields")
 
 
 @pytest.mark.parametrize(("side", "how"), [(40, "AREA"), (48, "BICUBIC"), (64, "BICUBIC")])
 def test_frames_are_resized_as_the_contract_says(side: int, how: str, tmp_path: Path) -> None:
-    video, _ = described(make_spec())
+    video, _ = described(spec_of())
     assert "area where a side shrinks, else bicubic" in video["resizing"]
     path = write_clip(tmp_path / "v.avi", frames=3)
     with av.open(str(path)) as opened:

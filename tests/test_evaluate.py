@@ -5,12 +5,14 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from twostream.checkpoint import ModelSpec, StreamModel
+import untrained
+from twostream.checkpoint import StreamModel
 from twostream.recipes import PAPER
 from twostream.scoring import evaluate, score_stacks, ten_crops
 from twostream.store.clips import Clip, ClipCache
@@ -46,37 +48,9 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> ClipCache:
     return ClipCache(store, ("rgb", "forward", "backward"))
 
 
-def spread_out(model: StreamModel) -> StreamModel:
-    """Fit the batch-norm statistics and enlarge the logits, so that mistakes show in the scores."""
-    for layer in model.modules():
-        if isinstance(layer, torch.nn.BatchNorm2d):
-            layer.momentum = None  # the mean over all batches
-    spec = model.spec
-    planes = (spec.temporal.length, 3 if spec.temporal.rgb else 2) if spec.temporal else (1, 3)
-    with torch.no_grad():
-        model.train()(torch.randn(32, *planes, CROP, CROP) * 2)
-        model.network.classifier.weight.mul_(5)
-    return model.eval()
-
-
-def make_model(temporal: TemporalInput | None, **changes: object) -> StreamModel:
-    values: dict = {
-        "stream": "temporal" if temporal else "spatial",
-        "architecture": "small-bn",
-        "classes": CLASSES,
-        "temporal": temporal,
-        "crop_size": CROP,
-        "mean": (0.0,),
-        "std": (2.0,),
-        "dropout": 0.5,
-        "flips": True,
-        "test_positions": 25,
-        "store": {},
-        "fps": 25.0,
-    }
-    torch.manual_seed(0)
-    model = StreamModel(ModelSpec(**{**values, **changes}))
-    return spread_out(model)
+def make_model(temporal: TemporalInput | None, **changes: Any) -> StreamModel:
+    values = {"classes": CLASSES, "crop_size": CROP, "mean": (0.0,), "std": (2.0,), "dropout": 0.5}
+    return untrained.make_model(temporal, **{**values, "test_positions": 25, **changes})
 
 
 def naive_scores(model: StreamModel, clips: ClipCache, video_id: str, sign: int = -1) -> np.ndarray:

@@ -25,6 +25,7 @@ from twostream.types import (
     TemporalInput,
     UsageError,
 )
+from untrained import make_spec
 
 CLASSES = ("jump", "run", "skip", "walk")
 FLOW_PX = 2.5
@@ -247,20 +248,13 @@ def test_a_normalisation_that_cannot_be_read_is_imagenets(
 def other_spec(temporal: TemporalInput | None, **changes: object) -> ModelSpec:
     """A model file of another run: another network, other classes, another normalisation."""
     values: dict = {
-        "stream": "temporal" if temporal else "spatial",
         "architecture": "squeezenet1_0",
         "classes": ("sit", "stand"),
-        "temporal": temporal,
         "crop_size": 64,
         "mean": (0.25,) if temporal else (12.0, 34.0, 56.0),
         "std": (7.5,) if temporal else (2.0, 3.0, 4.0),
-        "dropout": 0.0,
-        "flips": True,
-        "test_positions": 3,
-        "store": {},
-        "fps": 25.0,
     }
-    return ModelSpec(**{**values, **changes})
+    return make_spec(temporal, **{**values, **changes})
 
 
 def test_a_model_file_gives_its_network_and_normalisation(clips: ClipCache, tmp_path: Path) -> None:

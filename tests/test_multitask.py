@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import nn
 
-from twostream.checkpoint import ModelSpec, StreamModel, load_model
+from twostream.checkpoint import StreamModel, load_model
 from twostream.loader import TrainingBatches
 from twostream.multitask import JoinedClips, cut_head, join, read_overlap
 from twostream.prediction import TwoStreamPredictor
@@ -23,6 +23,7 @@ from twostream.scoring import load_scores
 from twostream.store.clips import Clip
 from twostream.training import check_batch, multitask_loss, own_head
 from twostream.types import DataError, DatasetSplit, LabeledVideo, TemporalInput, UsageError
+from untrained import make_spec
 
 
 def split_of(name: str, classes: tuple[str, ...], per_class: int = 4) -> DatasetSplit:
@@ -220,20 +221,7 @@ def test_an_overlap_file_is_read_or_refused_in_one_sentence(tmp_path: Path) -> N
 @pytest.mark.parametrize("architecture", ["small-bn", "cnn-m-2048", "squeezenet1_0", "resnet18"])
 def test_a_head_gives_its_part_of_the_scores(architecture: str) -> None:
     torch.manual_seed(0)
-    spec = ModelSpec(
-        stream="spatial",
-        architecture=architecture,
-        classes=tuple("abcde"),
-        temporal=None,
-        crop_size=64,
-        mean=(0.5, 0.5, 0.5),
-        std=(0.2, 0.2, 0.2),
-        dropout=0.5,
-        flips=True,
-        test_positions=25,
-        store={},
-        fps=25.0,
-    )
+    spec = make_spec(None, architecture=architecture, classes=tuple("abcde"), crop_size=64)
     model = StreamModel(spec).eval()
     head = cut_head(model, range(3, 5), classes=("d", "e"), dataset="other")
     assert head.spec == replace(spec, classes=("d", "e"), dataset="other")

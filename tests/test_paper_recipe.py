@@ -12,7 +12,7 @@ import torch
 from scipy.stats import chisquare
 from torch import nn
 
-from twostream.checkpoint import ModelSpec, StreamModel
+from twostream.checkpoint import StreamModel
 from twostream.initialise import Start
 from twostream.loader import TrainingBatches
 from twostream.recipe import Recipe
@@ -22,6 +22,7 @@ from twostream.store.clips import Clip
 from twostream.training import StreamTraining, TrainerOptions, fit
 from twostream.types import LabeledVideo, TemporalInput
 from twostream.video import VideoWriter
+from untrained import make_spec
 
 HEIGHT, WIDTH = 256, 340  # a video of 4:3 whose smaller side is 256
 FIELDS = 40
@@ -71,21 +72,8 @@ def batches(recipe: Recipe = PAPER, clips: MarkedClips | None = None, **changes:
 
 
 def small_model() -> StreamModel:
-    spec = ModelSpec(
-        stream="spatial",
-        architecture="small-bn",
-        classes=("jump", "walk"),
-        temporal=None,
-        crop_size=16,
-        mean=(0.0,),
-        std=(100.0,),
-        dropout=0.0,
-        flips=True,
-        test_positions=25,
-        store={},
-        fps=25.0,
-    )
-    return StreamModel(spec)
+    small = {"crop_size": 16, "mean": (0.0,), "std": (100.0,)}
+    return StreamModel(make_spec(None, classes=("jump", "walk"), **small))
 
 
 # --- the optimizer ------------------------------------------------------------------------------

@@ -23,6 +23,7 @@ from twostream.models import (
     first_layer_name,
 )
 from twostream.types import ModelError, TemporalInput, UsageError
+from untrained import make_spec
 
 BOTH = [SLOW_FUSION, SLOW_FUSION_SMALL]
 
@@ -46,20 +47,12 @@ def time_layers(net: nn.Module) -> list[nn.Conv3d]:
 
 def spec(architecture: str = SLOW_FUSION_SMALL, **changes: object) -> ModelSpec:
     values: dict = {
-        "stream": "temporal",
-        "architecture": architecture,
-        "classes": ("a", "b"),
         "temporal": TemporalInput(length=11, rgb=True),
-        "crop_size": 32,
+        "classes": ("a", "b"),
         "mean": (0.4, 0.5, 0.6),
         "std": (0.1, 0.2, 0.3),
-        "dropout": 0.0,
-        "flips": True,
-        "test_positions": 25,
-        "store": {},
-        "fps": 25.0,
     }
-    return ModelSpec(**{**values, **changes})
+    return make_spec(architecture=architecture, **{**values, **changes})
 
 
 def test_karpathys_layer_shapes_and_parameter_count() -> None:

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import torch
 
-from twostream.checkpoint import ModelSpec, StreamModel, load_model, save_model
+from twostream.checkpoint import StreamModel, load_model, save_model
 from twostream.datasets import load_dataset
 from twostream.extraction import extract
 from twostream.loader import TrainingBatches
@@ -29,6 +29,7 @@ from twostream.training import TrainerOptions, fit, last_checkpoint
 from twostream.training.checkpoints import WholeCheckpoints
 from twostream.training.stream_training import StreamTraining
 from twostream.types import ModelError, TemporalInput, UsageError
+from untrained import make_spec
 
 CPU = TrainerOptions(accelerator="cpu")
 STEPS = 20
@@ -59,19 +60,13 @@ def data(tiny_data: Path, clips: ClipCache) -> TrainingBatches:
 
 def new_model(architecture: str = "small-bn", dropout: float = 0.2) -> StreamModel:
     torch.manual_seed(0)
-    spec = ModelSpec(
-        stream="temporal",
+    spec = make_spec(
+        TemporalInput(length=3),
         architecture=architecture,
         classes=tuple("abcdefghijklmn"),
-        temporal=TemporalInput(length=3),
         crop_size=48,
-        mean=(0.0,),
         std=(0.5,),
         dropout=dropout,
-        flips=True,
-        test_positions=3,
-        store={},
-        fps=25.0,
     )
     return StreamModel(spec)
 

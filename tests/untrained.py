@@ -46,18 +46,11 @@ def write_clip(path: Path, *, fps: float = 25, frames: int = 13, size: int = 48)
     return path
 
 
-def make_model(
-    temporal: TemporalInput | None,
-    settings: StoreSettings = SETTINGS,
-    *,
-    stream: str | None = None,
-    fps: float = 25,
-    **changes: Any,
-) -> StreamModel:
-    """A model whose logits spread by about 2 on random crops."""
+def make_spec(temporal: TemporalInput | None, **changes: Any) -> ModelSpec:
+    """What a small model is: spatial without a temporal input."""
     flow = temporal is not None and not temporal.rgb
     values: dict[str, Any] = {
-        "stream": stream or ("temporal" if temporal else "spatial"),
+        "stream": "temporal" if temporal else "spatial",
         "architecture": "small-bn",
         "classes": CLASSES,
         "temporal": temporal,
@@ -67,16 +60,23 @@ def make_model(
         "dropout": 0.0,
         "flips": True,
         "test_positions": 6,
-        "store": asdict(settings),
-        "fps": fps,
+        "store": {},
+        "fps": 25.0,
     }
+    return ModelSpec(**{**values, **changes})
+
+
+def make_model(
+    temporal: TemporalInput | None, settings: StoreSettings = SETTINGS, **changes: Any
+) -> StreamModel:
+    """A model whose logits spread by about 2 on random crops."""
     torch.manual_seed(0 if temporal is None else 1)
-    model = StreamModel(ModelSpec(**{**values, **changes}))
+    model = StreamModel(make_spec(temporal, **{"store": asdict(settings), **changes}))
     for layer in model.modules():
         if isinstance(layer, torch.nn.modules.batchnorm._BatchNorm):
             layer.momentum = None  # the mean over all batches
     planes = (1, 3) if temporal is None else (temporal.length, 3 if temporal.rgb else 2)
-    size = model.spec.crop_size
+    size, flow = model.spec.crop_size, model.spec.is_flow
     last = classifier(model.network)
     with torch.no_grad():
         crops = (
