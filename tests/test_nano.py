@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 
-from twostream import evaluate, extract, fuse, load_dataset, train
+from twostream import evaluate, fuse, load_dataset, train
 from twostream.recipes import QUICK, make_recipe
 from twostream.training import TrainerOptions
 from twostream.types import Stream
@@ -41,14 +41,13 @@ def nano() -> Iterator[ModuleType]:
 
 
 def test_its_scores_are_the_packages(
-    nano: ModuleType, tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    nano: ModuleType, tiny_data: Path, tiny_run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(nano, "WARMUP", WARMUP)
     monkeypatch.setattr(nano, "POSITIONS", POSITIONS)
     ours = nano.main(tiny_data, steps=STEPS, seed=SEED)
 
-    split, store = load_dataset(tiny_data).split(1), tmp_path / "flow"
-    extract(split, store=store, device="cpu")
+    split, store = load_dataset(tiny_data).split(1), tiny_run / "flow"
     cpu = TrainerOptions(accelerator="cpu")
     scores = []
     streams: tuple[Stream, ...] = ("spatial", "temporal")

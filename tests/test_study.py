@@ -105,15 +105,14 @@ def test_a_study_of_changed_data_or_a_damaged_one_is_refused(
 ) -> None:
     """Folds are drawn anew where a clip is added, so old and new runs would mix."""
     out = tmp_path / "out"
-    with study_of(tiny_data, out).claimed():
-        pass
+    claim(study_of(tiny_data, out))
     fewer = study_of(tiny_data, out)
     with_data(fewer, videos=fewer.datasets[0].videos[1:])
-    with pytest.raises(RunError, match="videos: "), fewer.claimed():
-        pass
+    with pytest.raises(RunError, match="videos: "):
+        claim(fewer)
     write_json(out / "study.json", {"data": "nonsense"})
-    with pytest.raises(RunError, match="is damaged"), study_of(tiny_data, out).claimed():
-        pass
+    with pytest.raises(RunError, match="is damaged"):
+        claim(study_of(tiny_data, out))
 
 
 def test_a_study_of_replaced_videos_is_refused(tiny_data: Path, tmp_path: Path) -> None:
@@ -161,12 +160,9 @@ def test_notes_that_are_no_file_are_refused_and_not_waited_for(
     tiny_data: Path, tmp_path: Path
 ) -> None:
     os.mkfifo(tmp_path / "pipe")
+    study = study_of(tiny_data, tmp_path / "out")
     with pytest.raises(DataError, match="as notes: it is no file"):
-        reproduce(
-            study_of(tiny_data, tmp_path / "out"),
-            "claims",
-            notes=tmp_path / "pipe",
-        )
+        reproduce(study, "claims", notes=tmp_path / "pipe")
 
 
 def test_a_fold_that_leaves_one_class_to_train_is_refused(tiny_data: Path, tmp_path: Path) -> None:
@@ -181,12 +177,9 @@ def test_a_fold_that_leaves_one_class_to_train_is_refused(tiny_data: Path, tmp_p
 
 
 def test_an_absent_accelerator_is_said_once(tiny_data: Path, tmp_path: Path) -> None:
+    study = study_of(tiny_data, tmp_path / "out")
     with pytest.raises(UsageError, match="does not take these options"):
-        reproduce(
-            study_of(tiny_data, tmp_path / "out"),
-            "claims",
-            options=TrainerOptions(accelerator="tpu"),
-        )
+        reproduce(study, "claims", options=TrainerOptions(accelerator="tpu"))
     assert not (tmp_path / "out").exists()
 
 

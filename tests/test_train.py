@@ -18,13 +18,12 @@ import torch
 
 from twostream.checkpoint import StreamModel, load_model, save_model
 from twostream.datasets import load_dataset
-from twostream.extraction import extract
 from twostream.loader import TrainingBatches
 from twostream.models import classifier, read_weights
 from twostream.recipes import QUICK
 from twostream.scoring import score_stacks
 from twostream.store.clips import ClipCache
-from twostream.store.flow_store import FlowStore, StoreSettings
+from twostream.store.flow_store import FlowStore
 from twostream.training import TrainerOptions, fit, last_checkpoint
 from twostream.training.checkpoints import WholeCheckpoints
 from twostream.training.stream_training import StreamTraining
@@ -36,11 +35,8 @@ STEPS = 20
 
 
 @pytest.fixture(scope="module")
-def clips(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> ClipCache:
-    store = tmp_path_factory.mktemp("store")
-    videos = load_dataset(tiny_data).split(1).train
-    extract(videos, store=store, settings=StoreSettings(short_side=64))
-    return ClipCache(FlowStore.open(store), ("rgb", "forward"))
+def clips(tiny_run: Path) -> ClipCache:
+    return ClipCache(FlowStore.open(tiny_run / "flow"), ("rgb", "forward"))
 
 
 @pytest.fixture
