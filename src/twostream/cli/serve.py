@@ -126,9 +126,8 @@ def serve(
         elif run is not None:
             again = partial(_load, run, workers, CUDA[accelerator], gently=True)
             served["reloading"] = Reloading(again)
-        name = run.resolve().name if run else ""
         served["names"] = Names(host, allow_host or ())
-        app = held.enter_context(open_app(networks, name, log=log == "json", **served))
+        app = held.enter_context(open_app(networks, _name(run), log=log == "json", **served))
         if "reloading" in served:
             served["reloading"].listen()
         if not alone and secret is None:
@@ -148,6 +147,10 @@ def _load(run: Path, workers: int, device: str, *, gently: bool = False) -> Netw
     if workers == 1:
         return OwnNetworks.of_run(run, device)
     return Workers(run, workers, device, gently=gently)
+
+
+def _name(run: Path | None) -> str:
+    return run.resolve().name if run else ""
 
 
 def _announce(shown: Shown, url: str, page: str, quietly: bool) -> None:

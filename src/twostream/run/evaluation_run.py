@@ -30,7 +30,7 @@ from twostream.run.cross_fitting import crossfit_file, fused
 from twostream.run.description import read_results
 from twostream.run.judged_recordings import FOLDER, judge_recordings
 from twostream.run.readable_videos import unreadable
-from twostream.run.steps import extract_split, say_rates, score
+from twostream.run.steps import StoredSplit, extract_split, say_rates, score
 from twostream.scoring import load_scores, save_scores
 from twostream.store.clips import kinds_of
 from twostream.store.flow_store import StoreSettings
@@ -106,8 +106,7 @@ def evaluate_run(
             progress=progress,
         )
         if own:  # others are brought to the rate
-            known = {video.video_id for video in videos} - found.unusable.keys()
-            say_rates({each: found.clips.fps(each) for each in known}, specs[0].fps)
+            say_rates(_rates(found, videos), specs[0].fps)
         extracted = time.perf_counter()
         how: Any = {"skip_unreadable": skip_unreadable, "progress": progress}
         scores = [score(model, videos, found, options, **how) for model in models]
@@ -209,6 +208,11 @@ def tested(
     test = split.train if whole else split.test
     say_known(kept, test)
     return *known_alone(dataset, test, known), split.name
+
+
+def _rates(data: StoredSplit, videos: Sequence[LabeledVideo]) -> dict[str, float]:
+    known = [video.video_id for video in videos if video.video_id not in data.unusable]
+    return {video_id: data.clips.fps(video_id) for video_id in known}
 
 
 def _written(scores: Sequence[VideoScores], folder: Path, *, apart: bool) -> Path:
