@@ -398,6 +398,7 @@ while True:
     told = tmp_path / "told"
     process, terminal = pty.fork()
     if not process:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup, under which tests may run, ignores it
         os.execv(sys.executable, [sys.executable, "-c", code, str(told)])
     try:
         wait_until(lambda: told.is_file() and "ready" in told.read_text())
