@@ -19,7 +19,8 @@ DATA, METHOD, NETWORK, TRAINING, MACHINE = "Data", "Method", "Network", "Trainin
 # spelt out: asking the estimators themselves would import OpenCV for every --help
 FLOW = (
     "Flow estimator: dis, brox, dis-brox, tvl1, farneback, tvl1-opencv, raft-small, raft-large "
-    "or mv; brox:fast and brox:accurate are presets, likewise of dis-brox and tvl1; dis:fast."
+    "or mv; brox:fast and brox:accurate are presets, likewise of dis-brox and tvl1; "
+    "dis:fast and dis:patches are of dis."
 )
 CUDA = {"auto": "auto", "cpu": "cpu", "gpu": "cuda"}  # the Trainer's words -> torch's
 

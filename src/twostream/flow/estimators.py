@@ -197,7 +197,7 @@ def preset_parameters(name: str, preset: str = "default") -> dict[str, int | flo
     Args:
         name: of the estimator.
         preset: "fast", "default" or "accurate"; the own solvers have all of them, DIS the first
-            two and "half", the others only "default".
+            two and "patches", the others only "default".
 
     Raises:
         UsageError: an unknown name or preset; the message lists the known ones.
