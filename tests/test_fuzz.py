@@ -83,7 +83,7 @@ def test_json_of_a_run(run: Path, name: str) -> None:
     path = run / name
     whole = path.read_bytes()
 
-    @fuzzed
+    @settings(fuzzed, max_examples=-(-EXAMPLES // 3))  # each is a report
     @given(broken(json.loads(whole)))
     def check(value: Any) -> None:
         path.write_text(json_text(value))

@@ -76,6 +76,7 @@ def test_a_clip_under_two_names_on_both_sides_is_told(
     assert f"{said}, the first is {split.test[1].video_id}" in caplog.text
 
 
+@pytest.mark.slow
 def test_clips_that_come_in_change_no_sides(
     data: Path,
     tiny_data: Path,

@@ -12,6 +12,7 @@ import pytest
 SCRIPT = Path(__file__).parent / "write_points" / "every_point.py"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="preloads a library as Linux does")
 @pytest.mark.skipif(not shutil.which("cc"), reason="no C compiler")
 def test_fuse_holds_at_every_point(tmp_path: Path) -> None:

@@ -308,7 +308,11 @@ def test_everything_asks_for_the_password(web_run: Path, clip: Path, tmp_path: P
     assert "secret" not in (tmp_path / "server.log").read_text()
 
 
-@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "terminate"])
+@pytest.mark.parametrize(
+    "stop",
+    [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)],
+    ids=["Ctrl-C", "terminate"],
+)
 def test_a_stop_in_the_middle_of_work_leaves_nothing(
     web_run: Path, tmp_path: Path, stop: signal.Signals
 ) -> None:

@@ -232,6 +232,7 @@ def test_a_run_is_another_when_anything_that_it_answers_with_is(tmp_path: Path) 
     assert len(found) == 3 and identity(tmp_path) in found
 
 
+@pytest.mark.slow
 def test_an_update_answers_with_the_new_labels(tmp_path: Path) -> None:
     """Networks that nobody trained, of other classes, stay: what is learnt is their last layers."""
     folder, runs = tmp_path / "cage", tmp_path / "runs"
