@@ -52,7 +52,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def clips(root: Path) -> dict[tuple[str, int], Clip]:
     """Every clip by class and group, decoded, with its flow."""
-    estimate = make_estimator("dis")
+    estimate = make_estimator("dis:fast")
     found = {}
     for name in CLASSES:
         for group in range(1, GROUPS + 1):
