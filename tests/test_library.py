@@ -45,7 +45,8 @@ def test_the_public_names_are_these() -> None:
         _ = twostream.nothing
 
 
-@pytest.mark.parametrize("first", ["rooms", pytest.param("functions", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("first", ["rooms", "functions"])
 def test_functions_and_their_rooms_do_not_hide_each_other(first: str) -> None:
     lines = [
         "from twostream.scoring import score_stacks",

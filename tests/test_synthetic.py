@@ -273,6 +273,7 @@ def _accuracies(scores: NDArray[np.float32]) -> tuple[float, float, float]:
     return overall, inside(MOTION_GROUPS), inside(APPEARANCE_GROUPS)
 
 
+@pytest.mark.slow
 def test_each_stream_is_at_chance_where_it_is_blind_and_both_together_win(
     clips: dict[tuple[str, int], Clip],
 ) -> None:
