@@ -156,8 +156,9 @@ def shown_frames(recording: Recording, classes: Sequence[str]) -> list[list[int]
     for bout in recording.bouts:
         times = (bout.start_seconds, bout.end_seconds)
         first, after = (round(seconds * recording.fps) for seconds in times)
+        column = classes.index(bout.label)
         for frame in frames[first:after]:
-            frame[classes.index(bout.label)] = 1
+            frame[column] = 1
     return frames
 
 
