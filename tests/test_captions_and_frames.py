@@ -284,24 +284,29 @@ def test_bouts_that_touch_are_one_in_frames_and_two_elsewhere(tmp_path: Path) ->
     assert read_labels(tmp_path / "a.boris") == labels
 
 
+@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
 def test_a_video_whose_frames_are_unevenly_spaced_is_told(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    suffix: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Every second frame is missing for ten seconds, as a phone's are in the dark."""
     times = [i / 30 for i in range(600)]
     dark = [t for i, t in enumerate(times) if i < 150 or i >= 450 or i % 2]
     for name, some in (("even", times), ("dark", dark)):
-        write_timed(tmp_path / f"{name}.mp4", some, fps=30)
+        write_timed(tmp_path / f"{name}.{suffix}", some, fps=30)
+        (tmp_path / f"{name}-2.{suffix}").write_bytes((tmp_path / f"{name}.{suffix}").read_bytes())
         rows = [f"{i},{int(30 <= i < 60)}" for i in range(len(some))]
         (tmp_path / f"{name}.csv").write_text("\n".join([",walk", *rows]))
         caplog.clear()
         (found,) = read_labels(tmp_path / f"{name}.csv").recordings
         assert found.bouts == (Bout(1, 2, "walk"),)
-        told = "dark.mp4: 450 frames at 30 a second are 15.0 s, and it lasts 20.0 s"
-        assert (told in caplog.text) == (name == "dark")
+        told = "450 frames at 30 a second are 15.0 s, and it lasts 20.0 s"
+        assert (f"dark.{suffix}: {told}" in caplog.text) == (name == "dark")
         caplog.clear()
-        written = Labels((Recording(f"{name}.mp4", (Bout(15, 16, "walk"),), 20, 30),), ("walk",))
+        with_rates(Labels((found,), ("walk",)), tmp_path)  # what was told is not told again
+        assert not caplog.records
+        bouts = (Bout(15, 16, "walk"),)
+        written = Labels((Recording(f"{name}-2.{suffix}", bouts, 20, 30),), ("walk",))
         assert with_rates(written, tmp_path) == written  # also where labels are to be written
-        assert (told in caplog.text) == (name == "dark")
+        assert (f"dark-2.{suffix}: {told}" in caplog.text) == (name == "dark")
         warned = [each for each in caplog.records if each.levelno >= logging.WARNING]
         assert bool(warned) == (name == "dark")

@@ -72,10 +72,7 @@ def keep_videos(run: Path, dataset: Dataset, split: DatasetSplit) -> None:
         test,
         dict(dataset.together),
     )
-    fields = asdict(kept)
-    if not kept.together:  # as it was before there was such a thing
-        del fields["together"]
-    write_json(run / VIDEOS_NAME, fields)
+    write_json(run / VIDEOS_NAME, asdict(kept))
 
 
 def kept_videos(run: Path) -> KeptVideos | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path, PureWindowsPath
 
 from twostream.labels.recordings import Labels, Recording
@@ -63,18 +64,26 @@ def rate_of(name: str, folder: Path, known: float | None = None) -> float:
             raise
         return known
     if late:
-        logger.warning(
-            f"{video.name}: its picture begins {late:.2f} s after its sound, from which times "
-            f"count: labels that count frames are {late:.2f} s off; label a copy without sound"
+        _warn_once(
+            video,
+            f"its picture begins {late:.2f} s after its sound, from which times count: labels that "
+            f"count frames are {late:.2f} s off; label a copy without sound",
         )
     seconds -= late
     if count and _differ(count / fps, seconds, fps):
-        logger.warning(
-            f"{video.name}: {count} frames at {fps:g} a second are {count / fps:.1f} s, and it "
-            f"lasts {seconds:.1f} s: they are not evenly spaced, so labels that count frames are "
-            f"up to {abs(count / fps - seconds):.1f} s off; bring it to one rate, and label that"
+        _warn_once(
+            video,
+            f"{count} frames at {fps:g} a second are {count / fps:.1f} s, and it lasts "
+            f"{seconds:.1f} s: they are not evenly spaced, so labels that count frames are up to "
+            f"{abs(count / fps - seconds):.1f} s off; bring it to one rate, and label that",
         )
     return known or fps
+
+
+@cache
+def _warn_once(video: Path, what: str) -> None:
+    """Warn of a video; labels that count frames are read by its rate, and written by it too."""
+    logger.warning(f"{video.name}: {what}")
 
 
 def length_notes(path: Path, recordings: Iterable[Recording]) -> list[str]:
@@ -137,7 +146,7 @@ def _facts(video: Path) -> tuple[float, float, int, float]:
     try:
         with VideoReader(video) as reader:
             info, seconds = reader.info, reader.claimed_seconds
-            count = info.num_frames_claimed if seconds else 0
+            count = reader.count_frames() if seconds else 0
             return info.fps, seconds, count, reader.late_seconds
     except VideoError as error:
         raise DataError(f"{error}: say the frame rate with --fps") from error

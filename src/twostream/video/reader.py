@@ -248,6 +248,15 @@ class VideoReader:
                 yield Frame(rgb, pts, motion)
             self.warning = self._what_is_missing()
 
+    def count_frames(self) -> int:
+        """Return how many frames the file holds: as it says, or by reading it, not decoding."""
+        if self._stream.frames:
+            return self.info.num_frames_claimed
+        with reading(self.path):
+            container, stream = open_video(self.path)
+            with container:
+                return sum(packet.size > 0 for packet in container.demux(stream))
+
     @property
     def end_seconds(self) -> float:
         """When the last frame given so far ends."""
