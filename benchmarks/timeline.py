@@ -39,6 +39,8 @@ FPS = 25
 SIZE = (320, 240)
 SHARES = (0.1, 0.5, 1.0)
 PARTS_SECONDS = 20
+# a run that knows how long bouts last, at its own rate of looks and at one a second
+LOOKS = {"a look every 0.2 s": 0.2, "a look every 1 s": 1.0}
 COLUMNS = (
     "times real time",
     "cores busy",
@@ -62,6 +64,9 @@ def main() -> None:
         video = looped(options.video, work / "long.avi", round(options.minutes * 60 * FPS))
         results = {engine: alone(folder, video, measure) for engine, folder in folders.items()}
         spent = {engine: alone(folder, video, parts) for engine, folder in folders.items()}
+        for engine, folder in folders.items():
+            for name, every in LOOKS.items():
+                results[f"{engine}, {name}"] = alone(folder, video, measure, every)
     rows = {
         engine: [
             f"{result['seconds'] / result['took']:.1f}",
@@ -110,7 +115,7 @@ def looped(source: Path, target: Path, frames: int) -> Path:
 
 
 def alone(
-    folder: Path, video: Path, work: Callable[..., dict[str, Any]], *options: str
+    folder: Path, video: Path, work: Callable[..., dict[str, Any]], *options: float
 ) -> dict[str, Any]:
     """Measure in a fresh process, whose memory is its own."""
     context = multiprocessing.get_context("spawn")
@@ -118,9 +123,21 @@ def alone(
         return pool.submit(work, folder, video, *options).result()
 
 
-def measure(folder: Path, video: Path) -> dict[str, Any]:
-    """Return the video's seconds, those it took, those of all cores, and peak memory at SHARES."""
+def measure(folder: Path, video: Path, every: float | None = None) -> dict[str, Any]:
+    """Return the video's seconds, those it took, those of all cores, and peak memory at SHARES.
+
+    With ``every`` it looks at one frame and one stack in each so many seconds.
+    """
     predictor = TwoStreamPredictor.load(folder)
+    windows = dict[str, Any]()
+    if every is not None:
+        moments = predictor.moments
+        windows = {
+            "window_seconds": moments.seconds,
+            "every_seconds": every,
+            "positions": moments.positions,
+            "smooth_seconds": moments.smooth_seconds,
+        }
     megabytes: list[float] = []
 
     def progress(task: str, done: float, total: float, detail: str = "") -> None:
@@ -130,7 +147,7 @@ def measure(folder: Path, video: Path) -> dict[str, Any]:
             print(f"{folder.name}: {100 * done / total:.0f}%, {told}", file=sys.stderr)
 
     started, worked = time.perf_counter(), time.process_time()
-    timeline = predictor.timeline(video, progress=progress)
+    timeline = predictor.timeline(video, **windows, progress=progress)
     took = time.perf_counter() - started
     cpu = time.process_time() - worked
     return {"seconds": timeline.seconds, "took": took, "cpu": cpu, "megabytes": megabytes}
@@ -223,7 +240,9 @@ Written by `benchmarks/timeline.py`, not by hand. A real clip looped to {minutes
 {SIZE[0]}x{SIZE[1]} px at {FPS} frames/s, as a file;
 both streams, networks {nets}.
 The command's defaults: windows of {LONG.seconds:g} s every {LONG.every_seconds:g} s, \
-about {LONG.positions} positions each, which windows share.
+about {LONG.positions} positions each, which windows share. And those of a run that knows how long
+bouts last: one frame and one stack every 0.2 s, or every second (`--every 1`), which leaves out the
+flow between them.
 
 A machine of {os.cpu_count()} cores that others use too, {each};
 "cores busy" is how much of them the process was given. Memory is the peak of the whole process so

@@ -68,8 +68,9 @@ def test_runs_start_at_fixed_frames_and_at_cuts(tmp_path: Path) -> None:
     assert len(same) <= 7  # the others did start from the field before
 
 
-def frames_of(pictures: list[np.ndarray]) -> list[tuple[Frame, int]]:
-    return [(Frame(rgb, t / 25), min(t, 1)) for t, rgb in enumerate(pictures)]
+def frames_of(pictures: list[np.ndarray], alone: tuple[int, ...] = (0,)) -> list[tuple[Frame, int]]:
+    """Frames, of which some follow none."""
+    return [(Frame(rgb, t / 25), int(t not in alone)) for t, rgb in enumerate(pictures)]
 
 
 class Recorder(FlowEstimator):
@@ -88,7 +89,8 @@ class Recorder(FlowEstimator):
 
 
 class TestHelpers:
-    def test_idle_threads_help_and_the_order_stays(self) -> None:
+    @pytest.mark.parametrize("alone", [(0,), (0, 1, 2, 7, 11, 12, 39)])
+    def test_idle_threads_help_and_the_order_stays(self, alone: tuple[int, ...]) -> None:
         pictures = [np.full((4, 4, 3), t * t % 251, np.uint8) for t in range(40)]
         made: list[Recorder] = []
         together = threading.Barrier(2, timeout=20)
@@ -104,13 +106,14 @@ class TestHelpers:
             return made[-1]
 
         helpers = Helpers(make, threads=2, clips=1)
-        flow = with_flow_ahead(frames_of(pictures), ["forward"], pairs=3, helpers=helpers)
-        found = list(flow)
+        frames = frames_of(pictures, alone)
+        found = list(with_flow_ahead(frames, ["forward"], pairs=3, helpers=helpers))
         helpers.close()
         assert len(made) == 2
-        alone = list(with_flow(frames_of(pictures), Recorder(), ["forward"]))
-        assert len(found) == len(alone) == 40
-        for (frame, gap, fields), (same, same_gap, expected) in zip(found, alone, strict=True):
+        wanted = list(with_flow(frames, Recorder(), ["forward"]))
+        assert len(found) == len(wanted) == 40
+        assert tuple(t for t, (*_, fields) in enumerate(wanted) if not fields) == alone
+        for (frame, gap, fields), (same, same_gap, expected) in zip(found, wanted, strict=True):
             assert frame is same or np.array_equal(frame.rgb, same.rgb)
             assert gap == same_gap
             np.testing.assert_array_equal(fields, expected)
@@ -141,7 +144,7 @@ class TestHelpers:
             nonlocal taken
             for t in range(1000):
                 taken += 1
-                yield Frame(np.full((2, 2, 3), t % 250, np.uint8), t / 25), 1
+                yield Frame(np.full((2, 2, 3), t % 250, np.uint8), t / 25), min(t, 1)
 
         flow = with_flow_ahead(source(), ["forward"], pairs=2, helpers=helpers)
         for given, _ in enumerate(flow):

@@ -75,6 +75,35 @@ def test_each_window_is_what_its_frames_alone_give(
     assert np.abs(windows[0].scores - windows[-1].scores).max() > 1e-3
 
 
+@pytest.mark.parametrize(
+    ("rate", "seconds"), [(25, 0.28), (25, 2.4), (12.5, 2.4), (12.5, 2.96), (60, 3.2)]
+)
+def test_flow_between_windows_is_left_out(
+    rate: float, seconds: float, predictor: TwoStreamPredictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each window is what it is where they overlap; the last one ends with the last frame."""
+    shape = (round(seconds * rate), 40, 50, 3)
+    frames = np.random.default_rng(0).integers(0, 255, shape, np.uint8)
+    pairs: list[int] = []
+    compute = Dis.__call__
+    monkeypatch.setattr(Dis, "__call__", lambda self, a, b: pairs.append(1) or compute(self, a, b))
+
+    def scored(every: float) -> dict[int, Prediction]:
+        windows = predictor.stream(
+            frames, fps=rate, window_seconds=0.4, every_seconds=every, positions=2
+        )
+        return {round(25 * window.end_seconds): window for window in windows}
+
+    wanted = scored(0.2)
+    every_pair = len(pairs)
+    found = scored(1)
+    assert list(found) == [*[end for end in (10, 35, 60) if end < max(wanted)], max(wanted)]
+    for end, window in found.items():
+        same(window, wanted[end])
+    in_a_window = 9 if rate > 12.5 else 5
+    assert len(pairs) - every_pair <= min(every_pair, in_a_window * len(found) + 9)  # begun anew
+
+
 def test_who_gives_arrays_may_fill_one_anew(predictor: TwoStreamPredictor, tmp_path: Path) -> None:
     frames = [f.rgb for f in stored_frames(write_clip(tmp_path / "clip.avi", frames=30))]
     buffer = np.empty_like(frames[0])

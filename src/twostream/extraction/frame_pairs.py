@@ -41,10 +41,11 @@ class FramePairs:
         self._pairs = 0
         self._last: Any = None
 
-    def push(self, frame: Frame) -> list[NDArray[np.float32]]:
-        """Take the next frame; returns the (2, h, w) fields of it and the one before, if any."""
+    def push(self, frame: Frame, follows: bool = True) -> list[NDArray[np.float32]]:
+        """Take the next frame; returns the (2, h, w) fields of it and the one that it follows."""
         before, self._last = self._last, self._estimator.see(frame)
-        if before is None:
+        if before is None or not follows:
+            self._pairs = 0
             return []
         if self._pairs % self._estimator.pairs_at_once(*frame.rgb.shape[:2]) == 0:
             self._estimator.restart()  # what it keeps belongs to another run or clip
@@ -162,11 +163,44 @@ def with_flow(
 
     Yields:
         Each frame, its gap, and the fields between it and the frame before, one a direction,
-        (2, h, w) px; none for the first frame.
+        (2, h, w) px; none for a frame with a gap of 0, which follows none.
     """
     pairs = FramePairs(estimator, directions) if estimator is not None else None
     for frame, gap in picked:
-        yield frame, gap, pairs.push(frame) if pairs is not None else []
+        yield frame, gap, pairs.push(frame, gap > 0) if pairs is not None else []
+
+
+def within_windows(
+    picked: Iterable[tuple[Frame, int]], fps: float, *, length: int, every: int
+) -> Iterator[tuple[Frame, int]]:
+    """Let frames follow none where no window holds both: their flow would not be looked at.
+
+    Args:
+        picked: frames, and how many output intervals lie between each and the one before.
+        fps: of the output.
+        length, every: frames at that rate in a window, and from one window to the next.
+
+    Yields:
+        As many frames, at that rate.
+
+    >>> frames = [(Frame(np.zeros((1, 1, 3), np.uint8), float(i)), min(i, 1)) for i in range(9)]
+    >>> [gap for _, gap in within_windows(frames, 1.0, length=2, every=4)]
+    [0, 1, 0, 0, 0, 1, 0, 0, 0]
+    """
+    at, before = -1, None
+    for frame, gap in picked:
+        span = _span(gap, fps)
+        if any(0 < i % every < length for i in range(at + 1, at + span + 1)):
+            yield frame, gap
+        else:
+            for step in range(1, span + 1):
+                yield frame if step == span or before is None else before, 0
+        at, before = at + span, frame
+
+
+def _span(gap: int, fps: float) -> int:
+    """Return how many output intervals a frame adds: a broken clock must not fill the disk."""
+    return max(1, min(gap, math.ceil(MAX_GAP_SECONDS * fps)))
 
 
 def clip_items(
@@ -181,12 +215,11 @@ def clip_items(
 
     Yields:
         For each frame the output intervals that it adds, in order, and of each interval the frame
-        (h, w, 3) uint8 RGB and the fields (2, h, w) px; the first frame has no field.
+        (h, w, 3) uint8 RGB and the fields (2, h, w) px; a frame that follows none has no field.
     """
     before: Item | None = None
     for frame, gap, fields in frames:
-        # a broken clock must not fill the disk
-        span = max(1, min(gap, math.ceil(MAX_GAP_SECONDS * fps)))
+        span = _span(gap, fps)
         shares = [field / np.float32(span) for field in fields]
         added: list[dict[Kind, Item]] = []
         for step in range(1, span + 1):

@@ -10,7 +10,6 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
-from itertools import islice
 
 from twostream.extraction.frame_pairs import WithFlow
 from twostream.flow import RunEstimator
@@ -89,21 +88,37 @@ def with_flow_ahead(
     Yields:
         As ``with_flow``, in order.
     """
-    source = iter(picked)
-    first = next(source, None)
-    if first is None:
-        return
-    yield *first, []
-    last = first[0]
     begun: deque[tuple[list[tuple[Frame, int]], Future[list[Fields]]]] = deque()
-    while run := list(islice(source, pairs)):
-        frames = [last, *(frame for frame, _ in run)]
-        last = frames[-1]
-        begun.append((run, helpers.begin(frames, directions)))
+    last: list[Frame] = []
+    for run in _runs(picked, pairs):
+        frames = [*last, *(frame for frame, _ in run)]
+        last = frames[-1:]
+        begun.append((run, helpers.begin(frames, directions) if run[0][1] else _no_fields()))
         while begun and (begun[0][1].done() or len(begun) > helpers.runs_ahead):
             yield from _ended(*begun.popleft())
     for one in begun:
         yield from _ended(*one)
+
+
+def _runs(picked: Iterable[tuple[Frame, int]], pairs: int) -> Iterator[list[tuple[Frame, int]]]:
+    """Yield frames that flow leads to, so many at once; each one that follows none is alone."""
+    run = list[tuple[Frame, int]]()
+    for frame, gap in picked:
+        if run and not gap:
+            yield run
+            run = []
+        run.append((frame, gap))
+        if not gap or len(run) == pairs:
+            yield run
+            run = []
+    if run:
+        yield run
+
+
+def _no_fields() -> Future[list[Fields]]:
+    done: Future[list[Fields]] = Future()
+    done.set_result([[]])
+    return done
 
 
 def _ended(run: list[tuple[Frame, int]], future: Future[list[Fields]]) -> Iterator[WithFlow]:

@@ -21,6 +21,7 @@ from twostream.extraction.frame_pairs import (
     refuse_other_rate,
     resample,
     with_flow,
+    within_windows,
 )
 from twostream.extraction.idle_threads import Helpers, with_flow_ahead
 from twostream.extraction.pauses import PAUSE_SECONDS, unbroken
@@ -165,6 +166,7 @@ class RecentClip:
         self.rate = 0.0
         self.size = (0, 0)
         self._limit = frames
+        self._last: list[tuple[Frame, int]] = []  # of a run, where flow was left out
         self._begun = 0  # ``seen`` where the run of frames without a pause began
         self._headers: dict[Kind, ClipHeader] = {}
         self._kept: dict[Kind, deque[RecentItem]] = {}
@@ -182,16 +184,18 @@ class RecentClip:
         frames: Iterable[NDArray[np.uint8] | Frame],
         fps: float | None,
         origin: float | None = None,
+        every: int | None = None,
     ) -> Iterator[Iterator[int]]:
         """Take frames from an iterable; yields ``seen`` after each one that is kept.
 
         A frame of a slower video stands for several, of a faster one some are passed over, as in
-        extraction. The flow of each pair is computed once.
+        extraction. The flow of each pair is computed once, or not where it lies between windows.
 
         Args:
             frames: (h, w, 3) uint8 RGB, or ``Frame`` with its own time.
             fps: of the frames; None: unknown, or what it is called has no say.
             origin: the time that counts as 0; None: that of the first frame.
+            every: see ``windows``.
 
         Yields:
             An iterator for each run of frames without a pause, to be used up before the next.
@@ -206,9 +210,27 @@ class RecentClip:
         for start, run in unbroken(prepared, fps and min(fps, self.rate), origin):
             self._begin(start)
             if fps is None:
-                yield self._take(resample(run, self.rate))
+                picked = resample(run, self.rate)
             else:
-                yield self._take(at_rate(run, fps, self.rate, all_frames=self.needs_motion_vectors))
+                picked = at_rate(run, fps, self.rate, all_frames=self.needs_motion_vectors)
+            if every is not None and self._limit is not None and every > self._limit:
+                picked = self._within_windows(picked, self._limit, every)
+            yield self._take(picked)
+
+    def _within_windows(
+        self, picked: Iterable[tuple[Frame, int]], length: int, every: int
+    ) -> Iterator[tuple[Frame, int]]:
+        """Leave out the flow between windows; keeps the last frames, which one more may hold."""
+        last = deque[tuple[Frame, int]](maxlen=length)
+
+        def passed() -> Iterator[tuple[Frame, int]]:
+            for each in picked:
+                last.append(each)
+                yield each
+
+        self._last = []
+        yield from within_windows(passed(), self.rate, length=length, every=every)
+        self._last = [(frame, gap if i else 0) for i, (frame, gap) in enumerate(last)]
 
     def _begin(self, seconds: float) -> None:
         """Forget what was before a pause, which ends now; the first frames may follow none."""
@@ -216,6 +238,9 @@ class RecentClip:
         if self.seen > before:
             self.pauses.append((before / self.rate, self.seen / self.rate))
         self._begun = self.seen
+        self._forget()
+
+    def _forget(self) -> None:
         for kept in self._kept.values():
             kept.clear()
 
@@ -232,10 +257,13 @@ class RecentClip:
             if added is None:
                 return
             for items in added:
-                for kind, item in items.items():
-                    self._kept[kind].append(RecentItem(item, self._headers[kind]))
+                self._keep(items)
                 self.seen += 1
                 yield self.seen
+
+    def _keep(self, items: dict[Kind, Item]) -> None:
+        for kind, item in items.items():
+            self._kept[kind].append(RecentItem(item, self._headers[kind]))
 
     def _with_flow(self, picked: Iterable[tuple[Frame, int]]) -> Iterator[WithFlow]:
         directions = directions_of(self.kinds)
@@ -262,7 +290,7 @@ class RecentClip:
             The first window as soon as it is full; the last one ends with the last frame, or with
             the last one before a pause. What follows a pause is like a stream of its own.
         """
-        for run in self.runs(frames, fps, origin):
+        for run in self.runs(frames, fps, origin, every):
             due = None
             if self._limit is not None and every is not None:
                 due = self._begun + self._limit
@@ -272,7 +300,18 @@ class RecentClip:
                     yielded, due = seen, due + every
                     yield self.window()
             if self.seen > yielded:
+                if self._last and yielded > self._begun:
+                    self._complete()
                 yield self.window()
+
+    def _complete(self) -> None:
+        """Compute all flow of the last frames, of which some was left out between windows."""
+        self._forget()
+        with one_opencv_thread():
+            flow = with_flow(self._last, self.estimator, directions_of(self.kinds))
+            for added in clip_items(flow, self.rate, self.kinds):
+                for items in added:
+                    self._keep(items)
 
     def window(self) -> Window:
         """Return what is kept now, and where it lies."""
