@@ -39,8 +39,8 @@ FPS = 25
 SIZE = (320, 240)
 SHARES = (0.1, 0.5, 1.0)
 PARTS_SECONDS = 20
-# a run that knows how long bouts last, at its own rate of looks and at one a second
-LOOKS = {"a look every 0.2 s": 0.2, "a look every 1 s": 1.0}
+# a run that knows how long bouts last, at its own rate of looks and at fewer
+LOOKS = {"a look every 0.2 s": 0.2, "every 1 s": 1.0, "every 2 s": 2.0}
 COLUMNS = (
     "times real time",
     "cores busy",
@@ -241,8 +241,8 @@ Written by `benchmarks/timeline.py`, not by hand. A real clip looped to {minutes
 both streams, networks {nets}.
 The command's defaults: windows of {LONG.seconds:g} s every {LONG.every_seconds:g} s, \
 about {LONG.positions} positions each, which windows share. And those of a run that knows how long
-bouts last: one frame and one stack every 0.2 s, or every second (`--every 1`), which leaves out the
-flow between them.
+bouts last: one frame and one stack every 0.2 s, or every second (`--every 1`) or two, which leaves
+out the flow between them.
 
 A machine of {os.cpu_count()} cores that others use too, {each};
 "cores busy" is how much of them the process was given. Memory is the peak of the whole process so

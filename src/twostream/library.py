@@ -288,7 +288,7 @@ def timelines(
         run: a RUN folder, or an exported folder. For one video, and with trained models in memory,
             see ``TwoStreamPredictor.timeline``.
         videos: files, folders of frames, and folders of these.
-        out: folder for a time line of each video and two tables of all (docs/use.md).
+        out: folder for a time line of each video and three tables of all (docs/use.md).
         device: "cpu", "cuda" or "auto".
         shard: "i/n": the i-th of n parts, without tables; each may be done on a machine of its own.
         cluster: address of a Ray cluster that does it, or "local".

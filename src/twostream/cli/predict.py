@@ -115,7 +115,9 @@ def predict(
     accelerator: options.Device = "auto",
     shard: options.ShardText = None,
     cluster: options.ClusterText = None,
-    as_json: bool = own(False, "Print one JSON list as the last line.", None, "--json"),
+    as_json: bool = own(
+        False, "Print one JSON value as the last line; with --live one a line.", None, "--json"
+    ),
 ) -> int:
     """Label videos: flow is computed inside, with what the model files say.
 

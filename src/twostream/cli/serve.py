@@ -49,6 +49,7 @@ def serve(
     host: str = own("127.0.0.1", "Address to listen at; 0.0.0.0: every one."),
     port: int = own(7860, "0 takes a free one.", min=0, max=65535),
     auth: str = own(None, "Asked of every visitor (HTTP basic).", metavar="USER:PASSWORD"),
+    auth_file: Path = own(None, "The same, from a file's first line.", metavar="FILE"),
     allow_host: list[str] = own(
         None,
         "Another name that leads here, such as a proxy's.",
@@ -56,7 +57,6 @@ def serve(
         "--allow-host",
         metavar="NAME",
     ),
-    auth_file: Path = own(None, "The same, from a file's first line.", metavar="FILE"),
     max_mb: float = own(100, "Largest video file, in MB."),
     max_seconds: float = own(60, "Longest video."),
     time_limit: float = own(120, "Seconds that the work on a video may take."),

@@ -39,7 +39,8 @@ class Dataset:
 
     Attributes:
         name: for tables ("weizmann", "UCF-101").
-        kind: what was recognised: "class folders", "UCF-101", "HMDB-51", "CSV" or "list".
+        kind: what was recognised: "class folders", "UCF-101", "HMDB-51", "CSV", "list", or
+            "recordings": labels in time.
         root: the folder or file that was given.
         classes: class names; a label is an index into them.
         videos: all videos in a fixed order, those of no given split included.

@@ -31,8 +31,8 @@ class Bout:
     """One stretch of one label.
 
     Attributes:
-        start_seconds: from 0 up, as the reader of videos counts: 0 is the first frame. It rounds
-            its times itself, to the nanosecond.
+        start_seconds: from 0 up, as the reader of videos counts: 0 is the first frame, or the
+            sound where that begins earlier. It rounds its times itself, to the nanosecond.
         end_seconds: not before the start; equal: a point event.
         label: one line, not empty.
         subject: who does it; "" where nobody is named.
