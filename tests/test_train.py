@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import errno
+import gc
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+import weakref
 from dataclasses import replace
 from pathlib import Path
 
@@ -180,6 +182,19 @@ def test_ctrl_c_in_training_is_one_sentence(
     assert said.strip().splitlines()[-1].startswith("twostream: stopped;")
     assert "--resume" in said.splitlines()[-1]
     assert last_checkpoint(out / "checkpoints" / "spatial") is not None
+
+
+def test_what_a_training_kept_in_memory_is_let_go(data: TrainingBatches, tmp_path: Path) -> None:
+    """Else gigabytes of clips lie beside those of the next net, until Python looks for cycles."""
+    kept = replace(data, clips=ClipCache(data.clips.store, ("rgb", "forward")), steps=3)
+    cache = weakref.ref(kept.clips)
+    gc.disable()
+    try:
+        fit(new_model(), kept, RECIPE, options=CPU, checkpoints=tmp_path / "checkpoints")
+        del kept
+        assert cache() is None
+    finally:
+        gc.enable()
 
 
 def test_another_seed_trains_another_net(data: TrainingBatches) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import platform
 import signal
 from collections.abc import Iterator, Sequence
@@ -125,10 +126,14 @@ class SharedFit:
         )
         with quiet_lightning(), _stoppable(trainer), _named(logs):
             trainer.fit(training, ckpt_path=str(self.resume) if self.resume else None)
-        if trainer.interrupted:
-            raise KeyboardInterrupt
-        # what a step took; scoring, and the next net of many, would lay theirs beside it
+        interrupted = trainer.interrupted
+        # The two hold each other, and with them the clips that are kept in memory. Scoring, and the
+        # next net of many, would lay theirs beside these and what a step took.
+        del trainer, training
+        gc.collect()
         give_back_memory()
+        if interrupted:
+            raise KeyboardInterrupt
 
     def keeping(self) -> dict[str, Any]:
         """Return the Trainer's arguments on checkpoints."""
