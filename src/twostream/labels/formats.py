@@ -6,6 +6,7 @@ import logging
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Protocol
 
@@ -133,8 +134,14 @@ def read_labels(path: Path, format: str | None = None, *, fps: float | None = No
     name = format or recognise(path)
     module = format_named(name)
     labels = module.read(path, fps=fps)
-    logger.info("%s is read as %s", path, module.HOLDS.title)
+    _say(path, module.HOLDS.title)
     return labels
+
+
+@cache
+def _say(path: Path, title: str) -> None:
+    """Say how a file is read: once, not for each of the folds that fusion learns from."""
+    logger.info("%s is read as %s", path, title)
 
 
 def _read_folder(folder: Path, format: str | None, fps: float | None) -> Labels:
