@@ -168,11 +168,12 @@ def write_history(run: Path, stream: str, losses: Sequence[float]) -> None:
     path.write_text(json.dumps(summary))
 
 
-def write_store(root: Path, ids: Sequence[str]) -> None:
+def write_store(root: Path, ids: Sequence[str], source_hash: str = "") -> None:
     """Clips of 5 frames that turn from black to red; everything moves 3 px to the right."""
     store = FlowStore.create(root, StoreSettings(short_side=None, codec="lossless"))
     for video_id in ids:
-        common = {"video_id": video_id, "height": 24, "width": 32, "fps": 25.0}
+        common: dict = {"video_id": video_id, "height": 24, "width": 32, "fps": 25.0}
+        common["source_hash"] = source_hash
         rgb = store.writer(ClipHeader(kind="rgb", codec="lossless", **common))
         for i in range(5):
             frame = np.zeros((24, 32, 3), np.uint8)

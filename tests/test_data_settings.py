@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from twostream.datasets import load_dataset
-from twostream.extraction.frame_pairs import resample
+from twostream.extraction.frame_pairs import output_rate, resample
+from twostream.labels.stretch_ids import span_id
 from twostream.recipes import STANDARD, make_recipe
 from twostream.run import RunSettings, store_for, train_run
 from twostream.run.data_settings import (
@@ -19,6 +20,8 @@ from twostream.run.data_settings import (
     common_rate,
     fitting_size,
     rate_note,
+    rates_of,
+    shared_rate,
     shrunk,
     stack_length,
 )
@@ -131,6 +134,27 @@ def test_what_was_chosen_by_hand_follows_nothing(tmp_path: Path) -> None:
     fit, sees, notes = adapted(recipe.settled("size"), TemporalInput(length=9), split, rate=None)
     assert (fit.short_side, fit.crop_size, sees.length, notes) == (64, 64, 9, ())
     assert make_recipe("quick", crop_size=32).adapts == make_recipe("quick").adapts == ()
+
+
+def test_labelled_stretches_have_the_length_of_their_own_time(tmp_path: Path) -> None:
+    whole = write(tmp_path / "day.mp4", fps=25, frames=100)
+    ids = [span_id(whole.video_id, i / 2, (i + 1) / 2) for i in range(8)]
+    parts = tuple(replace(whole, video_id=each) for each in ids)
+    split = DatasetSplit("d", "s", ("a", "b"), parts, ())
+    recipe = replace(make_recipe("quick"), adapts=("length",))
+    _, sees, (note,) = adapted(recipe, TemporalInput(), split, rate=None)
+    assert sees.length == 6 and "has 11 flow fields" in note  # 12 frames in half a second
+    assert adapted(recipe, TemporalInput(), split, rate=50)[1].length == 10
+
+
+def test_what_is_stored_as_it_is_is_predicted_as_it_is(tmp_path: Path) -> None:
+    clips = [write(tmp_path / f"{fps}.mp4", fps=fps, frames=4) for fps in (24.6, 25.0, 25.1)]
+    own = DatasetSplit("d", "s", ("a", "b"), tuple(clips), ())
+    for videos in (own.train, own.train[1:], own.train[:2]):
+        rate = shared_rate(replace(own, train=videos))
+        stored = [output_rate(each, rate) for each in rates_of(videos)]
+        assert stored == [output_rate(each, stored[-1]) for each in rates_of(videos)]
+    assert shared_rate(replace(own, train=own.train[1:])) is None
 
 
 def test_a_run_follows_its_clips_and_says_so(tmp_path: Path, said: list[str]) -> None:

@@ -12,9 +12,12 @@ from twostream.__main__ import run
 from twostream.datasets import SplitChoice, load_dataset
 from twostream.datasets.kept_videos import as_begun, keep_videos, kept_videos
 from twostream.files import read_json
-from twostream.run import training_run
+from twostream.initialise import NetSettings, Start
+from twostream.recipes import make_recipe
+from twostream.run import RunSettings, one_stream, training_run
+from twostream.run.other_data import OtherData, keep_others, load_others
 from twostream.scoring import load_scores
-from twostream.types import RunError
+from twostream.types import RunError, Stream
 
 CLASSES = ("StandUp", "WaveHigh")
 
@@ -74,6 +77,54 @@ def test_a_clip_under_two_names_on_both_sides_is_told(
     keep_videos(tmp_path / "again", dataset, split)
     said = f"1 of {len(split.test)} videos to test are among those that the run was trained on"
     assert f"{said}, the first is {split.test[1].video_id}" in caplog.text
+
+
+def test_all_nets_of_a_run_start_from_one_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, out = tmp_path / "weights.safetensors", tmp_path / "run"
+    file.write_bytes(b"begun with")
+    monkeypatch.setattr(one_stream, "_train", lambda *_: None)
+    start = Start(weights=str(file), temporal_weights=str(out / "made.safetensors"))
+
+    def train(stream: Stream, folder: Path) -> None:
+        net = NetSettings(stream=stream, recipe=make_recipe("quick"), start=start)
+        one_stream.train_stream(net, None, folder=folder, like=out)  # type: ignore[arg-type]
+
+    train("spatial", out)
+    train("spatial", out / "fold-1")
+    file.write_bytes(b"replaced")
+    with pytest.raises(RunError, match=r"weights\.safetensors is of another content than when"):
+        train("spatial", out / "fold-2")
+    for content in (b"what a run makes itself", b"it may make anew"):
+        (out / "made.safetensors").write_bytes(content)
+        train("temporal", out)
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_clips_of_another_data_set_that_come_in_change_none_of_its_sides(
+    data: Path, tiny_data: Path, other_data: Path, tmp_path: Path, said: list[str], whole: bool
+) -> None:
+    other, out = tmp_path / "more", tmp_path / "run"
+    other.mkdir()
+    for name in sorted(each.name for each in other_data.iterdir() if any(each.glob("*.avi")))[:2]:
+        copytree(other_data / name, other / name)
+    asked = {"data": str(data), "recipe": make_recipe("quick"), "others": (str(other),)}
+    settings = RunSettings(**asked, others_whole=whole)  # type: ignore[arg-type]
+
+    def others() -> list[OtherData]:
+        return load_others(settings, load_dataset(data), out)
+
+    (begun,) = before = others()
+    keep_others(out, before)
+    for i in range(9):  # a class and clips that sort before the others
+        (other / "Another").mkdir(exist_ok=True)
+        made = other / ("Another" if i % 2 else begun.split.classes[0]) / f"a{i}.avi"
+        made.write_bytes(begun.split.train[0].path.read_bytes() + bytes([i]))
+    (now,) = others()
+    assert (now.split.train, now.split.test) == (begun.split.train, begun.split.test)
+    assert now.split.classes == begun.split.classes and bool(now.split.test) != whole
+    assert sum("9 videos are new since the run began, and left out" in each for each in said) == 1
 
 
 @pytest.mark.slow

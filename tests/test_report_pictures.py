@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from invented_run import CLASSES, Page, copy_run, read, tiny_model, write_run
+from invented_run import CLASSES, Page, copy_run, read, tiny_model, write_run, write_store
 from twostream.checkpoint import StreamModel, save_model
 from twostream.models import first_convolution
 from twostream.report import write_report
@@ -59,6 +59,22 @@ def test_a_moved_run_finds_its_store(run: Path) -> None:
     settings["store"]["root"] = "/somewhere/else/flow"
     (run / "settings.json").write_text(json.dumps(settings))
     assert len(read(run).images("frame of")) == 6
+
+
+def test_a_shared_store_shows_no_other_video_of_the_same_name(run: Path) -> None:
+    ids = [f"clip{i}.avi" for i in range(9)]
+    shutil.rmtree(run / "flow")
+    write_store(run / "flow", ids, source_hash="of another data set")
+    for fingerprint, pictures in (("of another data set", 6), ("begun with", 0)):
+        rows = [[each, each, "walk", None, fingerprint] for each in ids]
+        kept: dict = {"dataset": "d", "split": "s", "root": "d", "classes": ["walk"]}
+        kept |= {"notes": [], "others": [], "train": []}
+        names = ("id", "path", "label", "group", "hash")
+        kept["test"] = [dict(zip(names, row, strict=True)) for row in rows]
+        (run / "videos.json").write_text(json.dumps(kept))
+        page = read(run)
+        assert len(page.images("frame of")) == len(page.images("optical flow of")) == pictures
+    assert "holds another video of this name" in page.text("clips")
 
 
 def decoded(uri: str) -> np.ndarray:

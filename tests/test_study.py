@@ -132,6 +132,20 @@ def test_a_study_of_replaced_videos_is_refused(tiny_data: Path, tmp_path: Path) 
     claim(study_of(data, out))
 
 
+def test_a_study_of_replaced_weights_is_refused(tiny_data: Path, tmp_path: Path) -> None:
+    """Seeds may be added later: they must start from what the others started from."""
+    out, file = tmp_path / "out", tmp_path / "weights.safetensors"
+    file.write_bytes(b"begun with")
+    claim(study_of(tiny_data, out, weights=str(file)))
+    file.write_bytes(b"replaced")
+    with pytest.raises(RunError, match=r"weights\.safetensors is of another content than when"):
+        claim(study_of(tiny_data, out, weights=str(file)))
+    kept = json.loads((out / "study.json").read_text())
+    del kept["weights_content"]  # of a version that kept none
+    (out / "study.json").write_text(json.dumps(kept))
+    claim(study_of(tiny_data, out, weights=str(file)))
+
+
 def test_a_study_is_of_one_process(tiny_data: Path, tmp_path: Path) -> None:
     study = study_of(tiny_data, tmp_path / "out")
     with study.claimed(), pytest.raises(RunError, match="in use by another process"):

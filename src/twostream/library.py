@@ -18,13 +18,14 @@ from twostream.checkpoint import StreamModel, load_model, save_model
 from twostream.datasets import Dataset, load_dataset, relabeled
 from twostream.extraction import ExtractSummary
 from twostream.extraction import extract as extract_videos
+from twostream.extraction.frame_pairs import SAME_RATE
 from twostream.initialise import NetSettings, Start
 from twostream.prediction import Prediction, TwoStreamPredictor
 from twostream.prediction.many_timelines import ManyTimelines, write_timelines
 from twostream.prediction.videos import find_videos
 from twostream.recipes import default_recipe, make_recipe
 from twostream.run import common_rate, extract_split, score, store_for, train_stream
-from twostream.run.data_settings import SAME_RATE, adapted, shared_rate
+from twostream.run.data_settings import adapted, shared_rate
 from twostream.run.mirror_images import left_to_data, tried
 from twostream.run.mirror_pairs import mirror_pairs
 from twostream.run.request import check_classes

@@ -43,6 +43,7 @@ from twostream.run import RunSettings
 from twostream.schema import differences
 from twostream.scoring import load_scores
 from twostream.types import DataError, RunError, UsageError, VideoScores
+from twostream.video.fingerprint import content_hash
 
 RESULTS = ("accuracy", "train_accuracy", "seconds")  # what is read of a run's results.json
 
@@ -191,6 +192,8 @@ class Study:
         if self.given:
             asked["given"] = True
         asked["contents"] = [hashes_of(dataset.videos) for dataset in self.datasets]
+        if self.weights and self.weights != IMAGENET:
+            asked["weights_content"] = content_hash(Path(self.weights))
         if not path.is_file():
             write_json(path, asked)
             return
@@ -198,12 +201,19 @@ class Study:
         if not isinstance(before.get("data"), list):
             raise RunError(f"{path} is damaged, it names no data: choose another --out")
         now, then = asked.pop("contents"), before.pop("contents", None)
+        # one of an older version kept none
+        weights = asked.pop("weights_content", None), before.pop("weights_content", None)
         asked = json.loads(json.dumps(asked))  # tuples become lists
         found = differences(_resolved(before), _resolved(asked))
         if found:
             raise RunError(
                 f"{self.out} holds a study with other settings ({'; '.join(found)}): choose "
                 "another --out, or the same settings"
+            )
+        if None not in weights and weights[0] != weights[1]:
+            raise RunError(
+                f"{self.weights} is of another content than when {self.out} was begun: choose "
+                "another --out, or put the old one back"
             )
         changed = [
             video_id

@@ -60,17 +60,21 @@ def open_store(run: Path, settings: Mapping[str, Any]) -> FlowStore | str:
     return f"the store of frames and flow is not at {places[0]} any more"
 
 
-def clip_picture(store: FlowStore, video_id: str) -> ClipPicture:
-    """Return the middle frame of a stored clip and the flow from there to the next frame."""
+def clip_picture(store: FlowStore, video_id: str, fingerprint: str = "") -> ClipPicture:
+    """Return the middle frame of a stored clip and the flow from there to the next frame.
+
+    None of a video of another ``fingerprint``, where one is known: data sets that share a store may
+    call two videos the same.
+    """
     found = ClipPicture()
     try:
-        rgb = _reader(store, video_id, "rgb")
+        rgb = _reader(store, video_id, "rgb", fingerprint)
         found.count, found.index = len(rgb), (len(rgb) - 1) // 2
         found.frame = to_uri(_shrunk(rgb.frames([found.index])[0]))
     except (StoreError, IndexError) as error:
         found.missing = str(error)
     try:
-        forward = _reader(store, video_id, "forward")
+        forward = _reader(store, video_id, "forward", fingerprint)
         last = len(forward) - 1
         middle = min(found.index, last) if found.count else last // 2
         if middle < 0:
@@ -105,8 +109,11 @@ def frames_of_stretch(
         return [], str(error)
 
 
-def _reader(store: FlowStore, video_id: str, kind: Kind) -> Reader:
-    return ClipCache(store, (kind,), budget_bytes=0)[video_id].readers[kind]
+def _reader(store: FlowStore, video_id: str, kind: Kind, fingerprint: str = "") -> Reader:
+    reader = ClipCache(store, (kind,), budget_bytes=0)[video_id].readers[kind]
+    if fingerprint and reader.header.source_hash not in ("", fingerprint):
+        raise StoreError(f"{store.root} holds another video of this name")
+    return reader
 
 
 def decoded_picture(video: LabeledVideo, settings: Mapping[str, Any]) -> ClipPicture:
@@ -158,9 +165,14 @@ def picture_of(
     store: FlowStore | str,
     video: LabeledVideo | None,
     settings: Mapping[str, Any],
+    fingerprint: str = "",
 ) -> ClipPicture:
     """Return a clip's pictures from the store, or from its video file, or why there are none."""
-    stored = ClipPicture(missing=store) if isinstance(store, str) else clip_picture(store, video_id)
+    stored = (
+        ClipPicture(missing=store)
+        if isinstance(store, str)
+        else clip_picture(store, video_id, fingerprint)
+    )
     if stored.frame or stored.flow or video is None or span_of(video_id):
         return stored  # hours may lie before a stretch
     try:

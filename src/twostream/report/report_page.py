@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from twostream.datasets.kept_videos import kept_videos
 from twostream.files import write_text
 from twostream.report.clip_pictures import colour_wheel, open_store, picture_of
 from twostream.report.filter_pictures import FilterPicture, filter_picture
@@ -56,8 +57,11 @@ def report_page(contents: RunContents, videos: Mapping[str, LabeledVideo]) -> st
     scores = contents.test[contents.reference]
     rows = hardest(scores)
     store = open_store(contents.run, contents.settings)
+    known = _fingerprints(contents.run)
     pictures = {
-        video_id: picture_of(video_id, store, videos.get(video_id), contents.settings)
+        video_id: picture_of(
+            video_id, store, videos.get(video_id), contents.settings, known.get(video_id, "")
+        )
         for video_id in (scores.video_ids[row] for row in rows)
     }
     filters = {stream: _filters(contents.run / f"{stream}.safetensors") for stream in STREAMS}
@@ -90,6 +94,15 @@ def report_page(contents: RunContents, videos: Mapping[str, LabeledVideo]) -> st
         version=part(contents.settings, "versions").get("twostream"),
         names=NAMES,
     )
+
+
+def _fingerprints(run: Path) -> Mapping[str, str]:
+    """Return those of the videos that a run began with; none where it does not say."""
+    try:
+        kept = kept_videos(run)
+    except RunError:
+        return {}
+    return kept.hashes if kept else {}
 
 
 def _filters(path: Path) -> FilterPicture | str:

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
+from twostream.extraction.frame_pairs import SAME_RATE
+from twostream.labels.stretch_ids import span_of
 from twostream.recipe import Recipe
 from twostream.threads import ThreadPool, num_cores
 from twostream.types import MOST_ENLARGED, DatasetSplit, LabeledVideo, TemporalInput, VideoError
@@ -24,7 +26,6 @@ from twostream.video.container_claims import FALLBACK_FPS
 logger = logging.getLogger(__name__)
 
 NEARLY_ALL = 0.95  # this share of the clips must have a rate, or be large enough for a crop
-SAME_RATE = 0.02  # 29.97 and 30 frames/s are one rate
 CROP_STEP = 16  # nets halve their maps four times
 SHORTEST, LONGEST = 6, 10  # of a stack; ten is the paper's
 
@@ -34,9 +35,12 @@ def probe(videos: Iterable[LabeledVideo]) -> list[VideoInfo]:
 
     Each file is opened once in a process, a few milliseconds each, in threads.
     """
+    return [info for info in _probes(videos) if info is not None]
+
+
+def _probes(videos: Iterable[LabeledVideo]) -> list[VideoInfo | None]:
     with ThreadPool(num_cores(), thread_name_prefix="probe") as pool:
-        found = list(pool.map(_probed, [video.path for video in videos]))
-    return [info for info in found if info is not None]
+        return list(pool.map(_probed, [video.path for video in videos]))
 
 
 def _probed(path: Path) -> VideoInfo | None:
@@ -190,10 +194,22 @@ def stack_length(num_fields: Sequence[int]) -> int:
     return min(LONGEST, max(SHORTEST, half - half % 2))
 
 
-def _stored_frames(info: VideoInfo, rate: float | None) -> float:
-    """Return how many frames a clip has at a rate; one that tells no rate of its own keeps its."""
-    frames = info.num_frames_claimed
-    return frames * (rate or info.fps) / info.fps if info.fps_told else frames
+def _num_fields(videos: Sequence[LabeledVideo], rate: float | None) -> list[int]:
+    """Return how many flow fields each clip has at a rate; those that do not tell it say nothing.
+
+    A labelled stretch has those of its own time, and not of its whole recording.
+    """
+    found = []
+    for video, info in zip(videos, _probes(videos), strict=True):
+        if info is None or not info.num_frames_claimed:
+            continue
+        frames, at = float(info.num_frames_claimed), rate or info.fps
+        if info.fps_told:  # one that tells no rate of its own keeps its frames
+            frames *= at / info.fps
+        if (span := span_of(video.video_id)) is not None:
+            frames = min(frames, (span[1] - span[0]) * at)
+        found.append(max(1, round(frames) - 1))
+    return found
 
 
 def _enlarged_note(infos: Sequence[VideoInfo], short_side: int) -> str:
@@ -253,11 +269,7 @@ def adapted(
     ):
         notes.append(note)
     if "length" in recipe.adapts and temporal.length == LONGEST and not temporal.rgb:
-        fields = [
-            max(1, round(_stored_frames(info, rate)) - 1)
-            for info in infos
-            if info.num_frames_claimed
-        ]
+        fields = _num_fields(split.train, rate)
         length = stack_length(fields)
         if length != temporal.length:
             notes.append(

@@ -16,6 +16,7 @@ from twostream.initialise import NetSettings, initial_model
 from twostream.loader import TrainingBatches
 from twostream.recipe import LITE
 from twostream.run.bout_durations import count_bouts
+from twostream.run.kept_weights import keep_weights
 from twostream.run.steps import StoredSplit, seen_by
 from twostream.training import TrainerOptions, fit, last_checkpoint, start_as_probe
 from twostream.types import Progress, Stream, no_progress
@@ -53,6 +54,8 @@ def train_stream(
         The trained model, on the CPU.
     """
     options = options or TrainerOptions()
+    if like and (file := net.start.file(net.stream)):
+        keep_weights(like, file)
     if like and folder != like:
         whole = _aside(like, net.stream).is_dir()
         recipe = net.recipe.thawed() if whole else replace(net.recipe, thaws=False)

@@ -9,7 +9,20 @@ from pathlib import Path
 from typing import Any
 
 from twostream.checkpoint import StreamModel, save_model
-from twostream.datasets import Dataset, Missing, load_dataset, refuse_shared_videos
+from twostream.datasets import (
+    Dataset,
+    Missing,
+    SplitChoice,
+    load_dataset,
+    refuse_shared_videos,
+)
+from twostream.datasets.kept_videos import (
+    as_begun,
+    found_now,
+    keep_videos,
+    kept_videos,
+    say_changes,
+)
 from twostream.initialise import training_rate
 from twostream.multitask import cut_head, join, read_overlap
 from twostream.run.settings import RunSettings
@@ -24,10 +37,12 @@ class OtherData:
     """A data set that helps to train.
 
     Attributes:
-        split: which of its videos train, and which test its head.
+        dataset: as it is now.
+        split: which of its videos train, and which test its head, as the run began with them.
         store: folder of its frames and flow.
     """
 
+    dataset: Dataset
     split: DatasetSplit
     store: Path
 
@@ -54,9 +69,27 @@ def load_others(settings: RunSettings, own: Dataset, out: Path) -> list[OtherDat
     refuse_shared_videos([own, *datasets])
     made = [out / f"flow-{i}-{dataset.name}" for i, dataset in enumerate(datasets, start=1)]
     stores = [Path(store) for store in settings.other_stores] or made
-    whole, seed = settings.others_whole, settings.seed
-    splits = [dataset.whole() if whole else dataset.split(seed=seed) for dataset in datasets]
-    return [OtherData(split, store) for split, store in zip(splits, stores, strict=True)]
+    return [
+        OtherData(dataset, _split(settings, dataset, out), store)
+        for dataset, store in zip(datasets, stores, strict=True)
+    ]
+
+
+def _split(settings: RunSettings, dataset: Dataset, out: Path) -> DatasetSplit:
+    """Return which videos help and which are tested; says what has changed since a run began."""
+    kept = kept_videos(out / "others" / dataset.name)
+    if not settings.others_whole:
+        return as_begun(kept, dataset, SplitChoice(), seed=settings.seed)[1]
+    if kept is None:
+        return dataset.whole()
+    say_changes(kept, dataset)
+    return found_now(kept, dataset)
+
+
+def keep_others(out: Path, others: Sequence[OtherData]) -> None:
+    """Write which videos of other data sets a run uses, unless it is written."""
+    for other in others:
+        keep_videos(out / "others" / other.split.dataset, other.dataset, other.split)
 
 
 def overlap_of(

@@ -41,7 +41,7 @@ from twostream.run.flow_choice import CHOICE_NAME, TRIALS, chosen_flow, keep_the
 from twostream.run.judged_recordings import judged, settle_bouts
 from twostream.run.mirror_images import mirror_images
 from twostream.run.one_stream import train_stream
-from twostream.run.other_data import OtherData, load_others, train_with_others
+from twostream.run.other_data import OtherData, keep_others, load_others, train_with_others
 from twostream.run.readable_videos import as_made, unreadable
 from twostream.run.request import check_classes, check_request
 from twostream.run.settings import RunSettings
@@ -166,6 +166,7 @@ class TrainingRun:
     def run(self) -> dict[str, Any]:
         """Extract, train both streams, score them, fuse, report."""
         keep_videos(self.out, self.dataset, self.split)
+        keep_others(self.out, self.others)
         self.settle_flow()
         settings, out = self.settings, self.out
         with self.clock("extract"):
