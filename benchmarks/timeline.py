@@ -33,12 +33,14 @@ from twostream.prediction import TwoStreamPredictor
 from twostream.prediction.timeline import LONG
 from twostream.recipe import Recipe
 from twostream.recipes import make_recipe
+from twostream.types import STREAMS, TemporalInput
 from twostream.video import VideoReader, VideoWriter
 
 FPS = 25
 SIZE = (320, 240)
 SHARES = (0.1, 0.5, 1.0)
 PARTS_SECONDS = 20
+DIFFERENCES = TemporalInput(length=11, rgb=True, differences=True)
 # a run that knows how long bouts last, at its own rate of looks and at fewer
 LOOKS = {"a look every 0.2 s": 0.2, "every 1 s": 1.0, "every 2 s": 2.0}
 COLUMNS = (
@@ -63,7 +65,11 @@ def main() -> None:
         folders = engines(options.run, work, make_recipe(options.recipe, flow=options.flow))
         video = looped(options.video, work / "long.avi", round(options.minutes * 60 * FPS))
         results = {engine: alone(folder, video, measure) for engine, folder in folders.items()}
-        spent = {engine: alone(folder, video, parts) for engine, folder in folders.items()}
+        spent = {
+            engine: alone(folder, video, parts)
+            for engine, folder in folders.items()
+            if "differences" not in engine
+        }
         for engine, folder in folders.items():
             for name, every in LOOKS.items():
                 results[f"{engine}, {name}"] = alone(folder, video, measure, every)
@@ -94,13 +100,18 @@ def engines(run: Path | None, work: Path, recipe: Recipe) -> dict[str, Path]:
     from twostream.export import export_onnx
     from twostream.initialise import untrained_model
 
-    if run is None:
-        run = work / "run"
-        for stream in ("spatial", "temporal"):
-            model = untrained_model(stream, ("walk", "run"), recipe=recipe)
-            save_model(run / f"{stream}.safetensors", model)
-    export_onnx(run, work / "onnx")
-    return {"torch": run, "onnxruntime": work / "onnx"}
+    runs = {"": run} if run else {"": work / "flow", ", differences": work / "differences"}
+    inputs = {"": TemporalInput(), ", differences": DIFFERENCES}
+    found = dict[str, Path]()
+    for name, folder in runs.items():
+        for stream in () if run else STREAMS:
+            sees = {"temporal": inputs[name]}
+            model = untrained_model(stream, ("walk", "run"), recipe=recipe, **sees)
+            save_model(folder / f"{stream}.safetensors", model)
+        exported = work / f"onnx-{folder.name}"
+        export_onnx(folder, exported)
+        found |= {f"torch{name}": folder, f"onnxruntime{name}": exported}
+    return found
 
 
 def looped(source: Path, target: Path, frames: int) -> Path:
@@ -238,7 +249,10 @@ def page(
 
 Written by `benchmarks/timeline.py`, not by hand. A real clip looped to {minutes:g} minutes of \
 {SIZE[0]}x{SIZE[1]} px at {FPS} frames/s, as a file;
-both streams, networks {nets}.
+both streams, networks {nets}; \
+"differences":
+the temporal one sees what each of eleven frames has more than the one before
+(`train --differences --length 11`), and no flow.
 The command's defaults: windows of {LONG.seconds:g} s every {LONG.every_seconds:g} s, \
 about {LONG.positions} positions each, which windows share. And those of a run that knows how long
 bouts last: one frame and one stack every 0.2 s, or every second (`--every 1`) or two, which leaves

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from twostream.checkpoint import FORMAT, ModelSpec, StreamModel, load_model, save_model
 from twostream.models import read_weights
 from twostream.store.flow_store import StoreSettings
-from twostream.types import ModelError, TemporalInput
+from twostream.types import ModelError, TemporalInput, UsageError
 from untrained import make_spec
 
 
@@ -126,6 +126,23 @@ def test_channels_follow_from_the_input() -> None:
     assert spec().in_channels == 8
     assert spatial_spec().in_channels == 3
     assert spec(temporal=TemporalInput(length=5, rgb=True)).in_channels == 15
+    differences = TemporalInput(length=5, rgb=True, differences=True)
+    assert spec(temporal=differences).in_channels == 12
+
+
+def test_differences_are_what_each_frame_has_more_than_the_one_before() -> None:
+    differences = TemporalInput(length=3, rgb=True, differences=True)
+    model = StreamModel(spec(temporal=differences, mean=(0.3,), std=(0.5,)), torch.nn.Identity())
+    first = torch.rand(2, 3, 6, 7)
+    brighter = torch.tensor([0.1, 0.2, 0.3]).view(3, 1, 1)
+    stacks = torch.stack([first, first + brighter, first], dim=1)
+    channels = model.channels(stacks)
+    assert channels.shape == (2, 6, 6, 7)
+    for k, share in enumerate((0.2, 0.4, 0.6, -0.2, -0.4, -0.6)):  # colour by colour
+        torch.testing.assert_close(channels[:, k], torch.full((2, 6, 7), share))
+    for wrong in ({"length": 1, "rgb": True}, {"length": 4}):
+        with pytest.raises(UsageError, match="differences are those of RGB frames"):
+            TemporalInput(**wrong, differences=True)
 
 
 def test_the_door_normalises_and_keeps_equation_1s_order() -> None:

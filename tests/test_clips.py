@@ -14,7 +14,7 @@ from stored_clips import FRAMES, HEIGHT, INPUTS, KINDS, WIDTH, fill, make_store,
 from twostream.inputs import flow_stack, rgb_stack
 from twostream.sampling import even_indices
 from twostream.store.clip_readers import ClipReader, Reader, decoded_bytes
-from twostream.store.clips import Clip, ClipCache, flow_rms_px
+from twostream.store.clips import Clip, ClipCache, motion_rms
 from twostream.store.coding import decode_fields
 from twostream.store.flow_store import ClipHeader, FlowStore, StoreSettings
 from twostream.types import LabeledVideo, StoreError, TemporalInput
@@ -300,6 +300,18 @@ def test_the_flows_root_mean_square(tmp_path: Path) -> None:
         videos.append(LabeledVideo(name, Path(name), 0))
     clips = ClipCache(store, ["forward"])
     plain = TemporalInput(length=2, subtract_mean=False)
-    assert flow_rms_px(clips, videos, plain) == pytest.approx(np.sqrt((9 + 16) / 2), rel=1e-5)
+    assert motion_rms(clips, videos, plain) == pytest.approx(np.sqrt((9 + 16) / 2), rel=1e-5)
     # after the mean is subtracted nothing is left, and nothing must be divided by zero
-    assert flow_rms_px(clips, videos, TemporalInput(length=2)) == pytest.approx(1e-3)
+    assert motion_rms(clips, videos, TemporalInput(length=2)) == pytest.approx(1e-3)
+
+
+def test_what_differences_are_normalised_by(tmp_path: Path) -> None:
+    store = FlowStore.create(tmp_path / "store", StoreSettings(codec="lossless"))
+    header = ClipHeader(kind="rgb", video_id="a", height=4, width=6, fps=25, codec="lossless")
+    writer = store.writer(header)
+    for grey in (0, 51, 102, 102, 51):
+        writer.append(np.full((4, 6, 3), grey, np.uint8))
+    writer.close()
+    clips, videos = ClipCache(store, ["rgb"]), [LabeledVideo("a", Path("a"), 0)]
+    of_four = TemporalInput(length=5, rgb=True, differences=True)
+    assert motion_rms(clips, videos, of_four) == pytest.approx(0.2 * np.sqrt(3 / 4), rel=1e-5)

@@ -77,6 +77,7 @@ def test_every_network_gives_what_torch_gives(
         lambda: make_model(None, replace(SETTINGS, short_side=20), test_crops="centre"),
         pytest.param(lambda: make_model(FLOW, flips=False), marks=pytest.mark.slow),
         lambda: make_model(INPUTS["rgb stack"]),
+        lambda: make_model(INPUTS["differences"], std=(0.1,)),
         pytest.param(
             lambda: make_model(
                 TemporalInput(length=8, rgb=True),

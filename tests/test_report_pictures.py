@@ -198,6 +198,10 @@ def test_rgb_stacks_have_a_row_a_filter_and_a_column_a_frame(tmp_path: Path) -> 
     assert row[2][0] == 255
     assert all(abs(value - 128) < 5 for value in row[2][1:])
     assert all(abs(value - 128) < 5 for i in (0, 1, 3) for value in row[i])
+    differences = TemporalInput(length=4, rgb=True, differences=True)
+    save_model(tmp_path / "differences.safetensors", tiny_model("temporal", CLASSES, differences))
+    told = filter_picture(tmp_path / "differences.safetensors").columns
+    assert told == "rows: filters; columns: the 3 differences in order"
 
 
 def test_slow_fusions_filters_have_a_column_a_frame_that_they_span(tmp_path: Path) -> None:

@@ -313,8 +313,9 @@ def test_results_of_other_data_are_found_again_and_never_replaced(
             marks=pytest.mark.slow,
         ),
         TemporalInput(length=3, rgb=True),
+        TemporalInput(length=3, rgb=True, differences=True),
     ],
-    ids=["trajectory", "bi-directional", "rgb-stack"],
+    ids=["trajectory", "bi-directional", "rgb-stack", "differences"],
 )
 def test_every_temporal_input_trains_and_predicts(
     temporal: TemporalInput, few_data: Path, tiny_run: Path, tmp_path: Path

@@ -26,6 +26,7 @@ INPUTS = {
     "stack": TemporalInput(length=4),
     "trajectory, both ways": TemporalInput(length=4, trajectory=True, bidirectional=True),
     "rgb stack": TemporalInput(length=3, rgb=True),
+    "differences": TemporalInput(length=3, rgb=True, differences=True),
 }
 
 

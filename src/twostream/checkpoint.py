@@ -65,15 +65,18 @@ class StreamModel(nn.Module):
         """Map (b, length, c, h, w), crops or whole frames, to what the network takes.
 
         This is the model's door: here, and only here, a stack becomes length * c channels (equation
-        1's order), and colours take the order and the scale that the network was trained with.
+        1's order), and colours take the order and the scale that the network was trained with. So
+        are frames subtracted, where differences are seen: what is made of a stack is made of them.
 
         Returns:
             (b, length * c, h, w), in memory with channels last.
         """
         if self.spec.channel_order == "bgr":
             stacks = stacks.flip(-3)
-        channels = (stacks - self.mean).div_(self.std).flatten(1, 2)
-        return channels.contiguous(memory_format=torch.channels_last)
+        seen = (stacks - self.mean).div_(self.std)
+        if self.spec.temporal and self.spec.temporal.differences:
+            seen = seen[:, 1:] - seen[:, :-1]
+        return seen.flatten(1, 2).contiguous(memory_format=torch.channels_last)
 
 
 def _network(spec: ModelSpec) -> nn.Module:

@@ -34,7 +34,7 @@ from twostream.models import (
 )
 from twostream.recipe import Recipe
 from twostream.recipes import QUICK
-from twostream.store.clips import Clips, flow_rms_px
+from twostream.store.clips import Clips, motion_rms
 from twostream.store.flow_store import Kind, StoreSettings
 from twostream.types import (
     DatasetSplit,
@@ -166,12 +166,12 @@ def initial_model(settings: NetSettings, split: DatasetSplit, clips: Clips) -> S
     network, said = starting_network(settings, len(split.classes))
     for note in said.notes:
         logger.info(note)
-    if is_flow(settings.sees):
-        rms_px = flow_rms_px(clips, split.train, settings.temporal)
+    if _is_motion(settings.sees):
+        rms = motion_rms(clips, split.train, settings.temporal)
         if settings.start.cross_modality:
             # filters made for inputs of 0..255 would hardly answer to flow of a deviation of one
-            rms_px /= float(said.value_range * np.mean(IMAGENET_STD) / np.mean(said.std))
-        said = Declaration(architecture=said.architecture, mean=(0.0,), std=(rms_px,))
+            rms /= float(said.value_range * np.mean(IMAGENET_STD) / np.mean(said.std))
+        said = Declaration(architecture=said.architecture, mean=(0.0,), std=(rms,))
     spec = replace(settings, architecture=said.architecture).spec(
         classes=split.classes,
         mean=said.mean,
@@ -284,16 +284,21 @@ def untrained_model(
     20
     """
     net = NetSettings(stream=stream, **made_from)
-    flow = is_flow(net.sees)
+    moves = _is_motion(net.sees)
     spec = net.spec(
         classes=tuple(classes),
-        mean=(0.0,) if flow else IMAGENET_MEAN,
-        std=(1.0,) if flow else IMAGENET_STD,
+        mean=(0.0,) if moves else IMAGENET_MEAN,
+        std=(1.0,) if moves else IMAGENET_STD,
         store=asdict((store or net.recipe.stored()).complete()),
         fps=fps,
     )
     torch.manual_seed(net.seed)
     return StreamModel(spec).eval()
+
+
+def _is_motion(sees: TemporalInput | None) -> bool:
+    """Tell flow and differences, whose size depends on the videos, from colours."""
+    return sees is not None and (is_flow(sees) or sees.differences)
 
 
 def _declared(file: Path, metadata: Mapping[str, str], sees: TemporalInput | None) -> Declaration:
@@ -304,7 +309,7 @@ def _declared(file: Path, metadata: Mapping[str, str], sees: TemporalInput | Non
     note = f"{file.name} was trained on {spec.temporal}, this net sees {sees or 'single frames'}"
     notes = (note,) if spec.temporal is not None and spec.temporal != sees else ()
     # how large motion is depends on the videos: it is measured on those of the training
-    measured = is_flow(spec.temporal) or is_flow(sees)
+    measured = _is_motion(spec.temporal) or _is_motion(sees)
     names = () if measured else ("channel_order", "value_range", "mean", "std")
     colours = {name: getattr(spec, name) for name in names}
     return Declaration(architecture=spec.architecture, notes=notes, **colours)

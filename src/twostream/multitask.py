@@ -20,7 +20,7 @@ from torch import nn
 
 from twostream.checkpoint import StreamModel
 from twostream.models import classifier
-from twostream.store.clips import Clip, Clips, flow_rms_px
+from twostream.store.clips import Clip, Clips, motion_rms
 from twostream.store.flow_store import FlowStore
 from twostream.types import DataError, DatasetSplit, LabeledVideo, ModelError, TemporalInput
 
@@ -131,7 +131,7 @@ def join(
     joined = DatasetSplit(names, splits[0].name, tuple(classes), tuple(videos), ())
     scales = [1.0] * len(parts)
     if not temporal.rgb:
-        sizes = [flow_rms_px(clips, split.train, temporal) for split, clips in parts]
+        sizes = [motion_rms(clips, split.train, temporal) for split, clips in parts]
         scales = [sizes[0] / size for size in sizes]
     clips = JoinedClips(tuple(clips for _, clips in parts), tuple(scales))
     heads = tuple(map(len, outputs)) if how == "multitask" else None

@@ -200,6 +200,7 @@ class TemporalInput:
         bidirectional: L/2 forward fields and L/2 backward fields around the centre; L even.
         subtract_mean: subtract each whole field's mean vector.
         rgb: no flow at all: a plain stack of L RGB frames (our own baseline).
+        differences: of these, what each has more than the one before: L - 1 (Wang et al. 2016).
     """
 
     length: int = 10
@@ -207,6 +208,7 @@ class TemporalInput:
     bidirectional: bool = False
     subtract_mean: bool = True
     rgb: bool = False
+    differences: bool = False
 
     def __post_init__(self) -> None:
         if not 1 <= self.length <= RANGES["length"][1]:
@@ -219,11 +221,13 @@ class TemporalInput:
             )
         if self.rgb and (self.trajectory or self.bidirectional):
             raise UsageError("an RGB stack has no trajectory and no direction: drop those options")
+        if self.differences and not (self.rgb and self.length > 1):
+            raise UsageError("differences are those of RGB frames, of two at least")
 
     @property
     def num_channels(self) -> int:
-        """Channels at the model's door: 2L for flow, 3L for RGB frames."""
-        return (3 if self.rgb else 2) * self.length
+        """Channels at the model's door: 2L for flow, 3L for RGB frames, one less of differences."""
+        return (3 if self.rgb else 2) * (self.length - self.differences)
 
     @property
     def directions(self) -> tuple[Direction, ...]:
@@ -293,11 +297,7 @@ class ModelSpec:
 
     @classmethod
     def from_json(cls, fields: Any) -> Self:
-        """Read what ``dataclasses.asdict`` and JSON made of one.
-
-        Raises:
-            ValueError: something is missing, unknown, of another kind or out of range.
-        """
+        """Read what ``to_json`` returns; a ValueError says what is missing, unknown or wrong."""
         try:
             return from_json(cls, fields)
         except UsageError as error:  # of the temporal input

@@ -217,7 +217,10 @@ def _inside(spec: ModelSpec) -> list[str]:
             steps.append("sample along the motion trajectories")
         if spec.temporal.subtract_mean:
             steps.append("subtract the mean vector of each whole field")
-    return [*steps, "crops", "normalisation", "network", "softmax", "mean over the crops"]
+    seen = ["normalisation"]
+    if spec.temporal and spec.temporal.differences:
+        seen.append("each frame less the one before")
+    return [*steps, "crops", *seen, "network", "softmax", "mean over the crops"]
 
 
 def _samples(spec: ModelSpec) -> dict[str, Any]:

@@ -82,8 +82,10 @@ def filter_picture(model_file: Path) -> FilterPicture:
         grid = np.concatenate([tiles, blank]).reshape(-1, columns, *tiles.shape[1:])
         image = _enlarged(_mosaic(grid), max(1, round(34 / width)))
         return FilterPicture((image,), n, total, (height, width), "")
-    tiles = _rgb_tiles(shown.reshape(n, span or temporal.length, -1, height, width))
-    words = f"the {span} frames that a filter spans" if span else f"the {temporal.length} frames"
+    count = span or temporal.num_channels // 3
+    tiles = _rgb_tiles(shown.reshape(n, count, -1, height, width))
+    words = f"the {count} {'differences' if temporal.differences else 'frames'}"
+    words += " that a filter spans" if span else ""
     scale = max(1, min(6, round(320 / (tiles.shape[1] * (width + 1)))))
     blocks = [tiles[i : i + _FILTERS_PER_BLOCK] for i in range(0, n, _FILTERS_PER_BLOCK)]
     images = tuple(_enlarged(_mosaic(block), scale) for block in blocks)

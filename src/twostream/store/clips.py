@@ -294,8 +294,10 @@ def kinds_of(specs: Iterable[ModelSpec]) -> tuple[Kind, ...]:
     return tuple(sorted(kinds))
 
 
-def flow_rms_px(clips: Clips, videos: Sequence[LabeledVideo], temporal: TemporalInput) -> float:
-    """Return the root mean square of the flow the net will see, in pixels, for its normalisation.
+def motion_rms(clips: Clips, videos: Sequence[LabeledVideo], temporal: TemporalInput) -> float:
+    """Return the root mean square of the motion that the net will see, for its normalisation.
+
+    Of flow in pixels, of differences of frames in shares of the whole range.
 
     Measured on one stack from the middle of up to 200 training videos, evenly chosen.
     """
@@ -305,5 +307,6 @@ def flow_rms_px(clips: Clips, videos: Sequence[LabeledVideo], temporal: Temporal
         clip = clips[video.video_id]
         seen = clip.seen_positions(temporal)
         stack = clip.stack(temporal, seen[len(seen) // 2])
+        stack = np.diff(stack, axis=0) if temporal.differences else stack
         squares.append(float(np.square(stack).mean()))
     return max(float(np.sqrt(np.mean(squares))), 1e-3)
