@@ -252,7 +252,7 @@ Written by `benchmarks/timeline.py`, not by hand. A real clip looped to {minutes
 both streams, networks {nets}; \
 "differences":
 the temporal one sees what each of eleven frames has more than the one before
-(`train --differences --length 11`), and no flow.
+(`train --differences`), and no flow.
 The command's defaults: windows of {LONG.seconds:g} s every {LONG.every_seconds:g} s, \
 about {LONG.positions} positions each, which windows share. And those of a run that knows how long
 bouts last: one frame and one stack every 0.2 s, or every second (`--every 1`) or two, which leaves

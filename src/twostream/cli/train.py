@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -59,14 +60,14 @@ def train(
     overlap: Path = own(
         None, "For --how added: CSV of classes that mean the same in both data sets.", DATA
     ),
-    length: int = own(None, "L: flow fields in a stack; unless given 10.", METHOD),
+    length: int = own(None, "L: flow fields, or frames, in a stack; unless given 10.", METHOD),
     trajectory: bool = own(False, "Sample along trajectories.", METHOD, "--trajectory"),
     bidirectional: bool = own(False, "Half forward, half backward.", METHOD, "--bidirectional"),
     mean_subtraction: bool = own(True, "Subtract each field's mean vector.", METHOD),
     rgb_stack: bool = own(False, "L RGB frames instead of flow.", METHOD, "--rgb-stack"),
     differences: bool = own(
         False,
-        "What each of L RGB frames has more than the one before instead of flow: far less work.",
+        "What each of 11 RGB frames (--length) has more than the one before, and no flow.",
         METHOD,
         "--differences",
     ),
@@ -156,13 +157,11 @@ def train(
         data=str(data),
         recipe=chosen if length is None else chosen.settled("length"),
         streams=("spatial", "temporal") if stream == "both" else (stream,),
-        temporal=TemporalInput(
-            length=10 if length is None else length,
+        temporal=replace(
+            _stack(length, rgb=rgb_stack, differences=differences),
             trajectory=trajectory,
             bidirectional=bidirectional,
             subtract_mean=mean_subtraction,
-            rgb=rgb_stack or differences,
-            differences=differences,
         ),
         choice=choice,
         seed=seed,
@@ -215,6 +214,17 @@ def run_folder(data: Path, choice: SplitChoice) -> Path:
     elif choice.test_groups:
         name += "-" + "-".join(choice.test_groups)
     return Path(re.sub(r"[^\w.-]", "-", f"{name or 'twostream'}-run"))
+
+
+def _stack(length: int | None, *, rgb: bool, differences: bool) -> TemporalInput:
+    """Return what a stack holds, unless told of fields; ten differences are of eleven frames.
+
+    >>> [_stack(n, rgb=False, differences=True).num_channels for n in (None, 10, 2)]
+    [30, 27, 3]
+    """
+    unsaid = 11 if differences else 10
+    frames = unsaid if length is None else length
+    return TemporalInput(length=frames, rgb=rgb or differences, differences=differences)
 
 
 def _check_others(how: str, also: list[str] | None, overlap: Path | None) -> None:
