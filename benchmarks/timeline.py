@@ -100,14 +100,15 @@ def engines(run: Path | None, work: Path, recipe: Recipe) -> dict[str, Path]:
     from twostream.export import export_onnx
     from twostream.initialise import untrained_model
 
-    runs = {"": run} if run else {"": work / "flow", ", differences": work / "differences"}
-    inputs = {"": TemporalInput(), ", differences": DIFFERENCES}
+    runs = {"": run} if run else {}
+    if run is None:
+        for name, sees in (("", TemporalInput()), (", differences", DIFFERENCES)):
+            runs[name] = work / f"run{len(runs)}"
+            for stream in STREAMS:
+                model = untrained_model(stream, ("walk", "run"), recipe=recipe, temporal=sees)
+                save_model(runs[name] / f"{stream}.safetensors", model)
     found = dict[str, Path]()
     for name, folder in runs.items():
-        for stream in () if run else STREAMS:
-            sees = {"temporal": inputs[name]}
-            model = untrained_model(stream, ("walk", "run"), recipe=recipe, **sees)
-            save_model(folder / f"{stream}.safetensors", model)
         exported = work / f"onnx-{folder.name}"
         export_onnx(folder, exported)
         found |= {f"torch{name}": folder, f"onnxruntime{name}": exported}

@@ -65,8 +65,8 @@ class StreamModel(nn.Module):
         """Map (b, length, c, h, w), crops or whole frames, to what the network takes.
 
         This is the model's door: here, and only here, a stack becomes length * c channels (equation
-        1's order), and colours take the order and the scale that the network was trained with. So
-        are frames subtracted, where differences are seen: what is made of a stack is made of them.
+        1's order), and colours take the order and the scale that the network was trained with.
+        Frames become the differences between them here, too, where the net sees those.
 
         Returns:
             (b, length * c, h, w), in memory with channels last.

@@ -213,8 +213,9 @@ class RecentClip:
                 picked = resample(run, self.rate)
             else:
                 picked = at_rate(run, fps, self.rate, all_frames=self.needs_motion_vectors)
-            if every is not None and self._limit is not None and every > self._limit:
-                picked = self._within_windows(picked, self._limit, every)
+            length = None if self.estimator is None else self._limit
+            if every is not None and length is not None and every > length:
+                picked = self._within_windows(picked, length, every)
             yield self._take(picked)
 
     def _within_windows(
