@@ -126,7 +126,7 @@ def _numbered(bouts: Iterable[dict[str, Any]]) -> list[str]:
     return sorted(numbers, key=lambda label: numbers[label] or 0.0)
 
 
-def text(labels: Labels, suffix: str = ".json") -> str:
+def text(labels: Labels, suffix: str) -> str:
     """Return a file that ActivityNet's evaluation takes for the truth and for predictions.
 
     Bouts with a confidence are predictions, and stand in `results` alone.

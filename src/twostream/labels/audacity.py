@@ -44,7 +44,7 @@ def read(path: Path, *, fps: float | None = None) -> Labels:
     return found.labels()
 
 
-def text(labels: Labels, suffix: str = ".txt") -> str:
+def text(labels: Labels, suffix: str) -> str:
     """Return the label track of one recording."""
     (recording,) = labels.recordings
     rows = [(plain(b.start_seconds), plain(b.end_seconds), b.label) for b in recording.bouts]

@@ -58,9 +58,9 @@ def _take(observation: Observation, rows: Sequence[tuple[int, Row]], found: Gath
         )
 
 
-def text(labels: Labels, suffix: str = ".tsv") -> str:
+def text(labels: Labels, suffix: str) -> str:
     """Return a table of bouts, all observations in one."""
-    return table(labels, HOLDS, COLUMNS, _rows, suffix)
+    return table(labels, COLUMNS, _rows, suffix)
 
 
 def _rows(bouts: Sequence[Bout], points: frozenset[str]) -> list[dict[str, str]]:

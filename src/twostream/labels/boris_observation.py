@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from twostream.labels.gathered import Gathered
-from twostream.labels.holds import Holds, file_stems, kept_recording
+from twostream.labels.holds import file_stems
 from twostream.labels.label_text import from_comment
 from twostream.labels.recordings import Bout, Labels, Recording
 from twostream.types import DataError
@@ -212,18 +212,15 @@ def unused_name(name: str, taken: Container[str]) -> str:
     return unique
 
 
-def observations_of(
-    labels: Labels, holds: Holds
-) -> dict[str, tuple[Recording, str, tuple[Bout, ...]]]:
+def observations_of(labels: Labels) -> dict[str, tuple[Recording, str, tuple[Bout, ...]]]:
     """Return what is written of labels: id -> recording, annotator and bouts of an observation.
 
     There is one for each annotator of a recording, and of a recording without a bout.
     """
     found: dict[str, tuple[Recording, str, tuple[Bout, ...]]] = {}
     for stem, recording in zip(file_stems(labels), labels.recordings, strict=True):
-        kept = kept_recording(recording, holds)
-        for annotator in sorted({bout.annotator for bout in kept.bouts} or {""}):
+        for annotator in sorted({bout.annotator for bout in recording.bouts} or {""}):
             name = unused_name(f"{stem} {annotator}".strip(), found)
-            bouts = tuple(bout for bout in kept.bouts if bout.annotator == annotator)
-            found[name] = kept, annotator, bouts
+            bouts = tuple(bout for bout in recording.bouts if bout.annotator == annotator)
+            found[name] = recording, annotator, bouts
     return found

@@ -226,7 +226,7 @@ def _events(
     return events
 
 
-def text(labels: Labels, suffix: str = ".boris") -> str | bytes:
+def text(labels: Labels, suffix: str) -> str | bytes:
     """Return a project that BORIS 7 to 9 opens: an observation for each video and annotator."""
     return _packed(_project(labels), suffix)
 
@@ -239,12 +239,13 @@ def text_with(path: Path, labels: Labels, suffix: str = ".boris") -> str | bytes
     Raises:
         DataError: there is no such project.
     """
-    project, made = _parsed(path), _project(labels)
+    held = kept(labels, HOLDS)
+    project, made = _parsed(path), _project(held)
     if can_merge(project):
         old, new = _observed(path, project), _observed(path, made)
         same = same_pairs(_labels(path, project), labels)
         found = merged(project, made, old, new, same)
-        if _says(_labels(path, found)) == _says(kept(labels, HOLDS)):
+        if _says(_labels(path, found)) == _says(held):
             return _packed(found, suffix)
     return _packed(made, suffix)
 
@@ -260,7 +261,7 @@ def _packed(project: dict[str, Any], suffix: str) -> str | bytes:
 
 
 def _project(labels: Labels) -> dict[str, Any]:
-    observed = observations_of(labels, HOLDS)
+    observed = observations_of(labels)
     who = any(annotator for _, annotator, _ in observed.values())
     observations = {}
     for name, (recording, annotator, bouts) in observed.items():

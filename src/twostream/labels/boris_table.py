@@ -220,7 +220,6 @@ def subject(row: Row) -> str:
 
 def table(
     labels: Labels,
-    holds: Holds,
     columns: Sequence[str],
     rows: Callable[[Sequence[Bout], frozenset[str]], list[dict[str, str]]],
     suffix: str,
@@ -229,12 +228,11 @@ def table(
 
     Args:
         labels: what is written.
-        holds: what of it.
         columns: of the kind of table, after those of the observation.
         rows: of the bouts of one observation, without its own columns.
         suffix: ".csv": commas, else tabs.
     """
-    observed = observations_of(labels, holds)
+    observed = observations_of(labels)
     who = [ANNOTATOR] if any(annotator for _, annotator, _ in observed.values()) else []
     head = [*_OF_OBSERVATIONS, *who, *columns]
     cells: list[list[str]] = [head]

@@ -71,9 +71,9 @@ def _take(observation: Observation, rows: Sequence[tuple[int, Row]], found: Gath
     take_events(observation, events, found)
 
 
-def text(labels: Labels, suffix: str = ".tsv") -> str:
+def text(labels: Labels, suffix: str) -> str:
     """Return a table of events, all observations in one."""
-    return table(labels, HOLDS, COLUMNS, _rows, suffix)
+    return table(labels, COLUMNS, _rows, suffix)
 
 
 def _rows(bouts: Sequence[Bout], points: frozenset[str]) -> list[dict[str, str]]:

@@ -96,7 +96,7 @@ def _rows(path: Path, text_: str) -> Iterable[tuple[str, Mapping[str, str]]]:
     yield from named_rows(path, text_, delimiter, names, COLUMNS)
 
 
-def text(labels: Labels, suffix: str = ".json") -> str:
+def text(labels: Labels, suffix: str) -> str:
     """Return the annotations, as JSON or as a table."""
     bouts = [(recording.video, bout) for recording in labels.recordings for bout in recording.bouts]
     if suffix == ".csv":

@@ -155,7 +155,7 @@ def _number(path: Path, where: str, row: dict[str, str], name: str) -> float | N
     return value
 
 
-def text(labels: Labels, suffix: str = ".csv") -> str:
+def text(labels: Labels, suffix: str) -> str:
     """Return the table; columns that no row fills are left out."""
     rows = [row for recording in labels.recordings for row in recording_rows(recording)]
     used = {name for row in rows for name, value in row.items() if value}

@@ -18,15 +18,28 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from xml.etree.ElementTree import Element
 
-from twostream.labels.cvat_document import CVAT_HOLDS, document
+from twostream.labels.cvat_document import text as text
 from twostream.labels.gathered import Gathered
+from twostream.labels.holds import Holds
 from twostream.labels.label_text import FIELDS, number, read_xml
 from twostream.labels.recordings import Labels, one_line
 from twostream.labels.video_facts import find_video, length_of, rate_of
 from twostream.types import DataError
 
-HOLDS = CVAT_HOLDS
-text = document
+HOLDS = Holds(
+    title="CVAT video annotations",
+    suffixes=(".xml",),
+    times="frames",
+    subjects=True,
+    annotators=True,
+    confidences=True,
+    comments=True,
+    points=False,
+    classes=True,
+    names=True,
+    length=True,
+    fps=True,
+)
 _ACTIONS = ("action", "activity", "behavior", "behaviour")
 _NOTHING = "__undefined__"  # as CVAT's documentation calls a value that is not set
 _STEP = re.compile(r"\s*step\s*=\s*(\d{1,6})\s*")

@@ -9,42 +9,26 @@ from __future__ import annotations
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
-from twostream.labels.holds import Holds, kept_recording
 from twostream.labels.label_text import FIELDS, fields_of, plain
 from twostream.labels.recordings import Bout, Labels, Recording
 
-CVAT_HOLDS = Holds(
-    title="CVAT video annotations",
-    suffixes=(".xml",),
-    times="frames",
-    subjects=True,
-    annotators=True,
-    confidences=True,
-    comments=True,
-    points=False,
-    classes=True,
-    names=True,
-    length=True,
-    fps=True,
-)
 _BOX = {"xtl": "0.00", "ytl": "0.00", "xbr": "64.00", "ybr": "64.00", "z_order": "0"}
 _DATE = "2000-01-01 00:00:00+00:00"  # when it was labelled is not known
 
 
-def document(labels: Labels, suffix: str = ".xml") -> str:
+def text(labels: Labels, suffix: str) -> str:
     """Return the annotations of one recording, which CVAT imports into a task of its video."""
     (recording,) = labels.recordings
-    kept = kept_recording(recording, CVAT_HOLDS)
-    assert kept.fps is not None
-    count = None if kept.seconds is None else round(kept.seconds * kept.fps)
+    assert recording.fps is not None
+    count = None if recording.seconds is None else round(recording.seconds * recording.fps)
     root = Element("annotations")
     SubElement(root, "version").text = "1.1"
     meta = SubElement(root, "meta")
-    used = [name for name in FIELDS if any(fields_of(bout)[name] for bout in kept.bouts)]
-    _task(meta, kept, count, labels.classes, used)
+    used = [name for name in FIELDS if any(fields_of(bout)[name] for bout in recording.bouts)]
+    _task(meta, recording, count, labels.classes, used)
     SubElement(meta, "dumped").text = _DATE
-    for number, bout in enumerate(kept.bouts):
-        _track(root, number, bout, kept.fps, count)
+    for number, bout in enumerate(recording.bouts):
+        _track(root, number, bout, recording.fps, count)
     ElementTree.indent(root)
     body = ElementTree.tostring(root, encoding="unicode")
     return f'<?xml version="1.0" encoding="utf-8"?>\n{body}\n'

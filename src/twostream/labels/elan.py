@@ -17,21 +17,27 @@ from pathlib import Path
 from urllib.parse import unquote
 from xml.etree.ElementTree import Element
 
-from twostream.labels.elan_document import (
-    BOUTS,
-    COMMENT,
-    CONFIDENCE,
-    ELAN_HOLDS,
-    WATCHED,
-    document,
-)
+from twostream.labels.elan_document import BOUTS, COMMENT, CONFIDENCE, WATCHED
+from twostream.labels.elan_document import text as text
 from twostream.labels.gathered import Gathered
+from twostream.labels.holds import Holds
 from twostream.labels.label_text import number, read_xml
 from twostream.labels.recordings import Labels, one_line
 from twostream.types import VIDEO_SUFFIXES, DataError
 
-HOLDS = ELAN_HOLDS
-text = document
+HOLDS = Holds(
+    title="ELAN annotations",
+    suffixes=(".eaf",),
+    times="milliseconds",
+    subjects=True,
+    annotators=True,
+    confidences=True,
+    comments=True,
+    points=False,
+    watched=True,
+    classes=True,
+    names=True,
+)
 _SECONDS_OF_UNIT = {"milliseconds": 0.001, "PAL-frames": 0.04, "NTSC-frames": 1001 / 30_000}
 _VIDEO_TYPE = "video"
 

@@ -10,22 +10,8 @@ from urllib.parse import quote
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
-from twostream.labels.holds import Holds, kept_recording
 from twostream.labels.recordings import Bout, Labels, Span
 
-ELAN_HOLDS = Holds(
-    title="ELAN annotations",
-    suffixes=(".eaf",),
-    times="milliseconds",
-    subjects=True,
-    annotators=True,
-    confidences=True,
-    comments=True,
-    points=False,
-    watched=True,
-    classes=True,
-    names=True,
-)
 # linguistic types, as ELAN calls the kinds of tiers
 BOUTS, COMMENT, CONFIDENCE, WATCHED = "bouts", "comment", "confidence", "watched"
 _SCHEMA = "http://www.mpi.nl/tools/elan/EAFv3.0.xsd"
@@ -144,13 +130,12 @@ def _types(root: Element) -> None:
         SubElement(root, "LINGUISTIC_TYPE", facts)
 
 
-def document(labels: Labels, suffix: str = ".eaf") -> str:
+def text(labels: Labels, suffix: str) -> str:
     """Return the annotation file of one recording."""
     (recording,) = labels.recordings
-    kept = kept_recording(recording, ELAN_HOLDS)
     made = _Document()
     tracks: dict[tuple[str, str], list[list[Bout]]] = {}
-    for bout in kept.bouts:
+    for bout in recording.bouts:
         mine = tracks.setdefault((bout.subject, bout.annotator), [])
         free = next((each for each in mine if each[-1].end_seconds <= bout.start_seconds), None)
         if free is None:
@@ -164,9 +149,9 @@ def document(labels: Labels, suffix: str = ".eaf") -> str:
         for bouts in mine:
             name = _unique(f"{subject or 'labels'}{f' by {annotator}' if annotator else ''}", names)
             _add_track(made, name, subject, annotator, bouts)
-    if kept.watched is not None:
+    if recording.watched is not None:
         tier = made.tier(_unique(WATCHED, names), WATCHED)
-        for span in kept.watched:
+        for span in recording.watched:
             made.alignable(tier, span, WATCHED)
     return made.text(recording.video, labels.classes)
 

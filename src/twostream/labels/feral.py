@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from twostream.labels.frame_table import BACKGROUND, refuse_names_of_none, runs, shown_frames
-from twostream.labels.holds import Holds, kept_recording
+from twostream.labels.holds import Holds
 from twostream.labels.label_text import a_list, a_text, an_object, read_json
 from twostream.labels.recordings import Bout, Labels, Recording, one_line
 from twostream.labels.video_facts import length_notes, with_rates
@@ -119,7 +119,7 @@ def _recording(
     return Recording(video, tuple(bouts), len(columns[0]) / fps, fps, split=side)
 
 
-def text(labels: Labels, suffix: str = ".json") -> str:
+def text(labels: Labels, suffix: str) -> str:
     """Return FERAL's labels, with a list for each frame where classes overlap.
 
     Raises:
@@ -129,7 +129,7 @@ def text(labels: Labels, suffix: str = ".json") -> str:
     names = [OTHER, *labels.classes]
     rows: dict[str, list[list[int]]] = {}
     for recording in labels.recordings:
-        frames = shown_frames(kept_recording(recording, HOLDS), labels.classes)
+        frames = shown_frames(recording, labels.classes)
         rows[recording.video] = [[int(not any(frame)), *frame] for frame in frames]
     overlap = any(sum(frame) > 1 for frames in rows.values() for frame in frames)
     sides = {

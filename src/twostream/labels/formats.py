@@ -29,7 +29,7 @@ from twostream.labels import (
     via,
     vtt,
 )
-from twostream.labels.holds import Holds, file_stems, lost
+from twostream.labels.holds import Holds, file_stems, kept, lost
 from twostream.labels.label_text import text_start
 from twostream.labels.recordings import Labels, used_classes
 from twostream.types import VIDEO_SUFFIXES, DataError, UsageError
@@ -54,8 +54,11 @@ class Format(Protocol):
             DataError: it is of another format.
         """
 
-    def text(self, labels: Labels, suffix: str = ...) -> str | bytes:
-        """Return a file's text, for a name of this suffix; of one recording unless ``several``."""
+    def text(self, labels: Labels, suffix: str) -> str | bytes:
+        """Return a file's text, for a name of this suffix; of one recording unless ``several``.
+
+        Labels are those that the format holds, see ``kept``.
+        """
 
 
 FORMATS: dict[str, Format] = {
@@ -225,7 +228,7 @@ def write_labels(labels: Labels, path: Path, format: str | None = None) -> tuple
     told = lost(labels, holds)
     if holds.several or len(labels.recordings) == 1:
         suffix = suffix_of(path, holds) or holds.suffixes[0]
-        _write(path, module.text(labels, suffix))
+        _write(path, module.text(kept(labels, holds), suffix))
         return told
     if not labels.recordings:
         raise DataError(f"there is no recording, so {holds.title} has nothing to write")
@@ -236,7 +239,7 @@ def write_labels(labels: Labels, path: Path, format: str | None = None) -> tuple
     suffix = holds.suffixes[0]
     for stem, recording in zip(file_stems(labels), labels.recordings, strict=True):
         one = replace(labels, recordings=(recording,))
-        _write(path / f"{stem}{suffix}", module.text(one, suffix))
+        _write(path / f"{stem}{suffix}", module.text(kept(one, holds), suffix))
     return told
 
 
@@ -252,7 +255,7 @@ def text_in_place(labels: Labels, path: Path, format: str) -> bytes:
     suffix = suffix_of(path, module.HOLDS) or module.HOLDS.suffixes[0]
     if module is boris_project and path.is_file():
         return encoded(boris_project.text_with(path, labels, suffix))
-    return encoded(module.text(labels, suffix))
+    return encoded(module.text(kept(labels, module.HOLDS), suffix))
 
 
 def encoded(text: str | bytes) -> bytes:

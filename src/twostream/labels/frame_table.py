@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 from pathlib import Path
 
-from twostream.labels.holds import Holds, kept_recording
+from twostream.labels.holds import Holds
 from twostream.labels.label_text import (
     as_cell,
     first_cells,
@@ -177,7 +177,7 @@ def _video_beside(path: Path) -> Path | None:
     return next(filter(None, (find_video(stem, path.parent) for stem in stems)), None)
 
 
-def text(labels: Labels, suffix: str = ".csv") -> str:
+def text(labels: Labels, suffix: str) -> str:
     """Return the table of one recording, as DeepEthogram reads it.
 
     Raises:
@@ -185,12 +185,11 @@ def text(labels: Labels, suffix: str = ".csv") -> str:
     """
     refuse_names_of_none(labels, [BACKGROUND], f"a {HOLDS.title}")
     (recording,) = labels.recordings
-    kept = kept_recording(recording, HOLDS)
-    assert kept.fps is not None
-    frames = shown_frames(kept, labels.classes)
-    watched = [kept.watched is None] * len(frames)
-    for start, end in kept.watched or ():
-        first, after = round(start * kept.fps), round(end * kept.fps)
+    assert recording.fps is not None
+    frames = shown_frames(recording, labels.classes)
+    watched = [recording.watched is None] * len(frames)
+    for start, end in recording.watched or ():
+        first, after = round(start * recording.fps), round(end * recording.fps)
         watched[first:after] = [True] * (after - first)
     rows: list[list[object]] = [["", BACKGROUND, *map(as_cell, labels.classes)]]
     for frame, values in enumerate(frames):

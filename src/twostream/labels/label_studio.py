@@ -19,14 +19,30 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from twostream.labels.gathered import Gathered
-from twostream.labels.label_studio_tasks import LABEL_STUDIO_HOLDS, LOCAL_FILES, tasks
+from twostream.labels.holds import Holds
+from twostream.labels.label_studio_tasks import LOCAL_FILES
+from twostream.labels.label_studio_tasks import text as text
 from twostream.labels.label_text import a_list, a_number, a_text, an_object, read_json
 from twostream.labels.recordings import Labels, one_line, split_called
 from twostream.labels.video_facts import rate_of
 from twostream.types import VIDEO_SUFFIXES, DataError
 
-HOLDS = LABEL_STUDIO_HOLDS
-text = tasks
+HOLDS = Holds(
+    title="Label Studio tasks",
+    suffixes=(".json",),
+    times="frames",
+    subjects=True,
+    annotators=True,
+    confidences=True,
+    comments=True,
+    points=False,
+    several=True,
+    names=True,
+    length=True,
+    fps=True,
+    groups=True,
+    splits=True,
+)
 _MARKS = (
     *('"annotations"', '"predictions"', '"result"', '"completed_by"', '"from_name"', '"to_name"'),
     *('"annotation_id"', '"annotator"', '"was_cancelled"', '"lead_time"'),

@@ -12,29 +12,12 @@ from collections.abc import Iterable
 from typing import Any
 from urllib.parse import quote
 
-from twostream.labels.holds import Holds, kept_recording
 from twostream.labels.recordings import Bout, Labels, Recording
 
-LABEL_STUDIO_HOLDS = Holds(
-    title="Label Studio tasks",
-    suffixes=(".json",),
-    times="frames",
-    subjects=True,
-    annotators=True,
-    confidences=True,
-    comments=True,
-    points=False,
-    several=True,
-    names=True,
-    length=True,
-    fps=True,
-    groups=True,
-    splits=True,
-)
 LOCAL_FILES = "/data/local-files/?d="  # how Label Studio names files of the disk that it serves
 
 
-def tasks(labels: Labels, suffix: str = ".json") -> str:
+def text(labels: Labels, suffix: str) -> str:
     """Return tasks that Label Studio imports: one a video, two where both people and a model said.
 
     A person's bouts are annotations, one for each annotator. Bouts with a confidence are
@@ -42,18 +25,18 @@ def tasks(labels: Labels, suffix: str = ".json") -> str:
     """
     found: list[dict[str, Any]] = []
     for recording in labels.recordings:
-        kept = kept_recording(recording, LABEL_STUDIO_HOLDS)
-        told = [bout for bout in kept.bouts if bout.confidence is None]
-        guessed = [bout for bout in kept.bouts if bout.confidence is not None]
+        told = [bout for bout in recording.bouts if bout.confidence is None]
+        guessed = [bout for bout in recording.bouts if bout.confidence is not None]
         if told or not guessed:
             by = _by_annotator(told) or {"": []}
-            annotations = [_annotation(name, bouts, kept) for name, bouts in by.items()]
-            found.append(_task(len(found) + 1, kept, {"annotations": annotations}))
+            annotations = [_annotation(name, bouts, recording) for name, bouts in by.items()]
+            found.append(_task(len(found) + 1, recording, {"annotations": annotations}))
         if guessed:
             predictions = [
-                _prediction(name, bouts, kept) for name, bouts in _by_annotator(guessed).items()
+                _prediction(name, bouts, recording)
+                for name, bouts in _by_annotator(guessed).items()
             ]
-            found.append(_task(len(found) + 1, kept, {"predictions": predictions}))
+            found.append(_task(len(found) + 1, recording, {"predictions": predictions}))
     return json.dumps(found, indent=1, ensure_ascii=False) + "\n"
 
 

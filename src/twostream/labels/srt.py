@@ -6,7 +6,7 @@ import re
 from functools import partial
 from pathlib import Path
 
-from twostream.labels.holds import Holds, kept_recording
+from twostream.labels.holds import Holds
 from twostream.labels.label_text import read_text
 from twostream.labels.recordings import Labels
 from twostream.labels.subtitles import ARROW, caption, clock, read_back, read_cues
@@ -39,12 +39,12 @@ def read(path: Path, *, fps: float | None = None) -> Labels:
     return read_cues(path, web=False)
 
 
-def text(labels: Labels, suffix: str = ".srt") -> str:
+def text(labels: Labels, suffix: str) -> str:
     """Return the subtitles of one recording, numbered from 1."""
     (recording,) = labels.recordings
     blocks = [
         f"{number}\n{clock(b.start_seconds, ',')} {ARROW} {clock(b.end_seconds, ',')}\n"
         f"{caption(b.label, b.confidence)}\n"
-        for number, b in enumerate(kept_recording(recording, HOLDS).bouts, start=1)
+        for number, b in enumerate(recording.bouts, start=1)
     ]
     return "\n".join(blocks)

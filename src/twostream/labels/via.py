@@ -208,7 +208,7 @@ def _take(
         )
 
 
-def text(labels: Labels, suffix: str = ".json") -> str:
+def text(labels: Labels, suffix: str) -> str:
     """Return a project that VIA 3 opens: a view for each video."""
     options = {name: str(i) for i, name in enumerate(labels.classes, start=1)}
     attributes: dict[str, dict[str, Any]] = {

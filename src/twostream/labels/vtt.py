@@ -6,7 +6,7 @@ import html
 from functools import partial
 from pathlib import Path
 
-from twostream.labels.holds import Holds, kept_recording
+from twostream.labels.holds import Holds
 from twostream.labels.label_text import read_text
 from twostream.labels.recordings import Labels
 from twostream.labels.subtitles import ARROW, caption, clock, read_back, read_cues
@@ -40,11 +40,11 @@ def read(path: Path, *, fps: float | None = None) -> Labels:
     return read_cues(path, web=True)
 
 
-def text(labels: Labels, suffix: str = ".vtt") -> str:
+def text(labels: Labels, suffix: str) -> str:
     """Return the subtitles of one recording."""
     (recording,) = labels.recordings
     blocks = [f"{MARK}\n"]
-    for bout in kept_recording(recording, HOLDS).bouts:
+    for bout in recording.bouts:
         voice = f"<v {html.escape(bout.subject)}>" if bout.subject else ""
         blocks.append(
             f"{clock(bout.start_seconds, '.')} {ARROW} {clock(bout.end_seconds, '.')}\n"
