@@ -345,7 +345,7 @@ def test_a_packed_project_is_the_same(tmp_path: Path) -> None:
         (b"\x1f\x8b and no more", "is damaged: it cannot be unpacked"),
         (
             gzip.compress(b" " * (1 << 20)),
-            "has more when it is unpacked, and a label file may have 0 MiB",
+            "has more when it is unpacked, and a file of labels may have 0 MiB",
         ),
     ],
 )

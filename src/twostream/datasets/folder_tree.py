@@ -143,13 +143,3 @@ def printable(name: str, folder: Path) -> str:
             f"{folder} holds a file or folder whose name is not UTF-8 text, {name!a}: rename it"
         ) from None
     return name
-
-
-def read_text(path: Path, otherwise: str) -> str:
-    """Read UTF-8; raises a DataError that says "cannot be read", or "no UTF-8 text: otherwise"."""
-    try:
-        return path.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path} is not UTF-8 text: {otherwise}") from error

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 import re
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
 from twostream.datasets.side_folders import SIDES
-from twostream.labels.label_text import SEPARATOR_LINE
+from twostream.labels.label_text import first_cells, named_rows
 from twostream.types import DataError
 
-DELIMITERS = ",;\t|"
 # What other people call these columns; the first that is there counts.
 PATHS = (
     *("path", "video_path", "videopath", "file_path", "filepath", "clip_path"),
@@ -39,7 +37,6 @@ class Columns:
 
     Attributes:
         delimiter: between the cells.
-        header_line: number of the line that the header ends in, from 1.
         names: of all columns, in lower case.
         path, label: the two that are needed.
         splits: number of a split -> its column: `split` is number 1, `split2` number 2.
@@ -47,7 +44,6 @@ class Columns:
     """
 
     delimiter: str
-    header_line: int
     names: tuple[str, ...]
     path: str
     label: str
@@ -63,40 +59,33 @@ def find_columns(file: Path, text: str) -> Columns | None:
         text: with line ends that are new lines.
 
     Raises:
-        DataError: two columns for one split, or columns of when a label starts and ends.
+        DataError: two columns for one split, columns of when a label starts and ends, or a row
+            that is longer than the header.
     """
-    lines = text.split("\n")
-    first = next((i for i, line in enumerate(lines) if line.strip()), 0)
-    delimiters: str = DELIMITERS
-    if sep := SEPARATOR_LINE.fullmatch(lines[first]):  # Excel's word for the separator
-        delimiters = sep[1]
-        first = next((i for i in range(first + 1, len(lines)) if lines[i].strip()), first)
-    header = lines[first].strip("\ufeff ").lower()
-    plain = next((d for d in delimiters if {"path", "label"} <= set(_cells(header, d))), None)
-    for delimiter in [plain] if plain else delimiters:
-        names = _cells(header, delimiter)
-        path = next((name for name in PATHS if name in names), None)
-        label = next((name for name in LABELS if name in names), None)
-        if path and label:
-            _refuse_spans(file, names)
-            splits = _split_columns(file, names)
-            notes = []
-            if (path, label) != ("path", "label"):
-                notes.append(f"the columns {path} and {label} are read as path and label")
-            if not splits:
-                splits, said = _other_split(names, lines[first + 1 :], delimiter)
-                notes += said
-            notes += _on_unused(names, {path, label, "group", *SPLITS, *splits.values()})
-            return Columns(
-                delimiter=delimiter,
-                header_line=first + 1,
-                names=tuple(names),
-                path=path,
-                label=label,
-                splits=splits,
-                notes=tuple(notes),
-            )
-    return None
+    delimiter, header = first_cells(text)
+    names = [name.lower() for name in header]
+    path = next((name for name in PATHS if name in names), None)
+    label = next((name for name in LABELS if name in names), None)
+    if not path or not label:
+        return None
+    _refuse_spans(file, names)
+    splits = _split_columns(file, names)
+    notes = []
+    if (path, label) != ("path", "label"):
+        notes.append(f"the columns {path} and {label} are read as path and label")
+    if not splits and not set(SPLITS).isdisjoint(names):
+        rows = [row for _, row in named_rows(file, text, delimiter, names, names)]
+        splits, said = _other_split(names, rows)
+        notes += said
+    notes += _on_unused(names, {path, label, "group", *SPLITS, *splits.values()})
+    return Columns(
+        delimiter=delimiter,
+        names=tuple(names),
+        path=path,
+        label=label,
+        splits=splits,
+        notes=tuple(notes),
+    )
 
 
 def _refuse_spans(file: Path, names: Sequence[str]) -> None:
@@ -133,14 +122,6 @@ def _on_unused(names: Sequence[str], used: Set[str]) -> list[str]:
     return notes
 
 
-def _cells(header: str, delimiter: str) -> list[str]:
-    try:
-        (cells,) = csv.reader([header], delimiter=delimiter, skipinitialspace=True)
-    except (csv.Error, ValueError):
-        return []
-    return [cell.strip().strip('"').strip() for cell in cells]
-
-
 def _split_columns(file: Path, columns: Sequence[str]) -> dict[int, str]:
     found: dict[int, str] = {}
     for column in columns:
@@ -153,20 +134,15 @@ def _split_columns(file: Path, columns: Sequence[str]) -> dict[int, str]:
 
 
 def _other_split(
-    names: Sequence[str], lines: Sequence[str], delimiter: str
+    names: Sequence[str], rows: Iterable[Mapping[str, str]]
 ) -> tuple[dict[int, str], list[str]]:
     """Return a column of another name that says who trains and who tests, and what is said.
 
     One such word makes it that column: another word in it is refused with its row.
     """
-    try:
-        rows = list(csv.reader(lines, delimiter=delimiter, skipinitialspace=True))
-    except csv.Error:  # which is said where the rows are read
-        return {}, []
     notes: list[str] = []
     for column in (name for name in SPLITS if name in names):
-        place = names.index(column)
-        values = {cells[place].strip().lower() for cells in rows if len(cells) > place} - {""}
+        values = {row[column].lower() for row in rows} - {""}
         strange = sorted(values - set(SIDES))
         if len(strange) < len(values):
             return {1: column}, [*notes, f"the column {column} is read as split"]

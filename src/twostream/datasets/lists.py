@@ -13,14 +13,13 @@ from pathlib import Path
 from typing import Literal
 
 from twostream.datasets.dataset import Dataset, GivenSplit
-from twostream.datasets.folder_tree import read_text
 from twostream.datasets.frame_folders import count_notes, rate_note
 from twostream.datasets.list_columns import LABELS, PATHS, Columns, find_columns
 from twostream.datasets.listed_files import ListedFiles, cut, missing_in_words
 from twostream.datasets.official_lists import group_of
 from twostream.datasets.side_folders import SIDES
 from twostream.datasets.video_folders import given_by_side
-from twostream.labels.label_text import read_rows
+from twostream.labels.label_text import named_rows, read_text
 from twostream.labels.recordings import in_order
 from twostream.types import VIDEO_SUFFIXES, DataError, LabeledVideo
 
@@ -59,11 +58,7 @@ def read_list(file: Path, *, missing: Missing = "refuse") -> Dataset:
     Raises:
         DataError: not a list, or a row without label or file; the sentence names the row.
     """
-    advice = "give a folder, a CSV file with the columns path,label or a list of `path label` lines"
-    text = read_text(file, advice)
-    if "\0" in text:
-        raise DataError(f"{file} is not a text file, so it cannot be a list of videos")
-    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    text = read_text(file)
     columns = find_columns(file, text)
     files = ListedFiles(file.parent)
     if columns:
@@ -141,25 +136,20 @@ def _csv_rows(file: Path, text: str, columns: Columns, files: ListedFiles) -> li
     rows: list[_Row] = []
     odd: dict[int, str] = {}  # number of a split -> the first word in it that is no side
     known: set[int] = set()  # those with words that are
-    for line, cells in read_rows(file, text, columns.delimiter, below=columns.header_line):
-        row = dict(zip(columns.names, cells, strict=False))
+    used = ("group", *columns.names)
+    for line, row in named_rows(file, text, columns.delimiter, columns.names, used):
         where = f"{file}, line {line}"
         for needed in (columns.path, columns.label):
-            if not row.get(needed):
+            if not row[needed]:
                 raise DataError(f"{where}: the column {needed} is empty")
-        if len(cells) > len(columns.names):
-            raise DataError(
-                f"{where}: {len(cells)} columns, but the header has {len(columns.names)}: "
-                "put names with the separator in them in quotes"
-            )
-        marks = {number: row.get(column) or "" for number, column in columns.splits.items()}
+        marks = {number: row[column] for number, column in columns.splits.items()}
         sides = {number: SIDES.get(value.lower(), "") for number, value in marks.items()}
         for number, value in marks.items():
             if sides[number]:
                 known.add(number)
             elif value:
                 odd.setdefault(number, f"{where}: {columns.splits[number]} {_MARKS}, got {value}")
-        group, name = row.get("group") or None, row[columns.path]
+        group, name = row["group"] or None, row[columns.path]
         found = files.find(name)
         video = found[1] if found else None
         rows.append(_Row(line, name, row[columns.label], video, None, group, sides))

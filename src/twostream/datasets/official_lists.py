@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 
 from twostream.datasets.dataset import Dataset, GivenSplit
-from twostream.datasets.folder_tree import HMDB_LIST, UCF_LIST, Folder, read_text
+from twostream.datasets.folder_tree import HMDB_LIST, UCF_LIST, Folder
+from twostream.labels.label_text import read_text
 from twostream.types import VIDEO_SUFFIXES, DataError, LabeledVideo
 
 _UCF_NAME = re.compile(r"v_.+_(g\d+)_c\d+", re.IGNORECASE)
@@ -247,8 +248,7 @@ def _official_id(folder: Folder, path: Path) -> str:
 
 
 def _lines(path: Path) -> list[str]:
-    text = read_text(path, "it cannot be an official list").replace("\r", "\n")
-    return [line.strip() for line in text.split("\n") if line.strip()]
+    return [line.strip() for line in read_text(path).split("\n") if line.strip()]
 
 
 def _class_index(lists: Sequence[Path]) -> dict[str, int]:

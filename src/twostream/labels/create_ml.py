@@ -93,7 +93,8 @@ def _rows(path: Path, text_: str) -> Iterable[tuple[str, Mapping[str, str]]]:
         raise DataError(
             f"{path} has no column {missing[0]}: the first line must name {','.join(COLUMNS)}"
         )
-    yield from named_rows(path, text_, delimiter, names, COLUMNS)
+    for line, row in named_rows(path, text_, delimiter, names, COLUMNS):
+        yield f"line {line}", row
 
 
 def text(labels: Labels, suffix: str) -> str:

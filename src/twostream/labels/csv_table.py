@@ -90,7 +90,8 @@ def read(path: Path, *, fps: float | None = None) -> Labels:
     found = Gathered(path)
     classes, points = list[str](), list[str]()
     columns = (*NEEDED, *FIELDS, *OF_RECORDINGS)
-    for where, row in named_rows(path, text_, delimiter, names, columns):
+    for line, row in named_rows(path, text_, delimiter, names, columns):
+        where = f"line {line}"
         if not row["path"] and row["label"] and not row["start"] and not row["end"]:
             classes.append(row["label"])
             points += [row["label"]] if row["comment"].lower() == POINT else []

@@ -50,7 +50,7 @@ def read_text(path: Path) -> str:
 
 def _too_large(path: Path, size: str) -> DataError:
     return DataError(
-        f"{path} has {size}, and a label file may have {MOST_BYTES >> 20} MiB: split it"
+        f"{path} has {size}, and a file of labels may have {MOST_BYTES >> 20} MiB: split it"
     )
 
 
@@ -92,7 +92,7 @@ def _decoded(path: Path, data: bytes, errors: str = "strict") -> str:
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is not UTF-8 text: save it as UTF-8") from error
     if "\0" in text and errors == "strict":
-        raise DataError(f"{path} is not a text file, so it cannot be a label file")
+        raise DataError(f"{path} is not a text file, so it holds no labels")
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
@@ -179,8 +179,8 @@ def a_number(value: Any) -> float | None:
 
 def named_rows(
     path: Path, text: str, delimiter: str, names: Sequence[str], columns: Sequence[str]
-) -> Iterator[tuple[str, dict[str, str]]]:
-    """Yield ("line 3", column -> text) of each row below a table's header.
+) -> Iterator[tuple[int, dict[str, str]]]:
+    """Yield (number of the line, column -> text) of each row below a table's header.
 
     Args:
         path, text, delimiter: of the table, its header included.
@@ -191,14 +191,13 @@ def named_rows(
         DataError: not readable as CSV, or a row that is longer than the header.
     """
     for line, cells in read_rows(path, text, delimiter, below=len(_header(text)[0]) + 1):
-        where = f"line {line}"
         if len(cells) > len(names):
             raise DataError(
-                f"{path}, {where}: {len(cells)} columns, but the header has {len(names)}: put "
+                f"{path}, line {line}: {len(cells)} columns, but the header has {len(names)}: put "
                 "names with the separator in them in quotes"
             )
         given = {name: from_cell(cell) for name, cell in zip(names, cells, strict=False)}
-        yield where, dict.fromkeys(columns, "") | given
+        yield line, dict.fromkeys(columns, "") | given
 
 
 def read_rows(
@@ -240,7 +239,7 @@ def first_cells(start: str) -> tuple[str, list[str]]:
     best = (delimiters[0], [line.strip()])
     for delimiter in delimiters:
         try:
-            cells = next(csv.reader([line], delimiter=delimiter), [])
+            cells = next(csv.reader([line], delimiter=delimiter, skipinitialspace=True), [])
         except csv.Error:
             continue
         if len(cells) > len(best[1]):
