@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+from itertools import chain
 
 from twostream.judging.bout_measures import as_segments
 from twostream.judging.stretches import Compared, Stretch, compared
@@ -11,29 +12,7 @@ from twostream.labels import Bout, Labels, Recording
 from twostream.labels.label_text import as_cell, table_text
 
 ALL_VIDEOS = "(all)"
-
-
-@dataclass(frozen=True, slots=True)
-class Budget:
-    """What one file says of a label in a recording, or in all.
-
-    Attributes:
-        count: bouts (those that touch count as one) or point events.
-        total_seconds: in which the label holds; 0 of point events, as mean and share are none.
-        mean_seconds: of a bout; None without one.
-        latency_seconds: from the start of the watched time to the first bout; of all recordings
-            the mean over those that have one; None without one.
-        share: of the watched time, 0..1: the time budget.
-    """
-
-    count: int
-    total_seconds: float | None
-    mean_seconds: float | None
-    latency_seconds: float | None
-    share: float | None
-
-
-BUDGET_COLUMNS = tuple(field.name for field in fields(Budget))
+BUDGET_COLUMNS = ("count", "total_seconds", "mean_seconds", "latency_seconds", "share")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,27 +42,28 @@ class Tally:
             self.begun + other.begun,
         )
 
-    def budget(self, *, is_point: bool = False) -> Budget:
-        """Return what follows; point events have a count and a latency.
+    def cells(self, *, is_point: bool = False) -> list[str]:
+        """Return a cell for each of ``BUDGET_COLUMNS``, "" for what there is none of.
 
-        >>> Tally(count=2, seconds=3.0, watched_seconds=12.0, latency_seconds=4.0, begun=1).budget()
-        Budget(count=2, total_seconds=3.0, mean_seconds=1.5, latency_seconds=4.0, share=0.25)
+        Point events have a count and a latency, which of several recordings is the mean over those
+        that have one.
+
+        >>> Tally(count=2, seconds=3.0, watched_seconds=12.0, latency_seconds=4.0, begun=1).cells()
+        ['2', '3.0000', '1.5000', '4.0000', '0.2500']
         """
-        return Budget(
-            count=self.count,
-            total_seconds=None if is_point else self.seconds,
-            mean_seconds=self.seconds / self.count if self.count and not is_point else None,
-            latency_seconds=self.latency_seconds / self.begun if self.begun else None,
-            share=self.seconds / self.watched_seconds
-            if self.watched_seconds and not is_point
-            else None,
+        parts = (  # seconds, and of how many or of how much
+            (self.seconds, 0 if is_point else 1),
+            (self.seconds, 0 if is_point else self.count),
+            (self.latency_seconds, self.begun),
+            (self.seconds, 0 if is_point else self.watched_seconds),
         )
+        return [str(self.count), *(f"{part / of:.4f}" if of else "" for part, of in parts)]
 
 
 def time_budget(true: Labels, predicted: Labels) -> str:
     """Return a CSV table: a row a video and label, then one a label over all videos if several.
 
-    Columns: video, label, and ``Budget``'s of both files, called true_count, predicted_count, ...
+    Columns: video, label, and ``BUDGET_COLUMNS`` of both files: true_count, predicted_count, ...
     Only the time that both files watched counts. What is not known is left empty.
 
     Raises:
@@ -97,9 +77,8 @@ def time_budget(true: Labels, predicted: Labels) -> str:
         places.append((ALL_VIDEOS, list(range(len(sides.videos)))))
     for video, recordings in places:
         for label in (*sides.classes, *sides.points):
-            budgets = [_budget(sides, recordings, label, side) for side in (0, 1)]
-            cells = [budget_cell(getattr(each, n)) for n in BUDGET_COLUMNS for each in budgets]
-            rows.append([as_cell(video), as_cell(label), *cells])
+            budgets = [_cells(sides, recordings, label, side) for side in (0, 1)]
+            rows.append([as_cell(video), as_cell(label), *chain(*zip(*budgets, strict=True))])
     return table_text(rows)
 
 
@@ -118,15 +97,10 @@ def tallies(
     return [_in_recording(sides, 0, label, 0, is_point=label in points) for label in classes]
 
 
-def budget_cell(value: float | None) -> object:
-    """Return a cell of the table."""
-    return f"{value:.4f}" if isinstance(value, float) else value
-
-
-def _budget(sides: Compared, recordings: Sequence[int], label: str, side: int) -> Budget:
+def _cells(sides: Compared, recordings: Sequence[int], label: str, side: int) -> list[str]:
     is_point = label in sides.points
     each = (_in_recording(sides, number, label, side, is_point) for number in recordings)
-    return sum(each, Tally()).budget(is_point=is_point)
+    return sum(each, Tally()).cells(is_point=is_point)
 
 
 def _in_recording(sides: Compared, number: int, label: str, side: int, is_point: bool) -> Tally:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from twostream.files import whole
-from twostream.judging.time_budget import ALL_VIDEOS, BUDGET_COLUMNS, Tally, budget_cell, tallies
+from twostream.judging.time_budget import ALL_VIDEOS, BUDGET_COLUMNS, Tally, tallies
 from twostream.labels.csv_table import NEEDED, SEGMENTS, ethogram_rows, recording_rows
 from twostream.labels.label_text import as_cell, table_text
 from twostream.prediction.kept_timelines import KeptTimeline
@@ -28,7 +28,7 @@ def write_tables(out: Path, timelines: Iterable[tuple[Path, KeptTimeline]]) -> N
 
     - segments.csv: the rows of ``segments_csv``;
     - labels.csv: a label file of our own format, with what ``timeline_labels`` says of each video;
-    - time-budget.csv: a row a video and label (video, label, and the columns of ``Budget``), and
+    - time-budget.csv: a row a video and label (video, label, and the ``BUDGET_COLUMNS``), and
       one a label over all videos if several. What has no frames was not watched.
 
     Args:
@@ -76,13 +76,11 @@ def _write_labels(file: BinaryIO, rows: Iterable[dict[str, str]]) -> None:
     _write(file, [[row.get(name, "") for name in LABEL_COLUMNS] for row in rows])
 
 
-def _budget_rows(video: str, found: dict[str, Tally], points: frozenset[str]) -> list[list[object]]:
-    rows: list[list[object]] = []
-    for name, tally in found.items():
-        budget = tally.budget(is_point=name in points)
-        cells = [budget_cell(getattr(budget, column)) for column in BUDGET_COLUMNS]
-        rows.append([as_cell(video), as_cell(name), *cells])
-    return rows
+def _budget_rows(video: str, found: dict[str, Tally], points: frozenset[str]) -> list[list[str]]:
+    return [
+        [as_cell(video), as_cell(name), *tally.cells(is_point=name in points)]
+        for name, tally in found.items()
+    ]
 
 
 def _write(file: BinaryIO, rows: Sequence[Sequence[object]]) -> None:
