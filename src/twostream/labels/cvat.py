@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from xml.etree.ElementTree import Element
 
@@ -101,10 +101,6 @@ class _Seen:
     fields: Mapping[str, str]
     comments: dict[str, None] = field(default_factory=dict)
 
-    def goes_on_as(self, other: _Seen) -> bool:
-        same = (self.label, self.fields) == (other.label, other.fields)
-        return same and self.after == other.first
-
 
 def recognised(path: Path, start: str) -> bool:
     """Tell by the document's element, and one that follows."""
@@ -149,7 +145,7 @@ def read(path: Path, *, fps: float | None = None) -> Labels:
         if element.tag == "image":
             frames.setdefault(task.name, []).extend(seen)
         else:
-            _take(task, where, seen, found)
+            _take(task, where, _in_a_row(seen), found)
     for name, seen in frames.items():
         _take(tasks[name], "images", _in_a_row(seen), found)
     return found.labels(classes)
@@ -273,12 +269,7 @@ def _of_track(
         after = max(task.end or 0, frame + task.step) if last else shapes[place + 1][0]
         if _outside(shape) or after == frame:
             continue
-        made = _Seen(frame, after, *_said(shape, track.get("label", ""), actions))
-        if seen and seen[-1].goes_on_as(made):
-            seen[-1].after = after
-            seen[-1].comments |= made.comments
-        else:
-            seen.append(made)
+        seen.append(_Seen(frame, after, *_said(shape, track.get("label", ""), actions)))
     return seen
 
 
@@ -310,8 +301,7 @@ def _in_a_row(seen: Iterable[_Seen]) -> Sequence[_Seen]:
     for each in sorted(seen, key=lambda each: each.first):
         mine = rows.setdefault((each.label, *each.fields.values()), [])
         if mine and each.first <= mine[-1].after:
-            last = mine[-1]
-            mine[-1] = replace(last, after=max(last.after, each.after))
+            mine[-1].after = max(mine[-1].after, each.after)
             mine[-1].comments |= each.comments
         else:
             mine.append(each)
