@@ -140,11 +140,8 @@ def test_media_offsets_frames_and_lost_slots(path: Path) -> None:
         f"{path}: header: several videos show the same time: the labels are for ../b%.mp4",
         f"{path}: tier t, annotation a2: no time in seconds: left out",
     )
-    labels = read_labels(write(path, one, units="NTSC-frames"))  # 29.97 frames a second
-    (bout,) = labels.recordings[0].bouts
-    assert bout.start_seconds == pytest.approx(1000 / 29.97, abs=1e-4)
-    with pytest.raises(DataError, match="counts time in hours, expected milliseconds"):
-        read_labels(write(path, one, units="hours"))
+    with pytest.raises(DataError, match="counts time in PAL-frames, expected milliseconds"):
+        read_labels(write(path, one, units="PAL-frames"))
 
 
 @pytest.mark.parametrize(

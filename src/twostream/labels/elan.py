@@ -38,7 +38,6 @@ HOLDS = Holds(
     classes=True,
     names=True,
 )
-_SECONDS_OF_UNIT = {"milliseconds": 0.001, "PAL-frames": 0.04, "NTSC-frames": 1001 / 30_000}
 _VIDEO_TYPE = "video"
 
 
@@ -154,15 +153,13 @@ def _slots(path: Path, root: Element, shift: float) -> dict[str, float | None]:
     """Return slot -> seconds of the video; None where it has no time of its own."""
     header = root.find("HEADER")
     unit = "milliseconds" if header is None else header.get("TIME_UNITS", "milliseconds")
-    if unit not in _SECONDS_OF_UNIT:
+    if unit != "milliseconds":
         raise DataError(f"{path} counts time in {unit[:40]}, expected milliseconds")
     found: dict[str, float | None] = {}
     for slot in root.iterfind("TIME_ORDER/TIME_SLOT"):
         value = number(slot.get("TIME_VALUE", ""))
-        if value is not None and unit == "milliseconds":
+        if value is not None:
             value = value / 1000 + shift if shift else value / 1000  # exact: the nearest number
-        elif value is not None:
-            value = value * _SECONDS_OF_UNIT[unit] + shift
         found[slot.get("TIME_SLOT_ID", "")] = value
     return found
 
