@@ -36,12 +36,6 @@ def test_made_splits_keep_groups_apart_and_classes_even(people: Dataset) -> None
     assert sorted(tested) == sorted(ids(people.videos))
 
 
-@pytest.mark.parametrize(("fraction", "groups"), [(0.5, 4), (0.34, 3), (0.1, 1), (0.66, 6)])
-def test_test_fraction(people: Dataset, fraction: float, groups: int) -> None:
-    tested = {video.group for video in people.split(test_fraction=fraction).test}
-    assert len(tested) in (groups, groups + 1)
-
-
 @pytest.mark.parametrize("count", [2, 3, 9])
 def test_folds_test_every_video_once(people: Dataset, count: int) -> None:
     folds = [people.split(fold=f"{i}/{count}", seed=3) for i in range(1, count + 1)]
@@ -125,8 +119,6 @@ def test_one_group_for_all_cannot_be_split(tmp_path: Path) -> None:
         ({"number": 4}, "numbered 1 to 3; got split 4"),
         ({"number": 0}, "numbered 1 to 3; got split 0"),
         ({"number": 1, "fold": "1/3"}, "not several"),
-        ({"test_fraction": 0.0}, "between 0 and 1"),
-        ({"test_fraction": float("nan")}, "between 0 and 1"),
         ({"seed": -1}, "a seed lies between"),
     ],
 )

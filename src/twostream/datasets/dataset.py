@@ -14,6 +14,7 @@ from twostream.types import DataError, DatasetSplit, LabeledVideo, UsageError
 
 RECORDINGS = "recordings"
 OFFICIAL = ("UCF-101", "HMDB-51")
+MADE = 3  # splits, of which each tests a third, where none came with the data
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +122,6 @@ class Dataset:
         *,
         fold: str | None = None,
         test_groups: Sequence[str] | None = None,
-        test_fraction: float = 0.3,
         seed: int = 0,
     ) -> DatasetSplit:
         """Choose training and test videos; no group ever stands on both sides of a made split.
@@ -131,10 +131,9 @@ class Dataset:
         possible at all, else in training.
 
         Args:
-            number: which given split; without given splits, which of the 1/test_fraction made ones.
+            number: which given split; without given splits, which of ``MADE`` ones that are made.
             fold: "i/k", fold i (from 1) of k is tested; every video is tested in exactly one fold.
             test_groups: these groups are tested, all others train.
-            test_fraction: share of a made split that is tested, in 0..1; rounded to one part in k.
             seed: draws the folds; the same seed gives the same split.
 
         Raises:
@@ -154,19 +153,14 @@ class Dataset:
             return self._made(f"fold {index}/{count}", tested, seed)
         if self.given:
             return self._given(self.given_splits[0] if number is None else number)
-        if not 0 < test_fraction < 1:
-            raise UsageError(f"the test fraction lies between 0 and 1, got {test_fraction}")
-        count = max(2, min(round(1 / min(test_fraction, 1 - test_fraction)), len(self.units())))
+        count = max(2, min(MADE, len(self.units())))
         if number is not None and not 1 <= number <= count:
             raise UsageError(
                 f"{self.name} came without splits, so {count} are made, numbered 1 to {count}; "
                 f"got split {number}"
             )
         number = number or 1
-        tested = self._folds(count, seed)[number - 1]
-        if test_fraction > 0.5:
-            tested = {video.video_id for video in self.videos} - tested
-        tested = self._repaired(tested)
+        tested = self._repaired(self._folds(count, seed)[number - 1])
         if not tested:
             raise DataError(
                 f"every class of {self.name} has one {'group' if self.groups else 'clip'} only, so "
