@@ -96,12 +96,12 @@ class FlowVideo:
     Attributes:
         name: its folder below the root, posix.
         places: where its images lie.
-        scales: files that hold the range of every field, x or both components first.
+        scale: file that holds the range of every field; None: there is none.
     """
 
     name: str
     places: list[Place] = field(default_factory=list)
-    scales: list[Path] = field(default_factory=list)
+    scale: Path | None = None
 
     def fingerprint(self, fps: float | None) -> str:
         """Return what changes where a file is replaced, by an older one too, or the rate is."""
@@ -120,8 +120,8 @@ class FlowVideo:
                 for entry in entries:
                     if os.path.splitext(entry.name)[1].lower() in SUFFIXES:
                         yield f"{place.part}{place.axis}/{entry.name}", entry.stat()
-        for scale in self.scales:
-            yield scale.name, scale.stat()
+        if self.scale is not None:
+            yield self.scale.name, self.scale.stat()
 
 
 def find_flow(root: Path | str) -> list[FlowVideo]:
@@ -170,7 +170,7 @@ def find_flow(root: Path | str) -> list[FlowVideo]:
             flow = videos.setdefault(parts, FlowVideo(_name(root, parts)))
             flow.places += places
             beside = (place.path.with_name(place.path.name + ".bin") for place in places)
-            flow.scales += sorted(filter(Path.is_file, beside), key=str)
+            flow.scale = min(filter(Path.is_file, beside), default=None, key=str)
     videos = {parts: video for parts, video in videos.items() if not _only_frames(video)}
     if not videos:
         raise DataError(

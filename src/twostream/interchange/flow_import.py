@@ -171,7 +171,7 @@ class _Job:
         listing = read_listing(video)
         with self.lock:
             self.layouts[listing.layout] += 1
-            self.scaled += bool(video.scales)
+            self.scaled += video.scale is not None
         known = self.matched[video.name] if self.matched is not None else None
         video_id = known.video_id if known else video.name
         fingerprint = source_hash(known.path) if known else ""
@@ -204,7 +204,7 @@ class _Job:
             images=seen,
         )
         with ExitStack() as opened:
-            decoder = _Images(video.scales, len(listing.forward), self.store.settings)
+            decoder = _Images(video.scale, len(listing.forward), self.store.settings)
             reader = opened.enter_context(closing(decoder))
             writers = []
             for kind, wanted in images.items():
@@ -252,12 +252,12 @@ class _Job:
 class _Images:
     """Decodes the images of one video; all of a kind must have one size."""
 
-    def __init__(self, scales: Sequence[Path], count: int, settings: StoreSettings) -> None:
+    def __init__(self, scale: Path | None, count: int, settings: StoreSettings) -> None:
         self._short_side = settings.short_side
         self._bound = float(settings.parameters["bound_px"])
         self._sizes: dict[str, tuple[int, int]] = {}
         self._zips: dict[Path, zipfile.ZipFile] = {}
-        self._ranges = _read_ranges(scales, count) if scales else None
+        self._ranges = None if scale is None else _read_ranges(scale, count)
 
     def close(self) -> None:
         """Release the zip files."""
@@ -312,27 +312,20 @@ class _Images:
         return self._zips[path].read(name)
 
 
-def _read_ranges(scales: Sequence[Path], count: int) -> NDArray[np.float32]:
-    """Return (count, 2, 2): low and high of x and y of every field.
-
-    gpu_flow writes four float32 a field beside the x images: low and high of x, then of y.
-    A pair a field beside either component is taken too. These layouts know no other step than 1.
-    """
+def _read_ranges(scale: Path, count: int) -> NDArray[np.float32]:
+    """Return (count, 2, 2): low and high of x and y of every field, as gpu_flow writes them."""
     try:
-        values = [np.frombuffer(path.read_bytes(), "<f4") for path in scales]
+        values = np.frombuffer(scale.read_bytes(), "<f4")
     except (OSError, ValueError) as error:
-        raise DataError(f"{scales[0]} cannot be read: {error}") from error
-    if len(values) == 1 and values[0].size == 4 * count:
-        ranges = values[0].reshape(count, 2, 2)
-    elif len(values) == 2 and all(each.size == 2 * count for each in values):
-        ranges = np.stack([each.reshape(count, 2) for each in values], axis=1)
-    else:
-        sizes = " and ".join(str(each.size) for each in values)
+        raise DataError(f"{scale} cannot be read: {error}") from error
+    if values.size != 4 * count:
         raise DataError(
-            f"{scales[0].name} holds {sizes} numbers, expected four for each of the {count} fields"
+            f"{scale.name} holds {values.size} numbers, expected four for each of the {count} "
+            "fields"
         )
+    ranges = values.reshape(count, 2, 2)
     if not np.isfinite(ranges).all() or (ranges[..., 1] < ranges[..., 0]).any():
-        raise DataError(f"{scales[0].name} holds ranges that are none")
+        raise DataError(f"{scale.name} holds ranges that are none")
     return ranges
 
 
