@@ -7,10 +7,9 @@ events are new; name, date, description and variables stay.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
-from twostream.labels.boris_observation import unused_name
+from twostream.labels.boris_observation import Observation, unused_name
 from twostream.labels.recordings import Labels
 
 Json = dict[str, Any]
@@ -21,29 +20,6 @@ _OUR_CLOCK = {
     "media_creation_date_as_offset": False,
     "observation time interval": [0, 0],
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Observed:
-    """What an observation is about.
-
-    Attributes:
-        videos: that it plays one after the other.
-        annotator: who made it; "" for nobody.
-        named: whether a variable of its own says so.
-    """
-
-    videos: tuple[str, ...]
-    annotator: str
-    named: bool
-
-    @property
-    def pairs(self) -> set[Pair]:
-        """Each video with the annotator."""
-        return {(video, self.annotator) for video in self.videos}
-
-
-Told = Mapping[str, Observed]
 
 
 def can_merge(project: Json) -> bool:
@@ -58,7 +34,13 @@ def can_merge(project: Json) -> bool:
     )
 
 
-def merged(project: Json, made: Json, old: Told, new: Told, same: set[Pair]) -> Json:
+def merged(
+    project: Json,
+    made: Json,
+    old: Mapping[str, Observation],
+    new: Mapping[str, Observation],
+    same: set[Pair],
+) -> Json:
     """Return a project with new labels.
 
     Args:

@@ -56,6 +56,7 @@ class Observation:
         rates: frames a second of each, likewise.
         offset: what its clock shows at the start of the first video, seconds.
         annotator: "" where nobody is named.
+        named: whether a variable of its own says so.
     """
 
     file: Path
@@ -63,8 +64,14 @@ class Observation:
     videos: tuple[str, ...]
     lengths: tuple[float | None, ...]
     rates: tuple[float | None, ...]
-    offset: float = 0.0
-    annotator: str = ""
+    offset: float
+    annotator: str
+    named: bool = False
+
+    @property
+    def pairs(self) -> set[tuple[str, str]]:
+        """Each video with the annotator."""
+        return {(video, self.annotator) for video in self.videos}
 
     def begin(self, found: Gathered) -> None:
         """Tell of the recordings; raises DataError where videos follow one of unknown length."""

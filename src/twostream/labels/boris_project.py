@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from twostream.labels.boris_merge import Observed, can_merge, merged, same_pairs
+from twostream.labels.boris_merge import can_merge, merged, same_pairs
 from twostream.labels.boris_observation import (
     ANNOTATOR,
     ANNOTATORS,
@@ -92,21 +92,9 @@ def _labels(path: Path, project: dict[str, Any]) -> Labels:
     whole = [name for name, body in bodies.items() if _interval(path, body) == (0, 0)]
     in_full = {video for name in whole for video in observed[name].videos}
     for name, body in bodies.items():
-        mine, annotator = observed[name].videos, observed[name].annotator
-        if mine != ("",) and not _videos(path, body):
+        observation = observed[name]
+        if observation.videos != ("",) and not _videos(path, body):
             found.odd("it has no video, and is called as it is", f"observation {name}")
-        media = an_object(path, "media_info", body.get("media_info"))
-        lengths = an_object(path, "length", media.get("length"))
-        rates = an_object(path, "fps", media.get("fps"))
-        observation = Observation(
-            path,
-            name,
-            mine,
-            tuple(a_number(lengths.get(video)) for video in mine),
-            tuple(a_number(rates.get(video)) for video in mine),
-            _offset(path, body, media, mine),
-            annotator,
-        )
         observation.begin(found)
         _watched(_interval(path, body), observation, in_full, found)
         players = an_object(path, "file", body.get("file") or None)
@@ -118,8 +106,8 @@ def _labels(path: Path, project: dict[str, Any]) -> Labels:
     return found.labels(kinds, points)
 
 
-def _observed(path: Path, project: dict[str, Any]) -> dict[str, Observed]:
-    """Return observation -> what it is about."""
+def _observed(path: Path, project: dict[str, Any]) -> dict[str, Observation]:
+    """Return the observations by their ids."""
     observations = an_object(path, "observations", project["observations"])
     bodies = [an_object(path, name, body) for name, body in observations.items()]
     given = [_annotator(path, project, body) for body in bodies]
@@ -130,10 +118,24 @@ def _observed(path: Path, project: dict[str, Any]) -> dict[str, Observed]:
         for name, mine in zip(observations, videos, strict=True)
     ]
     annotators = named_annotators(list(observations), called, given)
-    return {
-        name: Observed(mine, annotator, bool(said))
-        for name, mine, annotator, said in zip(observations, called, annotators, given, strict=True)
-    }
+    found = {}
+    for name, body, mine, annotator, said in zip(
+        observations, bodies, called, annotators, given, strict=True
+    ):
+        media = an_object(path, "media_info", body.get("media_info"))
+        lengths = an_object(path, "length", media.get("length"))
+        rates = an_object(path, "fps", media.get("fps"))
+        found[name] = Observation(
+            path,
+            name,
+            mine,
+            tuple(a_number(lengths.get(video)) for video in mine),
+            tuple(a_number(rates.get(video)) for video in mine),
+            _offset(path, body, media, mine),
+            annotator,
+            bool(said),
+        )
+    return found
 
 
 def _ethogram(path: Path, project: dict[str, Any]) -> dict[str, Kind]:
