@@ -213,6 +213,7 @@ def test_a_video_is_found_by_its_id(path: Path) -> None:
     body = {"database": {"v1": {"annotations": [{"segment": [0, 1], "label": "walk"}]}}}
     video = write_clip(path.with_name("v1.avi"))  # 25 frames a second
     assert find_video("v1", path.parent) == video and find_video("v2", path.parent) is None
+    assert find_video("D:\\cage\\v1.mp4", path.parent) == video  # as training finds it
     rated = with_rates(read_labels(saved(path, body)), path.parent)
     assert rated.recordings[0].fps == 25
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 
-from twostream.datasets.listed_files import ListedFiles
 from twostream.datasets.lists import Missing, video_id_of
 from twostream.labels import Labels, Recording
+from twostream.labels.listed_files import ListedFiles
 from twostream.types import VIDEO_SUFFIXES, DataError, VideoError
 
 SLACK_SECONDS = 0.5  # that labels may reach beyond what a video says that it lasts
@@ -33,8 +33,7 @@ def videos_of(
     files, found, gone = ListedFiles(folder), [], []
     for recording in labels.recordings:
         name = recording.video or place.stem
-        path = files.named(name) or files.like(name) or files.like(Path(name).name)
-        path = path or files.like(PureWindowsPath(name).name)  # written on another system
+        path = files.of_recording(name)
         if path is None:
             gone.append(name)
             continue

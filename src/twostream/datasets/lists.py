@@ -15,16 +15,17 @@ from typing import Literal
 from twostream.datasets.dataset import Dataset, GivenSplit
 from twostream.datasets.frame_folders import count_notes, rate_note
 from twostream.datasets.list_columns import LABELS, PATHS, Columns, find_columns
-from twostream.datasets.listed_files import ListedFiles, cut, missing_in_words
 from twostream.datasets.official_lists import group_of
 from twostream.datasets.side_folders import SIDES
 from twostream.datasets.video_folders import given_by_side
 from twostream.labels.label_text import named_rows, read_text
+from twostream.labels.listed_files import ListedFiles
 from twostream.labels.recordings import in_order
 from twostream.types import VIDEO_SUFFIXES, DataError, LabeledVideo
 
 Missing = Literal["refuse", "leave out", "keep"]
 
+NAMED = 3  # of many missing videos, so many are named
 _MARKS = "must be train, val or test"
 # A file of such a name is called after the folder it lies in: weizmann/clips.csv is "weizmann".
 _NAMELESS = {"clips", "videos", "list", "labels", "data", "dataset", "index", "annotations"}
@@ -104,7 +105,7 @@ def _without_missing(
     gone = [(row.line, row.path) for row in rows if row.file is None]
     if not gone or missing == "keep":
         return rows, ()
-    said = missing_in_words(file, gone, len(rows))
+    said = _missing_in_words(file, gone, len(rows))
     if missing == "refuse" or len(gone) == len(rows):
         others = "" if len(gone) == len(rows) else ", or leave them out with --skip-unreadable"
         raise DataError(f"{said}: put them there, mend the list{others}")
@@ -176,7 +177,7 @@ def _plain_rows(file: Path, text: str, files: ListedFiles) -> tuple[list[_Row], 
             )
         if alone:
             raise DataError(f"{file}, line {line}: expected `path label`, got {content!r}")
-        path, label, found = cut(content, files)
+        path, label, found = _cut(content, files)
         number = None
         bare = frames and found is None and not os.path.isdir(file.parent / path)
         if bare and (match := re.fullmatch(r"(.+?)\s+(\d+)", path)):
@@ -243,6 +244,47 @@ def _counted(
 def _is_header(line: str) -> bool:
     words = line.lower().split()
     return len(words) == 2 and words[0] in PATHS and words[1] in LABELS
+
+
+def _cut(line: str, files: ListedFiles) -> tuple[str, str, Path | None]:
+    """Return the path and the label of a `path label` line, and the file where there is one.
+
+    Both may have spaces: the cut is where the path is a file, as far right as possible; where none
+    is, at a tab, or before the last word.
+    """
+    places = list(re.finditer(r"\s+", line))[::-1]
+    parts = [(line[: m.start()].strip('"'), line[m.end() :].strip('"')) for m in places]
+    if found := files.find(*(path for path, _ in parts)):
+        place, file = found
+        return (*parts[place], file)
+    for m, part in zip(places, parts, strict=True):
+        if "\t" in m[0]:
+            return (*part, None)
+    return (*parts[0], None)
+
+
+def _missing_in_words(file: Path, missing: Sequence[tuple[int, str]], listed: int) -> str:
+    """Return the sentence on listed videos that are not there.
+
+    Args:
+        file: the list.
+        missing: line and name of each.
+        listed: how many videos the list names.
+    """
+    where = f"(paths are relative to {file.parent})"
+    if len(missing) == 1:
+        line, name = missing[0]
+        what = "does not exist"
+        if os.path.isdir(file.parent / name):
+            what = "is a folder without numbered images (img_00001.jpg, img_00002.jpg, ...)"
+        return f"{file}, line {line}: {name} {what} {where}"
+    names = ", ".join(f"{name} (line {line})" for line, name in missing[:NAMED])
+    more = ", ..." if len(missing) > NAMED else ""
+    folders = sum(os.path.isdir(file.parent / name) for _, name in missing)
+    said = f"{len(missing)} of the {listed} videos do not exist"
+    if folders:
+        said += f", {folders} of them are folders without numbered images"
+    return f"{file}: {said}: {names}{more} {where}"
 
 
 def name_of(place: Path) -> str:

@@ -6,10 +6,11 @@ import logging
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import cache
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 
+from twostream.labels.listed_files import ListedFiles
 from twostream.labels.recordings import Labels, Recording
-from twostream.types import VIDEO_SUFFIXES, DataError, VideoError
+from twostream.types import DataError, VideoError
 
 logger = logging.getLogger(__name__)
 
@@ -17,24 +18,16 @@ UNEVEN = 0.02  # of a video's length, by which its frames at its rate may miss i
 
 
 def find_video(name: str, folder: Path) -> Path | None:
-    """Return where a video lies that a label file names: there, or under its name in the folder.
+    """Return the video beside a label file that it names; None: it is not there, or several are.
 
     Args:
         name: as the label file names it; maybe a path of another machine, or without a suffix.
         folder: of the label file.
     """
-    if not name:
+    try:
+        return ListedFiles(folder).of_recording(name)
+    except DataError:
         return None
-    base = PureWindowsPath(name).name
-    bare = PureWindowsPath(base).suffix.lower() not in VIDEO_SUFFIXES
-    names = (name, base, *(f"{base}{suffix}" for suffix in sorted(VIDEO_SUFFIXES) if bare))
-    for place in (folder / each for each in names):
-        try:
-            if place.is_file():
-                return place
-        except (OSError, ValueError):  # no name that a file may have
-            continue
-    return None
 
 
 def rate_of(name: str, folder: Path, known: float | None = None) -> float:
@@ -51,7 +44,7 @@ def rate_of(name: str, folder: Path, known: float | None = None) -> float:
         DataError: it is not there, or cannot be read, and the rate is not known.
     """
     try:
-        video = find_video(name, folder)
+        video = ListedFiles(folder).of_recording(name)
         if video is None:
             missing = name or "the video, which the labels do not name,"
             raise DataError(

@@ -16,11 +16,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from twostream.datasets.listed_files import ListedFiles
 from twostream.files import write_bytes
 from twostream.foreign import is_foreign
 from twostream.labels import FORMATS, Holds, Labels, Recording
 from twostream.labels.formats import is_label_file, recognise, text_in_place
+from twostream.labels.listed_files import ListedFiles
 from twostream.labels.originals import Originals
 from twostream.labels.recordings import OTHER, one_line
 from twostream.locks import locked
@@ -239,8 +239,7 @@ class LabelStore:
         found: dict[str, tuple[_File, Recording]] = {}
         for file in files:
             for recording in file.labels.recordings:
-                said = recording.video or file.path.stem
-                path = listed.named(said) or listed.like(said) or listed.like(Path(said).name)
+                path = listed.of_recording(recording.video or file.path.stem)
                 if path is None:
                     continue  # of a video that is not here: it stays as it is
                 name = names.get(os.path.abspath(path)) or names.get(os.path.realpath(path))

@@ -1,4 +1,4 @@
-"""Which video a row of a list means, also where it was written for another copy of the data."""
+"""Which video a list or label file means, also where it was written for another copy of it."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ import os
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator
+from pathlib import Path, PureWindowsPath
 
 from twostream.frame_names import FEWEST, count_frames
 from twostream.types import VIDEO_SUFFIXES, DataError
 
-NAMED = 3  # of many missing videos, so many are named
 _ROOT = re.compile(r"(?:[A-Za-z]:)?/+")
 
 
@@ -46,6 +45,15 @@ class ListedFiles:
                 if path := look(name):
                     return place, path
         return None
+
+    def of_recording(self, name: str) -> Path | None:
+        """Return the video file that labels in time name, maybe by its path on another machine.
+
+        Raises:
+            DataError: there are several that it may be.
+        """
+        base = PureWindowsPath(name).name
+        return self.named(name) or self.like(name) or self.named(base) or self.like(base)
 
     def named(self, name: str) -> Path | None:
         """Return the file of just this name, also where it was written on another system."""
@@ -116,44 +124,3 @@ class ListedFiles:
             f"{len(self.otherwise)} videos of the list have another suffix here, or none in the "
             f"list, and were found by the rest of their names, the first is {self.otherwise[0]}"
         ]
-
-
-def cut(line: str, files: ListedFiles) -> tuple[str, str, Path | None]:
-    """Return the path and the label of a `path label` line, and the file where there is one.
-
-    Both may have spaces: the cut is where the path is a file, as far right as possible; where none
-    is, at a tab, or before the last word.
-    """
-    places = list(re.finditer(r"\s+", line))[::-1]
-    parts = [(line[: m.start()].strip('"'), line[m.end() :].strip('"')) for m in places]
-    if found := files.find(*(path for path, _ in parts)):
-        place, file = found
-        return (*parts[place], file)
-    for m, part in zip(places, parts, strict=True):
-        if "\t" in m[0]:
-            return (*part, None)
-    return (*parts[0], None)
-
-
-def missing_in_words(file: Path, missing: Sequence[tuple[int, str]], listed: int) -> str:
-    """Return the sentence on listed videos that are not there.
-
-    Args:
-        file: the list.
-        missing: line and name of each.
-        listed: how many videos the list names.
-    """
-    where = f"(paths are relative to {file.parent})"
-    if len(missing) == 1:
-        line, name = missing[0]
-        what = "does not exist"
-        if os.path.isdir(file.parent / name):
-            what = "is a folder without numbered images (img_00001.jpg, img_00002.jpg, ...)"
-        return f"{file}, line {line}: {name} {what} {where}"
-    names = ", ".join(f"{name} (line {line})" for line, name in missing[:NAMED])
-    more = ", ..." if len(missing) > NAMED else ""
-    folders = sum(os.path.isdir(file.parent / name) for _, name in missing)
-    said = f"{len(missing)} of the {listed} videos do not exist"
-    if folders:
-        said += f", {folders} of them are folders without numbered images"
-    return f"{file}: {said}: {names}{more} {where}"
