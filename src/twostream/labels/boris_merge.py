@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from twostream.labels.boris_observation import Observation, unused_name
+from twostream.labels.boris_observation import Observation
+from twostream.labels.holds import unused_name
 from twostream.labels.recordings import Labels
 
 Json = dict[str, Any]

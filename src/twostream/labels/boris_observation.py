@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from twostream.labels.gathered import Gathered
-from twostream.labels.holds import file_stems
+from twostream.labels.holds import file_stems, unused_name
 from twostream.labels.label_text import from_comment
 from twostream.labels.recordings import Bout, Labels, Recording
 from twostream.types import DataError
@@ -204,19 +204,6 @@ def named_annotators(
         several = any((times if said is None else nobody)[video] > 1 for video in mine)
         found.append(said or (name if several else ""))
     return found
-
-
-def unused_name(name: str, taken: Container[str]) -> str:
-    """Return a name, or what it is with the first number that is free.
-
-    >>> unused_name("day 1", {"day 1", "day 1 (2)"})
-    'day 1 (3)'
-    """
-    unique, count = name, 1
-    while unique in taken:
-        count += 1
-        unique = f"{name} ({count})"
-    return unique
 
 
 def observations_of(labels: Labels) -> dict[str, tuple[Recording, str, tuple[Bout, ...]]]:

@@ -10,6 +10,7 @@ from urllib.parse import quote
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
+from twostream.labels.holds import unused_name
 from twostream.labels.recordings import Bout, Labels, Span
 
 # linguistic types, as ELAN calls the kinds of tiers
@@ -147,10 +148,12 @@ def text(labels: Labels, suffix: str) -> str:
         tracks["", ""] = [[]]  # a tier to work in
     for (subject, annotator), mine in sorted(tracks.items(), key=lambda item: item[0]):
         for bouts in mine:
-            name = _unique(f"{subject or 'labels'}{f' by {annotator}' if annotator else ''}", names)
+            wanted = f"{subject or 'labels'}{f' by {annotator}' if annotator else ''}"
+            name = unused_name(wanted, names)
+            names.add(name)
             _add_track(made, name, subject, annotator, bouts)
     if recording.watched is not None:
-        tier = made.tier(_unique(WATCHED, names), WATCHED)
+        tier = made.tier(unused_name(WATCHED, names), WATCHED)
         for span in recording.watched:
             made.alignable(tier, span, WATCHED)
     return made.text(recording.video, labels.classes)
@@ -168,12 +171,3 @@ def _add_track(made: _Document, name: str, subject: str, annotator: str, bouts: 
         for other, value in zip(ids, values, strict=True):
             if value:
                 made.referring(below, other, value)
-
-
-def _unique(name: str, taken: set[str]) -> str:
-    found, count = name, 1
-    while found in taken:
-        count += 1
-        found = f"{name} {count}"
-    taken.add(found)
-    return found

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Literal
@@ -83,6 +83,19 @@ def file_stems(labels: Labels) -> tuple[str, ...]:
         taken.add(unique.casefold())
         stems.append(unique)
     return tuple(stems)
+
+
+def unused_name(name: str, taken: Container[str]) -> str:
+    """Return a name, or what it is with the first number that is free.
+
+    >>> unused_name("day 1", {"day 1", "day 1 (2)"})
+    'day 1 (3)'
+    """
+    unique, count = name, 1
+    while unique in taken:
+        count += 1
+        unique = f"{name} ({count})"
+    return unique
 
 
 def kept(labels: Labels, holds: Holds) -> Labels:
