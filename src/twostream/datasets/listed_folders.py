@@ -114,16 +114,9 @@ def _of_folder(split: GivenSplit, own: Mapping[str, LabeledVideo]) -> GivenSplit
     return replace(split, train=train, test=tuple(own[_key(video)] for video in split.test))
 
 
-def _sides(given: tuple[GivenSplit, ...]) -> list[tuple[int, frozenset[str], frozenset[str]]]:
+def _sides(given: tuple[GivenSplit, ...]) -> list[tuple[int, set[LabeledVideo], set[LabeledVideo]]]:
     """Return who stands on which side, whatever the order."""
-    return [
-        (
-            split.number,
-            frozenset(video.video_id for video in split.train),
-            frozenset(video.video_id for video in split.test),
-        )
-        for split in given
-    ]
+    return [(split.number, set(split.train), set(split.test)) for split in given]
 
 
 def _by_path(dataset: Dataset) -> dict[str, LabeledVideo]:
