@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 
 from twostream.labels import Bout, Labels, Recording
 from twostream.labels.recordings import OTHER, joined, one_line
+from twostream.prediction.kept_timelines import KeptTimeline
 from twostream.prediction.timeline import Segment, Timeline
 from twostream.video import open_reader
 
@@ -34,78 +35,47 @@ def timeline_labels(timeline: Timeline, folder: Path) -> Labels:
     told = info.fps_told or not info.num_frames_claimed
     # a folder of frames was taken at the rate that the run learnt from
     fps = info.fps if told else info.num_frames_claimed / timeline.seconds
-    names = label_names(timeline.classes, timeline.together)
-    recording = segments_recording(
-        video_named(timeline.video, folder),
-        timeline.segments,
-        timeline.seconds,
-        names,
-        timeline.together,
-        timeline.points,
-        fps,
-    )
+    recording = segments_recording(timeline, video_named(timeline.video, folder), fps)
     if not timeline.pauses:
         recording = replace(recording, watched=None)
-    return Labels((recording,), *ethogram(names, timeline.points))
+    return Labels((recording,), *ethogram(timeline))
 
 
-def label_names(classes: Iterable[str], together: Mapping[str, tuple[str, ...]]) -> dict[str, str]:
-    """Return the labels that a run's classes are made of, and each as a label file may have it.
-
-    Args:
-        classes: of the run.
-        together: class -> the labels that hold at once in it.
-    """
-    known = [name for name in classes if name != OTHER]
-    return {name: one_line(name) or "-" for each in known for name in together.get(each, (each,))}
+def ethogram(line: Timeline | KeptTimeline) -> tuple[tuple[str, ...], frozenset[str]]:
+    """Return the classes of a time line's label file, and those of them that are point events."""
+    names = _label_names(line)
+    points = frozenset(names[label] for label in line.points if label in names)
+    return tuple(dict.fromkeys(names.values())), points
 
 
-def ethogram(
-    names: Mapping[str, str], points: Iterable[str]
-) -> tuple[tuple[str, ...], frozenset[str]]:
-    """Return the classes of a label file, and those of them that are point events.
-
-    Args:
-        names: of ``label_names``.
-        points: labels that are point events.
-    """
-    known = frozenset(names[label] for label in points if label in names)
-    return tuple(dict.fromkeys(names.values())), known
+def _label_names(line: Timeline | KeptTimeline) -> dict[str, str]:
+    """Return the labels that a run's classes are made of, and each as a label file may have it."""
+    known = [line.together.get(each, (each,)) for each in line.classes if each != OTHER]
+    return {name: one_line(name) or "-" for labels in known for name in labels}
 
 
 def segments_recording(
-    video: str,
-    segments: Sequence[Segment],
-    seconds: float,
-    names: Mapping[str, str],
-    together: Mapping[str, tuple[str, ...]],
-    points: Sequence[str] = (),
-    fps: float | None = None,
+    line: Timeline | KeptTimeline, video: str, fps: float | None = None
 ) -> Recording:
     """Return the segments of a video as bouts; what lies in a pause was not watched.
 
     Args:
+        line: its time line.
         video: its name.
-        segments: in order.
-        seconds: length of the video.
-        names: of ``label_names``.
-        together: class -> the labels that hold at once in it.
-        points: labels that are point events: each stands in the middle of its segment.
         fps: frame rate of the video.
     """
-    length = round(seconds, SECONDS_DIGITS)
+    segments, length = line.segments, round(line.seconds, SECONDS_DIGITS)
     watched = joined(
         (_edge(each.start_seconds, length), _edge(each.end_seconds, length))
         for each in segments
         if each.score is not None
     )
-    _, instants = ethogram(names, points)
+    _, instants = ethogram(line)
     bouts = tuple(
-        bout
-        for label, name in names.items()
-        for bout in _bouts(segments, together, label, name, length)
+        _middle(bout) if name in instants else bout
+        for label, name in _label_names(line).items()
+        for bout in _bouts(segments, line.together, label, name, length)
     )
-    bouts = tuple(_middle(bout) if bout.label in instants else bout for bout in bouts)
     return Recording(video, bouts, length, fps, watched)
 
 

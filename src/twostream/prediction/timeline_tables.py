@@ -12,12 +12,7 @@ from twostream.labels.csv_table import NEEDED, SEGMENTS, ethogram_rows, recordin
 from twostream.labels.label_text import as_cell, table_text
 from twostream.prediction.kept_timelines import KeptTimeline
 from twostream.prediction.timeline_files import segment_rows
-from twostream.prediction.timeline_labels import (
-    ethogram,
-    label_names,
-    segments_recording,
-    video_named,
-)
+from twostream.prediction.timeline_labels import ethogram, segments_recording, video_named
 
 TABLES = SEGMENTS_NAME, LABELS_NAME, BUDGET_NAME = "segments.csv", "labels.csv", "time-budget.csv"
 LABEL_COLUMNS = (*NEEDED, "confidence", "comment", "seconds", "fps")
@@ -50,17 +45,8 @@ def write_tables(out: Path, timelines: Iterable[tuple[Path, KeptTimeline]]) -> N
         _write(labels, [LABEL_COLUMNS])
         _write(budget, [("video", "label", *BUDGET_COLUMNS)])
         for video, kept in timelines:
-            names = label_names(kept.classes, kept.together)
-            classes, points = ethogram(names, kept.points)
-            recording = segments_recording(
-                video_named(video, out),
-                kept.segments,
-                kept.seconds,
-                names,
-                kept.together,
-                kept.points,
-                kept.fps,
-            )
+            classes, points = ethogram(kept)
+            recording = segments_recording(kept, video_named(video, out), kept.fps)
             _write(segments, segment_rows(video, kept.segments))
             _write_labels(labels, [] if videos else ethogram_rows(classes, points))
             _write_labels(labels, recording_rows(recording))

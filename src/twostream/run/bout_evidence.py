@@ -15,7 +15,7 @@ from twostream.bout_model import BoutModel
 from twostream.judging import compare_labels
 from twostream.labels import Labels
 from twostream.prediction.timeline import Timeline
-from twostream.prediction.timeline_labels import ethogram, label_names, segments_recording
+from twostream.prediction.timeline_labels import ethogram, segments_recording
 from twostream.types import DataError
 
 logger = logging.getLogger(__name__)
@@ -99,10 +99,5 @@ def _f1(model: BoutModel, folds: Sequence[HeldOut]) -> float | None:
 def _said(lines: Mapping[str, Timeline]) -> Labels:
     if not lines:
         raise DataError("no recording could be looked at")
-    line = next(iter(lines.values()))
-    names = label_names(line.classes, line.together)
-    recordings = tuple(
-        segments_recording(name, each.segments, each.seconds, names, each.together, each.points)
-        for name, each in lines.items()
-    )
-    return Labels(recordings, *ethogram(names, line.points))
+    recordings = tuple(segments_recording(line, name) for name, line in lines.items())
+    return Labels(recordings, *ethogram(next(iter(lines.values()))))
