@@ -136,7 +136,7 @@ def measure(folder: Path, video: Path, rounds: int) -> dict[str, float]:
     with VideoReader(video, short_side=store.short_side) as reader:
         greys = [cv2.cvtColor(frame.rgb, cv2.COLOR_RGB2GRAY) for frame in reader]
     estimator = make_estimator(store.flow, **store.parameters)
-    clip, _ = read_clip(video, [stream.spec for stream in predictor.streams.values()])
+    clip = read_clip(video, [stream.spec for stream in predictor.streams.values()])
 
     def decode() -> None:
         with VideoReader(video, short_side=store.short_side) as reader:

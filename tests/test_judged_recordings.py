@@ -45,18 +45,17 @@ class Run:
         if video_id in self.bad:
             self.asked.append(video_id)
             raise StoreError("moov atom not found")
-        header = SimpleNamespace(warning="broke off" if video_id == "b.mp4" else None)
-        return SimpleNamespace(readers={"rgb": SimpleNamespace(header=header)})
+        return SimpleNamespace(warning="broke off" if video_id == "b.mp4" else None)
 
     def timeline(
-        self, predictor: Any, clip: Any, video: Path, *, warning: Any, within: Any, progress: Any
+        self, predictor: Any, clip: Any, video: Path, *, within: Any, progress: Any
     ) -> SimpleNamespace:
         self.asked.append(video.name)
         self.within[video.name] = within
         progress("seconds", 5, 10)
         progress("seconds", 10, 10)
         said = Labels((Recording("/x.mp4", SAID[video.name], self.seconds),), ("walk", "run"))
-        return SimpleNamespace(labels=said, warning=warning)
+        return SimpleNamespace(labels=said, warning=clip.warning)
 
     def judge(
         self, test: tuple[LabeledVideo, ...] | None = None, **how: Any

@@ -168,7 +168,7 @@ def test_the_analysis_is_what_the_predictor_says(
     np.testing.assert_array_equal(found.scores, wanted.scores)
     assert found.end_seconds == wanted.end_seconds
     last = analysis.moment(1e9)
-    assert last.seconds == pytest.approx((analysis.frames - 1) / analysis.rate)
+    assert last.seconds == pytest.approx((analysis.clip.num_frames - 1) / analysis.clip.header.fps)
     assert analysis.moment(-1).seconds == 0
     for stream, stack in last.stacks.items():
         temporal = predictor.streams[stream].spec.temporal

@@ -179,10 +179,9 @@ class TwoStreamPredictor:
             VideoError: it cannot be decoded, or is smaller than the networks' crop.
         """
         specs = [stream.spec for stream in self.streams.values()]
-        clip, header = read_clip(video, specs)
-        frames = header.count + (header.kind != "rgb")
-        found = self.score(Window(clip, 0.0, frames / header.fps))
-        return replace(found, video=Path(video), warning=header.warning)
+        clip = read_clip(video, specs)
+        found = self.score(Window(clip, 0.0, clip.num_frames / clip.header.fps))
+        return replace(found, video=Path(video), warning=clip.header.warning)
 
     def stream(
         self,

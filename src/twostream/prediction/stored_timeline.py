@@ -52,8 +52,7 @@ def stored_clip(
                 rate = clips.fps(name)
                 if output_rate(rate, wanted.fps) == rate:  # 29.97 and 30 are one
                     clip = clips[name]
-                    header = clip.readers[kinds[0]].header
-                    check_size(video, *header.seen_size, predictor.spec.smallest_side)
+                    check_size(video, *clip.header.seen_size, predictor.spec.smallest_side)
                     return clip
     return None
 
@@ -89,7 +88,6 @@ def stored_timeline(
     clip: Clip,
     video: Path,
     *,
-    warning: str | None = None,
     within: Sequence[Span] | None = None,
     check: Callable[[], None] = lambda: None,
     progress: Progress = no_progress,
@@ -100,7 +98,6 @@ def stored_timeline(
         predictor: the run.
         clip: the whole video, with all that the networks see of it.
         video: what it is of.
-        warning: a sentence when the video broke off early or has pauses.
         within: spans in seconds, ascending and apart, that are looked at; the rest counts as if
             the video had no frames there. None: all of it.
         check: called before each window; may raise.
@@ -109,10 +106,8 @@ def stored_timeline(
     Raises:
         VideoError: there is no frame within the spans.
     """
-    kind, reader = next(iter(sorted(clip.readers.items(), reverse=True)))  # frames, where there are
-    rate, frames = reader.header.fps, len(reader) + (kind != "rgb")
+    rate, frames, pauses = clip.header.fps, clip.num_frames, tuple(clip.header.pauses)
     seconds = frames / rate
-    pauses = tuple(reader.header.pauses)
     if within is not None:
         known = [(first / rate, after / rate) for first, after in pauses]
         unseen = joined([*known, *without([(0.0, seconds)], within)])
@@ -136,7 +131,7 @@ def stored_timeline(
         video,
         scored,
         seconds=seconds,
-        warning=warning,
+        warning=clip.header.warning,
         pauses=[(first / rate, end / rate) for first, end in pauses],
         smooth_seconds=windows.smooth_seconds,
         threshold=predictor.threshold,

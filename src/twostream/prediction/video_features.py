@@ -166,7 +166,6 @@ def video_features(
     clip: Clip,
     video: Path,
     *,
-    warning: str | None = None,
     progress: Progress = no_progress,
 ) -> VideoFeatures:
     """Look at each moment of a stored video once, as a time line of recordings' runs does.
@@ -175,16 +174,14 @@ def video_features(
         predictor: a RUN's networks; no other thread uses them meanwhile.
         clip: the whole video, with all that the networks see of it.
         video: what it is of, for errors.
-        warning: a sentence where the video was odd.
         progress: told how many looks are done.
 
     Raises:
         VideoError: there is no frame.
         ModelError: a network's values are too large, or not finite.
     """
-    kind, reader = next(iter(sorted(clip.readers.items(), reverse=True)))  # frames, where there are
-    frames, pauses = len(reader) + (kind != "rgb"), tuple(reader.header.pauses)
-    spans = window_spans(predictor, predictor.moments, pauses, frames)
+    pauses = tuple(clip.header.pauses)
+    spans = window_spans(predictor, predictor.moments, pauses, clip.num_frames)
     if not spans:
         raise VideoError(video, "it has no frames")
     streams = {name: _torch(each) for name, each in predictor.streams.items()}
@@ -199,13 +196,13 @@ def video_features(
             found[name].append(_halves(features, name))
         progress("features", min(done + _LOOKS, len(spans)), len(spans))
     return VideoFeatures(
-        reader.header.fps,
-        frames,
+        clip.header.fps,
+        clip.num_frames,
         np.array(spans),
         pauses,
         {name: np.concatenate(rows) for name, rows in found.items()},
         shares,
-        warning,
+        clip.header.warning,
     )
 
 
@@ -274,12 +271,10 @@ def kept_features(
         folder: of files that are called by the networks and the video's content.
     """
     models = [_torch(stream).model for stream in predictor.streams.values()]
-    reader = next(iter(clip.readers.values()))
-    file = folder / f"{features_id(models)}-{reader.header.source_hash}.npz"
+    file = folder / f"{features_id(models)}-{clip.header.source_hash}.npz"
     found = VideoFeatures.load(file)
     if found is None:
-        warning = reader.header.warning
-        found = video_features(predictor, clip, video, warning=warning, progress=progress)
+        found = video_features(predictor, clip, video, progress=progress)
         try:
             found.save(file)
         except OSError as error:  # a full disk: what was made is as good

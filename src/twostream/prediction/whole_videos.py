@@ -10,22 +10,18 @@ from twostream.store.clip_file import ClipFile
 from twostream.store.clip_readers import ClipReader
 from twostream.store.clips import Clip, kinds_of
 from twostream.store.coding import Kind, frames_of
-from twostream.store.flow_store import ClipHeader, StoreSettings
+from twostream.store.flow_store import StoreSettings
 from twostream.types import ModelSpec
 from twostream.video.opening import check_size
 
 
-def read_clip(video: Path | str, specs: Sequence[ModelSpec]) -> tuple[Clip, ClipHeader]:
-    """Decode a video once, with its flow, as the networks of one run see it.
-
-    Returns:
-        The clip, in memory, and what one of its files says about itself.
+def read_clip(video: Path | str, specs: Sequence[ModelSpec]) -> Clip:
+    """Decode a video once, with its flow, as the networks of one run see it: into memory.
 
     Raises:
         VideoError: it cannot be decoded, or is smaller than the networks' crop.
     """
-    files = read_whole(video, specs)
-    return clip_of(files, specs), files[next(iter(files))].header
+    return clip_of(read_whole(video, specs), specs)
 
 
 def read_whole(video: Path | str, specs: Sequence[ModelSpec]) -> dict[Kind, ClipFile]:

@@ -120,8 +120,7 @@ class Window:
     @property
     def first_frame(self) -> int:
         """The number of its first frame in the stream, at the model's rate."""
-        reader = next(iter(self.clip.readers.values()))
-        return round(self.start_seconds * reader.header.fps)
+        return round(self.start_seconds * self.clip.header.fps)
 
 
 class RecentClip:

@@ -250,16 +250,8 @@ def _timeline(
         clip = clips[video_id]
     except StoreError as error:  # said where it was extracted
         raise VideoError(path, str(error)) from error
-    header = next(iter(clip.readers.values())).header
     (recording,) = (each for each in tested.labels.recordings if each.video == video_id)
-    return stored_timeline(
-        predictor,
-        clip,
-        path,
-        warning=header.warning,
-        within=recording.watched,
-        progress=progress,
-    )
+    return stored_timeline(predictor, clip, path, within=recording.watched, progress=progress)
 
 
 def _in_words(watched: Sequence[Span] | None) -> str:

@@ -26,11 +26,7 @@ from twostream.sampling import (
 )
 from twostream.store.clip_file import ClipFile
 from twostream.store.clip_readers import ClipReader, HeldReader, Reader, decoded_bytes
-from twostream.store.coding import (
-    ZERO_CODE,
-    Kind,
-    frames_of,
-)
+from twostream.store.coding import ZERO_CODE, ClipHeader, Kind, frames_of
 from twostream.store.flow_store import FlowStore
 from twostream.threads import give_back_memory, memory_bytes
 from twostream.types import LabeledVideo, ModelSpec, StoreError, TemporalInput
@@ -55,6 +51,17 @@ class Clip:
     def size(self) -> tuple[int, int]:
         """Height and width of its frames and fields, px."""
         return next(iter(self.readers.values())).size
+
+    @property
+    def header(self) -> ClipHeader:
+        """Of its frames; where no stream sees any, of its flow."""
+        return self.readers[max(self.readers)].header  # "rgb" comes last
+
+    @property
+    def num_frames(self) -> int:
+        """How many frames it has, those of pauses too; a field lies between two of them."""
+        kind = max(self.readers)
+        return len(self.readers[kind]) + (kind != "rgb")
 
     def num_positions(self, temporal: TemporalInput | None) -> int:
         """Count the frames, or the places where a stack can start; never less than one."""

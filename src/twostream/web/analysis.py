@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -65,9 +65,6 @@ class Analysis:
     Attributes:
         name: as the visitor calls it.
         clip: frames and flow.
-        rate: frames per second.
-        frames: their number.
-        pauses: [first, end) of those that stand for a time without frames.
         warning: a sentence when the video broke off early or has pauses.
 
     Raises:
@@ -78,18 +75,15 @@ class Analysis:
         self.predictor = predictor
         self.name = video.name
         self._deadline = deadline
-        header = video.files["rgb"].header
-        check_size(video.path, *header.seen_size, predictor.spec.smallest_side)
         self.clip = Clip({kind: ClipReader(file, keep=False) for kind, file in video.files.items()})
-        self.rate = header.fps
-        self.frames = header.count
-        self.pauses = header.pauses
+        header = self.clip.header
+        check_size(video.path, *header.seen_size, predictor.spec.smallest_side)
         self.warning = header.warning and header.warning.replace(str(video.path), video.name)
 
     @property
     def seconds(self) -> float:
         """Length of the video."""
-        return self.frames / self.rate
+        return self.clip.num_frames / self.clip.header.fps
 
     def predict(self) -> Prediction:
         """Score the whole video, exactly as ``TwoStreamPredictor.predict`` would."""
@@ -98,19 +92,20 @@ class Analysis:
 
     def timeline(self, progress: Progress = no_progress) -> Timeline:
         """Score it over time, exactly as ``TwoStreamPredictor.timeline`` would."""
-        return stored_timeline(
+        line = stored_timeline(
             self.predictor,
             self.clip,
             Path(self.name),
-            warning=self.warning,
             check=self._deadline.check,
             progress=progress,
         )
+        return replace(line, warning=self.warning)
 
     def moment(self, seconds: float) -> Moment:
         """Return what is seen at a moment; the nearest frame outside the video or in a pause."""
-        wanted = seconds * self.rate
-        runs = between_pauses(self.pauses, self.frames)
+        rate = self.clip.header.fps
+        wanted = seconds * rate
+        runs = between_pauses(self.clip.header.pauses, self.clip.num_frames)
         index, first, end = min(
             ((round(min(max(first, wanted), end - 1)), first, end) for first, end in runs),
             key=lambda near: abs(near[0] - wanted),
@@ -128,7 +123,7 @@ class Analysis:
             position = min(seen, key=lambda each: abs(each - start), default=first)
             stacks[name] = self.clip.stack(temporal, position)
         pixels = np.round(frame * 255).astype(np.uint8)
-        return Moment(index / self.rate, pixels, field, stacks)
+        return Moment(index / rate, pixels, field, stacks)
 
 
 def in_words(error: Exception, name: str) -> str:

@@ -280,8 +280,7 @@ def _timeline(
         with suppress(ModelError):  # networks that do not end with one full layer
             found = kept_features(predictor, clip, video, features, progress=progress)
             return featured_timeline(predictor, found, video)
-    warning = next(iter(clip.readers.values())).header.warning
-    return stored_timeline(predictor, clip, video, warning=warning, progress=progress)
+    return stored_timeline(predictor, clip, video, progress=progress)
 
 
 def plain(timeline: Timeline) -> dict[str, Any]:
