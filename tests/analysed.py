@@ -3,14 +3,49 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any, Self
 
 from twostream.prediction import TwoStreamPredictor
+from twostream.prediction.answering_files import answering_hash
+from twostream.types import Progress, no_progress
 from twostream.web.analysis import Analysis, Decoded
 from twostream.web.decoding import decoded
-from twostream.web.limits import Deadline, Limits, Places
-from twostream.web.networks import OwnNetworks, Served
+from twostream.web.limits import Deadline, Limits
 from twostream.web.service import Service
 from twostream.web.uploads import Uploads
+from twostream.web.workers import Served, Work
+
+
+class OwnNetworks:
+    """Stands for ``Workers``: the networks are in this process."""
+
+    alive, lost = 1, 0
+
+    def __init__(self, predictor: TwoStreamPredictor, answers: str = "") -> None:
+        self._predictor = predictor
+        self._answers = answers
+        self.on_changed = lambda: None
+
+    @classmethod
+    def of_run(cls, run: Path) -> Self:
+        return cls(TwoStreamPredictor.load(run), answering_hash(run))
+
+    @property
+    def served(self) -> Served:
+        return Served.of(self._predictor, self._answers)
+
+    def do(
+        self,
+        work: Work,
+        video: Decoded,
+        *more: Any,
+        deadline: Deadline,
+        progress: Progress = no_progress,
+    ) -> Any:
+        return work(self._predictor, video, deadline, progress, *more)
+
+    def close(self, *, busy: bool = True) -> None:
+        pass
 
 
 def analysed(
@@ -32,5 +67,7 @@ def service_of(
     predictor: TwoStreamPredictor, limits: Limits, folder: Path, *videos: Path
 ) -> Service:
     """Return what serves a run, with a folder of what is sent."""
-    networks, uploads = OwnNetworks(predictor), Uploads(folder, limits)
-    return Service(networks, "run", limits, uploads, Places(limits), videos)
+    service = Service(limits, Uploads(folder, limits), videos)
+    networks: Any = OwnNetworks(predictor)
+    service.use(networks, "run")
+    return service

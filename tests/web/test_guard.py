@@ -30,7 +30,6 @@ from twostream.web.guard import Guard
 from twostream.web.guesses import FREE, SECONDS_EACH, Guesses
 from twostream.web.known_visitors import KnownVisitors
 from twostream.web.limits import Limits, RefusedError
-from twostream.web.networks import OwnNetworks
 from twostream.web.patience import PatientProtocol
 from twostream.web.uploads import Uploads
 from untrained import write_clip
@@ -246,8 +245,7 @@ import os
 from twostream.web.app import open_app
 from twostream.web.known_visitors import KnownVisitors
 from twostream.web.limits import Limits
-from twostream.web.networks import OwnNetworks
-with open_app(OwnNetworks(object()), "run", limits=Limits()) as app:
+with open_app(None, "", limits=Limits()) as app:
     (app.app.app.state.service.uploads.folder / "visitor.avi").write_bytes(b"private")
     os.kill(os.getpid(), 9)
 """
@@ -255,8 +253,7 @@ with open_app(OwnNetworks(object()), "run", limits=Limits()) as app:
     subprocess.run([sys.executable, "-c", code], env=environment, check=False)
     (left,) = tmp_path.rglob("visitor.avi")
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    predictor: Any = object()  # nobody asks it
-    with open_app(OwnNetworks(predictor), "run", limits=Limits()) as app:
+    with open_app(None, "", limits=Limits()) as app:
         assert not left.exists()
         assert app.app.app.state.service.uploads.folder.is_relative_to(tmp_path)
     assert not list(tmp_path.iterdir())

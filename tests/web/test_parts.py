@@ -238,7 +238,7 @@ def test_a_service_keeps_its_own_videos_and_removes_the_visitors(service: Servic
         async with service.uploads.received(chunks(content), name) as path:
             answer = service.predict(path, name, 1, False)
             assert not list(folder.iterdir())
-            assert answer["labels"][0]["label"] in service.networks.served.classes
+            assert answer["labels"][0]["label"] in service.run.networks.served.classes
             assert answer["video"] == name
 
     asyncio.run(sent(video.read_bytes(), "theirs.avi"))

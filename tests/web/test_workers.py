@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +21,15 @@ import pytest
 from browser import Server, serving
 from prometheus_client.parser import text_string_to_metric_families
 
-from analysed import service_of
+from analysed import OwnNetworks, service_of
 from twostream.prediction import TwoStreamPredictor
 from twostream.types import RunError
 from twostream.web import answers
 from twostream.web.analysis import Decoded
 from twostream.web.decoding import decoded
 from twostream.web.limits import Deadline, Limits, RefusedError
-from twostream.web.networks import OwnNetworks, Served
 from twostream.web.reloading import Reloading
-from twostream.web.workers import Workers
+from twostream.web.workers import Served, Workers
 from untrained import make_model, save_run, write_clip
 
 PASSWORD = ("anna", "secret")
@@ -189,7 +188,7 @@ def seen(web_run: Path, clip: Path) -> Decoded:
 def test_a_worker_that_dies_is_replaced_and_its_video_done_by_another(
     web_run: Path, seen: Decoded, caplog: pytest.LogCaptureFixture
 ) -> None:
-    own = OwnNetworks.of_run(web_run, "cpu")
+    own = OwnNetworks.of_run(web_run)
     wanted, timeline = own.do(answers.shown, seen, deadline=Deadline(60))
     with closing(Workers(web_run, 1, "cpu")) as workers:
         assert workers.served == own.served
@@ -311,29 +310,27 @@ class Counted(OwnNetworks):
         self.closed = True
 
 
-def test_a_service_that_is_replaced_ends_after_what_is_under_way(tmp_path: Path) -> None:
+def test_a_run_that_is_replaced_ends_after_what_is_under_way(tmp_path: Path) -> None:
     """A video that is still being sent then is done by the next one; what was shown stays."""
     video = write_clip(tmp_path / "own.avi", frames=15)
     predictor = TwoStreamPredictor.from_models([make_model(None)])
-    with (
-        closing(service_of(predictor, Limits(), tmp_path, video)) as old,
-        closing(service_of(predictor, Limits(), tmp_path, video)) as new,
-    ):
-        old.networks, new.networks = Counted(predictor), Counted(predictor)
-        before = old.show(video, "before")
+    old, new = Counted(predictor), Counted(predictor)
+    with closing(service_of(predictor, Limits(), tmp_path, video)) as service:
+        service.use(old, "run")
+        before = service.show(video, "before")
         closed = []
 
         def replace(task: str, done: float, total: float, detail: str = "") -> None:
             if task == "scores over time" and not closed:
-                old.retire(new)
-                closed.append(old.networks.closed)
+                service.use(new, "run")
+                closed.append(old.closed)
 
-        during = old.show(video, "during", replace)
-        assert closed == [False] and old.networks.closed and not new.networks.closed
-        after = old.show(video, "after")
+        during = service.show(video, "during", replace)
+        assert closed == [False] and old.closed and not new.closed
+        after = service.show(video, "after")
         for page in (before, during, after):
             seconds = page["moment"]["seconds"]
-            assert new.show_moment(page["key"], seconds) == page["moment"]
+            assert service.show_moment(page["key"], seconds) == page["moment"]
 
 
 def test_what_was_shown_by_other_weights_is_not_kept(tmp_path: Path) -> None:
@@ -341,21 +338,26 @@ def test_what_was_shown_by_other_weights_is_not_kept(tmp_path: Path) -> None:
     video = write_clip(tmp_path / "own.avi", frames=15)
     run = save_run(tmp_path / "run", [make_model(None)])
     predictor = TwoStreamPredictor.load(run)
-    services = [service_of(predictor, Limits(), tmp_path, video) for _ in range(3)]
-    with ExitStack() as held:
-        first, same, other = (held.enter_context(closing(each)) for each in services)
-        first.networks, same.networks = (OwnNetworks.of_run(run, "cpu") for _ in range(2))
-        page = first.show(video, "before")
-        first.retire(same)
+    with closing(service_of(predictor, Limits(), tmp_path, video)) as service:
+        service.use(OwnNetworks.of_run(run), "run")
+        page = service.show(video, "before")
+        service.use(OwnNetworks.of_run(run), "run")
         seconds = page["moment"]["seconds"]
-        assert same.show_moment(page["key"], seconds) == page["moment"]
+        assert service.show_moment(page["key"], seconds) == page["moment"]
         trained_on = make_model(None)
         for weights in trained_on.parameters():
             weights.data *= 2
         save_run(run, [trained_on])
-        other.networks = OwnNetworks.of_run(run, "cpu")
-        same.retire(other)
-        assert other.show_moment(page["key"], seconds) is None
+        other, shown = OwnNetworks.of_run(run), list[str]()
+
+        def replace(task: str, done: float, total: float, detail: str = "") -> None:
+            if task == "scores over time" and not shown:
+                service.use(other, "run")
+                shown.append(task)
+
+        late = service.show(video, "during", replace)
+        for each in (page, late):
+            assert service.show_moment(each["key"], seconds) is None
 
 
 def test_a_run_that_cannot_be_loaded_again_leaves_the_one_before(

@@ -6,7 +6,7 @@ import ipaddress
 import logging
 import os
 import socket
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -20,7 +20,6 @@ from twostream.cli.options import CUDA, own
 
 if TYPE_CHECKING:
     from twostream.web.labelling import LabelPlace
-    from twostream.web.networks import Networks
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +63,7 @@ def serve(
     at_once: int = own(
         None, "Videos worked on at the same time; default 2, or as many as --workers."
     ),
-    workers: int = own(1, "Processes with the networks; more than 1 beside the server's.", min=1),
+    workers: int = own(1, "Processes with the networks, beside the server's.", min=1),
     videos: list[Path] = own(
         None, "A video, or a folder of them, to pick from.", None, "--video", metavar="VIDEO"
     ),
@@ -89,6 +88,7 @@ def serve(
         from twostream.web.json_log import log_json
         from twostream.web.labelling import Labelling
         from twostream.web.reloading import Reloading
+        from twostream.web.workers import Workers
     except ModuleNotFoundError as error:
         raise UsageError(f"the page needs {error.name}: pip install 'twostream[web]'") from error
 
@@ -109,10 +109,8 @@ def serve(
     place, run = _label_place(label, run, runs, recipe, steps, accelerator)
     served: dict[str, Any] = {"limits": limits, "videos": own, "auth": secret}
     with ExitStack() as held:
-        networks = None
-        if run is not None:
-            networks = _load(run, workers, CUDA[accelerator])
-            held.callback(networks.close)
+        load = partial(Workers, run, workers, CUDA[accelerator]) if run else None
+        networks = held.enter_context(closing(load())) if load else None
         listener = held.enter_context(_listening(host, port))
         bound = listener.getsockname()
         alone = ipaddress.ip_address(bound[0].partition("%")[0]).is_loopback
@@ -123,9 +121,8 @@ def serve(
                     "password, --auth USER:PASSWORD"
                 )
             served["labelling"] = Labelling(place, run, limits)
-        elif run is not None:
-            again = partial(_load, run, workers, CUDA[accelerator], gently=True)
-            served["reloading"] = Reloading(again)
+        elif load is not None:
+            served["reloading"] = Reloading(partial(load, gently=True))
         served["names"] = Names(host, allow_host or ())
         app = held.enter_context(open_app(networks, _name(run), log=log == "json", **served))
         if "reloading" in served:
@@ -137,16 +134,6 @@ def serve(
         _announce(shown, url, f"{url}/label.html" if place else url, as_json and log == "json")
         _answer(app, listener, own_log=log == "text")
     return 0
-
-
-def _load(run: Path, workers: int, device: str, *, gently: bool = False) -> Networks:
-    """Return the networks of a run: in this process, or in more than one beside it."""
-    from twostream.web.networks import OwnNetworks
-    from twostream.web.workers import Workers
-
-    if workers == 1:
-        return OwnNetworks.of_run(run, device)
-    return Workers(run, workers, device, gently=gently)
 
 
 def _name(run: Path | None) -> str:

@@ -1,7 +1,6 @@
 """The server: the page at /, the JSON API below /api/."""
 
 # fastapi reads the types of its routes: they must not be strings
-import threading
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import asdict
@@ -28,13 +27,13 @@ from twostream.web.allowed_names import Names
 from twostream.web.analysis import in_words
 from twostream.web.guard import HEALTH, Guard
 from twostream.web.labelling import Labelling, label_api
-from twostream.web.limits import Limits, Places, RefusedError
+from twostream.web.limits import Limits, RefusedError
 from twostream.web.metrics import Measures, Watched
-from twostream.web.networks import Networks
 from twostream.web.news import told
 from twostream.web.reloading import Reloading
-from twostream.web.service import Service
+from twostream.web.service import Run, Service
 from twostream.web.uploads import Uploads, shown_name
+from twostream.web.workers import Workers
 
 STATIC = Path(__file__).parent / "static"
 
@@ -43,7 +42,7 @@ api = APIRouter(prefix="/api")
 
 @contextmanager
 def open_app(
-    networks: Networks | None,
+    networks: Workers | None,
     name: str,
     *,
     limits: Limits,
@@ -69,36 +68,27 @@ def open_app(
     """
     with ExitStack() as held:
         folder = held.enter_context(staged(None))  # what a killed server left is removed
-        uploads, places, stopped = Uploads(folder, limits), Places(limits), threading.Event()
+        service = Service(limits, Uploads(folder, limits), videos)
         measures = Measures()
 
-        def serve(networks: Networks, name: str) -> None:
-            before: Service | None = app.state.service
-            after = Service(networks, name, limits, uploads, places, tuple(videos), stopped)
-            app.state.service = after
+        def serve(networks: Workers, name: str) -> None:
             measures.watch(networks)
             if reloading is not None:
                 networks.on_changed = reloading.ask
-            if before is not None:
-                before.networks.on_changed = lambda: None  # it is loaded anew
-                after.decoders.start()
-                before.retire(after)
+            service.use(networks, name)
 
         def close() -> None:
             if labelling is not None:
                 labelling.close()
-            if app.state.service is not None:  # maybe of a run that has just been trained
-                app.state.service.close()
+            service.close()
 
         @asynccontextmanager
         async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-            if app.state.service is not None:
-                app.state.service.decoders.start()
             yield
             close()
 
         app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
-        app.state.service, app.state.labelling = None, labelling
+        app.state.service, app.state.labelling = service, labelling
         app.state.measures = measures
         held.callback(close)
         if networks is not None:
@@ -120,8 +110,8 @@ def open_app(
 
 
 async def _service(request: Request) -> Service:
-    service: Service | None = request.app.state.service
-    if service is None:
+    service: Service = request.app.state.service
+    if service.run is None:
         raise HTTPException(409, "there is no run here, only a folder to label: label.html")
     return service
 
@@ -129,7 +119,7 @@ async def _service(request: Request) -> Service:
 async def _start(request: Request) -> Response:
     """Give the page of new videos, or where there is no run that of labels."""
     state = request.app.state
-    if state.service is None and state.labelling is not None:
+    if state.service.run is None and state.labelling is not None:
         return RedirectResponse("label.html", 307)
     return FileResponse(STATIC / "index.html")
 
@@ -139,8 +129,8 @@ Served = Annotated[Service, Depends(_service)]
 
 async def health(request: Request) -> JSONResponse:
     """Tell whether videos can be answered: who asks may be a machine without the password."""
-    service: Service | None = request.app.state.service
-    alive = service is None or service.networks.alive > 0
+    run: Run | None = request.app.state.service.run
+    alive = run is None or run.networks.alive > 0
     return JSONResponse({"status": "ok" if alive else "no worker is alive"}, 200 if alive else 503)
 
 
@@ -187,10 +177,12 @@ Finite = Annotated[float, Query(allow_inf_nan=False)]
 async def model(service: Served, request: Request) -> dict[str, Any]:
     """Tell what is served."""
     labelling: Labelling | None = request.app.state.labelling
-    served = service.networks.served
+    run = service.run
+    assert run is not None
+    served = run.networks.served
     return {
         "labelled": labelling and labelling.place.folder.resolve().name,
-        "run": service.name,
+        "run": run.name,
         "classes": list(served.classes),
         "streams": list(served.streams),
         "limits": asdict(service.limits),

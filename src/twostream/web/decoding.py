@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -34,9 +33,7 @@ from twostream.web.processes import (
     helping,
     refusals_told,
 )
-
-if TYPE_CHECKING:
-    from twostream.web.networks import Networks
+from twostream.web.workers import Served
 
 _EVERY_FRAMES = 10  # news is told
 
@@ -47,12 +44,12 @@ class Decoders:
     """As many processes as videos are worked on at once, begun when they are needed and kept.
 
     Args:
-        networks: which say which frames and flow are needed.
+        served: says which frames and flow are needed.
         limits: of every visitor.
     """
 
-    def __init__(self, networks: Networks, limits: Limits) -> None:
-        self._networks = networks
+    def __init__(self, served: Served, limits: Limits) -> None:
+        self._served = served
         self._limits = limits
         self._idle: list[Decoder] = []
         self._busy: set[Decoder] = set()
@@ -95,8 +92,7 @@ class Decoders:
                 self._idle.pop().end()
 
     def _new(self) -> Decoder:
-        served = self._networks.served
-        return Decoder(served.settings, served.kinds, self._limits)
+        return Decoder(self._served.settings, self._served.kinds, self._limits)
 
 
 class Decoder(Helper):

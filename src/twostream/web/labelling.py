@@ -20,10 +20,10 @@ from twostream.web.forecasts import Forecast, Forecasts
 from twostream.web.label_frames import FramePictures
 from twostream.web.label_store import ChangedError, LabelStore
 from twostream.web.limits import Limits, RefusedError
-from twostream.web.networks import Networks, OwnNetworks
 from twostream.web.proposals import proposals
 from twostream.web.training_job import TrainingChoice, TrainingJob, Update
 from twostream.web.video_labels import VideoLabels
+from twostream.web.workers import Workers
 
 MOST_BYTES, MOST_SECONDS_SENDING = 4_000_000, 60.0  # of a request
 MOST_BOUTS = 20_000  # of a video
@@ -78,7 +78,7 @@ class Labelling:
             place.runs / "timelines", place.runs, self.store.videos, place.device
         )
         self.training = TrainingJob(place.folder, place.runs, place.choice, self._trained)
-        self.on_networks: Callable[[Networks, str], None] = lambda *what: None
+        self.on_networks: Callable[[Workers, str], None] = lambda *what: None
         if run is not None:
             self.forecasts.use(run)
 
@@ -104,7 +104,7 @@ class Labelling:
 
     def _trained(self, run: Path) -> None:
         self.forecasts.use(run)
-        self.on_networks(OwnNetworks.of_run(run, self.place.device), run.name)
+        self.on_networks(Workers(run, 1, self.place.device), run.name)
 
     def path(self, name: str) -> Path:
         """Return a video's file: one that the folder holds now, and nothing else."""

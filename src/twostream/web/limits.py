@@ -75,18 +75,6 @@ class Limits:
             raise RefusedError(f"frames of {width}x{height} px are too large: shrink them", 422)
 
 
-class Places:
-    """Where videos are worked on, and moments of them looked at: shared by all that is served.
-
-    Args:
-        limits: how many of either.
-    """
-
-    def __init__(self, limits: Limits) -> None:
-        self.working = threading.Semaphore(limits.at_once)
-        self.looking = threading.Semaphore(limits.at_once)
-
-
 class Deadline:
     """The time that one piece of work has, from now on.
 

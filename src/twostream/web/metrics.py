@@ -9,7 +9,7 @@ from typing import Any
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import generate_latest
 
-from twostream.web.networks import Networks
+from twostream.web.workers import Workers
 
 REASONS = {
     401: "password",
@@ -60,10 +60,10 @@ class Measures:
         self._lost = Counter(
             "twostream_workers_lost", "Workers that ended without being told to.", **known
         )
-        self._networks: Networks | None = None
+        self._networks: Workers | None = None
         self._seen = 0
 
-    def watch(self, networks: Networks) -> None:
+    def watch(self, networks: Workers) -> None:
         """Count the processes of these networks from now on."""
         self._count_workers()
         self._networks, self._seen = networks, networks.lost

@@ -11,7 +11,7 @@ from queue import SimpleQueue
 from types import FrameType
 
 from twostream.types import TwoStreamError
-from twostream.web.networks import Networks
+from twostream.web.workers import Workers
 
 logger = logging.getLogger(__name__)
 
@@ -26,9 +26,9 @@ class Reloading:
         on_networks: given them.
     """
 
-    def __init__(self, load: Callable[[], Networks]) -> None:
+    def __init__(self, load: Callable[[], Workers]) -> None:
         self._load = load
-        self.on_networks: Callable[[Networks], None] = lambda networks: networks.close()
+        self.on_networks: Callable[[Workers], None] = lambda networks: networks.close()
         # a signal's handler may interrupt itself: of all that wakes a thread this alone allows it
         self._asked: SimpleQueue[None] = SimpleQueue()
         threading.Thread(target=self._go_on, daemon=True).start()

@@ -11,15 +11,19 @@ import logging
 import os
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
+from twostream.prediction import TwoStreamPredictor
+from twostream.prediction.answering_files import answering_hash
+from twostream.store.clips import kinds_of
+from twostream.store.flow_store import Kind, StoreSettings
 from twostream.threads import num_cores, num_threads, threads_were_given
 from twostream.types import Progress, RunError, TwoStreamError, VideoError, no_progress
 from twostream.web.analysis import Decoded
 from twostream.web.limits import Deadline, RefusedError
-from twostream.web.networks import Served, Work
 from twostream.web.processes import (
     LOOK_SECONDS,
     EndedError,
@@ -34,7 +38,35 @@ from twostream.web.processes import (
 GRACE_SECONDS = 10.0  # after its time, in which a worker says that it is over; then it hangs
 AGAIN_SECONDS = 5.0  # until one that could not load the run is begun again
 
+Work = Callable[..., Any]  # one of ``answers``
+
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What the server has to know of a run.
+
+    Attributes:
+        classes: their names.
+        streams: names of the networks.
+        settings, kinds: how a video is decoded for them, and to which frames and flow.
+        answers: fingerprint of the files that they answer with; "" where they lie in none.
+    """
+
+    classes: tuple[str, ...]
+    streams: tuple[str, ...]
+    settings: StoreSettings
+    kinds: tuple[Kind, ...]
+    answers: str = ""
+
+    @classmethod
+    def of(cls, predictor: TwoStreamPredictor, answers: str = "") -> Self:
+        """Return what a run says of itself."""
+        specs = [stream.spec for stream in predictor.streams.values()]
+        kinds = tuple(sorted({"rgb", *kinds_of(specs)}))  # frames are shown, whoever sees them
+        settings = StoreSettings.of_model(specs[0])
+        return cls(predictor.spec.classes, tuple(predictor.streams), settings, kinds, answers)
 
 
 class Workers:
@@ -99,7 +131,9 @@ class Workers:
         deadline: Deadline,
         progress: Progress = no_progress,
     ) -> Any:
-        """Let a worker do it, and another one where the first ends over it.
+        """Return what a function of ``answers`` makes of a video, by any worker.
+
+        Where one ends over it, another does it.
 
         Raises:
             RefusedError: beyond a limit, or the server ends.
@@ -265,9 +299,6 @@ def _work(connection: Connection, run: Path, device: str, threads: int) -> None:
     """Load a run and answer what is asked, until the server ends."""
     os.environ["OMP_NUM_THREADS"] = str(threads)  # read when torch is loaded
     with helping(connection, nice=0) as say:
-        from twostream.prediction import TwoStreamPredictor
-        from twostream.prediction.answering_files import answering_hash
-
         log = logging.getLogger("twostream")
         log.handlers = [Notes(say, logging.WARNING)]
         answers = answering_hash(run)
