@@ -308,7 +308,7 @@ def test_an_export_is_replaced_and_nothing_else_is(tmp_path: Path) -> None:
     export_onnx([make_model(FLOW)], tmp_path / "out")
     names = {path.name for path in (tmp_path / "out").glob("*.onnx")}
     assert names == {"temporal.onnx", "my-detector.onnx"}
-    assert len(read_contract(tmp_path / "out")) == 1
+    assert len(read_contract(tmp_path / "out").networks) == 1
     foreign = tmp_path / "foreign"
     foreign.mkdir()
     (foreign / "thesis.txt").write_text("mine")

@@ -253,7 +253,7 @@ def test_label_files(tmp_path: Path) -> None:
 
 def test_contracts_of_exports(run: Path, tmp_path: Path) -> None:
     from twostream.checkpoint import load_model
-    from twostream.prediction.contract import exported_fusion, read_contract
+    from twostream.prediction.contract import read_contract
 
     spec = load_model(run / "spatial.safetensors").spec
     fusion = json.loads((run / "fusion.json").read_text())
@@ -266,7 +266,6 @@ def test_contracts_of_exports(run: Path, tmp_path: Path) -> None:
     def check(value: Any) -> None:
         (tmp_path / "contract.json").write_text(json_text(value))
         held(lambda: read_contract(tmp_path))
-        held(lambda: exported_fusion(tmp_path))
 
     check()
 

@@ -20,7 +20,7 @@ from twostream.export.onnx_export import _clips, _sides
 from twostream.export.parity import TOLERANCE
 from twostream.log_linear import write_fusion
 from twostream.prediction import whole_videos
-from twostream.prediction.contract import exported_fusion
+from twostream.prediction.contract import read_contract
 from twostream.store.clips import Clip
 from twostream.types import (
     LabeledVideo,
@@ -72,7 +72,7 @@ def test_int8_says_what_it_costs(clips: Path, tmp_path: Path) -> None:
     contract = json.loads((tmp_path / "int8" / "contract.json").read_text())
     assert [each["precision"] for each in contract["streams"].values()] == ["int8", "int8"]
     assert contract["quantization"] == json.loads(json.dumps(cost))
-    assert exported_fusion(tmp_path / "int8") == FUSION
+    assert read_contract(tmp_path / "int8").fusion == FUSION
 
 
 @pytest.fixture(scope="module")

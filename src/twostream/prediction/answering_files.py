@@ -22,7 +22,7 @@ def answering_files(run: Path) -> tuple[Path, ...]:
         ModelError: it is an exported one that is damaged.
     """
     if is_exported(run):
-        return (run / CONTRACT_NAME, *(network for network, _ in read_contract(run)))
+        return (run / CONTRACT_NAME, *(network for network, _ in read_contract(run).networks))
     return tuple(path for name in (*MODELS, *LEARNT) if (path := run / name).is_file())
 
 

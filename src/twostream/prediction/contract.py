@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from twostream.bout_model import BoutModel
 from twostream.log_linear import LogLinear
@@ -29,53 +29,52 @@ def is_exported(folder: Path) -> bool:
     return (folder / CONTRACT_NAME).is_file()
 
 
-def read_contract(folder: Path) -> list[tuple[Path, ModelSpec]]:
-    """Read the contract of an exported folder: the ONNX files, and what each network sees.
+@dataclass(frozen=True, slots=True)
+class Contract:
+    """What an exported folder says of itself.
+
+    Attributes:
+        networks: the ONNX files, and what each network sees.
+        fusion: how their answers become one; None: by their mean.
+        bouts: how long they last in a time line; None: it does not know.
+    """
+
+    networks: tuple[tuple[Path, ModelSpec], ...]
+    fusion: LogLinear | None
+    bouts: BoutModel | None
+
+
+def read_contract(folder: Path) -> Contract:
+    """Read the contract of an exported folder.
 
     Raises:
         ModelError: damaged, of another version, or a network is missing.
     """
     path = folder / CONTRACT_NAME
-    text = _read(path)
     with _readable(path):
-        streams = [  # a contract must not lead out of its folder
+        text = parse_json(path.read_text(encoding="utf-8"))
+        if text["format"] not in (FORMAT, FORMAT_FUSED):
+            raise ModelError(
+                f"{path} has format {text['format']!r}, this version reads {FORMAT!r} and "
+                f"{FORMAT_FUSED!r}: export again"
+            )
+        networks = tuple(  # a contract must not lead out of its folder
             (folder / Path(stream["file"]).name, ModelSpec.from_json(stream["spec"]))
             for stream in text["streams"].values()
-        ]
-        for _, spec in streams:
+        )
+        for _, spec in networks:
             StoreSettings.of_model(spec)
-    if not streams:
+    if not networks:
         raise ModelError(f"{path} names no network: export again")
-    for network, _ in streams:
+    for network, _ in networks:
         if not network.is_file():
             raise ModelError(f"{path} names {network.name}, which is not there: export again")
-    return streams
-
-
-def exported_fusion(folder: Path) -> LogLinear | None:
-    """Read how an exported folder's streams become one; None: by their mean.
-
-    Raises:
-        ModelError: damaged, or of another version.
-    """
-    path = folder / CONTRACT_NAME
-    text = _read(path)
-    if text["format"] == FORMAT:
-        return None
     with _readable(path, "fusion: "):
-        return LogLinear.from_json(text["fusion"])
-
-
-def exported_bouts(folder: Path) -> BoutModel | None:
-    """Read how long an exported run's bouts last; None: it does not know.
-
-    Raises:
-        ModelError: damaged, or of another version.
-    """
-    path = folder / CONTRACT_NAME
-    said = _read(path).get("bouts")
+        fused = text["format"] == FORMAT_FUSED
+        fusion = LogLinear.from_json(text["fusion"]) if fused else None
     with _readable(path, "bouts: "):
-        return None if said is None else BoutModel.from_json(said)
+        bouts = BoutModel.from_json(text["bouts"]) if text.get("bouts") is not None else None
+    return Contract(networks, fusion, bouts)
 
 
 @contextmanager
@@ -85,14 +84,3 @@ def _readable(path: Path, what: str = "") -> Iterator[None]:
         yield
     except (OSError, KeyError, TypeError, ValueError, AttributeError, UsageError) as error:
         raise ModelError(f"{path} cannot be read ({what}{error}): export again") from error
-
-
-def _read(path: Path) -> dict[str, Any]:
-    with _readable(path):
-        text = parse_json(path.read_text(encoding="utf-8"))
-        if text["format"] not in (FORMAT, FORMAT_FUSED):
-            raise ModelError(
-                f"{path} has format {text['format']!r}, this version reads {FORMAT!r} and "
-                f"{FORMAT_FUSED!r}: export again"
-            )
-    return dict(text)

@@ -22,12 +22,7 @@ from twostream.flow import make_estimator
 from twostream.flow.device import make_on_device
 from twostream.flow.opencv import one_opencv_thread
 from twostream.log_linear import LogLinear, answer, read_fusion
-from twostream.prediction.contract import (
-    exported_bouts,
-    exported_fusion,
-    is_exported,
-    read_contract,
-)
+from twostream.prediction.contract import is_exported, read_contract
 from twostream.prediction.looks import Looks, num_together, together
 from twostream.prediction.prediction import Prediction, StreamScorer
 from twostream.prediction.timeline import (
@@ -124,8 +119,9 @@ class TwoStreamPredictor:
         if is_exported(path):
             from twostream.prediction.onnx import OnnxStream
 
-            networks = [OnnxStream(*network, device=device) for network in read_contract(path)]
-            loaded = cls(networks, exported_fusion(path), exported_bouts(path))
+            told = read_contract(path)
+            networks = [OnnxStream(*network, device=device) for network in told.networks]
+            loaded = cls(networks, told.fusion, told.bouts)
         else:
             from twostream.prediction.model_files import load_models
 
