@@ -31,7 +31,6 @@ from twostream.web.processes import (
     error_told,
     failures_told,
     helping,
-    refusals_told,
 )
 from twostream.web.workers import Served
 
@@ -141,8 +140,6 @@ class Decoder(Helper):
         except BaseException:
             self.end()
             raise
-        if "error" in said:
-            raise VideoError(path, said["error"])
         raise error_told(said, path)
 
 
@@ -154,7 +151,7 @@ def _work(
         _warm_up(settings, kinds)
         while True:
             path = connection.recv()
-            with failures_told(say), refusals_told(say):
+            with failures_told(say):
                 files = decoded(path, settings, kinds, limits, say)
                 say(decoded=True)
                 for kind in kinds:

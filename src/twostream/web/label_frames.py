@@ -27,7 +27,6 @@ from twostream.web.processes import (
     error_told,
     failures_told,
     helping,
-    refusals_told,
 )
 
 SHORT_SIDE_PX = 360
@@ -99,7 +98,7 @@ def _work(connection: Connection) -> None:
         pictures = _Pictures()
         while True:
             video, number = connection.recv()
-            with failures_told(say), refusals_told(say):
+            with failures_told(say):
                 data = pictures.second(video, number)
                 say(frames=True)
                 connection.send_bytes(data)

@@ -147,9 +147,13 @@ def helping(connection: Connection, *, nice: int = NICE) -> Iterator[Say]:
 
 @contextmanager
 def failures_told(say: Say) -> Iterator[None]:
-    """Tell what fails in the block, and go on after it."""
+    """Tell what fails in the block so that it can be raised again (``error_told``); go on then."""
     try:
         yield
+    except RefusedError as error:
+        say(error=str(error), http_status=error.http_status)
+    except VideoError as error:
+        say(error=str(error), cause=error.cause)
     except TwoStreamError as error:
         say(error=str(error))
     except (EOFError, ConnectionError):
@@ -158,21 +162,10 @@ def failures_told(say: Say) -> Iterator[None]:
         say(defect=traceback.format_exc())
 
 
-@contextmanager
-def refusals_told(say: Say) -> Iterator[None]:
-    """Tell what concerns the visitor alone so that it can be raised again, see ``error_told``."""
-    try:
-        yield
-    except RefusedError as error:
-        say(refused=str(error), http_status=error.http_status)
-    except VideoError as error:
-        say(cause=error.cause)
-
-
 def error_told(said: Mapping[str, Any], video: Path) -> Exception:
-    """Return the error that ``refusals_told`` or ``failures_told`` told of the work on a video."""
-    if "refused" in said:
-        return RefusedError(said["refused"], said["http_status"])
+    """Return the error that ``failures_told`` told of the work on a video."""
+    if "http_status" in said:
+        return RefusedError(said["error"], said["http_status"])
     if "cause" in said:
         return VideoError(video, said["cause"])
     return TwoStreamError(said["error"]) if "error" in said else RuntimeError(said["defect"])

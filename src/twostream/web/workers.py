@@ -32,7 +32,6 @@ from twostream.web.processes import (
     error_told,
     failures_told,
     helping,
-    refusals_told,
 )
 
 GRACE_SECONDS = 10.0  # after its time, in which a worker says that it is over; then it hangs
@@ -314,7 +313,7 @@ def _work(connection: Connection, run: Path, device: str, threads: int) -> None:
 
         while True:
             work, video, more, deadline = connection.recv()
-            with failures_told(say), refusals_told(say):
+            with failures_told(say):
                 answer = work(predictor, video, deadline, tell, *more)
                 say(answer=True)
                 connection.send(answer)
