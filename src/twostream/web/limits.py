@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from twostream.types import TwoStreamError, UsageError
 
@@ -75,20 +75,23 @@ class Limits:
             raise RefusedError(f"frames of {width}x{height} px are too large: shrink them", 422)
 
 
+@dataclass(slots=True)
 class Deadline:
     """The time that one piece of work has, from now on.
 
-    Args:
+    Attributes:
         seconds: how long.
         stopped: set when the server ends.
 
     >>> Deadline(60).check()
     """
 
-    def __init__(self, seconds: float, stopped: threading.Event | None = None) -> None:
-        self.seconds = seconds
-        self.stopped = stopped
-        self._end = time.monotonic() + seconds
+    seconds: float
+    stopped: threading.Event | None = None
+    _end: float = 0.0
+
+    def __post_init__(self) -> None:
+        self._end = self._end or time.monotonic() + self.seconds
 
     def check(self) -> None:
         """Refuse to go on when the time is over, or the server ends."""
@@ -101,16 +104,11 @@ class Deadline:
 
     def elsewhere(self) -> Deadline:
         """Return it for another process of this machine, which has the same clock."""
-        return self._until(self._end, None)
+        return replace(self, stopped=None)
 
     def later(self, seconds: float) -> Deadline:
         """Return one that is over so much later."""
-        return self._until(self._end + seconds, self.stopped)
-
-    def _until(self, end: float, stopped: threading.Event | None) -> Deadline:
-        other = Deadline(self.seconds, stopped)
-        other._end = end
-        return other
+        return replace(self, _end=self._end + seconds)
 
     @contextmanager
     def place(self, places: threading.Semaphore) -> Iterator[None]:
