@@ -16,10 +16,11 @@ from fastapi.testclient import TestClient
 from motions import FPS, write_motions
 
 from twostream.__main__ import run
+from twostream.prediction.answering_files import answering_hash
 from twostream.types import DataError
 from twostream.video import VideoReader
 from twostream.web.app import open_app
-from twostream.web.forecasts import Forecasts, identity, video_key
+from twostream.web.forecasts import Forecasts, video_key
 from twostream.web.labelling import Labelling, LabelPlace
 from twostream.web.limits import Limits
 from twostream.web.training_job import TrainingChoice, newest_run
@@ -210,7 +211,7 @@ def test_time_lines_are_made_once_for_a_run_and_a_video(
             time.sleep(0.05)
         state, found, _ = forecasts.of("clip", clip)
         assert state == "ready" and found is not None and not isinstance(found, str)
-        kept = tmp_path / "kept" / f"{identity(web_run)}-{video_key(clip)}.json"
+        kept = tmp_path / "kept" / f"{answering_hash(web_run)}-{video_key(clip)}.json"
         told = json.loads(kept.read_text())
         assert found.classes == tuple(told["classes"]) and len(found.times) == len(found.scores)
         assert list(found.bouts) == told["bouts"]
@@ -227,9 +228,9 @@ def test_a_run_is_another_when_anything_that_it_answers_with_is(tmp_path: Path) 
     found = set[str]()
     for name in ("spatial.safetensors", "fusion.json", "bouts.json"):
         (tmp_path / name).write_text("one")
-        found.add(identity(tmp_path))
+        found.add(answering_hash(tmp_path))
     (tmp_path / "results.json").write_text("of no matter")
-    assert len(found) == 3 and identity(tmp_path) in found
+    assert len(found) == 3 and answering_hash(tmp_path) in found
 
 
 @pytest.mark.slow

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twostream.files import write_json
-from twostream.prediction.answering_files import answering_files
+from twostream.prediction.answering_files import answering_hash
 from twostream.prediction.contract import is_exported
 from twostream.schema import parse_json
 from twostream.types import ModelError
@@ -95,7 +95,7 @@ class Forecasts:
     def use(self, run: Path) -> None:
         """Go on with another run; what the one before is doing ends."""
         with self._lock:
-            self._run, self._identity = run, identity(run)
+            self._run, self._identity = run, answering_hash(run)
             self._made.clear()
             if self._helper is not None:
                 self._helper.process.kill()  # the thread that waits for it sees that
@@ -203,27 +203,15 @@ class Forecasts:
         return said.get("timeline") or str(said.get("error"))
 
 
-def identity(run: Path) -> str:
-    """Return what tells a run's models from others."""
-    files = ((path.name, *_state(path)) for path in answering_files(run))
-    return _digest(run.resolve(), *files)
-
-
 def video_key(path: Path) -> str:
     """Return what tells a video from others, and from what it was before it was replaced."""
-    return _digest(path.resolve(), *_state(path))
-
-
-def _state(path: Path) -> tuple[int, int]:
     try:
         stat = path.stat()
+        state = stat.st_size, stat.st_mtime_ns
     except OSError:
-        return 0, 0
-    return stat.st_size, stat.st_mtime_ns
-
-
-def _digest(*what: object) -> str:
-    return hashlib.sha256(repr(what).encode("utf-8", "surrogateescape")).hexdigest()[:20]
+        state = 0, 0
+    what = repr((path.resolve(), *state))
+    return hashlib.sha256(what.encode("utf-8", "surrogateescape")).hexdigest()[:20]
 
 
 def _kept(file: Path) -> dict[str, Any] | None:
