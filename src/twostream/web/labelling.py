@@ -2,10 +2,9 @@
 
 # fastapi reads the types of its routes: they must not be strings
 import asyncio
-import json
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,6 +14,7 @@ from fastapi.responses import JSONResponse, Response
 from twostream.datasets.time_spans import length, without
 from twostream.labels import Bout
 from twostream.labels.recordings import MOST_SECONDS, OTHER, joined, one_line
+from twostream.schema import from_json, parse_json
 from twostream.types import DataError
 from twostream.web.forecasts import Forecast, Forecasts
 from twostream.web.label_frames import FramePictures
@@ -22,12 +22,11 @@ from twostream.web.label_store import ChangedError, LabelStore
 from twostream.web.limits import Limits, RefusedError
 from twostream.web.proposals import proposals
 from twostream.web.training_job import TrainingChoice, TrainingJob, Update
-from twostream.web.video_labels import VideoLabels
+from twostream.web.video_labels import VideoLabels, spans_of
 from twostream.web.workers import Workers
 
 MOST_BYTES, MOST_SECONDS_SENDING = 4_000_000, 60.0  # of a request
 MOST_BOUTS = 20_000  # of a video
-DIGITS = 6  # of seconds
 
 label_api = APIRouter(prefix="/api/label")
 
@@ -197,8 +196,8 @@ async def _sent(request: Request) -> dict[str, Any]:
     except TimeoutError as error:
         raise RefusedError("the labels came too slowly", 408) from error
     try:
-        found = json.loads(body)
-    except (ValueError, RecursionError) as error:
+        found = parse_json(bytes(body))
+    except ValueError as error:
         raise RefusedError("this is no JSON", 422) from error
     if not isinstance(found, dict):
         raise RefusedError("a JSON object is needed", 422)
@@ -226,10 +225,7 @@ def video(labelling: Used, name: str) -> dict[str, Any]:
 def save(labelling: Used, name: str, sent: Sent) -> Any:
     """Change the labels of a video, unless they have been changed by others."""
     labelling.path(name)
-    labels = labels_sent(sent)
-    version = sent.get("version")
-    if not isinstance(version, str):
-        raise RefusedError("the version that was changed is needed", 422)
+    labels, version = labels_sent(sent)
     try:
         return labels_shown(*labelling.store.save(name, version, labels))
     except ChangedError as error:
@@ -293,63 +289,53 @@ def _worded(label: str, classes: Sequence[str]) -> str:
     return "nothing" if label == OTHER and label not in classes else one_line(label)
 
 
+@dataclass(frozen=True, slots=True)
+class PageBout:
+    """A ``Bout`` as the page sends and takes it."""
+
+    start: float
+    end: float
+    label: str
+    subject: str = ""
+    annotator: str = ""
+    confidence: float | None = None
+    comment: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PageLabels:
+    """What the page sends: the labels of a video, and the version of those that were changed."""
+
+    version: str
+    bouts: tuple[PageBout, ...]
+    nothing: tuple[tuple[float, float], ...]
+    whole: bool = False
+
+
 def labels_shown(labels: VideoLabels, file: str) -> dict[str, Any]:
     """Return labels as the page takes them."""
-    bouts = [
-        {
-            "start": bout.start_seconds,
-            "end": bout.end_seconds,
-            "label": bout.label,
-            "subject": bout.subject,
-            "annotator": bout.annotator,
-            "confidence": bout.confidence,
-            "comment": bout.comment,
-        }
-        for bout in labels.bouts
-    ]
     return {
         "version": labels.version,
-        "bouts": bouts,
+        "bouts": [asdict(PageBout(*astuple(bout))) for bout in labels.bouts],
         "nothing": [list(span) for span in labels.nothing],
         "whole": labels.whole,
         "file": file,
     }
 
 
-def labels_sent(sent: dict[str, Any]) -> VideoLabels:
-    """Return the labels that a page sends; raises RefusedError for what cannot be some."""
-    bouts, nothing = sent.get("bouts"), sent.get("nothing")
-    if not (isinstance(bouts, list) and isinstance(nothing, list)):
-        raise RefusedError("bouts and nothing must be lists", 422)
-    if len(bouts) + len(nothing) > MOST_BOUTS:
-        raise RefusedError(f"a video may have up to {MOST_BOUTS} bouts", 413)
+def labels_sent(sent: dict[str, Any]) -> tuple[VideoLabels, str]:
+    """Return the labels that a page sends, and of which version they are.
+
+    Raises:
+        RefusedError: for what cannot be some.
+    """
     try:
-        found = [
-            Bout(
-                _seconds(each["start"]),
-                _seconds(each["end"]),
-                _text(each["label"]),
-                _text(each.get("subject", "")),
-                _text(each.get("annotator", "")),
-                None if each.get("confidence") is None else float(each["confidence"]),
-                _text(each.get("comment", "")),
-            )
-            for each in bouts
-        ]
-        spans = joined((_seconds(start), _seconds(end)) for start, end in nothing)
-    except (TypeError, ValueError, KeyError, AttributeError, OverflowError) as error:
-        raise RefusedError(f"a bout that cannot be one: {error}", 422) from error
-    apart = without(spans, [(bout.start_seconds, bout.end_seconds) for bout in found])
-    return VideoLabels(tuple(found), apart if length(apart) else (), bool(sent.get("whole")))
-
-
-def _seconds(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError("times are numbers of seconds")
-    return round(float(value), DIGITS)
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError("texts are needed")
-    return value
+        page = from_json(PageLabels, sent, spare=True)
+        if len(page.bouts) + len(page.nothing) > MOST_BOUTS:
+            raise RefusedError(f"a video may have up to {MOST_BOUTS} bouts", 413)
+        bouts = tuple(Bout(*astuple(each)) for each in page.bouts)
+        nothing = joined(page.nothing)
+    except ValueError as error:
+        raise RefusedError(f"these cannot be labels: {error}", 422) from error
+    apart = without(nothing, spans_of(bouts))
+    return VideoLabels(bouts, apart if length(apart) else (), page.whole), page.version
