@@ -34,15 +34,13 @@ class DerivativeReading:
     - ``interaction``: what is left, changes in space that differ from field to field.
 
     Attributes:
-        component_shares: (n, 2, 4) shares of the x and the y component's own energy, in the order
-            of ``PARTS``; they sum to 1, or are all 0 where a component's weights are.
-        shares: (n, 4) shares of the energy of x and y together; likewise.
+        shares: (n, 4) shares of the energy of x and y together, in the order of ``PARTS``; they
+            sum to 1, or are all 0 where a filter's weights are.
         chance: (4,) the shares that filters of white noise have on average: each part's degrees of
             freedom. Almost all of noise is interaction.
         kinds: n names out of ``KINDS``, see ``derivative_reading``.
     """
 
-    component_shares: NDArray[np.float64]
     shares: NDArray[np.float64]
     chance: NDArray[np.float64]
     kinds: tuple[str, ...]
@@ -99,11 +97,12 @@ def derivative_reading(
     over_time = fields.mean(axis=(3, 4), keepdims=True) - mean
     over_space = fields.mean(axis=1, keepdims=True) - mean
     parts = (mean, over_time, over_space, fields - over_time - over_space - mean)
-    # (n, 2, 4): a part is broadcast along what it does not depend on
+    # (n, 4): a part is broadcast along what it does not depend on
     energy = np.stack(
-        [np.broadcast_to(part**2, fields.shape).sum(axis=(1, 3, 4)) for part in parts], axis=-1
+        [np.broadcast_to(part**2, fields.shape).sum(axis=(1, 2, 3, 4)) for part in parts], axis=-1
     )
-    shares = _share(energy.sum(axis=1))
+    total = energy.sum(axis=-1, keepdims=True)
+    shares = np.divide(energy, total, out=np.zeros_like(energy), where=total > 0)
     times, places = length - 1, height * width - 1
     chance = np.array([1, times, places, times * places]) / (length * height * width)
     # of noise, a share of the energy of x and y together has a beta distribution
@@ -111,13 +110,7 @@ def derivative_reading(
     score = (shares - chance) / np.maximum(1 - chance, 1e-12)
     out = (score >= _LEAST_SCORE) & (shares >= chance + _DEVIATIONS * deviation)
     kinds = tuple(_kind(dict(zip(PARTS, row, strict=True))) for row in np.where(out, score, 0.0))
-    return DerivativeReading(_share(energy), shares, chance, kinds)
-
-
-def _share(energy: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return shares along the last axis, zeros where all is zero."""
-    total = energy.sum(axis=-1, keepdims=True)
-    return np.divide(energy, total, out=np.zeros_like(energy), where=total > 0)
+    return DerivativeReading(shares, chance, kinds)
 
 
 def _kind(score: dict[str, float]) -> str:
