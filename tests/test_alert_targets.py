@@ -21,6 +21,7 @@ from typing import Any
 import pytest
 
 from paper_broker import Broker, listening_at
+from twostream.alerts import deliveries as deliveries_module
 from twostream.alerts import mqtt_topic, targets
 from twostream.alerts.alert import Alert
 from twostream.alerts.alert_log import AlertLog
@@ -314,10 +315,13 @@ def test_a_program_that_outlasts_the_watch_is_ended_with_it(
     assert said and all(line.endswith("the watch ended before") for line in said)
 
 
-def test_a_webhook_that_fails_twice_gets_it_the_third_time(tmp_path: Path, said: list[str]) -> None:
+def test_a_webhook_that_fails_twice_gets_it_the_third_time(
+    tmp_path: Path, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     with hook(500, 503) as (host, got):
         log = AlertLog(tmp_path / "logs" / "alerts.jsonl")
-        deliveries = Deliveries([Webhook(f"http://{host}/secret")], log, first_wait_seconds=0.01)
+        monkeypatch.setattr(deliveries_module, "FIRST_WAIT_SECONDS", 0.01)
+        deliveries = Deliveries([Webhook(f"http://{host}/secret")], log)
         deliveries.send(ALERT)
         deliveries.close(60)
     assert [json.loads(request["body"])["id"] for request in got] == [ALERT.id] * 3
@@ -334,11 +338,15 @@ def test_a_webhook_that_fails_twice_gets_it_the_third_time(tmp_path: Path, said:
     assert own_threads() == 0
 
 
-def test_tries_are_bounded_and_giving_up_is_told(tmp_path: Path, said: list[str]) -> None:
+def test_tries_are_bounded_and_giving_up_is_told(
+    tmp_path: Path, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     down, moved, broken = NotDelivered("down"), NotDelivered("moved", again=False), KeyError("x")
     script = Script(down, down, down, moved, broken)
     log = AlertLog(tmp_path / "log")
-    deliveries = Deliveries([script], log, tries=3, first_wait_seconds=0.001)
+    monkeypatch.setattr(deliveries_module, "TRIES", 3)
+    monkeypatch.setattr(deliveries_module, "FIRST_WAIT_SECONDS", 0.001)
+    deliveries = Deliveries([script], log)
     alerts = [Alert("hall", "r", "fall", 0.9, 0, number) for number in range(4)]
     for alert in alerts:
         deliveries.send(alert)
@@ -356,10 +364,13 @@ def test_tries_are_bounded_and_giving_up_is_told(tmp_path: Path, said: list[str]
     assert len(said) == 3
 
 
-def test_a_target_that_hangs_holds_nobody_up(tmp_path: Path, said: list[str]) -> None:
+def test_a_target_that_hangs_holds_nobody_up(
+    tmp_path: Path, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Neither who sends, nor other targets, nor the end; what it has not got is told and logged."""
     script, other = Script("hang"), Script(name="other")
-    deliveries = Deliveries([script, other], AlertLog(tmp_path / "log"), waiting=3)
+    monkeypatch.setattr(deliveries_module, "WAITING", 3)
+    deliveries = Deliveries([script, other], AlertLog(tmp_path / "log"))
     alerts = [Alert("hall", "r", "fall", 0.9, 0, number) for number in range(5)]
     for number, alert in enumerate(alerts):
         deliveries.send(alert)  # the test would never go on

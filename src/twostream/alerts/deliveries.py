@@ -15,7 +15,7 @@ from twostream.alerts.targets import NotDelivered, Target
 
 TRIES = 5
 FIRST_WAIT_SECONDS = 1.0  # the next ones are the double of the one before
-WAITING = 100  # alerts that a target may be behind
+WAITING = 100  # alerts that a target may be behind; more are given up
 LAST_SECONDS = 5.0  # for what is on its way when the watch ends
 
 logger = logging.getLogger(__name__)
@@ -30,29 +30,16 @@ class Deliveries:
     Args:
         targets: any number.
         log: see above.
-        tries: of an alert and a target.
-        first_wait_seconds: after the first try that failed; each wait is the double.
-        waiting: how many alerts a target may be behind; more are given up.
 
     Attributes:
         delivered, given_up: how many deliveries.
     """
 
-    def __init__(
-        self,
-        targets: Sequence[Target],
-        log: AlertLog,
-        *,
-        tries: int = TRIES,
-        first_wait_seconds: float = FIRST_WAIT_SECONDS,
-        waiting: int = WAITING,
-    ) -> None:
+    def __init__(self, targets: Sequence[Target], log: AlertLog) -> None:
         self.delivered = self.given_up = 0
-        self.tries = tries
-        self.first_wait_seconds = first_wait_seconds
         self._log = log
         self._lock = threading.Lock()
-        self._couriers = [_Courier(target, self, waiting) for target in targets]
+        self._couriers = [_Courier(target, self) for target in targets]
 
     def send(self, alert: Alert) -> None:
         """Take an alert."""
@@ -92,11 +79,10 @@ class Deliveries:
 class _Courier:
     """The thread of one target, and what waits for it."""
 
-    def __init__(self, target: Target, deliveries: Deliveries, waiting: int) -> None:
+    def __init__(self, target: Target, deliveries: Deliveries) -> None:
         self._target = target
         self._all = deliveries
         self._waiting: queue.Queue[Alert | None] = queue.Queue()
-        self._most = waiting
         self._lock = threading.Lock()
         self._open: dict[str, tuple[Alert, int]] = {}  # by id: not settled, and the tries so far
         self._over = threading.Event()
@@ -105,12 +91,12 @@ class _Courier:
 
     def take(self, alert: Alert) -> None:
         with self._lock:
-            is_full = len(self._open) >= self._most
+            is_full = len(self._open) >= WAITING
             if not is_full:
                 self._open[alert.id] = alert, 0
                 self._waiting.put(alert)
         if is_full:
-            self._all.count(alert, self._target, 0, f"{self._most} others wait for it already")
+            self._all.count(alert, self._target, 0, f"{WAITING} others wait for it already")
 
     def close(self) -> None:
         self._waiting.put(None)
@@ -126,12 +112,12 @@ class _Courier:
 
     def _work(self) -> None:
         while not self._over.is_set() and (alert := self._waiting.get()) is not None:
-            wait = self._all.first_wait_seconds
-            for tries in range(1, self._all.tries + 1):
+            wait = FIRST_WAIT_SECONDS
+            for tries in range(1, TRIES + 1):
                 with self._lock:
                     if alert.id in self._open:
                         self._open[alert.id] = alert, tries
-                why = self._try(alert, is_last=tries == self._all.tries)
+                why = self._try(alert, is_last=tries == TRIES)
                 if why is not None:
                     self._settle(alert, tries, why or None)
                     break
