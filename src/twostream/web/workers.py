@@ -116,12 +116,6 @@ class Workers:
         with self._changed:
             return sum(worker.alive for worker in (*self._idle, *self._busy))
 
-    @property
-    def pids(self) -> list[int]:
-        """The numbers of the processes that are alive."""
-        with self._changed:
-            return [each.process.pid or 0 for each in (*self._idle, *self._busy) if each.alive]
-
     def do(
         self,
         work: Work,
