@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -25,7 +26,7 @@ from twostream.augment import color_jitter, flip, random_crop, scaled_crop
 from twostream.loader.resized_crops import centre_samples, resized_crop
 from twostream.sampling import class_uniform_batch, even_shares, sample_rng, segment_positions
 from twostream.store.clips import Clips
-from twostream.threads import ThreadPool, costs_one_video, sentence
+from twostream.threads import ahead, costs_one_video, sentence
 from twostream.types import LabeledVideo, StoreError, TemporalInput, TwoStreamError, is_flow
 
 
@@ -254,26 +255,22 @@ class _Sent(Dataset[Any]):
         except TwoStreamError as error:
             # a disk that refuses is told by it; others may not be such as can be sent
             cause = error.__cause__ if isinstance(error.__cause__, OSError) else None
-            return _SentError(type(error), error.args, vars(error), cause)
+            return _SentError(error, cause)
 
 
 @dataclass(frozen=True)
 class _SentError:
-    """What an error is made of; not each is made of its arguments alone."""
+    """An error and its cause, which is not sent with it."""
 
-    kind: type[TwoStreamError]
-    args: tuple[Any, ...]
-    attributes: dict[str, Any]
+    error: TwoStreamError
     cause: OSError | None
 
 
 def _arrived(item: Any) -> Any:
     """Return an item of a loader's process; raises the error that came in its place."""
-    if not isinstance(item, _SentError):
-        return item
-    error = item.kind.__new__(item.kind, *item.args)
-    vars(error).update(item.attributes)
-    raise error from item.cause
+    if isinstance(item, _SentError):
+        raise item.error from item.cause
+    return item
 
 
 class TimedLoader:
@@ -294,14 +291,9 @@ class TimedLoader:
         return len(self.loader)
 
     def __iter__(self) -> Iterator[dict[str, Tensor]]:
-        iterator = iter(self.loader)
-        with ThreadPool(1, thread_name_prefix="loader") as ahead:
-            following = ahead.submit(next, iterator, None)
-            while True:
-                start = time.perf_counter()
-                batch = following.result()
+        with closing(ahead(self.loader, depth=0)) as items:
+            start = time.perf_counter()
+            for batch in items:
                 self.wait_seconds += time.perf_counter() - start
-                if batch is None:
-                    return
-                following = ahead.submit(next, iterator, None)
                 yield batch
+                start = time.perf_counter()
