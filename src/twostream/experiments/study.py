@@ -188,21 +188,20 @@ class Study:
             "official": self.official,
             "videos": [_checksum(dataset) for dataset in self.datasets],
             "reading": READING,
+            "given": self.given,
+            "contents": [hashes_of(dataset.videos) for dataset in self.datasets],
+            "weights_content": None,
         }
-        if self.given:
-            asked["given"] = True
-        asked["contents"] = [hashes_of(dataset.videos) for dataset in self.datasets]
         if self.weights and self.weights != IMAGENET:
             asked["weights_content"] = content_hash(Path(self.weights))
         if not path.is_file():
             write_json(path, asked)
             return
         before = read_json(path)
-        if not isinstance(before.get("data"), list):
+        if not all(isinstance(before.get(name), list) for name in ("data", "contents")):
             raise RunError(f"{path} is damaged, it names no data: choose another --out")
-        now, then = asked.pop("contents"), before.pop("contents", None)
-        # one of an older version kept none
-        weights = asked.pop("weights_content", None), before.pop("weights_content", None)
+        now, then = (each.pop("contents") for each in (asked, before))
+        weights = {each.pop("weights_content", None) for each in (asked, before)}
         asked = json.loads(json.dumps(asked))  # tuples become lists
         found = differences(_resolved(before), _resolved(asked))
         if found:
@@ -210,14 +209,14 @@ class Study:
                 f"{self.out} holds a study with other settings ({'; '.join(found)}): choose "
                 "another --out, or the same settings"
             )
-        if None not in weights and weights[0] != weights[1]:
+        if len(weights) > 1:
             raise RunError(
                 f"{self.weights} is of another content than when {self.out} was begun: choose "
                 "another --out, or put the old one back"
             )
         changed = [
             video_id
-            for hashes, known in zip(now, then if isinstance(then, list) else [], strict=False)
+            for hashes, known in zip(now, then, strict=True)
             for video_id in hashes
             if hashes[video_id] != known.get(video_id)
         ]
