@@ -54,18 +54,10 @@ def test_even_indices_round_halves_up() -> None:
     assert even_indices(3, 5) == [0, 1, 1, 2, 2]
 
 
-@pytest.mark.parametrize("call", [lambda: even_indices(0), lambda: even_indices(-1, 3)])
-def test_nothing_to_choose_from_is_an_error(call) -> None:
-    with pytest.raises(ValueError, match="num"):
-        call()
-
-
 def test_clamp_window_repeats_the_ends() -> None:
     assert clamp_window(-2, 5, 10) == [0, 0, 0, 1, 2]
     assert clamp_window(8, 4, 10) == [8, 9, 9, 9]
     assert clamp_window(0, 10, 1) == [0] * 10
-    with pytest.raises(ValueError, match="at least one field"):
-        clamp_window(0, 10, 0)
 
 
 def test_bidirectional_window_follows_section_3_1() -> None:
@@ -81,8 +73,6 @@ def test_bidirectional_window_is_clamped_at_both_ends() -> None:
     assert bidirectional_window(0, 4, 6) == ([0, 1], [0, 0])
     assert bidirectional_window(1, 4, 6) == ([1, 2], [0, 0])
     assert bidirectional_window(6, 4, 6) == ([5, 5], [5, 4])  # the last of 7 frames
-    with pytest.raises(ValueError, match="even length"):
-        bidirectional_window(3, 5, 10)
 
 
 def test_sample_rng_is_a_pure_function_of_all_three() -> None:
@@ -148,8 +138,6 @@ def test_a_draw_by_frequency_is_not_uniform_over_classes() -> None:
 def test_unknown_labels_are_never_chosen() -> None:
     labels = [-1, 0, -1, 1]
     assert set(class_uniform_batch(labels, seed=0, step=0, batch_size=100)) == {1, 3}
-    with pytest.raises(ValueError, match="labelled video"):
-        class_uniform_batch([-1, -1], seed=0, step=0, batch_size=4)
 
 
 def test_every_image_comes_once_an_epoch_in_a_new_order() -> None:
@@ -162,9 +150,3 @@ def test_every_image_comes_once_an_epoch_in_a_new_order() -> None:
     # a pure function, and a batch may be longer than an epoch
     np.testing.assert_array_equal(epoch_batch(10, seed=2, step=0, batch_size=40), epochs.flatten())
     assert epoch_batch(10, seed=3, step=0, batch_size=10).tolist() != epochs[0].tolist()
-
-
-def test_an_epoch_needs_images() -> None:
-    for num, batch_size in ((0, 4), (4, 0)):
-        with pytest.raises(ValueError, match="needs an image"):
-            epoch_batch(num, seed=0, step=0, batch_size=batch_size)

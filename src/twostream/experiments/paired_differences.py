@@ -47,8 +47,8 @@ def group_interval(
     ``-ln(0.025)`` clips more could have differed unseen (the "rule of three", two-sided).
 
     Args:
-        values: (n,) one value a clip: the share of seeds that were right, or a difference of two
-            such shares (paired, because it is of the same clip).
+        values: (n,) one value a clip, n at least 1: the share of seeds that were right, or a
+            difference of two such shares (paired, because it is of the same clip).
         groups: the group of each clip.
         least: the least value that a clip can have: 0 for shares, -1 for differences; 1 is the
             most. The interval stays between.
@@ -58,15 +58,10 @@ def group_interval(
         In 100ths: per cent, or points. With a single group nothing is known of others: the
         interval is infinite.
 
-    Raises:
-        ValueError: no clips.
-
     >>> result = group_interval(np.tile([0.0, 0.1, 0.2, 0.3], 5), list("abcd" * 5))
     >>> result.mean, round(result.low, 1), round(result.high, 1)
     (15.0, -3.7, 33.7)
     """
-    if not len(values) or len(values) != len(groups):
-        raise ValueError(f"needs a group for each clip, got {len(values)} and {len(groups)}")
     names, member = np.unique(np.array(groups), return_inverse=True)
     sums = np.bincount(member, weights=values)
     counts = np.bincount(member)
