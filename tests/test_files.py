@@ -119,7 +119,7 @@ class TestWriting:
         assert len(list(tmp_path.iterdir())) == 5
 
     def test_other_machines_files_are_removed_when_old(self, tmp_path: Path) -> None:
-        path = tmp_path / f".x.12345-1{PARTIAL_SUFFIX}"
+        path = tmp_path / f".x.ffff-00000000{PARTIAL_SUFFIX}"
         path.touch()
         assert remove_leftovers(tmp_path) == 0
         long_ago = time.time() - files.SECONDS_OF_DOUBT - 60

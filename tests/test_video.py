@@ -313,9 +313,3 @@ def test_an_unfinished_write_does_not_replace(tmp_path: Path) -> None:
         raise KeyboardInterrupt
     assert path.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["a.avi"]
-
-
-def test_short_side_must_be_positive(tmp_path: Path) -> None:
-    path = write_video(tmp_path / "a.avi", counting_frames(1))
-    with pytest.raises(VideoError, match="short side of 0"):
-        VideoReader(path, short_side=0)

@@ -39,8 +39,8 @@ SECONDS_OF_DOUBT = 24 * 3600.0
 
 _NEW, _BEFORE, _OLD = "new", "before", "old"  # what comes, what stood there, what may go
 _MACHINE = f"{zlib.crc32(platform.node().encode()) & 0xFFFF:04x}"
-_NAME = re.compile(  # older versions had the process and a number instead
-    r"\.(?P<name>.+)\.(?P<machine>[0-9a-f]{4}|\d+)-([0-9a-f]{8}|\d+)\.partial(\.\w+)?", re.DOTALL
+_NAME = re.compile(
+    r"\.(?P<name>.+)\.(?P<machine>[0-9a-f]{4})-[0-9a-f]{8}\.partial(\.\w+)?", re.DOTALL
 )
 
 

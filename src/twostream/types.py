@@ -304,11 +304,8 @@ class ModelSpec:
             raise ValueError(str(error)) from error
 
     def to_json(self) -> dict[str, Any]:
-        """Return what ``from_json`` reads; what older versions lack stands only where it is set."""
-        fields = asdict(self)
-        if self.test_crops == "ten":
-            del fields["test_crops"]
-        return fields
+        """Return what ``from_json`` reads."""
+        return asdict(self)
 
     @property
     def in_channels(self) -> int:

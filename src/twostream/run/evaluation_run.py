@@ -152,7 +152,7 @@ def name_in(run: Path, dataset: Dataset) -> str:
             values = read_json(file)
         except RunError:
             values = {"root": file}  # damaged: nobody's
-        place = Path(str(values.get("root") or values.get("data"))).resolve()
+        place = Path(str(values.get("root"))).resolve()
         known[file.parent.name.removeprefix("scores-")] = place
     before = [name for name, place in known.items() if place == root and name != _READABLE]
     if before:

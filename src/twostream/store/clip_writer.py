@@ -75,11 +75,7 @@ class ClipWriter:
         )
         index = np.array([self._lengths, self._crcs], "<u4").tobytes()
         index += np.array(self._ranges, "<f4").tobytes()
-        said = dataclasses.asdict(self.header)
-        for name in ("images", "pauses", "source_side"):
-            if not said[name]:
-                del said[name]  # as it was before there was such a field: older versions read it
-        header = json.dumps(said, sort_keys=True).encode()
+        header = json.dumps(dataclasses.asdict(self.header), sort_keys=True).encode()
         crc = zlib.crc32(index + header)
         self._write(index + header + FOOTER.pack(len(index), len(header), crc, MAGIC))
         if self._partial is not None:

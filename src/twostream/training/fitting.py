@@ -56,11 +56,9 @@ def fit(
         The trained model, on the CPU and ready for prediction.
 
     Raises:
-        UsageError: the batch does not split over the devices, or an option is wrong.
+        UsageError: the batch does not split over the devices.
         KeyboardInterrupt: stopped; the newest checkpoint is kept.
     """
-    if train not in TRAIN:
-        raise UsageError(f"--train takes {' or '.join(TRAIN)}, got {train!r}")
     options = options or TrainerOptions()
     check_batch(data.shares, options.processes)
     resume = last_checkpoint(checkpoints) if checkpoints else None

@@ -56,8 +56,6 @@ class FrameFolder:
         enlarges: bool = False,
         fps: float | None = None,
     ) -> None:
-        if short_side is not None and short_side < 1:
-            raise VideoError(path, f"cannot be shrunk to a short side of {short_side} px: use 1 up")
         self.path = Path(path)
         self._decoders: dict[str, Any] = {}
         self._reformatter = VideoReformatter()

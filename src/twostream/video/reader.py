@@ -145,8 +145,6 @@ class VideoReader:
         enlarges: bool = False,
         motion_vectors: bool = False,
     ) -> None:
-        if short_side is not None and short_side < 1:
-            raise VideoError(path, f"cannot be shrunk to a short side of {short_side} px: use 1 up")
         self.path = Path(path)
         self._short_side, self._enlarges = short_side, enlarges
         self._motion_vectors = motion_vectors
