@@ -28,7 +28,6 @@ from rich.progress import Progress
 from rich.table import Table
 
 from extraction_parts import (
-    WARM_PAIRS,
     end_to_end,
     looped,
     overhead_per_clip,
@@ -37,7 +36,6 @@ from extraction_parts import (
     scaling,
     start_up,
     timed,
-    warm_start,
 )
 from flow import SHARED, markdown, processor
 from twostream.flow import make_estimator
@@ -50,7 +48,6 @@ TEXTURE_MARGIN = 200
 CALM = SHARED / "robustness" / "v_ApplyEyeMakeup_g01_c01.avi"
 MOVING = SHARED / "skateboard" / "kickflip" / "kickflip000.mp4"
 SMALL = SHARED / "weizmann" / "run" / "daria_run.mp4"
-WARM_CLIP_PAIRS = 16
 SCALED = ("dis", "brox", "tvl1")
 SCALING_CLIPS = 4
 MADE_FRAMES = 20
@@ -192,7 +189,7 @@ def measure(
         one_opencv_thread(),
     ):
         folder = Path(temporary)
-        task = progress.add_task("measuring", total=3 * rounds + 6)
+        task = progress.add_task("measuring", total=3 * rounds + 5)
         yield (
             "Start",
             "A process that computes one pair with each of tvl1, brox and dis-brox; the first "
@@ -238,14 +235,6 @@ def measure(
             "CPU ms a frame at 320 x 240, one thread, fastest of five.",
             ["part", "ms"],
             parts_of_a_pair(clip, flows),
-        )
-        progress.advance(task)
-        yield (
-            "Warm start",
-            f"warm_start={WARM_PAIRS} over {WARM_CLIP_PAIRS} pairs: CPU time and warping error "
-            "(grey values).",
-            ["clip", "flow", "time, warm / cold", "warping, cold", "warm"],
-            warm_start((video, moving, SMALL), WARM_CLIP_PAIRS, rounds),
         )
         progress.advance(task)
         paths = []

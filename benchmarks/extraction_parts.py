@@ -22,7 +22,6 @@ import cv2
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
-from flow import warping_error
 from twostream.extraction import extract
 from twostream.flow import make_estimator
 from twostream.flow.estimators import to_grey
@@ -34,7 +33,6 @@ from twostream.video import VideoReader, VideoWriter
 REFERENCE_EVERY = 5  # pairs from one that OpenCV's TV-L1, the slow one, computes to the next
 QUALITY = 90
 PARTS_FRAMES = 40
-WARM_PAIRS = 8
 
 Row = list[str]
 
@@ -193,32 +191,6 @@ def _measure_parts(
 
 def _compress(field: np.ndarray) -> list[bytes]:
     return [encode_jpeg(plane, QUALITY) for plane in encode_field(field, None)[0]]
-
-
-def warm_start(clips: Sequence[Path], pairs: int, rounds: int) -> list[Row]:
-    """Return rows of (clip, flow, time with warm start / without, warping errors without, with)."""
-    rows = []
-    for clip, flow in itertools.product(clips, ("brox", "tvl1")):
-        with VideoReader(clip, short_side=240) as reader:
-            greys = [to_grey(frame) for frame in itertools.islice(reader, pairs + 1)]
-        fastest = {0: float("inf"), WARM_PAIRS: float("inf")}
-        errors: dict[int, float] = {}
-        for _, length in itertools.product(range(rounds), fastest):
-            estimator = make_estimator(flow, warm_start=length)
-            started = time.thread_time()
-            fields = [estimator(*pair) for pair in itertools.pairwise(greys)]
-            fastest[length] = min(fastest[length], time.thread_time() - started)
-            warped = map(warping_error, itertools.pairwise(greys), fields)
-            errors[length] = statistics.mean(warped)
-        rows.append(
-            [
-                clip.stem,
-                flow,
-                f"{fastest[WARM_PAIRS] / fastest[0]:.2f}",
-                *(f"{error:.3f}" for error in errors.values()),
-            ]
-        )
-    return rows
 
 
 def overhead_per_clip(source: Path, folder: Path, clips: int) -> float:

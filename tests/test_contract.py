@@ -82,9 +82,6 @@ class Distance:
     def pairs_at_once(self, height: int, width: int) -> int:
         return 1
 
-    def restart(self) -> None:
-        pass
-
     def between(self, before: Frame, now: Frame, directions: object) -> list[np.ndarray]:
         moved = float(now.rgb[0, 0, 0]) - float(before.rgb[0, 0, 0])
         return [np.full((2, 1, 1), moved, np.float32)]

@@ -57,9 +57,6 @@ class TestChoice:
             assert choose_device("auto", name, {}, threads=1) == "cpu"
             with pytest.raises(UsageError, match=f"{name} has no version for a GPU: .* use tvl1"):
                 choose_device("cuda", name, {}, threads=1)
-        assert choose_device("auto", "brox", {"warm_start": 10}, threads=1) == "cpu"
-        with pytest.raises(UsageError, match="brox has no version for a GPU that starts warm"):
-            choose_device("cuda", "brox", {"warm_start": 10}, threads=1)
 
     def test_as_asked(self, gpu: dict[str, float]) -> None:
         gpu["cuda"] = 1

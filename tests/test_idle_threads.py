@@ -15,12 +15,8 @@ from twostream.extraction import extract
 from twostream.extraction.frame_pairs import FramePairs, with_flow
 from twostream.extraction.idle_threads import Helpers, with_flow_ahead
 from twostream.flow import FlowEstimator, make_estimator
-from twostream.store.flow_store import FlowStore, StoreSettings
+from twostream.store.flow_store import StoreSettings
 from twostream.types import Frame, LabeledVideo
-from twostream.video import VideoReader
-
-CUT = 7  # the first frame of the second shot
-REPEATED = 4  # the same picture as frame 3
 
 
 def shots(copies: int = 1) -> list[np.ndarray]:
@@ -30,42 +26,23 @@ def shots(copies: int = 1) -> list[np.ndarray]:
     return [np.repeat(picture[..., None], 3, 2) for picture in (*one, *other)] * copies
 
 
-def settings(**parameters: int) -> StoreSettings:
-    return StoreSettings(flow="brox", parameters=dict(parameters), codec="lossless")
+SETTINGS = StoreSettings(flow="brox", codec="lossless")
 
 
-@pytest.mark.parametrize("warm_start", [0, 4])
-def test_threads_do_not_show_in_one_clip(tmp_path: Path, warm_start: int) -> None:
+def test_threads_do_not_show_in_one_clip(tmp_path: Path) -> None:
     video = LabeledVideo("a.avi", write_video(tmp_path / "a.avi", shots(), quality=1), 0)
     kinds = ("rgb", "forward", "backward")
     for workers in (1, 2, 5):
         summary = extract(
             [video],
             store=tmp_path / str(workers),
-            settings=settings(warm_start=warm_start),
+            settings=SETTINGS,
             kinds=kinds,
             workers=workers,
         )
         assert (summary.done, summary.pairs, summary.device) == (1, 14, "cpu")
     one = contents(tmp_path / "1")
     assert one == contents(tmp_path / "2") == contents(tmp_path / "5")
-
-
-def test_runs_start_at_fixed_frames_and_at_cuts(tmp_path: Path) -> None:
-    """A field that starts from nothing is the one without warm start, bit for bit."""
-    video = LabeledVideo("a.avi", write_video(tmp_path / "a.avi", shots(), quality=1), 0)
-    fields = {}
-    for warm_start in (0, 4):
-        store = tmp_path / str(warm_start)
-        extract([video], store=store, settings=settings(warm_start=warm_start), workers=2)
-        fields[warm_start] = FlowStore.open(store).clip("a.avi", "forward").fields()
-    same = {i for i in range(14) if np.array_equal(fields[0][i], fields[4][i])}
-    with VideoReader(tmp_path / "a.avi") as reader:
-        frames = [frame.rgb for frame in reader]
-    still = {i for i in range(14) if np.array_equal(frames[i], frames[i + 1])}
-    assert still <= {REPEATED - 1}  # the codec may have changed it a little
-    assert {0, 4, 8, 12, CUT - 1} <= same
-    assert len(same) <= 7  # the others did start from the field before
 
 
 def frames_of(pictures: list[np.ndarray], alone: tuple[int, ...] = (0,)) -> list[tuple[Frame, int]]:

@@ -38,18 +38,13 @@ class FramePairs:
     def __init__(self, estimator: FlowEstimator, directions: Sequence[Direction]) -> None:
         self._estimator = estimator
         self._directions = directions
-        self._pairs = 0
         self._last: Any = None
 
     def push(self, frame: Frame, follows: bool = True) -> list[NDArray[np.float32]]:
         """Take the next frame; returns the (2, h, w) fields of it and the one that it follows."""
         before, self._last = self._last, self._estimator.see(frame)
         if before is None or not follows:
-            self._pairs = 0
             return []
-        if self._pairs % self._estimator.pairs_at_once(*frame.rgb.shape[:2]) == 0:
-            self._estimator.restart()  # what it keeps belongs to another run or clip
-        self._pairs += 1
         return self._estimator.between(before, self._last, self._directions)
 
 

@@ -1,7 +1,7 @@
 """The flow of one clip on several threads, where there are more threads than clips.
 
-Pairs are cut into runs at fixed frame numbers, each of which starts from nothing. So it shows
-nowhere which thread computed which run.
+Pairs are cut into runs, each computed apart from the others: it shows nowhere which thread
+computed which run.
 """
 
 from __future__ import annotations

@@ -42,7 +42,6 @@ from twostream.flow.pyramid import (
     level_sizes,
     resize_field,
 )
-from twostream.flow.warm_start import WarmEstimator, WarmStart
 
 EPSILON = 0.001  # of psi, px: a motion below it is a square's, above it an absolute value's
 WAVE_BYTES = 1_500_000  # what the rows under one wave of steps may take of the cache
@@ -138,7 +137,7 @@ class _Solver:
         return field
 
 
-class Brox(WarmEstimator):
+class Brox(FlowEstimator):
     """Brightness and gradient constancy with robust terms, compiled for this processor."""
 
     @dataclass(frozen=True, kw_only=True)
@@ -160,7 +159,6 @@ class Brox(WarmEstimator):
         sweeps: int = 5  # of SOR per fixed-point step
         omega: float = 1.8  # over-relaxation, 1 to 2
         median_filtering: int = 5  # kernel side in px, 3 or 5; 1 for none
-        warm_start: int = 0  # see ``WarmEstimator``
 
     name = "brox"
     presets: ClassVar[dict[str, dict[str, int | float]]] = {
@@ -174,12 +172,11 @@ class Brox(WarmEstimator):
         super().__init__(**changes)
         self._solver = _Solver(self.chosen)
 
-    def solve(self, first: Grey, second: Grey, start: Plane | None) -> Plane:
-        """Return the field of a pair, see ``WarmEstimator``."""
-        levels = self.chosen.levels
-        if start is not None:
-            levels = WarmStart.levels(self.chosen.scale_step, levels)
-        return self._solver.solve(first, second, start, levels)
+    def __call__(self, first: Grey, second: Grey) -> Plane:
+        """Return the (2, h, w) field from ``first`` to ``second``, (h, w) uint8 grey each."""
+        if np.array_equal(first, second):
+            return np.zeros((2, *first.shape), np.float32)
+        return self._solver.solve(first, second, None, self.chosen.levels)
 
 
 class DisBrox(FlowEstimator):

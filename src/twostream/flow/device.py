@@ -60,12 +60,10 @@ def choose_device(asked: str, name: str, parameters: Parameters, *, threads: int
     """
     if asked not in DEVICES:
         raise UsageError(f"flow is computed on {', '.join(DEVICES)}, got {asked!r}")
-    batched = name in BATCHED and not parameters.get("warm_start")
-    if asked == "cpu" or not (batched or name in LEARNED):
+    if asked == "cpu" or name not in (*BATCHED, *LEARNED):
         if asked == "cuda":
             raise UsageError(
-                f"{name} has no version for a GPU"
-                f"{' that starts warm' if name in BATCHED else ''}: compute it on the CPU, or use "
+                f"{name} has no version for a GPU: compute it on the CPU, or use "
                 f"{', '.join((*BATCHED, *LEARNED))}"
             )
         return "cpu"

@@ -37,7 +37,6 @@ LIMITS: dict[str, tuple[float, float]] = {
     "pyramid_scale": (0.05, 0.99),
     "scale_step": (0.05, 0.99),
     "median_filtering": (0, 15),
-    "warm_start": (0, 10**6),
     "tau": (1e-6, 1),
     "omega": (1e-6, 2),
 }
@@ -137,12 +136,8 @@ class FlowEstimator(ABC):
             and downwards (1). Finite everywhere.
         """
 
-    def restart(self) -> None:
-        """Forget what is kept from pair to pair: the next one begins a run."""
-        return
-
     def pairs_at_once(self, height: int, width: int) -> int:
-        """Return how many pairs make a run, at whose start nothing is known of pairs before."""
+        """Return how many pairs make a run, see ``RunEstimator``."""
         return 1
 
     def see(self, frame: Frame) -> Any:
@@ -158,7 +153,6 @@ class FlowEstimator(ABC):
 
     def fields(self, frames: Sequence[Frame], directions: Sequence[Direction]) -> list[Fields]:
         """Return the fields of a run's pairs, see ``RunEstimator``."""
-        self.restart()
         seen = [self.see(frame) for frame in frames]
         return [self.between(before, now, directions) for before, now in pairwise(seen)]
 

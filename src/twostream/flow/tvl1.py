@@ -28,20 +28,18 @@ import cv2
 import numpy as np
 
 from twostream.flow.compile import LANES
+from twostream.flow.estimators import FlowEstimator
 from twostream.flow.opencv import TvL1OpenCV
 from twostream.flow.pyramid import Grey, Plane, Planes, coarse_to_fine, level_sizes
 from twostream.flow.tvl1_kernels import iterate, linearise
-from twostream.flow.warm_start import WarmEstimator, WarmStart
 
 
-class TvL1(WarmEstimator):
+class TvL1(FlowEstimator):
     """Total variation and L1 data term, compiled for this processor."""
 
     @dataclass(frozen=True, kw_only=True)
     class Parameters(TvL1OpenCV.Parameters):
-        """What decides its results: OpenCV's parameters, with its defaults, and a warm start."""
-
-        warm_start: int = 0  # see ``WarmEstimator``
+        """What decides its results: OpenCV's parameters, with its defaults."""
 
     name = "tvl1"
     presets: ClassVar[dict[str, dict[str, int | float]]] = {
@@ -55,13 +53,13 @@ class TvL1(WarmEstimator):
         super().__init__(**changes)
         self._planes = Planes()
 
-    def solve(self, first: Grey, second: Grey, start: Plane | None) -> Plane:
-        """Return the field of a pair, see ``WarmEstimator``."""
-        step, scales = self.chosen.scale_step, self.chosen.scales
-        if start is not None:
-            scales = WarmStart.levels(step, scales)
-        sizes = level_sizes(first.shape[0], first.shape[1], step, scales)
-        return coarse_to_fine(first, second, sizes, start, self._solve_level)
+    def __call__(self, first: Grey, second: Grey) -> Plane:
+        """Return the (2, h, w) field from ``first`` to ``second``, (h, w) uint8 grey each."""
+        if np.array_equal(first, second):
+            return np.zeros((2, *first.shape), np.float32)
+        chosen = self.chosen
+        sizes = level_sizes(first.shape[0], first.shape[1], chosen.scale_step, chosen.scales)
+        return coarse_to_fine(first, second, sizes, None, self._solve_level)
 
     def _solve_level(self, first: Plane, second: Plane, field: Plane) -> Plane:
         """Return the field of one level, (2, height, width), from the one it starts with."""
