@@ -29,8 +29,8 @@ class Numbers:
 
 
 def window(first: int, frames: int = 20) -> Window:
-    readers = {"rgb": SimpleNamespace(header=SimpleNamespace(fps=FPS))}
-    clip: Any = SimpleNamespace(first=first, readers=readers, num_positions=lambda _: frames)
+    header = SimpleNamespace(fps=FPS)
+    clip: Any = SimpleNamespace(first=first, header=header, num_positions=lambda _: frames)
     return Window(clip, first / FPS, (first + frames) / FPS)
 
 

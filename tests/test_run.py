@@ -292,7 +292,7 @@ def test_results_of_other_data_are_found_again_and_never_replaced(
 
     monkeypatch.chdir(tmp_path)
     assert of("a/x.csv") == "labels"
-    write("labels", data="a/x.csv")  # as a version of before wrote it
+    write("labels", data="a/x.csv", root=str(tmp_path / "a" / "x.csv"))
     write("readable", data="own", root=str(tmp_path / "own"))
     assert of("a/x.csv") == of(str(tmp_path / "a" / "x.csv")) == "labels"
     assert of("a/x.csv", "a") == "labels"  # what it was called before
