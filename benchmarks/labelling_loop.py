@@ -1,7 +1,7 @@
 """How many labels a study needs where the page proposes the moments, and where they are random.
 
     python benchmarks/joined_recordings.py CLIPS.csv --out JOINED
-    python benchmarks/labelling_loop.py JOINED --work DIR --seeds 5 --out docs/labelling-loop.md
+    python benchmarks/labelling_loop.py JOINED --work DIR --out docs/labelling-loop.md
 
 Simulated: of two thirds of the recordings, drawn by seed, nothing is labelled at first. Someone who
 knows labels twenty moments at a time (from eighty labels on a quarter more each time, for want of
@@ -167,10 +167,14 @@ def document(name: str, done: Sequence[dict[str, Any]]) -> str:
         labels, f1, _ = each["curves"][how][-1]
         return f"{labels}" if f1 >= ENOUGH * each["full"] else f"over {labels} ({f1:.3f})"
 
+    def total(how: str) -> int:
+        return sum(each["curves"][how][-1][0] for each in done)
+
+    shares = [each["curves"]["proposed"][-1][0] / each["curves"]["random"][-1][0] for each in done]
     rows = [
-        f"| {seed} | {each['full']:.3f} | {needed(each, 'proposed')} | {needed(each, 'random')} | "
-        f"{each['curves']['proposed'][-1][0] / each['curves']['random'][-1][0]:.2f} |"
-        for seed, each in enumerate(done)
+        f"| {each['seed']} | {each['full']:.3f} | {needed(each, 'proposed')} | "
+        f"{needed(each, 'random')} | {share:.2f} |"
+        for each, share in zip(done, shares, strict=True)
     ]
     means = [
         f"| {number + 1} | "
@@ -182,6 +186,7 @@ def document(name: str, done: Sequence[dict[str, Any]]) -> str:
         + " |"
         for number in range(min(len(each["curves"][how]) for each in done for how in POLICIES))
     ]
+    share = total("proposed") / total("random")
     slowest = max(row[2] for each in done for how in POLICIES for row in each["curves"][how])
     return f"""<!-- written by benchmarks/labelling_loop.py -->
 # Labels that a study needs
@@ -201,6 +206,8 @@ Labels until the F1 is {100 * ENOUGH:.0f}% of that with all labels:
 |---|---|---|---|---|
 {chr(10).join(rows)}
 
+The mean share is {np.mean(shares):.2f}; of all labels together {share:.2f}.
+
 Means after each round:
 
 | round | labels, proposed | F1 | labels, random | F1 |
@@ -217,7 +224,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[5, 6, 7, 8, 9])
     parser.add_argument("--flow", default=None)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
@@ -241,7 +248,7 @@ def main() -> None:
     names = sorted({video.path.name for video in dataset.videos})
     features = dict(FeaturesOf(place, models, {n: options.folder / n for n in names}, progress))
     study = Study(options.folder, features, models)
-    for seed in range(options.seeds):
+    for seed in options.seeds:
         kept = options.work / f"seed-{seed}.json"
         if kept.is_file():
             continue
@@ -256,7 +263,9 @@ def main() -> None:
         curves = {how: simulate(study, how, seed, full, pool, test) for how in POLICIES}
         hours = sum(study.seconds(v) for v in names) / 3600
         kept.write_text(
-            json.dumps({"full": full, "seconds": whole, "hours": hours, "curves": curves})
+            json.dumps(
+                {"seed": seed, "full": full, "seconds": whole, "hours": hours, "curves": curves}
+            )
         )
     done = [json.loads(path.read_text()) for path in sorted(options.work.glob("seed-*.json"))]
     text = document(options.folder.name, done)

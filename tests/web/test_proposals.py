@@ -17,12 +17,20 @@ def forecast(*rows: tuple[float, ...], every: float = 5.0) -> Forecast:
 
 def test_the_unsure_come_first_and_the_sure_never() -> None:
     found = proposals(
-        {"a": forecast((0.6, 0.4, 0), (1, 0, 0), (0.5, 0.5, 0), (0.0, 0.3, 0.7))}, {"a": ()}
+        {"a": forecast((0.6, 0.4, 0), (1, 0, 0), (0.5, 0.5, 0), (0.0, 0.7, 0.3))}, {"a": ()}
     )
     # the lead of the best class is .2, 1, 0 and .4; pairs count: walk and sit is proposed twice
     assert [each.seconds for each in found] == [11, 16, 1]
     assert found[0].uncertainty == 1 and found[0].labels == ("walk", "sit")
-    assert found[1].labels == ("other", "sit")
+    assert found[1].labels == ("sit", "other")
+
+
+def test_what_is_taken_for_nothing_comes_after_what_is_taken_for_something() -> None:
+    found = proposals({"a": forecast((0.1, 0.3, 0.6), (0.8, 0.1, 0.1), (0.4, 0.1, 0.5))}, {"a": ()})
+    # unsure .7, .3 and .9, of which a tenth counts where "other" is the best class
+    assert [each.seconds for each in found] == [6, 11, 1]
+    near = forecast((0.48, 0.02, 0.5), (0.7, 0.2, 0.1), every=1.0)  # one bin of four seconds
+    assert [each.labels for each in proposals({"a": near}, {})] == [("walk", "sit")]
 
 
 def test_they_are_spread_over_videos_and_time() -> None:

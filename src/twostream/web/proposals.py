@@ -8,12 +8,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from twostream.labels.recordings import Span
+from twostream.labels.recordings import OTHER, Span
 from twostream.web.forecasts import Forecast
 
 MOST = 20
 APART_SECONDS = 4.0  # two windows: nearer ones see much the same
 LEAST = 0.02  # below such an uncertainty a run is sure
+NOTHING = 0.1  # how much a moment counts that the run takes for nothing: most time shows nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,7 @@ class Proposal:
         video: its name.
         seconds: the centre of a window.
         uncertainty: 1 minus the lead of the best class over the second, in 0..1.
-        labels: the two best classes.
+        labels: the two best classes, the best one first.
     """
 
     video: str
@@ -42,9 +43,9 @@ def proposals(
     """Return the moments that would teach most, the best one first.
 
     Uncertainty is that of margin sampling (Scheffer et al. 2001). Taken one by one: each moment
-    counts with its uncertainty, divided by 1 + how often its video, and by 1 + how often its pair
-    of classes, has been taken; none within ``APART_SECONDS`` of another one. What was watched is
-    not proposed.
+    counts with its uncertainty, ``NOTHING`` of it where the best class is ``OTHER``, divided by
+    1 + how often its video, and by 1 + how often its pair of classes, has been taken; none within
+    ``APART_SECONDS`` of another one. What was watched is not proposed.
 
     Args:
         forecasts: video -> what the run says of it.
@@ -61,7 +62,8 @@ def proposals(
     videos, pairs = Counter[str](), Counter[frozenset[str]]()
 
     def worth(each: Proposal) -> float:
-        return each.uncertainty / (1 + videos[each.video]) / (1 + pairs[frozenset(each.labels)])
+        times = (1 + videos[each.video]) * (1 + pairs[frozenset(each.labels)])
+        return each.uncertainty * _weight(each.labels[0]) / times
 
     while found and len(taken) < most:
         best = max(found, key=lambda each: (worth(each), each.uncertainty, -each.seconds))
@@ -70,6 +72,11 @@ def proposals(
         pairs[frozenset(best.labels)] += 1
         found = [each for each in found if not _near(each, best)]
     return taken
+
+
+def _weight(best: str) -> float:
+    """Return how much a moment counts beside its uncertainty, by the best class there."""
+    return NOTHING if best == OTHER else 1.0
 
 
 def _near(one: Proposal, other: Proposal) -> bool:
@@ -86,11 +93,12 @@ def _moments(video: str, forecast: Forecast, watched: Sequence[Span]) -> list[Pr
     seen = np.zeros(len(forecast.times), bool)
     for start, end in watched:
         seen |= (forecast.times >= start) & (forecast.times < end)
-    rows = np.flatnonzero(~seen & (unsure >= LEAST))
-    rows = rows[np.argsort(-unsure[rows], kind="stable")]
-    # of those that lie near each other the most uncertain one: hours have thousands
-    rows = np.sort(rows[np.unique(forecast.times[rows] // APART_SECONDS, return_index=True)[1]])
     names = forecast.classes
+    worth = unsure * np.array([_weight(name) for name in names])[order[:, 0]]
+    rows = np.flatnonzero(~seen & (unsure >= LEAST))
+    rows = rows[np.argsort(-worth[rows], kind="stable")]
+    # of those that lie near each other the one that is worth most: hours have thousands
+    rows = np.sort(rows[np.unique(forecast.times[rows] // APART_SECONDS, return_index=True)[1]])
     return [
         Proposal(
             video,
