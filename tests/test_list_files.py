@@ -10,6 +10,7 @@ from clip_folders import assert_no_leak, ids, touch, write
 from twostream.datasets import (
     load_dataset,
 )
+from twostream.types import DataError
 
 
 def test_csv_with_quotes_bom_other_columns_groups_and_splits(tmp_path: Path) -> None:
@@ -31,6 +32,21 @@ def test_csv_with_quotes_bom_other_columns_groups_and_splits(tmp_path: Path) -> 
     assert ids(split.test) == ["sub dir/c [2].mp4"]
     assert len(split.train) == 3
     assert any("1 groups are on both sides" in n and "g 2" in n for n in split.notes)
+
+
+@pytest.mark.parametrize("coding", ["utf-8", "utf-16"])
+def test_two_byte_order_marks_are_no_part_of_the_header(coding: str, tmp_path: Path) -> None:
+    touch(tmp_path, "a.mp4", "b.mp4")
+    (tmp_path / "clips.csv").write_bytes(
+        "\ufeff\ufeffpath,label\na.mp4,x\nb.mp4,y\n".encode(coding)
+    )
+    assert ids(load_dataset(tmp_path / "clips.csv").videos) == ["a.mp4", "b.mp4"]
+
+
+def test_an_archive_is_no_text_that_another_coding_would_mend(tmp_path: Path) -> None:
+    (tmp_path / "clips.zip").write_bytes(b"PK\x03\x04\x00\x00\xff\xfe\x80")
+    with pytest.raises(DataError, match="is not a text file"):
+        load_dataset(tmp_path / "clips.zip")
 
 
 @pytest.mark.parametrize("delimiter", [";", "\t"])

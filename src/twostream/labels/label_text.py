@@ -90,10 +90,17 @@ def _decoded(path: Path, data: bytes, errors: str = "strict") -> str:
     try:
         text = data.decode(coding, errors)
     except UnicodeDecodeError as error:
+        if b"\0" in data:  # a video, or an archive of them
+            raise _no_text(path) from error
         raise DataError(f"{path} is not UTF-8 text: save it as UTF-8") from error
     if "\0" in text and errors == "strict":
-        raise DataError(f"{path} is not a text file, so it holds no labels")
-    return text.replace("\r\n", "\n").replace("\r", "\n")
+        raise _no_text(path)
+    # programs that take a mark for text write another one before it
+    return text.lstrip("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _no_text(path: Path) -> DataError:
+    return DataError(f"{path} is not a text file, so it holds no labels")
 
 
 def read_xml(path: Path) -> ElementTree.Element:
