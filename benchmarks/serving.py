@@ -77,8 +77,6 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="write the tables here as Markdown")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    if options.workers < 2:
-        parser.error("one worker is the server's own process: take two or more")
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
         run = options.run or untrained(work / "run")

@@ -1,7 +1,7 @@
-"""What visitors ask of the networks: computed wherever these are, the server's process or another.
+"""What visitors ask of the networks: computed where these are, in a process beside the server.
 
 Each of the functions takes the run, the video, its deadline and whom it tells its progress; what
-it is given and returns can be sent to a process beside the server.
+it is given and returns can be sent there.
 """
 
 from __future__ import annotations
