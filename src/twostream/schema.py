@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
 from types import UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -79,10 +79,9 @@ def from_json(kind: type[Made], values: Any, *, spare: bool = False) -> Made:
     taken = {
         name: _fitted(name, values[name], hints[name], spare) for name in hints if name in values
     }
-    try:
-        return kind(**taken)
-    except TypeError as error:  # one without a default is missing
-        raise ValueError(str(error).rpartition(".")[2]) from error
+    if missing := [name for name in _needed(kind) if name not in taken]:
+        raise ValueError(f"it has no {', '.join(missing)}")
+    return kind(**taken)
 
 
 def check_json(kind: type, values: Any) -> None:
@@ -131,6 +130,14 @@ def shown(value: Any) -> str:
     except (RecursionError, ValueError):  # the latter of a whole number of many thousand digits
         text = type(value).__name__
     return text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."
+
+
+def _needed(kind: Any) -> tuple[str, ...]:
+    return tuple(
+        field.name
+        for field in fields(kind)
+        if field.init and field.default is MISSING and field.default_factory is MISSING
+    )
 
 
 @cache

@@ -63,7 +63,9 @@ def serve(
     at_once: int = own(
         None, "Videos worked on at the same time; default 2, or as many as --workers."
     ),
-    workers: int = own(1, "Processes with the networks, beside the server's.", min=1),
+    workers: int = own(
+        None, "Processes with the networks, beside the server's; default 2, with --label 1.", min=1
+    ),
     videos: list[Path] = own(
         None, "A video, or a folder of them, to pick from.", None, "--video", metavar="VIDEO"
     ),
@@ -95,6 +97,7 @@ def serve(
     shown = Shown(as_json=as_json)
     if log == "json":
         log_json()
+    workers = workers or (2 if label is None else 1)  # of one, clicks wait behind others' videos
     limits = Limits(
         max_mb=max_mb,
         max_seconds=max_seconds,
