@@ -87,10 +87,11 @@ class Shown(logging.Handler):
         *,
         text_columns: int = 1,
     ) -> None:
-        """Print a table; the first columns are text, the others are numbers or text."""
+        """Print a title and a table; the first columns are text, the others numbers or text."""
         from rich.table import Table
 
-        table = Table(title=printable(title), title_justify="left", header_style="bold")
+        self.line(title)  # rich's own would be folded to the width of the table
+        table = Table(header_style="bold")
         for i, column in enumerate(columns):
             table.add_column(
                 column, justify="left" if i < text_columns else "right", overflow="fold"
