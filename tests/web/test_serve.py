@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import twostream.web
 from twostream.__main__ import run
 from twostream.types import UsageError
 from twostream.web.guard import read_auth
@@ -62,6 +63,7 @@ def test_without_the_extra(
     web_run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], package: str
 ) -> None:
     for name in [name for name in sys.modules if name.startswith("twostream.web.")]:
+        monkeypatch.delattr(twostream.web, name.removeprefix("twostream.web."))  # put back as well
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, package, None)
     assert run(["serve", str(web_run)]) == 2
