@@ -12,6 +12,7 @@ import pytest
 from twostream.datasets import load_dataset
 from twostream.extraction.frame_pairs import output_rate, resample
 from twostream.labels.stretch_ids import span_id
+from twostream.recipe import Recipe
 from twostream.recipes import STANDARD, make_recipe
 from twostream.run import RunSettings, store_for, train_run
 from twostream.run.data_settings import (
@@ -25,6 +26,7 @@ from twostream.run.data_settings import (
     shrunk,
     stack_length,
 )
+from twostream.run.training_run import fitted
 from twostream.store.flow_store import FlowStore, StoreSettings
 from twostream.types import DatasetSplit, Frame, LabeledVideo, TemporalInput
 from twostream.video import VideoWriter
@@ -145,6 +147,45 @@ def test_labelled_stretches_have_the_length_of_their_own_time(tmp_path: Path) ->
     _, sees, (note,) = adapted(recipe, TemporalInput(), split, rate=None)
     assert sees.length == 6 and "has 11 flow fields" in note  # 12 frames in half a second
     assert adapted(recipe, TemporalInput(), split, rate=50)[1].length == 10
+
+
+def of_recordings(folder: Path) -> DatasetSplit:
+    """Return stretches of one video, whose labels lie beside it as a list with start and end."""
+    write(folder / "day.mp4", fps=10, frames=120)
+    rows = [f"day.mp4,{'ab'[i % 2]},{i},{i + 1}\n" for i in range(12)]
+    (folder / "labels.csv").write_text("".join(["path,label,start,end\n", *rows]))
+    return load_dataset(str(folder / "labels.csv")).whole()
+
+
+def test_recordings_have_the_flow_that_takes_half_the_time(tmp_path: Path) -> None:
+    """As do all that go on with what is stored of them; what is asked for, or imported, stays."""
+    split, sees = of_recordings(tmp_path), TemporalInput()
+    recipe = make_recipe("standard").settled("size", "length")
+    fast, patches = recipe.stored(), replace(recipe, flow="dis:patches").stored()
+
+    def flow(recipe: Recipe, sees: TemporalInput = sees, **made: StoreSettings) -> str:
+        fit, _, notes = adapted(recipe, sees, split, rate=None, **made)
+        assert any("flow by dis:patches" in each for each in notes) == (fit.flow != recipe.flow)
+        return fit.flow
+
+    assert flow(recipe) == flow(recipe, made=patches) == "dis:patches"
+    assert flow(recipe, made=fast) == "dis:fast"
+    assert flow(recipe, made=replace(patches, flow="imported", parameters={})) == "dis:fast"
+    assert flow(make_recipe("standard", flow="dis:fast").settled("size", "length")) == "dis:fast"
+    assert flow(recipe, TemporalInput(length=11, rgb=True)) == "dis:fast"
+    assert flow(make_recipe("quick")) == "dis"
+    clips = replace(split, train=(write(tmp_path / "clip.mp4", fps=10, frames=12),))
+    assert adapted(recipe, sees, clips, rate=None)[0].flow == "dis:fast"
+
+
+def test_what_training_clips_choose_is_not_chosen_before(tmp_path: Path, said: list[str]) -> None:
+    split = of_recordings(tmp_path)
+    settings = RunSettings(data=str(tmp_path / "labels.csv"), recipe=make_recipe("standard"))
+    fit, _ = fitted(replace(settings, flows=("dis:fast", "dis")), split, tmp_path / "run")
+    assert fit.recipe.flow == "dis:fast" and not any("dis:patches" in each for each in said)
+    fit, _ = fitted(settings, split, tmp_path / "run")
+    assert fit.stored.parameters == make_recipe("standard", flow="dis:patches").stored().parameters
+    assert sum("flow by dis:patches" in each for each in said) == 1
 
 
 def test_what_is_stored_as_it_is_is_predicted_as_it_is(tmp_path: Path) -> None:

@@ -15,6 +15,15 @@ from twostream.prediction.videos import find_videos
 from twostream.store.flow_store import FlowStore, StoreSettings
 from twostream.types import DataError, RunError
 
+
+@pytest.fixture
+def tmp_path(tmp_path: Path) -> Path:
+    """A folder beside which no other test leaves official lists, which are looked for there."""
+    folder = tmp_path / "alone"
+    folder.mkdir()
+    return folder
+
+
 CLIPS = {"run/a.avi", "run/b.avi", "walk/a.avi", "walk/b.avi"}
 FOREIGN = (
     "@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information", "lost+found", "@Recycle",

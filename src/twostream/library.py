@@ -162,7 +162,7 @@ def train(
             split,
             rate=made.fps if made else shared_rate(split),
             stored_side=made.short_side if made else None,
-            enlarges=not (made and made.imported),
+            made=made,
         )
         for note in notes:
             logger.info(note)

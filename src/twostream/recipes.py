@@ -78,7 +78,7 @@ STANDARD = Recipe(
     fit_folds=4,
     fit_clips=15,
     fit_groups=2,
-    adapts=("size", "length", "flips"),
+    adapts=("size", "length", "flow", "flips"),
     imagenet=True,
     epochs=10,
     least_steps=80,
@@ -126,7 +126,7 @@ def default_recipe(*asked: object) -> str:
 def make_recipe(name: str, **changes: Any) -> Recipe:
     """Return a recipe with some settings changed; ``None`` means unchanged.
 
-    A size or ``flips`` that is given follows no data any more.
+    A size, ``flow`` or ``flips`` that is given follows no data any more.
 
     Raises:
         UsageError: no such recipe or setting, or a value out of range.
@@ -152,6 +152,8 @@ def make_recipe(name: str, **changes: Any) -> Recipe:
     recipe = RECIPES[name]
     if {"short_side", "crop_size"} & set(changed):
         recipe = recipe.settled("size")
+    if "flow" in changed:
+        recipe = recipe.settled("flow")
     if "flips" in changed:
         recipe = recipe.settled("flips")
     return replace(recipe, **changed)

@@ -171,6 +171,7 @@ def write_graph(model: StreamModel, path: Path) -> None:
     """
     try:
         import onnx  # noqa: F401
+        import onnxruntime  # noqa: F401  # it checks what is written
         import onnxscript  # noqa: F401
     except ImportError as error:
         raise ModelError(

@@ -18,8 +18,16 @@ import numpy as np
 from twostream.extraction.frame_pairs import SAME_RATE
 from twostream.labels.stretch_ids import span_of
 from twostream.recipe import Recipe
+from twostream.store.flow_store import StoreSettings
 from twostream.threads import ThreadPool, num_cores
-from twostream.types import MOST_ENLARGED, DatasetSplit, LabeledVideo, TemporalInput, VideoError
+from twostream.types import (
+    MOST_ENLARGED,
+    DatasetSplit,
+    LabeledVideo,
+    TemporalInput,
+    VideoError,
+    is_flow,
+)
 from twostream.video import VideoInfo, open_reader, stored_size
 from twostream.video.container_claims import FALLBACK_FPS
 
@@ -28,6 +36,7 @@ logger = logging.getLogger(__name__)
 NEARLY_ALL = 0.95  # this share of the clips must have a rate, or be large enough for a crop
 CROP_STEP = 16  # nets halve their maps four times
 SHORTEST, LONGEST = 6, 10  # of a stack; ten is the paper's
+FLOW_OF_RECORDINGS = "dis:patches"  # half the time of dis:fast (docs/flow.md)
 
 
 def probe(videos: Iterable[LabeledVideo]) -> list[VideoInfo]:
@@ -223,6 +232,17 @@ def _enlarged_note(infos: Sequence[VideoInfo], short_side: int) -> str:
     )
 
 
+def _of_recordings(
+    recipe: Recipe, temporal: TemporalInput, split: DatasetSplit, made: StoreSettings | None
+) -> bool:
+    """Tell whether flow is computed for stretches of recordings, and is not there already."""
+    if "flow" not in recipe.adapts or not is_flow(temporal):
+        return False
+    own = recipe.stored()
+    there = made and (made.imported or (made.flow, made.parameters) == (own.flow, own.parameters))
+    return not there and any(span_of(video.video_id) for video in split.train)
+
+
 def adapted(
     recipe: Recipe,
     temporal: TemporalInput,
@@ -230,7 +250,7 @@ def adapted(
     *,
     rate: float | None,
     stored_side: int | None = None,
-    enlarges: bool = True,
+    made: StoreSettings | None = None,
 ) -> tuple[Recipe, TemporalInput, tuple[str, ...]]:
     """Fit what the recipe leaves to the data (``Recipe.adapts``) to the training clips.
 
@@ -239,7 +259,7 @@ def adapted(
         split: its training side decides.
         rate: that clips are brought to; None: each its own.
         stored_side: short side that the clips are stored at already, px; None: not yet.
-        enlarges: False for flow that was imported: it is as it is.
+        made: of the store that is there; its flow stays where it was imported, or is the recipe's.
 
     Returns:
         Recipe and input as they are used, and a line on each change.
@@ -264,10 +284,16 @@ def adapted(
         recipe = fit
     if (
         recipe.resizes
-        and enlarges
+        and not (made and made.imported)
         and (note := _enlarged_note(probe(split.videos()), recipe.short_side))
     ):
         notes.append(note)
+    if _of_recordings(recipe, temporal, split, made):
+        notes.append(
+            f"videos that are labelled over time are looked at from start to end: flow by "
+            f"{FLOW_OF_RECORDINGS}, in half the time of {recipe.flow} (--flow chooses another)"
+        )
+        recipe = replace(recipe, flow=FLOW_OF_RECORDINGS)
     if "length" in recipe.adapts and temporal.length == LONGEST and not temporal.rgb:
         fields = _num_fields(split.train, rate)
         length = stack_length(fields)

@@ -25,7 +25,8 @@ logger = logging.getLogger(__name__)
 
 CHOICE_NAME = "flow-choice.json"
 TRIALS = "flow-trials"  # in RUN: a folder for each method, until one is chosen
-FLOW_CANDIDATES = ("dis:fast", "dis", "farneback", "brox", "tvl1")  # the cheaper ones first
+# the cheaper ones first
+FLOW_CANDIDATES = ("dis:patches", "dis:fast", "dis", "farneback", "brox", "tvl1")
 
 
 @dataclass(frozen=True)

@@ -125,16 +125,17 @@ def fitted(
     if not settings.recipe.adapts:
         return settings, ()
     root = settings.store_folder(out)
-    rate, side, enlarges = settings.stored.fps, None, True
+    rate, side, made = settings.stored.fps, None, None
     if (root / SETTINGS_NAME).is_file():
         made = FlowStore.open(root).settings
-        rate, enlarges = made.fps, not made.imported
+        rate = made.fps
         # what was stored as the recipe says stays; of any other size it is refused, as ever
         side = made.short_side if made.short_side == settings.recipe.short_side else None
     elif rate is None:
         rate = shared_rate(split)
+    recipe = settings.recipe.settled("flow") if settings.flows else settings.recipe
     recipe, temporal, notes = adapted(
-        settings.recipe, settings.temporal, split, rate=rate, stored_side=side, enlarges=enlarges
+        recipe, settings.temporal, split, rate=rate, stored_side=side, made=made
     )
     for note in notes:
         logger.info(note)
