@@ -33,8 +33,7 @@ from twostream.flow.opencv import one_opencv_thread
 from twostream.prediction import TwoStreamPredictor
 from twostream.prediction.timeline import LONG
 from twostream.recipe import Recipe
-from twostream.recipes import make_recipe
-from twostream.run.data_settings import FLOW_OF_RECORDINGS
+from twostream.recipes import FLOW_OF_RECORDINGS, make_recipe
 from twostream.types import STREAMS, TemporalInput
 from twostream.video import VideoReader, VideoWriter
 
@@ -46,10 +45,6 @@ DIFFERENCES = TemporalInput(length=11, rgb=True, differences=True)
 # a run that knows how long bouts last, at its own rate of looks and at fewer
 LOOKS = {"a look every 0.2 s": 0.2, "every 0.4 s": 0.4, "every 1 s": 1.0, "every 2 s": 2.0}
 CLIPS, RECORDINGS, FRAMES = "", ", recordings", ", differences"  # what runs learnt from, or see
-    "",
-    ", recordings",
-    ", differences",
-)  # what a run was trained on, or sees
 COLUMNS = (
     "times real time",
     "cores busy",

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from twostream.datasets import load_dataset
 from twostream.extraction.frame_pairs import output_rate, resample
+from twostream.files import write_json
 from twostream.labels.stretch_ids import span_id
 from twostream.recipe import Recipe
 from twostream.recipes import STANDARD, make_recipe
@@ -19,6 +21,7 @@ from twostream.run.data_settings import (
     adapted,
     choose_rate,
     common_rate,
+    fitted,
     fitting_size,
     rate_note,
     rates_of,
@@ -26,7 +29,6 @@ from twostream.run.data_settings import (
     shrunk,
     stack_length,
 )
-from twostream.run.training_run import fitted
 from twostream.store.flow_store import FlowStore, StoreSettings
 from twostream.types import DatasetSplit, Frame, LabeledVideo, TemporalInput
 from twostream.video import VideoWriter
@@ -157,35 +159,51 @@ def of_recordings(folder: Path) -> DatasetSplit:
     return load_dataset(str(folder / "labels.csv")).whole()
 
 
-def test_recordings_have_the_flow_that_takes_half_the_time(tmp_path: Path) -> None:
-    """As do all that go on with what is stored of them; what is asked for, or imported, stays."""
-    split, sees = of_recordings(tmp_path), TemporalInput()
-    recipe = make_recipe("standard").settled("size", "length")
-    fast, patches = recipe.stored(), replace(recipe, flow="dis:patches").stored()
+def test_recordings_have_the_flow_that_takes_half_the_time(tmp_path: Path, said: list[str]) -> None:
+    split, standard = of_recordings(tmp_path), make_recipe("standard")
+    stretches, clips = str(tmp_path / "labels.csv"), DatasetSplit("d", "s", ("a", "b"), (), ())
+    clips = replace(clips, train=(write(tmp_path / "clip.mp4", fps=10, frames=12),))
+    sizes = standard.settled("size", "length")
 
-    def flow(recipe: Recipe, sees: TemporalInput = sees, **made: StoreSettings) -> str:
-        fit, _, notes = adapted(recipe, sees, split, rate=None, **made)
-        assert any("flow by dis:patches" in each for each in notes) == (fit.flow != recipe.flow)
-        return fit.flow
+    def flow(
+        stored: str | None = None,
+        *,
+        recipe: Recipe = sizes,
+        split: DatasetSplit = split,
+        begun: str | None = None,
+        **more: Any,
+    ) -> str:
+        out = tmp_path / f"run{len(list(tmp_path.iterdir()))}"
+        out.mkdir()
+        if stored:  # as extraction leaves it, with all parameters
+            FlowStore.create(out / "flow", make_recipe("standard", flow=stored).stored())
+        if begun:
+            write_json(out / "settings.json", {"recipe": {"flow": begun}})
+        said.clear()
+        fit, _ = fitted(RunSettings(data=stretches, recipe=recipe, **more), split, out)
+        assert fit.recipe.stored() == fit.stored
+        told = [note for note in said if note.startswith(f"flow by {fit.recipe.flow}, ")]
+        assert len(told) == (fit.recipe.flow != recipe.flow)
+        return fit.recipe.flow
 
-    assert flow(recipe) == flow(recipe, made=patches) == "dis:patches"
-    assert flow(recipe, made=fast) == "dis:fast"
-    assert flow(recipe, made=replace(patches, flow="imported", parameters={})) == "dis:fast"
-    assert flow(make_recipe("standard", flow="dis:fast").settled("size", "length")) == "dis:fast"
-    assert flow(recipe, TemporalInput(length=11, rgb=True)) == "dis:fast"
-    assert flow(make_recipe("quick")) == "dis"
-    clips = replace(split, train=(write(tmp_path / "clip.mp4", fps=10, frames=12),))
-    assert adapted(recipe, sees, clips, rate=None)[0].flow == "dis:fast"
-
-
-def test_what_training_clips_choose_is_not_chosen_before(tmp_path: Path, said: list[str]) -> None:
-    split = of_recordings(tmp_path)
-    settings = RunSettings(data=str(tmp_path / "labels.csv"), recipe=make_recipe("standard"))
-    fit, _ = fitted(replace(settings, flows=("dis:fast", "dis")), split, tmp_path / "run")
-    assert fit.recipe.flow == "dis:fast" and not any("dis:patches" in each for each in said)
-    fit, _ = fitted(settings, split, tmp_path / "run")
-    assert fit.stored.parameters == make_recipe("standard", flow="dis:patches").stored().parameters
-    assert sum("flow by dis:patches" in each for each in said) == 1
+    fast, patches = "dis:fast", "dis:patches"
+    assert flow() == patches and flow(split=clips) == fast
+    frames = TemporalInput(length=11, rgb=True, differences=True)
+    for none_to_follow in (
+        {"recipe": make_recipe("standard", flow=fast)},
+        {"flows": (fast, "dis")},
+        {"others": (stretches,)},
+        {"streams": ("spatial",)},
+        {"temporal": frames},
+    ):
+        assert flow(**none_to_follow) == fast
+    assert flow(recipe=replace(sizes, flow="brox")) == "brox"
+    assert flow(recipe=make_recipe("quick")) == "dis"
+    # a store that is there goes on being used, whatever is asked of it; and so does a run's flow
+    for more in ({}, {"split": clips}, {"temporal": frames}, {"streams": ("spatial",)}):
+        assert flow(fast, **more) == fast and flow(patches, **more) == patches
+    assert flow("brox") == fast  # refused by extraction, as ever
+    assert flow(begun=fast) == fast and flow(patches, begun=patches) == patches
 
 
 def test_what_is_stored_as_it_is_is_predicted_as_it_is(tmp_path: Path) -> None:

@@ -162,7 +162,8 @@ def train(
             split,
             rate=made.fps if made else shared_rate(split),
             stored_side=made.short_side if made else None,
-            made=made,
+            enlarges=not (made and made.imported),
+            flow=asked.flow if made or stream == "spatial" else None,  # of a store its own is used
         )
         for note in notes:
             logger.info(note)

@@ -99,6 +99,7 @@ STANDARD = Recipe(
     temporal_dropout=0.5,
 )
 
+FLOW_OF_RECORDINGS = "dis:patches"  # of recipes that leave it to the data (docs/flow.md)
 RECIPES = {"standard": STANDARD, "quick": QUICK, "paper": PAPER}
 
 

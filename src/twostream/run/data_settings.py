@@ -1,4 +1,4 @@
-"""Settings that follow the data: frame rate, stored size and crop, length of the stack.
+"""Settings that follow the data: frame rate, stored size and crop, length of the stack, flow.
 
 What the training clips are decides; nothing is decoded but the first frame of each, and test clips
 have no say.
@@ -16,9 +16,12 @@ from pathlib import Path
 import numpy as np
 
 from twostream.extraction.frame_pairs import SAME_RATE
+from twostream.files import SETTLED, read_json
 from twostream.labels.stretch_ids import span_of
 from twostream.recipe import Recipe
-from twostream.store.flow_store import StoreSettings
+from twostream.recipes import FLOW_OF_RECORDINGS, STANDARD
+from twostream.run.settings import RunSettings
+from twostream.store.flow_store import SETTINGS_NAME, FlowStore, StoreSettings
 from twostream.threads import ThreadPool, num_cores
 from twostream.types import (
     MOST_ENLARGED,
@@ -36,7 +39,6 @@ logger = logging.getLogger(__name__)
 NEARLY_ALL = 0.95  # this share of the clips must have a rate, or be large enough for a crop
 CROP_STEP = 16  # nets halve their maps four times
 SHORTEST, LONGEST = 6, 10  # of a stack; ten is the paper's
-FLOW_OF_RECORDINGS = "dis:patches"  # half the time of dis:fast (docs/flow.md)
 
 
 def probe(videos: Iterable[LabeledVideo]) -> list[VideoInfo]:
@@ -232,17 +234,6 @@ def _enlarged_note(infos: Sequence[VideoInfo], short_side: int) -> str:
     )
 
 
-def _of_recordings(
-    recipe: Recipe, temporal: TemporalInput, split: DatasetSplit, made: StoreSettings | None
-) -> bool:
-    """Tell whether flow is computed for stretches of recordings, and is not there already."""
-    if "flow" not in recipe.adapts or not is_flow(temporal):
-        return False
-    own = recipe.stored()
-    there = made and (made.imported or (made.flow, made.parameters) == (own.flow, own.parameters))
-    return not there and any(span_of(video.video_id) for video in split.train)
-
-
 def adapted(
     recipe: Recipe,
     temporal: TemporalInput,
@@ -250,7 +241,8 @@ def adapted(
     *,
     rate: float | None,
     stored_side: int | None = None,
-    made: StoreSettings | None = None,
+    enlarges: bool = True,
+    flow: str | None = None,
 ) -> tuple[Recipe, TemporalInput, tuple[str, ...]]:
     """Fit what the recipe leaves to the data (``Recipe.adapts``) to the training clips.
 
@@ -259,7 +251,9 @@ def adapted(
         split: its training side decides.
         rate: that clips are brought to; None: each its own.
         stored_side: short side that the clips are stored at already, px; None: not yet.
-        made: of the store that is there; its flow stays where it was imported, or is the recipe's.
+        enlarges: False for flow that was imported: it is as it is.
+        flow: that a run has begun with, a store has, or is not to follow the clips; None: nobody
+            has settled it yet.
 
     Returns:
         Recipe and input as they are used, and a line on each change.
@@ -284,16 +278,18 @@ def adapted(
         recipe = fit
     if (
         recipe.resizes
-        and not (made and made.imported)
+        and enlarges
         and (note := _enlarged_note(probe(split.videos()), recipe.short_side))
     ):
         notes.append(note)
-    if _of_recordings(recipe, temporal, split, made):
-        notes.append(
-            f"videos that are labelled over time are looked at from start to end: flow by "
-            f"{FLOW_OF_RECORDINGS}, in half the time of {recipe.flow} (--flow chooses another)"
-        )
-        recipe = replace(recipe, flow=FLOW_OF_RECORDINGS)
+    if "flow" in recipe.adapts and recipe.flow == STANDARD.flow:  # not one that was put in by hand
+        parts = any(span_of(video.video_id) for video in split.train)
+        flow = flow or (FLOW_OF_RECORDINGS if parts and is_flow(temporal) else recipe.flow)
+        if flow != recipe.flow:
+            why = f"in half the time of {recipe.flow}, for recordings are looked at as a whole"
+            why = why if parts else f"as it is stored, and not by {recipe.flow}"
+            notes.append(f"flow by {flow}, {why} (--flow chooses another)")
+        recipe = replace(recipe, flow=flow)
     if "length" in recipe.adapts and temporal.length == LONGEST and not temporal.rgb:
         fields = _num_fields(split.train, rate)
         length = stack_length(fields)
@@ -304,3 +300,54 @@ def adapted(
             )
         temporal = replace(temporal, length=length)
     return recipe, temporal, tuple(notes)
+
+
+def fitted(
+    settings: RunSettings, split: DatasetSplit, out: Path
+) -> tuple[RunSettings, tuple[str, ...]]:
+    """Return the settings as the training clips want them, and a line on each that follows them."""
+    if not settings.recipe.adapts:
+        return settings, ()
+    root = settings.store_folder(out)
+    rate, side, made = settings.stored.fps, None, None
+    if (root / SETTINGS_NAME).is_file():
+        made = FlowStore.open(root).settings
+        rate = made.fps
+        # what was stored as the recipe says stays; of any other size it is refused, as ever
+        side = made.short_side if made.short_side == settings.recipe.short_side else None
+    elif rate is None:
+        rate = shared_rate(split)
+    recipe, temporal, notes = adapted(
+        settings.recipe,
+        settings.temporal,
+        split,
+        rate=rate,
+        stored_side=side,
+        enlarges=not (made and made.imported),
+        flow=_settled_flow(settings, out, made),
+    )
+    for note in notes:
+        logger.info(note)
+    return replace(settings.by(recipe), temporal=temporal), notes
+
+
+def _settled_flow(settings: RunSettings, out: Path, made: StoreSettings | None) -> str | None:
+    """Return the flow that the clips do not choose any more, or never did; None: they do.
+
+    A run goes on with that of its nets, also where its store is gone, and a store with its own.
+    """
+    recipe = settings.recipe
+    if settings.flows:
+        return recipe.flow
+    begun = read_json(out / SETTLED).get("recipe") if (out / SETTLED).is_file() else None
+    if isinstance(begun, dict) and isinstance(begun.get("flow"), str):
+        return str(begun["flow"])
+    if made:
+        for flow in (recipe.flow, FLOW_OF_RECORDINGS):
+            own = replace(recipe, flow=flow).stored().complete()
+            if (made.flow, made.parameters) == (own.flow, own.parameters):
+                return flow
+        return recipe.flow  # flow of others is imported, or refused
+    # one flow for all data sets, some of which may be stored; and none to follow
+    follows = "temporal" in settings.streams and not settings.others
+    return None if follows else recipe.flow
