@@ -20,7 +20,6 @@ import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +32,7 @@ from twostream.flow.opencv import one_opencv_thread
 from twostream.prediction import TwoStreamPredictor
 from twostream.prediction.timeline import LONG
 from twostream.recipe import Recipe
-from twostream.recipes import FLOW_OF_RECORDINGS, make_recipe
+from twostream.recipes import make_recipe
 from twostream.types import STREAMS, TemporalInput
 from twostream.video import VideoReader, VideoWriter
 
@@ -44,7 +43,6 @@ PARTS_SECONDS = 20
 DIFFERENCES = TemporalInput(length=11, rgb=True, differences=True)
 # a run that knows how long bouts last, at its own rate of looks and at fewer
 LOOKS = {"a look every 0.2 s": 0.2, "every 0.4 s": 0.4, "every 1 s": 1.0, "every 2 s": 2.0}
-CLIPS, RECORDINGS, FRAMES = "", ", recordings", ", differences"  # what runs learnt from, or see
 COLUMNS = (
     "times real time",
     "cores busy",
@@ -66,20 +64,15 @@ def main() -> None:
         work = Path(name)
         folders = engines(options.run, work, make_recipe(options.recipe, flow=options.flow))
         video = looped(options.video, work / "long.avi", round(options.minutes * 60 * FPS))
-        results = {
-            engine: alone(folder, video, measure)
-            for engine, folder in folders.items()
-            if RECORDINGS not in engine
-        }
+        results = {engine: alone(folder, video, measure) for engine, folder in folders.items()}
         spent = {
             engine: alone(folder, video, parts)
             for engine, folder in folders.items()
-            if FRAMES not in engine
+            if "differences" not in engine
         }
         for engine, folder in folders.items():
-            if options.run or RECORDINGS in engine or FRAMES in engine:
-                for name, every in LOOKS.items():
-                    results[f"{engine}, {name}"] = alone(folder, video, measure, every)
+            for name, every in LOOKS.items():
+                results[f"{engine}, {name}"] = alone(folder, video, measure, every)
     rows = {
         engine: [
             f"{result['seconds'] / result['took']:.1f}",
@@ -109,12 +102,10 @@ def engines(run: Path | None, work: Path, recipe: Recipe) -> dict[str, Path]:
 
     runs = {"": run} if run else {}
     if run is None:
-        long = replace(recipe, flow=FLOW_OF_RECORDINGS) if "flow" in recipe.adapts else recipe
-        seen = {CLIPS: (recipe, TemporalInput()), RECORDINGS: (long, TemporalInput())}
-        for name, (own, sees) in {**seen, FRAMES: (recipe, DIFFERENCES)}.items():
+        for name, sees in (("", TemporalInput()), (", differences", DIFFERENCES)):
             runs[name] = work / f"run{len(runs)}"
             for stream in STREAMS:
-                model = untrained_model(stream, ("walk", "run"), recipe=own, temporal=sees)
+                model = untrained_model(stream, ("walk", "run"), recipe=recipe, temporal=sees)
                 save_model(runs[name] / f"{stream}.safetensors", model)
     found = dict[str, Path]()
     for name, folder in runs.items():
@@ -264,9 +255,9 @@ both streams, networks {nets}; \
 the temporal one sees what each of eleven frames has more than the one before
 (`train --differences`), and no flow.
 The command's defaults: windows of {LONG.seconds:g} s every {LONG.every_seconds:g} s, \
-about {LONG.positions} positions each, which windows share. "Recordings": those of a run that knows
-how long bouts last, flow by `{FLOW_OF_RECORDINGS}`, one frame and one stack every 0.2 s. And fewer,
-by `--every 0.4` and the like; from a second on the flow between them is left out.
+about {LONG.positions} positions each, which windows share. And those of a run that knows how long
+bouts last: one frame and one stack every 0.2 s, or every second (`--every 1`) or two, which leaves
+out the flow between them.
 
 A machine of {os.cpu_count()} cores that others use too, {each};
 "cores busy" is how much of them the process was given. Memory is the peak of the whole process so

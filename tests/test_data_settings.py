@@ -5,23 +5,19 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 from twostream.datasets import load_dataset
 from twostream.extraction.frame_pairs import output_rate, resample
-from twostream.files import write_json
 from twostream.labels.stretch_ids import span_id
-from twostream.recipe import Recipe
 from twostream.recipes import STANDARD, make_recipe
 from twostream.run import RunSettings, store_for, train_run
 from twostream.run.data_settings import (
     adapted,
     choose_rate,
     common_rate,
-    fitted,
     fitting_size,
     rate_note,
     rates_of,
@@ -149,61 +145,6 @@ def test_labelled_stretches_have_the_length_of_their_own_time(tmp_path: Path) ->
     _, sees, (note,) = adapted(recipe, TemporalInput(), split, rate=None)
     assert sees.length == 6 and "has 11 flow fields" in note  # 12 frames in half a second
     assert adapted(recipe, TemporalInput(), split, rate=50)[1].length == 10
-
-
-def of_recordings(folder: Path) -> DatasetSplit:
-    """Return stretches of one video, whose labels lie beside it as a list with start and end."""
-    write(folder / "day.mp4", fps=10, frames=120)
-    rows = [f"day.mp4,{'ab'[i % 2]},{i},{i + 1}\n" for i in range(12)]
-    (folder / "labels.csv").write_text("".join(["path,label,start,end\n", *rows]))
-    return load_dataset(str(folder / "labels.csv")).whole()
-
-
-def test_recordings_have_the_flow_that_takes_half_the_time(tmp_path: Path, said: list[str]) -> None:
-    split, standard = of_recordings(tmp_path), make_recipe("standard")
-    stretches, clips = str(tmp_path / "labels.csv"), DatasetSplit("d", "s", ("a", "b"), (), ())
-    clips = replace(clips, train=(write(tmp_path / "clip.mp4", fps=10, frames=12),))
-    sizes = standard.settled("size", "length")
-
-    def flow(
-        stored: str | None = None,
-        *,
-        recipe: Recipe = sizes,
-        split: DatasetSplit = split,
-        begun: str | None = None,
-        **more: Any,
-    ) -> str:
-        out = tmp_path / f"run{len(list(tmp_path.iterdir()))}"
-        out.mkdir()
-        if stored:  # as extraction leaves it, with all parameters
-            FlowStore.create(out / "flow", make_recipe("standard", flow=stored).stored())
-        if begun:
-            write_json(out / "settings.json", {"recipe": {"flow": begun}})
-        said.clear()
-        fit, _ = fitted(RunSettings(data=stretches, recipe=recipe, **more), split, out)
-        assert fit.recipe.stored() == fit.stored
-        told = [note for note in said if note.startswith(f"flow by {fit.recipe.flow}, ")]
-        assert len(told) == (fit.recipe.flow != recipe.flow)
-        return fit.recipe.flow
-
-    fast, patches = "dis:fast", "dis:patches"
-    assert flow() == patches and flow(split=clips) == fast
-    frames = TemporalInput(length=11, rgb=True, differences=True)
-    for none_to_follow in (
-        {"recipe": make_recipe("standard", flow=fast)},
-        {"flows": (fast, "dis")},
-        {"others": (stretches,)},
-        {"streams": ("spatial",)},
-        {"temporal": frames},
-    ):
-        assert flow(**none_to_follow) == fast
-    assert flow(recipe=replace(sizes, flow="brox")) == "brox"
-    assert flow(recipe=make_recipe("quick")) == "dis"
-    # a store that is there goes on being used, whatever is asked of it; and so does a run's flow
-    for more in ({}, {"split": clips}, {"temporal": frames}, {"streams": ("spatial",)}):
-        assert flow(fast, **more) == fast and flow(patches, **more) == patches
-    assert flow("brox") == fast  # refused by extraction, as ever
-    assert flow(begun=fast) == fast and flow(patches, begun=patches) == patches
 
 
 def test_what_is_stored_as_it_is_is_predicted_as_it_is(tmp_path: Path) -> None:

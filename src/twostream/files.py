@@ -33,7 +33,6 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 ASKED = "asked.json"
-SETTLED = "settings.json"  # of a RUN: how it is trained, as its clips want it
 PROBED = "probed.json"  # of a RUN that is new last layers of another one's networks
 PARTIAL_SUFFIX = ".partial"
 SECONDS_OF_DOUBT = 24 * 3600.0

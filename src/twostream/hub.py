@@ -17,7 +17,7 @@ from typing import Any
 
 from twostream.bout_model import read_bouts
 from twostream.checkpoint import AGAIN
-from twostream.files import SETTLED, read_json, staged, write_json, write_text
+from twostream.files import read_json, staged, write_json, write_text
 from twostream.log_linear import read_fusion
 from twostream.prediction.answering_files import LEARNT, MODELS, refuse_probed
 from twostream.prediction.contract import is_exported
@@ -26,7 +26,7 @@ from twostream.report.card import CARD_NAME, card, without_paths
 from twostream.report.run_contents import read_run
 from twostream.types import ModelError, RunError, UsageError
 
-JSON_FILES = ("results.json", SETTLED)
+JSON_FILES = ("results.json", "settings.json")
 PLACES = ("data", "root", "run", "store", "weights", "temporal_weights")  # keys of paths in them
 FILES = (*MODELS, CARD_NAME, *JSON_FILES, *LEARNT)
 _EXTRA = frozenset({".gitattributes"})  # the Hub's own

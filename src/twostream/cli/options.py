@@ -9,7 +9,7 @@ import typer
 
 from twostream import types
 from twostream.recipe import Recipe
-from twostream.recipes import FLOW_OF_RECORDINGS, RECIPES
+from twostream.recipes import RECIPES
 
 if TYPE_CHECKING:
     from twostream.datasets import SplitChoice
@@ -56,8 +56,6 @@ def _value(recipe: Recipe, field: str) -> Any:
     """Return what a recipe does where nothing is said, both streams' where they differ."""
     if recipe.epochs and field == "steps":
         return "as its clips ask"
-    if field in recipe.adapts and field == "flow":
-        return f"{recipe.flow}, of recordings {FLOW_OF_RECORDINGS}"
     name = f"fine_tuning_{field}" if recipe.imagenet and field == "learning_rate" else field
     spatial, temporal = (getattr(recipe.of(stream), name) for stream in types.STREAMS)
     return spatial if spatial == temporal else f"{spatial}, temporal {temporal}"

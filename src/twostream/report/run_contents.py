@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from twostream.files import PROBED, SETTLED
+from twostream.files import PROBED
 from twostream.fusion import fuse, match, pooled
 from twostream.log_linear import FUSED, LogLinear, read_fusion
 from twostream.report.recording_results import RecordingResults, read_recordings
@@ -194,7 +194,7 @@ def read_run(run: Path) -> RunContents:
             problems.append(f"The streams' scores of training clips do not match: {error}.")
     return RunContents(
         run,
-        _json(run / SETTLED, problems, _Settings),
+        _json(run / "settings.json", problems, _Settings),
         _json(run / "results.json", problems, _Results),
         test,
         train,

@@ -1,4 +1,4 @@
-"""Settings that follow the data: frame rate, stored size and crop, length of the stack, flow.
+"""Settings that follow the data: frame rate, stored size and crop, length of the stack.
 
 What the training clips are decides; nothing is decoded but the first frame of each, and test clips
 have no say.
@@ -16,21 +16,10 @@ from pathlib import Path
 import numpy as np
 
 from twostream.extraction.frame_pairs import SAME_RATE
-from twostream.files import SETTLED, read_json
 from twostream.labels.stretch_ids import span_of
 from twostream.recipe import Recipe
-from twostream.recipes import FLOW_OF_RECORDINGS, STANDARD
-from twostream.run.settings import RunSettings
-from twostream.store.flow_store import SETTINGS_NAME, FlowStore, StoreSettings
 from twostream.threads import ThreadPool, num_cores
-from twostream.types import (
-    MOST_ENLARGED,
-    DatasetSplit,
-    LabeledVideo,
-    TemporalInput,
-    VideoError,
-    is_flow,
-)
+from twostream.types import MOST_ENLARGED, DatasetSplit, LabeledVideo, TemporalInput, VideoError
 from twostream.video import VideoInfo, open_reader, stored_size
 from twostream.video.container_claims import FALLBACK_FPS
 
@@ -242,7 +231,6 @@ def adapted(
     rate: float | None,
     stored_side: int | None = None,
     enlarges: bool = True,
-    flow: str | None = None,
 ) -> tuple[Recipe, TemporalInput, tuple[str, ...]]:
     """Fit what the recipe leaves to the data (``Recipe.adapts``) to the training clips.
 
@@ -252,8 +240,6 @@ def adapted(
         rate: that clips are brought to; None: each its own.
         stored_side: short side that the clips are stored at already, px; None: not yet.
         enlarges: False for flow that was imported: it is as it is.
-        flow: that a run has begun with, a store has, or is not to follow the clips; None: nobody
-            has settled it yet.
 
     Returns:
         Recipe and input as they are used, and a line on each change.
@@ -282,14 +268,6 @@ def adapted(
         and (note := _enlarged_note(probe(split.videos()), recipe.short_side))
     ):
         notes.append(note)
-    if "flow" in recipe.adapts and recipe.flow == STANDARD.flow:  # not one that was put in by hand
-        parts = any(span_of(video.video_id) for video in split.train)
-        flow = flow or (FLOW_OF_RECORDINGS if parts and is_flow(temporal) else recipe.flow)
-        if flow != recipe.flow:
-            why = f"in half the time of {recipe.flow}, for recordings are looked at as a whole"
-            why = why if parts else f"as it is stored, and not by {recipe.flow}"
-            notes.append(f"flow by {flow}, {why} (--flow chooses another)")
-        recipe = replace(recipe, flow=flow)
     if "length" in recipe.adapts and temporal.length == LONGEST and not temporal.rgb:
         fields = _num_fields(split.train, rate)
         length = stack_length(fields)
@@ -300,54 +278,3 @@ def adapted(
             )
         temporal = replace(temporal, length=length)
     return recipe, temporal, tuple(notes)
-
-
-def fitted(
-    settings: RunSettings, split: DatasetSplit, out: Path
-) -> tuple[RunSettings, tuple[str, ...]]:
-    """Return the settings as the training clips want them, and a line on each that follows them."""
-    if not settings.recipe.adapts:
-        return settings, ()
-    root = settings.store_folder(out)
-    rate, side, made = settings.stored.fps, None, None
-    if (root / SETTINGS_NAME).is_file():
-        made = FlowStore.open(root).settings
-        rate = made.fps
-        # what was stored as the recipe says stays; of any other size it is refused, as ever
-        side = made.short_side if made.short_side == settings.recipe.short_side else None
-    elif rate is None:
-        rate = shared_rate(split)
-    recipe, temporal, notes = adapted(
-        settings.recipe,
-        settings.temporal,
-        split,
-        rate=rate,
-        stored_side=side,
-        enlarges=not (made and made.imported),
-        flow=_settled_flow(settings, out, made),
-    )
-    for note in notes:
-        logger.info(note)
-    return replace(settings.by(recipe), temporal=temporal), notes
-
-
-def _settled_flow(settings: RunSettings, out: Path, made: StoreSettings | None) -> str | None:
-    """Return the flow that the clips do not choose any more, or never did; None: they do.
-
-    A run goes on with that of its nets, also where its store is gone, and a store with its own.
-    """
-    recipe = settings.recipe
-    if settings.flows:
-        return recipe.flow
-    begun = read_json(out / SETTLED).get("recipe") if (out / SETTLED).is_file() else None
-    if isinstance(begun, dict) and isinstance(begun.get("flow"), str):
-        return str(begun["flow"])
-    if made:
-        for flow in (recipe.flow, FLOW_OF_RECORDINGS):
-            own = replace(recipe, flow=flow).stored().complete()
-            if (made.flow, made.parameters) == (own.flow, own.parameters):
-                return flow
-        return recipe.flow  # flow of others is imported, or refused
-    # one flow for all data sets, some of which may be stored; and none to follow
-    follows = "temporal" in settings.streams and not settings.others
-    return None if follows else recipe.flow

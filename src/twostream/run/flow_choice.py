@@ -25,8 +25,7 @@ logger = logging.getLogger(__name__)
 
 CHOICE_NAME = "flow-choice.json"
 TRIALS = "flow-trials"  # in RUN: a folder for each method, until one is chosen
-# the cheaper ones first
-FLOW_CANDIDATES = ("dis:patches", "dis:fast", "dis", "farneback", "brox", "tvl1")
+FLOW_CANDIDATES = ("dis:fast", "dis", "farneback", "brox", "tvl1")  # the cheaper ones first
 
 
 @dataclass(frozen=True)

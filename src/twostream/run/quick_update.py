@@ -28,10 +28,11 @@ from twostream.prediction.contract import is_exported
 from twostream.prediction.model_files import load_models
 from twostream.prediction.stored_timeline import FEATURES, stored_clip
 from twostream.prediction.video_features import VideoFeatures, kept_features, last_layer
-from twostream.run.data_settings import fitted, shared_rate
+from twostream.run.data_settings import shared_rate
 from twostream.run.probed_run import probe_run
 from twostream.run.settings import RunSettings
 from twostream.run.steps import extract_split, store_for
+from twostream.run.training_run import fitted
 from twostream.store.clips import Clip, kinds_of
 from twostream.store.flow_store import FlowStore, StoreSettings
 from twostream.types import (

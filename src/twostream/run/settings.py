@@ -46,7 +46,7 @@ class RunSettings:
         score_train: score the training clips too, for the SVM and to see over-fitting.
         skip_unreadable: leave test videos out that cannot be read, instead of counting them wrong.
         flows: of these the training clips choose the recipe's flow (``run.flow_choice``); none: it
-            stays, or is that of recordings (``run.data_settings``).
+            stays.
     """
 
     data: str

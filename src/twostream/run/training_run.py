@@ -18,7 +18,7 @@ from twostream.checkpoint import StreamModel, load_model, save_model
 from twostream.datasets import Dataset, Missing, load_dataset
 from twostream.datasets.dataset import RECORDINGS
 from twostream.datasets.kept_videos import as_begun, keep_videos, kept_videos
-from twostream.files import ASKED, SETTLED, claimed, refuse_foreign, write_json
+from twostream.files import ASKED, claimed, refuse_foreign, write_json
 from twostream.initialise import Start
 from twostream.log_linear import write_fusion
 from twostream.report import write_report
@@ -35,7 +35,7 @@ from twostream.run.cross_fitting import (
     said_before,
     shown_over_fitting,
 )
-from twostream.run.data_settings import fitted
+from twostream.run.data_settings import adapted, shared_rate
 from twostream.run.description import description, outcome
 from twostream.run.flow_choice import CHOICE_NAME, TRIALS, chosen_flow, keep_the_chosen
 from twostream.run.judged_recordings import judged, settle_bouts
@@ -47,7 +47,7 @@ from twostream.run.request import check_classes, check_request
 from twostream.run.settings import RunSettings
 from twostream.run.steps import StoredSplit, extract_split, score, store_for
 from twostream.scoring import load_scores, save_scores
-from twostream.store.flow_store import Kind
+from twostream.store.flow_store import SETTINGS_NAME, FlowStore, Kind
 from twostream.training import TrainerOptions
 from twostream.types import (
     STREAMS,
@@ -118,6 +118,29 @@ def job_of(
     return TrainingRun(settings, out, dataset, split, others, options, workers, progress, notes)
 
 
+def fitted(
+    settings: RunSettings, split: DatasetSplit, out: Path
+) -> tuple[RunSettings, tuple[str, ...]]:
+    """Return the settings as the training clips want them, and a line on each that follows them."""
+    if not settings.recipe.adapts:
+        return settings, ()
+    root = settings.store_folder(out)
+    rate, side, enlarges = settings.stored.fps, None, True
+    if (root / SETTINGS_NAME).is_file():
+        made = FlowStore.open(root).settings
+        rate, enlarges = made.fps, not made.imported
+        # what was stored as the recipe says stays; of any other size it is refused, as ever
+        side = made.short_side if made.short_side == settings.recipe.short_side else None
+    elif rate is None:
+        rate = shared_rate(split)
+    recipe, temporal, notes = adapted(
+        settings.recipe, settings.temporal, split, rate=rate, stored_side=side, enlarges=enlarges
+    )
+    for note in notes:
+        logger.info(note)
+    return replace(settings.by(recipe), temporal=temporal), notes
+
+
 @dataclass
 class TrainingRun:
     """One run's state, so that its steps read from top to bottom; see ``train_run``.
@@ -158,7 +181,7 @@ class TrainingRun:
         folds = inner_folds(settings, self.dataset, self.split, own.split)
         self.settle_flips(own, folds, others)
         settings = self.settings
-        write_json(out / SETTLED, description(self, own))
+        write_json(out / "settings.json", description(self, own))
         fuses = len(settings.streams) == len(STREAMS)
         models = {stream: self.model(stream, own, out, others) for stream in settings.streams}
         scores = out / "scores"
