@@ -42,7 +42,7 @@ SHARES = (0.1, 0.5, 1.0)
 PARTS_SECONDS = 20
 DIFFERENCES = TemporalInput(length=11, rgb=True, differences=True)
 # a run that knows how long bouts last, at its own rate of looks and at fewer
-LOOKS = {"a look every 0.2 s": 0.2, "every 0.4 s": 0.4, "every 1 s": 1.0, "every 2 s": 2.0}
+LOOKS = {"a look every 0.2 s": 0.2, "every 1 s": 1.0, "every 2 s": 2.0}
 COLUMNS = (
     "times real time",
     "cores busy",
