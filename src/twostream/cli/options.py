@@ -39,15 +39,15 @@ RecipeName = Literal["standard", "quick", "paper"]
 FromScratch = Literal["quick", "paper"]
 
 
-def per_recipe(text: str, field: str) -> str:
-    """Return a help text with each recipe's own value.
+def per_recipe(text: str, field: str, recipes: Any = RecipeName) -> str:
+    """Return a help text with each recipe's own value, of those that a verb takes.
 
     >>> per_recipe("Dropout", "dropout")
     'Dropout: 0.8, temporal 0.5 (standard), 0.2 (quick), 0.9 (paper).'
     >>> per_recipe("SGD steps", "steps")
     'SGD steps: as its clips ask (standard), 400 (quick), 80,000 (paper).'
     """
-    values = {name: _value(RECIPES[name], field) for name in get_args(RecipeName)}
+    values = {name: _value(RECIPES[name], field) for name in get_args(recipes)}
     shown = {name: f"{v:,}" if isinstance(v, int | float) else v for name, v in values.items()}
     return f"{text}: {', '.join(f'{value} ({name})' for name, value in shown.items())}."
 

@@ -9,7 +9,18 @@ import typer
 
 from twostream.cli import options
 from twostream.cli.console import Shown, percent
-from twostream.cli.options import DATA, METHOD, NETWORK, own, per_recipe, trainer_options
+from twostream.cli.options import (
+    DATA,
+    METHOD,
+    NETWORK,
+    TRAINING,
+    FromScratch,
+    own,
+    per_recipe,
+    trainer_options,
+)
+
+_told = partial(per_recipe, recipes=FromScratch)
 
 
 def pretrain(
@@ -25,11 +36,11 @@ def pretrain(
     ),
     arch: str = own(None, "The net: cnn-m-2048, squeezenet1_0 or a timm name.", NETWORK),
     short_side: int = own(
-        None, per_recipe("Every image's shorter side in pixels", "short_side"), METHOD
+        None, _told("Every image's shorter side in pixels", "short_side"), METHOD
     ),
-    crop_size: options.CropSize = None,
-    steps: options.Steps = None,
-    batch_size: options.BatchSize = None,
+    crop_size: int = own(None, _told("Side of the crops in pixels", "crop_size"), METHOD),
+    steps: int = own(None, _told("SGD steps", "steps"), TRAINING),
+    batch_size: int = own(None, _told("Global batch, over all devices", "batch_size"), TRAINING),
     seed: options.Seed = 0,
     resume: options.Resume = False,
     loader_workers: options.LoaderWorkers = None,

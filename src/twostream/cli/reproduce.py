@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import typer
 
 from twostream.cli import options
 from twostream.cli.console import Shown
-from twostream.cli.options import DATA, MACHINE, METHOD, own, trainer_options
+from twostream.cli.options import (
+    DATA,
+    MACHINE,
+    METHOD,
+    TRAINING,
+    FromScratch,
+    own,
+    per_recipe,
+    trainer_options,
+)
+
+_told = partial(per_recipe, recipes=FromScratch)
 
 
 def reproduce(
@@ -50,9 +62,11 @@ def reproduce(
         "Weights file of the pre-trained spatial net, or imagenet: those that pip brings.",
         METHOD,
     ),
-    short_side: options.ShortSide = None,
-    crop_size: options.CropSize = None,
-    steps: options.Steps = None,
+    short_side: int = own(
+        None, _told("Stored size: shorter side in pixels", "short_side"), METHOD, min=8
+    ),
+    crop_size: int = own(None, _told("Side of the crops in pixels", "crop_size"), METHOD),
+    steps: int = own(None, _told("SGD steps", "steps"), TRAINING),
     jobs: int = own(None, "Runs at the same time; default: one a CPU core.", MACHINE, min=1),
     cluster: options.ClusterText = None,
     accelerator: options.Accelerator = "auto",

@@ -78,7 +78,7 @@ def read(path: Path, *, fps: float | None = None) -> Labels:
     if fps is None:
         raise DataError(
             f"{path} has a row for each frame, and how many a second has is not known: say it with "
-            "--fps, or put the video beside it, under the same name"
+            "--fps, or put the video beside it, one alone of the same name"
         )
     rows = _rows(path, read_rows(path, text_, delimiter, below=1), first, len(classes))
     bouts = [
