@@ -115,7 +115,15 @@ CropSize = Annotated[
     int | None, option(panel=METHOD, help=per_recipe("Side of the crops in pixels", "crop_size"))
 ]
 
+ScratchCropSize = Annotated[
+    int | None,
+    option(panel=METHOD, help=per_recipe("Side of the crops in pixels", "crop_size", FromScratch)),
+]
+
 Steps = Annotated[int | None, option(panel=TRAINING, help=per_recipe("SGD steps", "steps"))]
+ScratchSteps = Annotated[
+    int | None, option(panel=TRAINING, help=per_recipe("SGD steps", "steps", FromScratch))
+]
 BatchSize = Annotated[
     int | None,
     option(panel=TRAINING, help=per_recipe("Global batch, over all devices", "batch_size")),

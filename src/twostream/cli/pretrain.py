@@ -20,8 +20,6 @@ from twostream.cli.options import (
     trainer_options,
 )
 
-_told = partial(per_recipe, recipes=FromScratch)
-
 
 def pretrain(
     images: Path = typer.Argument(
@@ -36,11 +34,13 @@ def pretrain(
     ),
     arch: str = own(None, "The net: cnn-m-2048, squeezenet1_0 or a timm name.", NETWORK),
     short_side: int = own(
-        None, _told("Every image's shorter side in pixels", "short_side"), METHOD
+        None, per_recipe("Every image's shorter side in pixels", "short_side", FromScratch), METHOD
     ),
-    crop_size: int = own(None, _told("Side of the crops in pixels", "crop_size"), METHOD),
-    steps: int = own(None, _told("SGD steps", "steps"), TRAINING),
-    batch_size: int = own(None, _told("Global batch, over all devices", "batch_size"), TRAINING),
+    crop_size: options.ScratchCropSize = None,
+    steps: options.ScratchSteps = None,
+    batch_size: int = own(
+        None, per_recipe("Global batch, over all devices", "batch_size", FromScratch), TRAINING
+    ),
     seed: options.Seed = 0,
     resume: options.Resume = False,
     loader_workers: options.LoaderWorkers = None,

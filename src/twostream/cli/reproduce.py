@@ -2,25 +2,13 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 
 import typer
 
 from twostream.cli import options
 from twostream.cli.console import Shown
-from twostream.cli.options import (
-    DATA,
-    MACHINE,
-    METHOD,
-    TRAINING,
-    FromScratch,
-    own,
-    per_recipe,
-    trainer_options,
-)
-
-_told = partial(per_recipe, recipes=FromScratch)
+from twostream.cli.options import DATA, MACHINE, METHOD, own, per_recipe, trainer_options
 
 
 def reproduce(
@@ -63,10 +51,13 @@ def reproduce(
         METHOD,
     ),
     short_side: int = own(
-        None, _told("Stored size: shorter side in pixels", "short_side"), METHOD, min=8
+        None,
+        per_recipe("Stored size: shorter side in pixels", "short_side", options.FromScratch),
+        METHOD,
+        min=8,
     ),
-    crop_size: int = own(None, _told("Side of the crops in pixels", "crop_size"), METHOD),
-    steps: int = own(None, _told("SGD steps", "steps"), TRAINING),
+    crop_size: options.ScratchCropSize = None,
+    steps: options.ScratchSteps = None,
     jobs: int = own(None, "Runs at the same time; default: one a CPU core.", MACHINE, min=1),
     cluster: options.ClusterText = None,
     accelerator: options.Accelerator = "auto",
